@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The clocks. Not for pure rooms. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include "base/mono.h"
+
+/* CLOCK_BOOTTIME: goes on while the machine is suspended, so that a lease cannot outlive a pause. */
+struct mono mono_now(void);
+/* Milliseconds since 1970, for people only. */
+uint64_t wall_ms(void);
+
+#endif

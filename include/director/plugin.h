@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * director/plugin.h - the one header a plugin compiles against.
+ *
+ * A plugin is a shared object that exports one symbol, `director_plugin`, through DIRECTOR_PLUGIN().
+ * It resolves no symbol of the host: everything it may call arrives in `struct director_host`, so the
+ * same file loads in director-target, in the helper process of directord and in director-plugin-test.
+ *
+ * ABI rules. Both sides state their major, minor and struct sizes. Fields are only ever appended; a
+ * field beyond the other side's size is absent (NULL, 0). A plugin of another major is refused with a
+ * sentence. Nothing here blocks: block I/O is asynchronous, control verbs have deadlines.
+ */
+#ifndef DIRECTOR_PLUGIN_H
+#define DIRECTOR_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DIRECTOR_PLUGIN_MAGIC 0x44495250u       /* "DIRP" */
+#define DIRECTOR_ABI_MAJOR 1u
+#define DIRECTOR_ABI_MINOR 0u
+
+enum director_plugin_kind {
+	DIRECTOR_BACKSTORE = 1, /* block storage; loaded by director-target */
+	DIRECTOR_FABRIC,        /* drives a target module */
+	DIRECTOR_DEVICE,        /* finds local media */
+	DIRECTOR_ADDRESS,
+	DIRECTOR_FENCE,
+	DIRECTOR_NOTIFY,
+};
+
+/* ---- parameters: a table, so that the host parses, validates, completes, documents and hides ---- */
+
+enum director_param_type {
+	DIRECTOR_P_STRING = 1,
+	DIRECTOR_P_UINT,
+	DIRECTOR_P_BOOL,        /* "yes" or "no" */
+	DIRECTOR_P_SIZE,        /* bytes; written as 10G; value is the decimal number of bytes */
+	DIRECTOR_P_DURATION,    /* milliseconds; written as 250ms, 10s; value is decimal milliseconds */
+	DIRECTOR_P_PATH,        /* absolute path of the host's file system */
+	DIRECTOR_P_ENUM,        /* one word of `choices` */
+};
+
+#define DIRECTOR_PF_REQUIRED 1u
+#define DIRECTOR_PF_SECRET   2u /* never shown, never logged */
+#define DIRECTOR_PF_LIVE     4u /* may be given to reconfigure() */
+
+struct director_param {
+	const char *name;               /* lower case, digits, '-' */
+	uint32_t type;                  /* enum director_param_type */
+	uint32_t flags;                 /* DIRECTOR_PF_* */
+	const char *value;              /* the default as it would be written; NULL: none */
+	const char *choices;            /* DIRECTOR_P_ENUM: "a b c" */
+	uint64_t min, max;              /* numbers; both 0: no bounds */
+	const char *unit;               /* for people; NULL: none */
+	const char *help;               /* one sentence, for completion and manual page */
+};
+
+/*
+ * The checked parameters of one object. Borrowed for the call. The host has filled in defaults and
+ * normalised the values (sizes and durations to plain decimal numbers), so a plugin never parses units.
+ */
+struct director_conf {
+	uint32_t struct_size;
+	/* The value of `name`, lent for the call; NULL if it is unset and has no default. */
+	const char *(*get)(const struct director_conf *, const char *name);
+	uint64_t (*get_uint)(const struct director_conf *, const char *name, uint64_t if_unset);
+};
+
+/* ---- errors: a negative errno, SCSI sense when the plugin knows better, and text for the user ---- */
+
+struct director_err {
+	uint32_t struct_size;
+	int32_t code;                   /* negative errno */
+	uint8_t key, asc, ascq;         /* SCSI sense; key 0: the host chooses from `code` */
+	uint8_t reserved;
+	char text[252];                 /* for the person who typed the command, wherever that was */
+};
+
+/* ---- what the host offers ---- */
+
+enum director_level { DIRECTOR_LOG_WARN = 1, DIRECTOR_LOG_INFO, DIRECTOR_LOG_DEBUG };
+
+enum director_event_kind {
+	DIRECTOR_EV_RESIZED = 1,        /* value: the new size in bytes */
+	DIRECTOR_EV_PATH_LOST,
+	DIRECTOR_EV_PATH_BACK,
+	DIRECTOR_EV_DEGRADED,
+	DIRECTOR_EV_HEALTHY,
+	DIRECTOR_EV_MEDIA_ERROR,        /* value: the byte offset */
+	DIRECTOR_EV_PROGRESS,           /* value: done, of: total */
+	DIRECTOR_EV_SPACE_LOW,          /* value: bytes left */
+};
+
+struct director_io;
+struct director_caps;
+struct director_bs;                     /* a backstore as the host hands it to a stacked one; opaque */
+
+/*
+ * Services of the host; valid from init() to fini(). Every function may be called from any thread
+ * unless it says otherwise.
+ */
+struct director_host {
+	uint32_t struct_size, abi_major, abi_minor, reserved;
+	void *arg;                      /* given back as the first argument of every call */
+	/* One line of log, without newline. The host adds subject and object. */
+	void (*log)(void *arg, int level, const char *line);
+	/* Something happened to the object opened with `owner` (the handle given to open). */
+	void (*event)(void *arg, void *owner, uint32_t kind, uint64_t value, uint64_t of);
+	/*
+	 * Complete `io`, exactly once: 0, or a negative errno. After it `io` belongs to the host again.
+	 * Sense data may be put into io->sense before.
+	 */
+	void (*io_done)(void *arg, struct director_io *io, int32_t result);
+	/* CLOCK_BOOTTIME in nanoseconds. */
+	uint64_t (*now_ns)(void *arg);
+	/*
+	 * Call fn(fn_arg) once, `ms` from now, on some host thread. For delays and retries; not for I/O.
+	 * Returns 0 or -ENOMEM.
+	 */
+	int (*after_ms)(void *arg, uint32_t ms, void (*fn)(void *fn_arg), void *fn_arg);
+	/*
+	 * For stacked backstores, valid from open() to close(): a child named in the object's parameters
+	 * (its index, from 0), its capabilities, and I/O to it. Child I/O completes by a call of
+	 * io->done(io, result) on any thread.
+	 */
+	struct director_bs *(*child)(void *arg, void *owner, uint32_t index);
+	int (*child_caps)(void *arg, struct director_bs *child, struct director_caps *caps);
+	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
+};
+
+/* ---- kind BACKSTORE ---- */
+
+enum director_op {
+	DIRECTOR_READ = 1,
+	DIRECTOR_WRITE,
+	DIRECTOR_FLUSH,                 /* all writes completed before it are stable */
+	DIRECTOR_DISCARD,               /* a hint; the content becomes undefined or zero (caps.discard_zeroes) */
+	DIRECTOR_WRITE_ZEROES,
+	DIRECTOR_COMPARE_AND_WRITE,     /* iov: verify data then write data, `len` bytes each; -EILSEQ: miscompare at io->at */
+	DIRECTOR_EXTENTS,               /* allocation of [offset, offset + len): sets io->at (length of the first run), io->flags_out */
+};
+
+#define DIRECTOR_IOF_FUA        1u      /* stable before it completes */
+#define DIRECTOR_IOF_MAY_UNMAP  2u      /* WRITE_ZEROES may deallocate */
+#define DIRECTOR_IOF_DPO        4u      /* will not be needed again soon */
+
+#define DIRECTOR_EXT_HOLE       1u      /* flags_out: not allocated, reads as zeroes */
+
+struct director_iov {
+	void *base;
+	size_t len;
+};
+
+/*
+ * One operation. The submitter's memory; the backstore's from submit() to io_done(). offset and len
+ * are bytes, multiples of caps.block_size, inside the size. The buffers stay in place until completion;
+ * they are aligned to caps.align.
+ */
+struct director_io {
+	uint32_t struct_size;
+	uint16_t op;                    /* enum director_op */
+	uint16_t flags;                 /* DIRECTOR_IOF_* */
+	uint64_t offset, len;
+	const struct director_iov *iov;
+	uint32_t n_iov;
+	uint32_t flags_out;             /* DIRECTOR_EXT_* */
+	uint64_t at;                    /* see the operations */
+	uint64_t epoch;                 /* of the owner that sends it; see fence() */
+	struct director_err *sense;     /* may be NULL */
+	/* The submitter's completion. A plugin that receives `io` must use host->io_done instead. */
+	void (*done)(struct director_io *io, int32_t result);
+	void *user;                     /* the submitter's */
+	void *plugin[4];                /* the receiver's, while it has the io */
+};
+
+#define DIRECTOR_CAP_FLUSH        0x0001u
+#define DIRECTOR_CAP_FUA          0x0002u
+#define DIRECTOR_CAP_DISCARD      0x0004u
+#define DIRECTOR_CAP_ZERO         0x0008u
+#define DIRECTOR_CAP_CAW          0x0010u       /* compare-and-write is atomic with all other I/O of this object */
+#define DIRECTOR_CAP_EXTENTS      0x0020u
+#define DIRECTOR_CAP_RESIZE       0x0040u
+#define DIRECTOR_CAP_READ_ONLY    0x0080u
+#define DIRECTOR_CAP_VOLATILE     0x0100u       /* content does not survive the process (ram) */
+#define DIRECTOR_CAP_WRITE_CACHE  0x0200u       /* completed writes may be lost until a flush */
+#define DIRECTOR_CAP_DISCARD_ZEROES 0x0400u
+#define DIRECTOR_CAP_MULTI_WRITER 0x0800u       /* several nodes may open it at once without harm */
+#define DIRECTOR_CAP_ROTATIONAL   0x1000u
+
+/* What a backstore is and can. What it cannot, the host emulates (FUA by flush, zeroes by writes, compare). */
+struct director_caps {
+	uint32_t struct_size;
+	uint32_t flags;                 /* DIRECTOR_CAP_* */
+	uint64_t size;                  /* bytes */
+	uint32_t block_size;            /* logical block: 512 or 4096 */
+	uint32_t physical_block;        /* bytes; a multiple of block_size */
+	uint32_t align;                 /* of buffers, bytes; at least 1 */
+	uint32_t max_io;                /* bytes of one READ or WRITE; 0: no bound */
+	uint64_t max_discard;           /* bytes; 0: no bound */
+	uint32_t discard_granularity;   /* bytes */
+	uint32_t optimal_io;            /* bytes; 0: unknown */
+};
+
+enum director_threads {
+	DIRECTOR_THREADS_ASYNC = 1,     /* submit() never blocks; called from any thread, also at once */
+	DIRECTOR_THREADS_BLOCKING,      /* submit() may block; the host gives it workers, several at once */
+	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
+};
+
+/*
+ * The life of an object: check -> create (once in its life) -> open -> submit … -> close -> destroy.
+ * Every step may be repeated after a crash and then succeeds if it is already done.
+ */
+struct director_backstore_ops {
+	uint32_t struct_size;
+	uint32_t threads;               /* enum director_threads */
+	/* Pure: can these parameters work? Must not touch the storage. NULL: yes. */
+	int (*check)(void *priv, const struct director_conf *, struct director_err *);
+	/* Make the storage (a file of `size` bytes). Exists with the same size: 0. NULL: nothing to make. */
+	int (*create)(void *priv, const struct director_conf *, uint64_t size, struct director_err *);
+	/* Open for I/O under `epoch`. `owner` is what events carry. *obj is the plugin's. */
+	int (*open)(void *priv, const struct director_conf *, void *owner, uint64_t epoch, void **obj, struct director_err *);
+	int (*caps)(void *obj, struct director_caps *);
+	void (*submit)(void *obj, struct director_io *);
+	/*
+	 * Optional batching for ASYNC plugins: submit() calls between plug() and unplug() on one thread may
+	 * be held back until unplug(). NULL: none.
+	 */
+	void (*plug)(void *obj);
+	void (*unplug)(void *obj);
+	/* Parameters marked LIVE changed. NULL: none can. */
+	int (*reconfigure)(void *obj, const struct director_conf *, struct director_err *);
+	/* Grow (or shrink) to `size` bytes. */
+	int (*resize)(void *obj, uint64_t size, struct director_err *);
+	/* Refuse I/O whose epoch is older than `epoch` from now on, durably (-ESTALE). NULL: the host does it in memory. */
+	int (*fence)(void *obj, uint64_t epoch, struct director_err *);
+	/* No I/O is outstanding. */
+	void (*close)(void *obj);
+	/* Remove the storage for ever. Absent already: 0. NULL: nothing to remove. */
+	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
+	/* How many children (other backstores) an object has, 0 for none; stacked backstores only. */
+	uint32_t n_children;
+};
+
+/* ---- kind DEVICE ---- */
+
+struct director_device {
+	uint32_t struct_size;
+	const char *name;               /* stable and unique on the node: "sda", "wwn-0x5000c500a1b2c3d4" */
+	const char *path;               /* to open it with the block or file backstore */
+	const char *kind;               /* "disk", "partition", "lvm", "file", "loop" … */
+	uint64_t size;                  /* bytes */
+	uint32_t block_size;
+	uint32_t flags;                 /* DIRECTOR_DEV_* */
+	const char *model, *serial, *wwn;       /* NULL: unknown */
+	const char *used_by;            /* NULL: free; else what occupies it ("ext4 on /", "partition table") */
+};
+
+#define DIRECTOR_DEV_ROTATIONAL 1u
+#define DIRECTOR_DEV_READ_ONLY  2u
+#define DIRECTOR_DEV_REMOVABLE  4u
+
+struct director_device_ops {
+	uint32_t struct_size;
+	uint32_t reserved;
+	/* Call found(arg, dev) for each device; dev is borrowed for that call. */
+	int (*scan)(void *priv, const struct director_conf *,
+	            void (*found)(void *arg, const struct director_device *dev), void *arg, struct director_err *);
+};
+
+/* ---- the exported struct ---- */
+
+struct director_plugin {
+	uint32_t magic;                 /* DIRECTOR_PLUGIN_MAGIC */
+	uint32_t struct_size;           /* sizeof(struct director_plugin) of the plugin's build */
+	uint32_t abi_major, abi_minor;
+	uint32_t kind;                  /* enum director_plugin_kind */
+	uint32_t reserved;
+	const char *name;               /* "file": lower case, digits, '-' */
+	const char *version, *license, *summary;
+	const struct director_param *params;    /* ends with a NULL name; NULL: none */
+	/* Once after loading; *priv is given to the verbs. NULL: nothing to do. */
+	int (*init)(const struct director_host *host, void **priv);
+	void (*fini)(void *priv);
+	const struct director_backstore_ops *backstore;
+	const struct director_device_ops *device;
+};
+
+#if defined(__GNUC__)
+#define DIRECTOR_EXPORT __attribute__((visibility("default")))
+#else
+#define DIRECTOR_EXPORT
+#endif
+
+/* At file scope: DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "example", …); */
+#define DIRECTOR_PLUGIN(...) \
+	extern DIRECTOR_EXPORT const struct director_plugin director_plugin; \
+	DIRECTOR_EXPORT const struct director_plugin director_plugin = { \
+		.magic = DIRECTOR_PLUGIN_MAGIC, .struct_size = sizeof(struct director_plugin), \
+		.abi_major = DIRECTOR_ABI_MAJOR, .abi_minor = DIRECTOR_ABI_MINOR, __VA_ARGS__ }
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+include $(srcdir)/tests/unit/local.mk
+include $(srcdir)/tests/sim/local.mk
+include $(srcdir)/tests/fuzz/local.mk
+include $(srcdir)/tests/tidy/local.mk
