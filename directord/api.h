@@ -35,18 +35,6 @@ struct api_token {
 	uint64_t client, request;
 };
 
-/* Called for each object, in path order. Borrowed for the call. False: no more are wanted. */
-typedef bool api_object_fn(void *arg, const struct control_object *o);
-
-/* What a walk asks for. */
-struct api_walk {
-	const char *path;               /* this object and what is below it */
-	uint32_t depth;                 /* levels below; 0: only the object itself; CONTROL_DEPTH_ALL */
-	const char *after;              /* only what comes after this path in order; NULL: from the start */
-	const char *prefix;             /* names of the lowest level asked for begin with this; "": all. Only a hint: api filters too */
-	uint32_t flags;                 /* CONTROL_F_NAMES: path and type suffice; CONTROL_F_UNSETTLED: a hint */
-};
-
 /*
  * The daemon behind the API. `arg` is api_conf.ops_arg. The functions that take a token answer later, or
  * at once, by exactly one api_done(api, token, …); all others answer before they return. All pointers
@@ -54,10 +42,15 @@ struct api_walk {
  */
 struct api_ops {
 	/*
-	 * Walk objects in order of path (components compared one by one, so that what is below an object
-	 * follows it directly). ERR_NOENT: there is no w->path; then fn is not called.
+	 * The object (or folder: type "") at `path` into *o, lent until the next call of any op. Secrets may be in it.
+	 * ERR_NOENT. Strings must not be NULL, but `reason`.
 	 */
-	int (*walk)(void *arg, const struct api_walk *w, api_object_fn *fn, void *fn_arg);
+	int (*get)(void *arg, const char *path, const struct control_object **o);
+	/*
+	 * The first name directly below `path` that comes after `after` (NULL: the very first) in strcmp order
+	 * into `out` (PATH_LEN_MAX). False: there is none. With `get` this is all that lists and mirrors need.
+	 */
+	bool (*child)(void *arg, const char *path, const char *after, char *out);
 	/* Fill *s (zeroed); api frees it with control_status_fini. The number of clients' candidates is api's to add. */
 	void (*status)(void *arg, struct control_status *s);
 	/*
@@ -79,6 +72,8 @@ struct api_ops {
 	 */
 	int (*history)(void *arg, const char *path, uint64_t before, bool (*fn)(void *fn_arg, const struct control_entry *e),
 		void *fn_arg);
+	/* For each attribute that is set at `path`: e->key, and the entry that set it last (index 0: not known). ERR_NOENT. */
+	int (*blame)(void *arg, const char *path, bool (*fn)(void *fn_arg, const struct control_entry *e), void *fn_arg);
 	/* Every type of the namespace. `t` is borrowed by fn for the call. */
 	void (*schema)(void *arg, void (*fn)(void *fn_arg, const struct control_type *t), void *fn_arg);
 	/* Is attribute `key` of objects like `path` a secret? Asked for each attribute that leaves. */
@@ -133,11 +128,13 @@ void api_progress(struct api *api, struct api_token token, uint64_t done, uint64
 
 /*
  * Something changed; numbered here and told to all who follow. Borrowed.
- * changed: the object at `path` is new or different: it is fetched by ops->walk (depth 0) when a follower is
+ * changed: the object at `path` is new or different: it is fetched by ops->get when a follower is
  * about to be told, so calling this often for one path costs little; text may be NULL.
  */
 void api_changed(struct api *api, const char *path, const char *text);
 void api_gone(struct api *api, const char *path, const char *text);
+/* Everything may have changed (a snapshot was loaded): all who follow start over. */
+void api_reset(struct api *api);
 /* A line for people: "node n3 is suspect". path names what it is about ("/nodes/n3"). */
 void api_note(struct api *api, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

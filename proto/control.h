@@ -35,6 +35,7 @@ enum control_kind {
 	CONTROL_HISTORY,        /* path, since: only before this index (0: newest), limit. Answer: ENTRY…, newest first */
 	CONTROL_SCHEMA,         /* path: a type's name or empty. Answer: TYPE… */
 	CONTROL_CANCEL,         /* target: the id of an open request; that one is done with ERR_CANCELED */
+	CONTROL_BLAME,          /* path. Answer: ENTRY… without ops, one for each attribute that is set, `key` says which */
 	CONTROL_CANDIDATE,      /* word: begin, add (txn), show, commit (txn: request_id, message), abort */
 };
 
@@ -62,7 +63,11 @@ struct control_req {
 	uint64_t features;
 };
 
-enum control_status_code { CONTROL_CONVERGED = 1, CONTROL_PENDING, CONTROL_FAILED };
+enum control_status_code {
+	CONTROL_CONVERGED = 1,          /* every node concerned reports what is desired */
+	CONTROL_PENDING, CONTROL_FAILED,
+	CONTROL_OBSERVED,               /* no desired side */
+};
 
 /* What one node says of an object. */
 struct control_seen {
@@ -72,10 +77,11 @@ struct control_seen {
 };
 
 struct control_object {
-	char *path, *type;
+	char *path, *type;              /* type: "volume"; empty for a folder */
 	uint8_t uuid[16];               /* all zero: it has none (derived or observed only) */
 	uint64_t generation;            /* log index of its last change; 0: not agreed state */
 	struct attrs desired;
+	struct attrs derived;           /* what follows from all: a node's state, a task's progress */
 	struct control_seen *seen;
 	unsigned n_seen;
 	enum control_status_code status;
@@ -97,19 +103,23 @@ struct control_event {
 
 /* One agreed entry, for history. Secrets in ops are masked. */
 struct control_entry {
-	uint64_t index;
+	uint64_t index;                 /* 0 in a BLAME: never set since the object is there */
 	struct txn txn;
+	bool trimmed;                   /* too large to be remembered whole: no ops, cannot be undone */
+	char *key;                      /* BLAME: the attribute; else NULL */
 };
 
 enum control_param_type {
 	CONTROL_P_STRING = 1, CONTROL_P_UINT, CONTROL_P_BOOL, CONTROL_P_SIZE, CONTROL_P_DURATION, CONTROL_P_PATH,
-	CONTROL_P_ENUM, CONTROL_P_REF,
+	CONTROL_P_ENUM, CONTROL_P_REF, CONTROL_P_WORD, CONTROL_P_HEX, CONTROL_P_UUID, CONTROL_P_PORTAL,
 };
 
 #define CONTROL_PF_REQUIRED 1u
 #define CONTROL_PF_SECRET   2u
-#define CONTROL_PF_LIVE     4u          /* may be changed after creation */
+#define CONTROL_PF_LIVE     4u          /* a change interrupts nobody */
 #define CONTROL_PF_OBSERVED 8u          /* reported by nodes, never set */
+#define CONTROL_PF_CREATE   16u         /* given at creation, never changed */
+#define CONTROL_PF_AUTO     32u         /* left out, a rule fills it in */
 
 struct control_param {
 	char *name;
@@ -125,7 +135,7 @@ struct control_param {
 #define CONTROL_TF_SET    2u            /* users set attributes of them */
 
 struct control_type {
-	char *name, *pattern, *help;    /* pattern: "/targets/?/luns/?" */
+	char *name, *pattern, *help;    /* pattern: "/targets/TARGET/luns/LUN": capitals stand for names */
 	uint32_t flags;
 	struct control_param *params;
 	unsigned n_params;

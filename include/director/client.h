@@ -174,12 +174,13 @@ DIRECTOR_API size_t director_list_n(const struct director_list *l);
 DIRECTOR_API const struct director_object *director_list_at(const struct director_list *l, size_t i);
 DIRECTOR_API void director_list_free(struct director_list **l);
 
-enum director_converged { DIRECTOR_CONVERGED = 1, DIRECTOR_PENDING, DIRECTOR_FAILED };
+/* DIRECTOR_REPORTED: no desired side, only what nodes say. */
+enum director_converged { DIRECTOR_CONVERGED = 1, DIRECTOR_PENDING, DIRECTOR_FAILED, DIRECTOR_REPORTED };
 
 /* Of an object; strings are lent until the object is released (or, in a callback, until it returns). */
 DIRECTOR_API const char *director_object_path(const struct director_object *o);
 DIRECTOR_API const char *director_object_name(const struct director_object *o);         /* last part of the path */
-DIRECTOR_API const char *director_object_type(const struct director_object *o);         /* "volume" */
+DIRECTOR_API const char *director_object_type(const struct director_object *o);         /* "volume"; "" for a folder */
 DIRECTOR_API const char *director_object_uuid(const struct director_object *o);         /* "" if it has none */
 DIRECTOR_API uint64_t director_object_generation(const struct director_object *o);      /* 0: not agreed state */
 DIRECTOR_API enum director_converged director_object_status(const struct director_object *o);
@@ -193,7 +194,10 @@ DIRECTOR_API const char *director_object_observer(const struct director_object *
 DIRECTOR_API const char *director_object_observed(const struct director_object *o, size_t i, const char *key);
 DIRECTOR_API bool director_object_observed_at(const struct director_object *o, size_t i, size_t j, const char **key,
 	const char **value);
-/* `key` wherever it is found: observed first (the first node that has it), then desired; NULL if nowhere. */
+/* Derived: what follows from both, such as a node's state or a task's progress. As with desired. */
+DIRECTOR_API const char *director_object_derived(const struct director_object *o, const char *key);
+DIRECTOR_API bool director_object_derived_at(const struct director_object *o, size_t i, const char **key, const char **value);
+/* `key` wherever it is found: derived, then observed (the first node that has it), then desired; NULL if nowhere. */
 DIRECTOR_API const char *director_object_value(const struct director_object *o, const char *key);
 DIRECTOR_API void director_object_free(struct director_object **o);
 
@@ -328,6 +332,14 @@ DIRECTOR_API const char *director_history_node(const struct director_history *h,
 DIRECTOR_API const char *director_history_message(const struct director_history *h, size_t i);
 /* What it changed. Lent until freed. */
 DIRECTOR_API const struct director_txn *director_history_txn(const struct director_history *h, size_t i);
+/* Too large to be remembered whole: no steps, cannot be undone. */
+DIRECTOR_API bool director_history_trimmed(const struct director_history *h, size_t i);
+/*
+ * Who set each attribute of the object at `path`: one entry for each, without steps; director_history_key is the attribute.
+ * Errors: NOT_FOUND.
+ */
+DIRECTOR_API int director_blame(struct director *d, const char *path, struct director_history **h);
+DIRECTOR_API const char *director_history_key(const struct director_history *h, size_t i);
 DIRECTOR_API void director_history_free(struct director_history **h);
 
 /* ---- live mirror, watch and events ---- */
@@ -392,8 +404,12 @@ enum director_type_flag { DIRECTOR_CREATABLE = 1, DIRECTOR_SETTABLE = 2 };
 enum director_param_kind {
 	DIRECTOR_STRING = 1, DIRECTOR_UINT, DIRECTOR_BOOL, DIRECTOR_SIZE, DIRECTOR_DURATION, DIRECTOR_PATH, DIRECTOR_ENUM,
 	DIRECTOR_REF,           /* the name of an object of the type `ref` */
+	DIRECTOR_WORD, DIRECTOR_HEX, DIRECTOR_UUID, DIRECTOR_PORTAL,
 };
-enum director_param_flag { DIRECTOR_REQUIRED = 1, DIRECTOR_SECRET = 2, DIRECTOR_LIVE = 4, DIRECTOR_OBSERVED = 8 };
+/* OBSERVED: reported, never set. AT_CREATE: never changed after. AUTO: left out, a rule fills it in. */
+enum director_param_flag {
+	DIRECTOR_REQUIRED = 1, DIRECTOR_SECRET = 2, DIRECTOR_LIVE = 4, DIRECTOR_OBSERVED = 8, DIRECTOR_AT_CREATE = 16, DIRECTOR_AUTO = 32,
+};
 
 struct director_param_info {    /* only ever appended to; strings lent until the schema is freed, "" for none */
 	const char *name;
@@ -409,7 +425,7 @@ struct director_param_info {    /* only ever appended to; strings lent until the
 /* All types. *s given (director_schema_free). */
 DIRECTOR_API int director_schema(struct director *d, struct director_schema **s);
 DIRECTOR_API void director_schema_free(struct director_schema **s);
-/* The i-th type's name ("volume"), NULL at the end; where it lives ("/volumes/?"), help, DIRECTOR_CREATABLE … Lent until freed. */
+/* The i-th type's name ("volume"), NULL at the end; where it lives ("/volumes/VOLUME": capitals stand for names), help, DIRECTOR_CREATABLE … Lent until freed. */
 DIRECTOR_API const char *director_schema_type(const struct director_schema *s, size_t i, const char **pattern, const char **help,
 	unsigned *flags);
 /* The type of what stands at `path`, by its pattern; NULL if none could. Lent until freed. */
