@@ -199,11 +199,15 @@ struct control_reply {
 
 void control_object_fini(struct control_object *o);
 void control_event_fini(struct control_event *e);
+void control_entry_fini(struct control_entry *e);
 void control_type_fini(struct control_type *t);
 void control_status_fini(struct control_status *s);
 void control_done_fini(struct control_done *d);
 void control_req_fini(struct control_req *r);
 void control_reply_fini(struct control_reply *r);
+/* Append copies; hint may be NULL. Lines beyond CONTROL_LINES_MAX are left out. */
+void control_status_warn(struct control_status *s, const char *path, const char *text, const char *hint);
+void control_done_line(struct control_done *d, const char *line);
 void control_object_copy(struct control_object *to, const struct control_object *from);
 
 /* Append one whole frame to `out`. Too long for a frame: ERR_LIMIT, and `out` is as before. */
