@@ -220,6 +220,8 @@ static void list_seek(struct api_client *c, struct api_open *o, const struct con
 	l->phase = LIST_LIVE;
 	if (!(l->flags & CONTROL_F_RESUME))
 		l->cursor = api->ring.first - 1;
+	else if (r->since == UINT64_MAX)
+		return;
 	else if (r->stream && r->stream != api->conf.stream)
 		l->cursor = UINT64_MAX;         /* of another run of the daemon: a gap */
 	else
