@@ -17,8 +17,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
-#include <sys/tree.h>
 
 #include "cluster/id.h"
 #include "cluster/obj.h"
@@ -27,19 +25,12 @@
 #define FACTS_BYTES_PER_NODE_MAX (16u << 20)    /* their bytes, as fact_bytes counts them */
 #define FACTS_TOMBSTONES_MAX 256                /* of one node, before its floor rises */
 
-struct facts_node;
-
 struct fact {
 	struct node_id node;            /* who observed it */
 	char *path;
 	uint64_t version;               /* of that node's counter */
 	bool deleted;                   /* a tombstone; or, from facts_changed, a fact that is gone */
 	struct attrs attrs;             /* empty when deleted */
-	/* private */
-	struct facts_node *owner;       /* NULL: in no index, waits for facts_changed only */
-	bool changed;
-	RB_ENTRY(fact) by_path, by_version;
-	TAILQ_ENTRY(fact) in_changed;
 };
 
 /* What one side holds of one node. */

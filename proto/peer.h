@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "cluster/gossip_msg.h"
 
-#define PEER_SYNC_MAX (8u << 20)        /* bytes of a sync message */
+#define PEER_SYNC_MAX (1u << 20)        /* bytes of a sync message */
 
 /* Append the plain bytes of `msg`. What goes in is ours, so it cannot fail. */
 void peer_dgram_encode(const struct gossip_msg *msg, struct buf *out);
