@@ -10,3 +10,11 @@ cluster_libcluster_la_SOURCES = \
 cluster_libcluster_la_SOURCES += \
 	%D%/card.c %D%/card.h \
 	%D%/facts.c %D%/facts.h
+cluster_libcluster_la_SOURCES += \
+	%D%/catalog.c %D%/catalog.h \
+	%D%/history.c %D%/history.h \
+	%D%/overlay.c %D%/overlay.h \
+	%D%/schema.c %D%/schema.h \
+	%D%/schema_check.c %D%/schema_print.c %D%/schema_table.c \
+	%D%/snapshot.c \
+	%D%/tree.c %D%/tree.h
