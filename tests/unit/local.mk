@@ -10,3 +10,12 @@ TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
 tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The namespace.
+NAMES_TESTS = tests/unit/catalog
+check_PROGRAMS += $(NAMES_TESTS)
+TESTS += $(NAMES_TESTS)
+EXTRA_DIST += %D%/txns.h
+tests_unit_catalog_SOURCES = %D%/catalog.c
+tests_unit_catalog_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_catalog_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
