@@ -21,3 +21,16 @@ cluster_libcluster_la_SOURCES += \
 	%D%/schema_check.c %D%/schema_print.c %D%/schema_table.c \
 	%D%/snapshot.c \
 	%D%/tree.c %D%/tree.h
+
+# Gossip: membership and the spreading of facts.
+cluster_libcluster_la_SOURCES += \
+	%D%/box.c %D%/box.h \
+	%D%/contact.c \
+	%D%/gossip.c %D%/gossip.h %D%/gossip_int.h %D%/gossip_msg.h \
+	%D%/gossip_out.c \
+	%D%/member.c \
+	%D%/pending.c \
+	%D%/probe.c \
+	%D%/rumor.c \
+	%D%/suspicion.c \
+	%D%/sync.c

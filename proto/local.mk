@@ -9,7 +9,10 @@ proto_libproto_la_SOURCES =
 proto_libproto_la_SOURCES += %D%/peer.c %D%/peer.h %D%/seal.c %D%/seal.h
 proto_libproto_la_SOURCES += %D%/snapshot.c %D%/txn.c %D%/txn.h %D%/txn_ops.h
 proto_libproto_la_CPPFLAGS += $(LIBBSD_CFLAGS)
-nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
+# automake does not see through $(PB_C): each generated source is named.
+nodist_proto_libproto_la_SOURCES = $(PB_H)
+nodist_proto_libproto_la_SOURCES += proto/peer.pb-c.c
+nodist_proto_libproto_la_SOURCES += proto/txn.pb-c.c
 
 # gossip: proto/peer.proto, proto/peer.c, proto/seal.c
 # agree:  proto/agree.proto, proto/agree.c
