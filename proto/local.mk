@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # The generated structs and the only code that sees them. One name per proto/NAME.proto:
-PB_NAMES =
+PB_NAMES = peer
+PB_NAMES += txn
 noinst_LTLIBRARIES += proto/libproto.la
 proto_libproto_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS)
 proto_libproto_la_LIBADD = $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
 proto_libproto_la_SOURCES =
-nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
+proto_libproto_la_SOURCES += %D%/peer.c %D%/peer.h %D%/seal.c %D%/seal.h
+proto_libproto_la_SOURCES += %D%/snapshot.c %D%/txn.c %D%/txn.h %D%/txn_ops.h
+proto_libproto_la_CPPFLAGS += $(LIBBSD_CFLAGS)
+# automake does not see through $(PB_C): each generated source is named.
+nodist_proto_libproto_la_SOURCES = $(PB_H)
+nodist_proto_libproto_la_SOURCES += proto/peer.pb-c.c
+nodist_proto_libproto_la_SOURCES += proto/txn.pb-c.c
 
 # gossip: proto/peer.proto, proto/peer.c, proto/seal.c
 # agree:  proto/agree.proto, proto/agree.c
