@@ -21,6 +21,7 @@ nodist_proto_libproto_la_SOURCES += proto/txn.pb-c.c
 # target: proto/target.proto, proto/target.c
 
 PB_NAMES += control
+nodist_proto_libproto_la_SOURCES += proto/control.pb-c.c
 proto_libproto_la_SOURCES += \
 	%D%/control.c %D%/control.h \
 	%D%/control_pb.c %D%/control_pb.h \
