@@ -7,4 +7,4 @@ directord_libapi_la_LIBADD = $(EV_LIBS)
 directord_libapi_la_SOURCES = \
 	%D%/api.c %D%/api.h %D%/api_priv.h \
 	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c \
-	%D%/view.c %D%/view.h
+	%D%/view.c %D%/view.h %D%/view_priv.h %D%/view_status.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects, types and commits of the namespace as the control protocol says them. */
-#include "directord/view.h"
+#include "directord/view_priv.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,19 +10,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-
-#define WARNINGS_MAX 10         /* failed objects named in a status */
-
-struct view {
-	struct names *names;
-	const struct catalog *catalog;
-	struct names_entry entry;       /* reused by every get */
-	struct control_object object;   /* lent from entry */
-	unsigned cap_seen;
-	uint64_t seq;                   /* the last event of names that was told */
-	struct attrs told;              /* path: the last remark on it, so that it is not made twice */
-	char task[32];
-};
 
 struct view *view_new(struct names *n, const struct catalog *c)
 {
@@ -36,6 +23,7 @@ void view_set(struct view *v, struct names *n, const struct catalog *c)
 {
 	v->names = n;
 	v->catalog = c;
+	v->checked_all = false;
 }
 
 void view_free(struct view **p)
@@ -47,6 +35,8 @@ void view_free(struct view **p)
 	*p = NULL;
 	names_entry_fini(&v->entry);
 	attrs_fini(&v->told);
+	attrs_fini(&v->unsettled);
+	names_entry_fini(&v->check);
 	free(v->object.seen);
 	free(v);
 }
@@ -219,58 +209,7 @@ void view_schema(struct view *v, void (*fn)(void *fn_arg, const struct control_t
 	}
 }
 
-/* ---- status ---- */
-
-static int count_one(void *arg, const struct names_entry *e)
-{
-	struct control_status *s = arg;
-	char hint[PATH_LEN_MAX + 32];
-
-	if (!e->desired)
-		return 0;
-	s->objects++;
-	if (e->status == STATUS_PENDING)
-		s->pending++;
-	if (e->status != STATUS_FAILED)
-		return 0;
-	s->failed++;
-	if (s->n_warnings >= WARNINGS_MAX)
-		return 0;
-	snprintf(hint, sizeof(hint), "director get %s", e->path);
-	control_status_warn(s, e->path, e->reason.text, hint);
-	return 0;
-}
-
-static int count_node(void *arg, const struct names_entry *e)
-{
-	struct control_status *s = arg;
-	enum names_node_state state;
-
-	if (!e->type || e->type->id != TYPE_NODE)
-		return 0;
-	state = 0;
-	for (unsigned i = 0; i < e->derived.n; i++)
-		if (strcmp(e->derived.a[i].key, "state") == 0)
-			state = strcmp(e->derived.a[i].value, "alive") == 0 ? NODE_ALIVE :
-				strcmp(e->derived.a[i].value, "pending") == 0 ? NODE_PENDING : NODE_DEAD;
-	if (state == NODE_PENDING) {
-		s->pending_nodes++;
-	} else {
-		s->nodes++;
-		s->alive += state == NODE_ALIVE;
-	}
-	return 0;
-}
-
-void view_status(struct view *v, struct control_status *s)
-{
-	static const char *const folders[] = { "/volumes", "/targets" };
-
-	s->index = catalog_applied(v->catalog);
-	names_walk(v->names, "/nodes", 1, mono_now(), count_node, s);
-	for (unsigned i = 0; i < ARRAY_LEN(folders); i++)
-		names_walk(v->names, folders[i], UINT32_MAX, mono_now(), count_one, s);
-}
+/* ---- commits ---- */
 
 const char *view_task(struct view *v, uint64_t index)
 {
