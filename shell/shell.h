@@ -126,6 +126,8 @@ void line_fini(struct line *l);
 /* `word` so that line_parse and sh(1) read it back, into `out` (given). */
 char *line_quote(const char *word);
 
+/* The noun of the folder where we are ("volume" in /volumes), so that its verbs need no noun; NULL elsewhere. */
+const char *shell_noun(const struct shell *s);
 /* Run what the words say; an exit status' error code. */
 int shell_run(struct shell *s, const char *const *words, unsigned n);
 /* Run each command of a line of text. */

@@ -31,3 +31,12 @@ tests_unit_schema_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $
 tests_unit_txn_codec_SOURCES = %D%/txn_codec.c
 tests_unit_txn_codec_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_txn_codec_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The control protocol, and the words of the shell.
+check_PROGRAMS += tests/unit/control tests/unit/line
+TESTS += tests/unit/control tests/unit/line
+tests_unit_control_SOURCES = %D%/control.c %D%/check.h
+tests_unit_control_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+tests_unit_line_SOURCES = %D%/line.c %D%/check.h
+tests_unit_line_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_line_LDADD = shell/libshell.la lib/libdirector.la base/libbase.la $(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
