@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* help, explain, complete, exit: the shell about itself. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -95,6 +94,8 @@ void help_print(struct shell *s, const char *const *words, unsigned n)
 		     "Without a command: the interactive shell, or the script on standard input (-e: stop at the first error).\n"
 		     "\nCommands (help COMMAND says more):");
 	help_list(n ? words[0] : "", s->interactive);
+	if (n && director_connect(s->d) == 0)
+		help_params(s, words[0]);
 }
 
 static int cmd_show_help(struct shell *s, struct call *c)
@@ -163,8 +164,6 @@ static int cmd_explain(struct shell *s, struct call *c)
 {
 	int code = err_from_name(c->arg[0]);
 
-	if (!code)
-		code = atoi(c->arg[0]);
 	for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
 		if (causes[i].code != code)
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walking the tree, and changing whatever stands there: ls cd pwd get set create delete. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -52,6 +53,7 @@ static const struct column ls_columns[] = {
 static int cmd_ls(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	const struct director_object **all;
 	struct director_list *l;
 	struct table *t;
 	unsigned top;
@@ -62,9 +64,10 @@ static int cmd_ls(struct shell *s, struct call *c)
 		return say_error(s);
 	t = table_new(ls_columns, ARRAY_LEN(ls_columns));
 	top = path_depth(path);
+	all = object_order(l);
 	/* The object itself comes first; it is a row only where nothing is below it. */
 	for (size_t i = director_list_n(l) > 1 || !*director_object_type(director_list_at(l, 0)); i < director_list_n(l); i++) {
-		const struct director_object *o = director_list_at(l, i);
+		const struct director_object *o = all[i];
 		auto_free char *sum = summary(s, o);
 		auto_free char *status = object_status(o);
 		unsigned deep = path_depth(director_object_path(o)) - top;
@@ -85,6 +88,7 @@ static int cmd_ls(struct shell *s, struct call *c)
 			json_decref(j);
 		}
 	}
+	free(all);
 	director_list_free(&l);
 	table_print(s, &t);
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects for people and programs; paths as typed. */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,8 +224,27 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 	}
 }
 
+/* Numbers in names by value: 2 before 10, v9 before v10; and a path before what is below it. */
+static int by_path(const void *a, const void *b)
+{
+	return strverscmp(director_object_path(*(const struct director_object *const *)a),
+	                  director_object_path(*(const struct director_object *const *)b));
+}
+
+const struct director_object **object_order(const struct director_list *l)
+{
+	size_t n = director_list_n(l);
+	const struct director_object **o = mem_alloc((n + 1) * sizeof(*o));
+
+	for (size_t i = 0; i < n; i++)
+		o[i] = director_list_at(l, i);
+	qsort(o, n, sizeof(*o), by_path);
+	return o;
+}
+
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n)
 {
+	const struct director_object **o = NULL;
 	struct director_list *l = NULL;
 	struct table *t;
 
@@ -233,12 +253,12 @@ int object_table(struct shell *s, const char *folder, uint32_t depth, const char
 	    director_error_code(director_error(s->d)) != DIRECTOR_E_NOT_FOUND)
 		return say_error(s);
 	t = table_new(cols, n);
-	for (size_t i = 0; l && i < director_list_n(l); i++) {
-		const struct director_object *o = director_list_at(l, i);
-
-		if (strcmp(director_object_type(o), type) == 0)
-			fill_row(s, t, o, cols, n);
-	}
+	if (l)
+		o = object_order(l);
+	for (size_t i = 0; l && i < director_list_n(l); i++)
+		if (strcmp(director_object_type(o[i]), type) == 0)
+			fill_row(s, t, o[i], cols, n);
+	free(o);
 	director_list_free(&l);
 	table_print(s, &t);
 	return 0;

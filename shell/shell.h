@@ -183,6 +183,8 @@ char *object_status(const struct director_object *o);
 enum cell_kind param_cell(struct shell *s, const char *type, const char *key);
 /* Fetch and print all sides of it. */
 int object_show(struct shell *s, const char *path);
+/* The objects in the order that people expect (v9 before v10), to be freed; they are the list's. */
+const struct director_object **object_order(const struct director_list *l);
 /* The objects of a folder as a table: columns by attribute; "name", "owner" (whose it is), "status" too. */
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n);
 
