@@ -30,6 +30,7 @@ struct shell {
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
 	const char *running;                    /* the words of the command that runs, for the envelope */
 	bool said_json;                         /* the envelope is out */
+	bool mute;                              /* errors are not said: nobody asked, as in completion */
 };
 
 /* The schema, lent; NULL when the daemon cannot be asked (the error is in director_error). */
