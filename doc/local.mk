@@ -13,3 +13,4 @@ doc_examples_task_SOURCES = %D%/examples/task.c
 doc_examples_task_LDADD = lib/libdirector.la
 doc_examples_cancel_SOURCES = %D%/examples/cancel.c
 doc_examples_cancel_LDADD = lib/libdirector.la
+dist_man_MANS += %D%/man/director.1 %D%/man/libdirector.3

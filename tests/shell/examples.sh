@@ -27,6 +27,7 @@ commands() {
 	e create v1 1G key-2
 	e task 2
 	e task none
+	: > "$dir/watched"
 	"$top_builddir/doc/examples/watch" > "$dir/watched" &
 	watcher=$!
 	until_watched 1 "up to date"
