@@ -45,7 +45,7 @@ static int bind_at(struct api *api, const char *path)
 
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return ERR_LIMIT;
-	strcpy(sa.sun_path, path);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 	unlink(path);
 	api->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (api->fd < 0)
@@ -68,7 +68,7 @@ static int bind_socket(struct api *api)
 
 	if (strlen(api->socket) >= sizeof(sa.sun_path))
 		return ERR_LIMIT;
-	strcpy(sa.sun_path, api->socket);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", api->socket);
 	err = clear_stale(&sa);
 	if (!err)
 		err = bind_at(api, path);

@@ -104,7 +104,7 @@ static int cmd_cd(struct shell *s, struct call *c)
 	if (director_get(s->d, path, &o) < 0)
 		return say_error(s);
 	director_object_free(&o);
-	strcpy(s->cwd, path);
+	snprintf(s->cwd, sizeof(s->cwd), "%s", path);
 	return 0;
 }
 

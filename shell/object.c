@@ -287,10 +287,10 @@ int path_of(struct shell *s, const char *typed, char *out)
 		}
 		if (len + strlen(name) + 2 > PATH_LEN_MAX)
 			return say_fail(s, ERR_INVAL, NULL, NULL, "the path is too long");
-		len += (size_t)sprintf(out + len, "/%s", name);
+		len += (size_t)snprintf(out + len, PATH_LEN_MAX - len, "/%s", name);
 	}
 	if (!len)
-		strcpy(out, "/");
+		snprintf(out, PATH_LEN_MAX, "/");
 	if (!path_ok(out))
 		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is not a path", typed);
 	return 0;

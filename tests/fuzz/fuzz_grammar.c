@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	complete_line(&s, text, &out);
 	words_out_fini(&out);
-	strcpy(s.cwd, "/volumes");
+	snprintf(s.cwd, sizeof(s.cwd), "/volumes");
 	s.interactive = true;
 	complete_line(&s, text, &out);
 	words_out_fini(&out);

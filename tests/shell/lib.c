@@ -391,7 +391,7 @@ static int raw(void)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(sa.sun_path, sock);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", sock);
 	CHECK_EQ(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	return fd;
 }
@@ -553,7 +553,7 @@ int main(int argc, char **argv)
 	snprintf(fake_program, sizeof(fake_program), "%s/tests/shell/fake-directord", build ? build : ".");
 	if (argc > 1)
 		snprintf(fake_program, sizeof(fake_program), "%s", argv[1]);
-	strcpy(dir, "/tmp/director-lib.XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/director-lib.XXXXXX");
 	CHECK(mkdtemp(dir));
 	chmod(dir, 0755);
 	snprintf(sock, sizeof(sock), "%s/control.sock", dir);
