@@ -11,6 +11,7 @@ static const struct column columns[] = {
 	{ "NAME", "name", CELL_TEXT }, { "STATE", "state", CELL_TEXT }, { "ROLE", "role", CELL_TEXT },
 	{ "VOTER", "voter", CELL_BOOL }, { "VERSION", "version", CELL_TEXT }, { "FREE", "space-free", CELL_SIZE },
 	{ "TOTAL", "space-total", CELL_SIZE }, { "ADDRESSES", "addresses", CELL_TEXT },
+	{ "FINGERPRINT", "fingerprint", CELL_TEXT },    /* the last one: only shown when a node waits for adoption */
 };
 
 static const struct column device_columns[] = {
@@ -21,7 +22,13 @@ static const struct column device_columns[] = {
 
 static int node_list(struct shell *s, struct call *c)
 {
-	return object_table(s, "/nodes", 1, "node", columns, ARRAY_LEN(columns));
+	struct director_status *st = NULL;
+	bool waiting = s->json;
+
+	if (!waiting && director_status(s->d, &st) == 0)
+		waiting = director_status_number(st, "pending-nodes") > 0;
+	director_status_free(&st);
+	return object_table(s, "/nodes", 1, "node", columns, ARRAY_LEN(columns) - !waiting);
 }
 
 static int node_show(struct shell *s, struct call *c)
@@ -31,7 +38,7 @@ static int node_show(struct shell *s, struct call *c)
 	return path_make(s, path, "/nodes/%s", c->arg[0]) < 0 ? ERR_INVAL : object_show(s, path);
 }
 
-/* Ask for a verb and say its answer. */
+/* Ask for a verb and say its answer. args is given; it may be NULL. */
 static int verb(struct shell *s, const char *name, const char *path, struct director_args *args, const char *done)
 {
 	struct director_result *r;
@@ -39,6 +46,10 @@ static int verb(struct shell *s, const char *name, const char *path, struct dire
 	json_t *j = json_object(), *lines = json_array();
 	int err;
 
+	if (!args)
+		director_args_new(&args);
+	if (s->dry_run)
+		director_args_set(args, "dry-run", "yes");
 	director_set_timeout(s->d, s->timeout_ms ? s->timeout_ms : 60000);
 	err = director_call(s->d, name, path, args, NULL, NULL, &r);
 	director_args_free(&args);
@@ -67,7 +78,7 @@ static int verb(struct shell *s, const char *name, const char *path, struct dire
 		}
 	}
 	director_result_free(&r);
-	if (done)
+	if (done && !s->dry_run)
 		say(s, "%s %s", path, done);
 	say_json(s, j);
 	return 0;

@@ -192,6 +192,23 @@ int object_show(struct shell *s, const char *path)
 	return 0;
 }
 
+/* What people compare before they adopt: the node's id in groups of four. In a table only of a node that waits for it. */
+static char *fingerprint(const struct shell *s, const struct director_object *o)
+{
+	const char *state = director_object_derived(o, "state"), *id = director_object_derived(o, "id");
+	char text[40];
+	unsigned n = 0;
+
+	if (!id || strlen(id) != 32 || (!s->json && (!state || strcmp(state, "pending") != 0)))
+		return NULL;
+	for (unsigned i = 0; i < 32; i++) {
+		if (i && i % 4 == 0)
+			text[n++] = '-';
+		text[n++] = id[i];
+	}
+	return mem_strndup(text, n);
+}
+
 static void fill_row(struct shell *s, struct table *t, const struct director_object *o, const struct column *cols, unsigned n)
 {
 	char parent[PATH_LEN_MAX], grand[PATH_LEN_MAX];
@@ -206,7 +223,11 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 			table_cell(t, i, director_object_name(o));
 		else if (strcmp(key, "owner") == 0)
 			table_cell(t, i, path_name(grand));
-		else if (strcmp(key, "status") == 0) {
+		else if (strcmp(key, "fingerprint") == 0) {
+			auto_free char *text = fingerprint(s, o);
+
+			table_cell(t, i, text);
+		} else if (strcmp(key, "status") == 0) {
 			auto_free char *status = s->json ? mem_strdup(status_name(o)) : object_status(o);
 
 			table_cell(t, i, status);

@@ -19,7 +19,7 @@
 #include "proto/control.h"
 #include "tests/unit/check.h"
 
-static char fake_program[4096], dir[64], sock[128];
+static char fake_program[4096], dir[40], sock[64];
 static pid_t fake;
 
 static void start(const char *a, const char *b)
