@@ -201,9 +201,9 @@ static int cmd_exit(struct shell *s, struct call *c)
 }
 
 const struct cmd cmd_help[] = {
-	{ .words = "help", .run = cmd_show_help, .args = { { "COMMAND", WORD_COMMAND, true, true } }, .local = true,
+	{ .words = "help", .run = cmd_show_help, .args = { REST("COMMAND", WORD_COMMAND) }, .local = true,
 	  .help = "Say what commands there are, or all about one" },
-	{ .words = "explain", .run = cmd_explain, .args = { { "ERROR", WORD_ERROR } }, .local = true,
+	{ .words = "explain", .run = cmd_explain, .args = { ARG("ERROR", WORD_ERROR) }, .local = true,
 	  .help = "Say what an error means, and what helps" },
 	{ .words = "complete", .run = cmd_complete, .local = true,
 	  .opts = { { "line", 0, "TEXT", WORD_TEXT, NULL, "what is typed so far, up to the cursor" } },

@@ -80,10 +80,10 @@ static int plugin_reset(struct shell *s, struct call *c)
 
 const struct cmd cmd_plugin[] = {
 	{ .words = "plugin list", .run = plugin_list, .help = "List the plugins that nodes have" },
-	{ .words = "plugin show", .run = plugin_show, .args = { { "NAME", WORD_PLUGIN } }, .help = "Show a plugin and its parameters" },
-	{ .words = "plugin probe", .run = plugin_probe, .args = { { "FILE", WORD_FILE } },
+	{ .words = "plugin show", .run = plugin_show, .args = { ARG("NAME", WORD_PLUGIN) }, .help = "Show a plugin and its parameters" },
+	{ .words = "plugin probe", .run = plugin_probe, .args = { ARG("FILE", WORD_FILE) },
 	  .help = "Ask a file on this node what plugin it is, without using it" },
-	{ .words = "plugin reset", .run = plugin_reset, .args = { { "NAME", WORD_PLUGIN } },
+	{ .words = "plugin reset", .run = plugin_reset, .args = { ARG("NAME", WORD_PLUGIN) },
 	  .help = "Let a plugin that failed too often run again" },
 	{ .words = NULL },
 };

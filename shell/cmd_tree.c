@@ -202,19 +202,19 @@ static int cmd_delete(struct shell *s, struct call *c)
 		{ "secret-file", 0, "FILE", WORD_FILE, NULL, "read a secret from the first line of FILE; - is standard input" }
 
 const struct cmd cmd_tree[] = {
-	{ .words = "ls", .run = cmd_ls, .args = { { "PATH", WORD_PATH, true } },
+	{ .words = "ls", .run = cmd_ls, .args = { MAYBE("PATH", WORD_PATH) },
 	  .opts = { { "recursive", 'r', NULL, 0, NULL, "all that is below" } },
 	  .help = "List what stands below a path" },
-	{ .words = "cd", .run = cmd_cd, .args = { { "PATH", WORD_PATH, true } }, .help = "Go to a path",
+	{ .words = "cd", .run = cmd_cd, .args = { MAYBE("PATH", WORD_PATH) }, .help = "Go to a path",
 	  .only_interactive = true },
 	{ .words = "pwd", .run = cmd_pwd, .help = "Say where we are", .local = true, .only_interactive = true },
-	{ .words = "get", .run = cmd_get, .args = { { "PATH", WORD_PATH } },
+	{ .words = "get", .run = cmd_get, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show an object: what is desired, and what nodes observe" },
-	{ .words = "set", .run = cmd_set, .args = { { "PATH", WORD_PATH }, { "KEY=VALUE", WORD_TEXT, true, true } },
+	{ .words = "set", .run = cmd_set, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Change parameters of an object; an empty value resets" },
-	{ .words = "create", .run = cmd_create, .args = { { "PATH", WORD_PATH }, { "KEY=VALUE", WORD_TEXT, true, true } },
+	{ .words = "create", .run = cmd_create, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path" },
-	{ .words = "delete", .run = cmd_delete, .args = { { "PATH", WORD_PATH } }, .changes = true,
+	{ .words = "delete", .run = cmd_delete, .args = { ARG("PATH", WORD_PATH) }, .changes = true,
 	  .help = "Delete an object and all that is below it" },
 	{ .words = NULL },
 };
