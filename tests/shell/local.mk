@@ -18,3 +18,4 @@ TESTS += tests/shell/lib
 tests_shell_lib_SOURCES = %D%/lib.c
 tests_shell_lib_LDADD = lib/libdirector.la proto/libproto.la cluster/libcluster.la base/libbase.la \
 	$(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+EXTRA_DIST += tests/bench/shell
