@@ -35,10 +35,10 @@ struct cluster;
 /* What the room needs of those who know bytes; pure functions, the same in daemon and simulator. */
 struct cluster_codec {
 	void (*agree_encode)(const struct agree_msg *msg, struct buf *out);
-	void (*txn_encode)(const struct txn *t, struct buf *out);
-	int (*txn_decode)(const uint8_t *p, size_t n, struct txn *t);           /* 0 or ERR_MALFORMED */
-	void (*state_encode)(const struct catalog *c, struct buf *out);
-	int (*state_decode)(const uint8_t *p, size_t n, struct catalog **c);    /* 0 or ERR_MALFORMED */
+	int (*txn_encode)(const struct txn *t, struct buf *out);        /* 0 or ERR_LIMIT */
+	int (*txn_decode)(const uint8_t *p, size_t n, struct txn *t);   /* 0 or ERR_MALFORMED */
+	void (*snapshot_encode)(const struct snapshot *s, struct buf *out);
+	int (*snapshot_decode)(const uint8_t *p, size_t n, struct snapshot *s); /* 0 or ERR_MALFORMED */
 };
 
 struct cluster_conf {
@@ -64,12 +64,26 @@ struct cluster_conf {
 	unsigned n_knock;
 };
 
+/*
+ * A volume whose storage was made on this node. Durable before the volume is first served, so that storage
+ * that is gone is an error and never silently made anew, blank.
+ */
+struct cluster_record {
+	uint8_t uuid[16];
+	char *name;             /* NULL: forget the record */
+	uint64_t size;
+	struct attrs params;    /* what opens it: backstore and its parameters */
+};
+
 /* What the runner found in the store; all borrowed. */
 struct cluster_disk {
 	const struct agree_disk *agree;
 	/* The members last seen, so that a restart needs no discovery. */
 	const struct addr *addr;
 	unsigned n_addr;
+	/* What CLUSTER_ACT_RECORD stored: the volumes whose storage this node made. */
+	const struct cluster_record *record;
+	unsigned n_record;
 };
 
 /* ---- requests, from the API and from nowhere else ---- */
@@ -81,7 +95,6 @@ enum cluster_verb {
 	CLUSTER_ADOPT,          /* what: name, id or fingerprint of a pending (or removed) node */
 	CLUSTER_REMOVE,         /* what: a node; entropy (the key is rotated without it) */
 	CLUSTER_ROTATE,         /* entropy */
-	CLUSTER_HISTORY_NOTE,   /* nothing; a barrier: answered when all committed before it is applied */
 };
 
 struct cluster_request {
@@ -125,7 +138,7 @@ enum cluster_in_kind {
 	CLUSTER_IN_REQUEST,     /* request */
 	CLUSTER_IN_DONE,        /* number: act id; err, text */
 	CLUSTER_IN_RING,        /* running, active: what Corosync does; err when it failed to start or died */
-	CLUSTER_IN_HAVE,        /* have: all that director-target has; NULL: it is not there */
+	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
 	CLUSTER_IN_FACT,        /* path, attrs (NULL: gone): something this node observes */
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it */
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
@@ -176,7 +189,8 @@ enum cluster_act_kind {
 	CLUSTER_ACT_KEYS,               /* store cluster_keys(c) (secret) and seal with them from now on; answer DONE */
 	CLUSTER_ACT_PUBLISH,            /* cluster_hash(c), name or addresses changed: publish anew by mDNS */
 	CLUSTER_ACT_PEER,               /* node: mesh peer at addr with CURVE key from public_key; n_addr 0: no more */
-	CLUSTER_ACT_PLAN,               /* step: do this with director-target; answer DONE */
+	CLUSTER_ACT_PLAN,               /* plan: do this with director-target; answer DONE */
+	CLUSTER_ACT_RECORD,             /* record: make it durable; answer DONE */
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
@@ -198,12 +212,8 @@ struct cluster_act {
 	struct addr addr[CARD_ADDRS_MAX];
 	unsigned n_addr;
 	const struct cluster_ring_conf *conf;   /* lent by the output */
-	const struct plan_step *step;           /* lent by the output */
-};
-
-enum cluster_note_kind {
-	CLUSTER_NOTE_WARN = 1,          /* something an administrator should know */
-	CLUSTER_NOTE_INFO,
+	const struct plan_action *plan;         /* lent by the core until its DONE */
+	const struct cluster_record *record;    /* lent by the core until its DONE */
 };
 
 struct cluster_out {
@@ -223,14 +233,11 @@ struct cluster_out {
 	struct mono wake;
 	/* private */
 	struct cluster_ring_conf ring_conf;
-	struct plan_step *steps;
-	unsigned n_steps, cap_steps;
 };
 
 void cluster_out_reset(struct cluster_out *out);
 void cluster_out_fini(struct cluster_out *out);
 
-/* `why` (may be NULL) gets a static sentence when NULL is returned. */
 struct cluster *cluster_new(const struct cluster_conf *conf);
 void cluster_free(struct cluster **c);
 /* Appends to `out`; the caller resets it when its content is done. */
