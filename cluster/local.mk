@@ -7,3 +7,6 @@ cluster_libcluster_la_SOURCES = \
 	%D%/keys.c %D%/keys.h \
 	%D%/obj.c %D%/obj.h \
 	%D%/txn.c %D%/txn.h
+cluster_libcluster_la_SOURCES += \
+	%D%/card.c %D%/card.h \
+	%D%/facts.c %D%/facts.h
