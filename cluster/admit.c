@@ -225,7 +225,7 @@ static void tend_lineage(struct cluster *c, struct cluster_out *out)
 		}
 		if (c->has_lineage && x.has_data && own.has_data)
 			snprintf(c->clash, sizeof(c->clash),
-			         "node %.63s (%.60s) has the same cluster key and data of another cluster", m.card->name,
+			         "node %.63s (%.40s) has the same cluster key and data of another cluster", m.card->name,
 			         addr_text(&m.addr, text));
 	}
 	if (best && !c->has_lineage) {

@@ -324,7 +324,6 @@ static void self_fact(struct cluster *c)
 	set_uint(&as, "ring-active", c->ring_active);
 	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
 	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
-	set_uint(&as, "index", s->applied);
 	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
 		struct addr bare = c->conf.ring_addrs[i];
 
@@ -333,6 +332,35 @@ static void self_fact(struct cluster *c)
 	}
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
 	cluster_fact(c, FACT_SELF, &as);
+	attrs_fini(&as);
+}
+
+/* What the runner measured of the host, at the node's path in the namespace, which is known here alone. */
+static void node_fact(struct cluster *c)
+{
+	const struct agree_status *s = c->status;
+	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
+	char path[PATH_LEN_MAX];
+	struct attrs as;
+
+	snprintf(path, sizeof(path), "/nodes/%.200s", cluster_self_name(c));
+	if (c->node_path && strcmp(c->node_path, path) != 0) {
+		facts_delete_below(c->facts, c->node_path);
+		c->facts_dirty = true;
+	}
+	if (!c->node_path || strcmp(c->node_path, path) != 0) {
+		free(c->node_path);
+		c->node_path = mem_strdup(path);
+	}
+	attrs_copy(&as, &c->host);
+	attrs_set(&as, "version", c->software);
+	attrs_set(&as, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
+	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
+	attrs_set(&as, "target", c->target_up ? "running" : "stopped");
+	set_uint(&as, "schema-level", SCHEMA_LEVEL);
+	if (strcmp(c->conf.name, cluster_self_name(c)) != 0)
+		attrs_set(&as, "host-name", c->conf.name);
+	cluster_fact(c, path, &as);
 	attrs_fini(&as);
 }
 
@@ -382,6 +410,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		ring_tend(c, out);
 		carry_tend(c, out);
 		self_fact(c);
+		node_fact(c);
 		tell_facts(c, out);
 		c->tend_wake = mono_min(c->wake, mono_min(c->ring_wake, c->plan_wake));
 	}
@@ -489,6 +518,29 @@ static void cast(struct cluster *c, const struct cluster_in *in, struct cluster_
 	cluster_agree_step(c, &a, out);
 }
 
+/* Paths that begin with "/node/" stand for this node's own place, whatever its name there. */
+static void own_path(const struct cluster *c, const char *path, char *out)
+{
+	if (strncmp(path, "/node/", 6) == 0)
+		snprintf(out, PATH_LEN_MAX, "/nodes/%.200s/%.250s", cluster_self_name(c), path + 6);
+	else
+		snprintf(out, PATH_LEN_MAX, "%s", path);
+}
+
+static void own_fact(struct cluster *c, const struct cluster_in *in)
+{
+	char path[PATH_LEN_MAX];
+
+	if (strcmp(in->path, "/node") == 0) {
+		attrs_fini(&c->host);
+		attrs_copy(&c->host, in->attrs);
+		node_fact(c);
+	} else {
+		own_path(c, in->path, path);
+		cluster_fact(c, path, in->attrs);
+	}
+}
+
 static void ring_state(struct cluster *c, const struct cluster_in *in)
 {
 	c->ring_running = in->running;
@@ -513,6 +565,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 	struct gossip_in g = { .from = in->from, .id = in->node, .why = in->why, .head = in->head, .msg = in->dgram,
 	                       .sync = in->sync };
 	struct agree_in a = { .kind = AGREE_IN_STORED };
+	char path[PATH_LEN_MAX];
 
 	switch (in->kind) {
 	case CLUSTER_IN_START:
@@ -594,10 +647,11 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		carry_have(c, in->have, out);
 		break;
 	case CLUSTER_IN_FACT:
-		cluster_fact(c, in->path, in->attrs);
+		own_fact(c, in);
 		break;
 	case CLUSTER_IN_FACTS_GONE:
-		facts_delete_below(c->facts, in->path);
+		own_path(c, in->path, path);
+		facts_delete_below(c->facts, path);
 		c->facts_dirty = true;
 		break;
 	case CLUSTER_IN_LEAVE:
@@ -681,6 +735,8 @@ void cluster_free(struct cluster **cp)
 	free(c->candidates);
 	free(c->software);
 	free(c->knock);
+	free(c->node_path);
+	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
 	plan_retry_free(&c->retry);
 	names_free(&c->names);

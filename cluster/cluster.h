@@ -139,8 +139,12 @@ enum cluster_in_kind {
 	CLUSTER_IN_DONE,        /* number: act id; err, text */
 	CLUSTER_IN_RING,        /* running, active: what Corosync does; err when it failed to start or died */
 	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
-	CLUSTER_IN_FACT,        /* path, attrs (NULL: gone): something this node observes */
-	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it */
+	/*
+	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under
+	 * whatever name it has there: "/node" (the host: space-free, load …), "/node/devices/sda".
+	 */
+	CLUSTER_IN_FACT,
+	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
 };
 

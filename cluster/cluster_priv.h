@@ -66,7 +66,7 @@ struct cluster {
 	struct addr clone;              /* where the other one with our identity is; family 0: none */
 	uint64_t admit_index;           /* applied index at which members were last admitted */
 	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
-	char clash[160];                /* a sentence about another lineage with data; empty: none */
+	char clash[200];                /* a sentence about another lineage with data; empty: none */
 
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
@@ -92,6 +92,8 @@ struct cluster {
 
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
+	struct attrs host;              /* what the runner reports of the host */
+	char *node_path;                /* where it stands */
 	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
 	bool ring_addrs_follow;         /* ring addresses are the gossip address */
 	struct mono agree_wake, tend_wake;
