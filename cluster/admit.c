@@ -238,7 +238,7 @@ static void tend_lineage(struct cluster *c, struct cluster_out *out)
 		cluster_reset_state(c, out);
 		return;
 	}
-	if (c->has_lineage || !c->conf.votes)
+	if (c->has_lineage || !c->conf.votes || !c->conf.founds)
 		return;
 	if (!mono_due(mono_add_ms(c->begun, FOUND_WAIT_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_WAIT_MS));

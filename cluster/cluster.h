@@ -57,6 +57,7 @@ struct cluster_conf {
 	struct addr ring_addrs[ROSTER_ADDRS_MAX];       /* for Corosync; n 0: the first of `addrs` */
 	unsigned n_ring_addrs;
 	bool votes;                             /* may take part in agreement (agreement is not "off") */
+	bool founds;                            /* may begin a cluster when it finds none */
 	bool host_ring;                         /* the host's own Corosync: its view is all there is to it */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
