@@ -13,3 +13,9 @@ nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
 # names:  proto/txn.proto, proto/txn.c
 # shell:  proto/control.proto, proto/control.c
 # target: proto/target.proto, proto/target.c
+
+PB_NAMES += control
+proto_libproto_la_SOURCES += \
+	%D%/control.c %D%/control.h \
+	%D%/control_pb.c %D%/control_pb.h \
+	%D%/control_reply.c %D%/control_req.c
