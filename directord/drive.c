@@ -25,13 +25,15 @@ struct drive {
 	char *volumes, *socket, *pid_file, *log_file, *program;
 	struct target_link *link;
 	struct ev_loop *loop;
-	ev_timer stats;
+	ev_timer stats, unsent_timer;
 	unsigned n_sessions;
+	struct pending *unsent;         /* could not be sent; answered from the loop */
 };
 
 struct pending {
 	struct drive *drive;
 	uint64_t act;
+	struct pending *next;
 };
 
 /* ---- what it has ---- */
@@ -271,6 +273,18 @@ static void replied(void *arg, const struct target_msg *m)
 	free(p);
 }
 
+static void on_unsent(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct target_msg gone = { .err = ERR_UNREACHABLE, .text = (char *)"director-target does not run" };
+	struct drive *d = w->data;
+	struct pending *p;
+
+	while ((p = d->unsent)) {
+		d->unsent = p->next;
+		replied(p, &gone);
+	}
+}
+
 void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 {
 	struct target_msg m = { .kind = kind_of(a->kind) };
@@ -283,9 +297,9 @@ void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 	else
 		volume_of(d, a, &m.volume);
 	if (target_link_send(d->link, &m, replied, p) < 0) {
-		struct target_msg gone = { .err = ERR_UNREACHABLE, .text = "director-target does not run" };
-
-		replied(p, &gone);
+		p->next = d->unsent;
+		d->unsent = p;
+		ev_timer_start(d->loop, &d->unsent_timer);
 	}
 	target_msg_fini(&m);
 }
@@ -350,6 +364,8 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	ev_timer_init(&d->stats, on_stats, STATS_S, STATS_S);
 	d->stats.data = d;
 	ev_timer_start(d->loop, &d->stats);
+	ev_timer_init(&d->unsent_timer, on_unsent, 0., 0.);
+	d->unsent_timer.data = d;
 	return d;
 }
 
@@ -360,6 +376,13 @@ void drive_free(struct drive **dp)
 	if (!d)
 		return;
 	ev_timer_stop(d->loop, &d->stats);
+	ev_timer_stop(d->loop, &d->unsent_timer);
+	while (d->unsent) {
+		struct pending *p = d->unsent;
+
+		d->unsent = p->next;
+		free(p);
+	}
 	target_link_free(&d->link);
 	free(d->volumes);
 	free(d->socket);
