@@ -12,3 +12,15 @@ cluster_libcluster_la_SOURCES += \
 	%D%/facts.c %D%/facts.h
 cluster_libcluster_la_SOURCES += \
 	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c
+# Gossip: membership and the spreading of facts.
+cluster_libcluster_la_SOURCES += \
+	%D%/box.c %D%/box.h \
+	%D%/contact.c \
+	%D%/gossip.c %D%/gossip.h %D%/gossip_int.h %D%/gossip_msg.h \
+	%D%/gossip_out.c \
+	%D%/member.c \
+	%D%/pending.c \
+	%D%/probe.c \
+	%D%/rumor.c \
+	%D%/suspicion.c \
+	%D%/sync.c

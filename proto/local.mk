@@ -6,7 +6,9 @@ proto_libproto_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS
 proto_libproto_la_LIBADD = $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
 proto_libproto_la_SOURCES =
 proto_libproto_la_SOURCES += %D%/peer.c %D%/peer.h %D%/seal.c %D%/seal.h
-nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
+# automake does not see through $(PB_C): each generated source is named.
+nodist_proto_libproto_la_SOURCES = $(PB_H)
+nodist_proto_libproto_la_SOURCES += proto/peer.pb-c.c
 
 # gossip: proto/peer.proto, proto/peer.c, proto/seal.c
 # agree:  proto/agree.proto, proto/agree.c
