@@ -5,4 +5,7 @@ cluster_libcluster_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS
 cluster_libcluster_la_SOURCES = \
 	%D%/id.c %D%/id.h \
 	%D%/obj.c %D%/obj.h \
-	%D%/txn.c %D%/txn.h
+	%D%/txn.c %D%/txn.h \
+	%D%/roster.c %D%/roster.h %D%/voters.c \
+	%D%/agree.c %D%/agree.h %D%/agree_msg.h %D%/agree_int.h %D%/agree_log.c %D%/agree_log.h \
+	%D%/agree_view.c %D%/agree_order.c %D%/agree_pull.c %D%/agree_ask.c %D%/plant.h
