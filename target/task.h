@@ -93,6 +93,7 @@ struct task {
 	/* The answer: by scsi. iscsi sends in[0..in_len) cut to expect_in and works out the residuals. */
 	uint8_t status;                 /* enum scsi_status */
 	uint8_t sense_len;
+	uint8_t sense_head[2];          /* iscsi's: SenseLength stands right before the sense on the wire */
 	uint8_t sense[TASK_SENSE_MAX];
 	struct task_buf in;
 	uint32_t in_len;                /* bytes the command has for the initiator */
