@@ -75,6 +75,7 @@ struct task_buf {
 	uint32_t cap;
 };
 
+struct scsi_it;
 struct scsi_nexus;
 struct scsi_op;
 struct task_pool;
@@ -104,6 +105,7 @@ struct task {
 
 	/* scsi's own while it works on the command. */
 	struct {
+		const struct scsi_it *it;
 		struct scsi_nexus *nexus;
 		const struct scsi_op *row;
 		int (*next)(struct task *);     /* goes on after a block operation */
