@@ -4,3 +4,15 @@ check_PROGRAMS += tests/unit/base
 TESTS += tests/unit/base
 tests_unit_base_SOURCES = %D%/base.c %D%/check.h
 tests_unit_base_LDADD = base/libbase.la
+
+check_PROGRAMS += tests/unit/keys
+TESTS += tests/unit/keys
+tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
+tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The backstore host and the loader.
+check_PROGRAMS += tests/unit/backstore
+TESTS += tests/unit/backstore
+tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
+tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
