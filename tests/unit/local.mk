@@ -10,3 +10,9 @@ TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
 tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The backstore host and the loader.
+check_PROGRAMS += tests/unit/backstore
+TESTS += tests/unit/backstore
+tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
+tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
