@@ -52,7 +52,7 @@ struct cpg_events {
 
 struct cpg_options {
 	struct ev_loop *loop;
-	const struct log *log;          /* must be callable from another thread */
+	const struct log *log;          /* written to on the loop only; may be NULL */
 	const char *group;              /* name of the process group, at most 127 bytes */
 	struct cpg_events on;
 	void *arg;

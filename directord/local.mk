@@ -1,1 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+# Adapters that tests link alone, as libraries of the daemon.
+noinst_LTLIBRARIES += directord/libstore.la
+directord_libstore_la_SOURCES = \
+	%D%/store.c %D%/store.h \
+	%D%/storedb.c %D%/storedb.h %D%/storedb_int.h \
+	%D%/storeput.c %D%/storeload.c \
+	%D%/factsdb.c %D%/factsdb.h
+directord_libstore_la_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
+directord_libstore_la_LIBADD = base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
