@@ -91,6 +91,8 @@ typedef void corosync_done_fn(void *arg, int err, const char *why);
  */
 int corosync_write(struct corosync *c, const struct corosync_conf *conf, corosync_done_fn *done, void *arg);
 /*
+ * Answers of the next two come within 5 s, else ERR_TIMEOUT: a stalled ring answers nobody.
+ *
  * Tell all Corosyncs of the ring to read their files again (one node's call serves all). ERR_AGAIN: the ring is
  * stalled or not there. ERR_INVAL: it refused its file and goes on with what it had.
  */

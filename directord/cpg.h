@@ -60,7 +60,7 @@ struct cpg_options {
 
 /* Starts connecting at once and goes on trying (every 50 ms, slowing down to once a second). */
 struct cpg *cpg_open(const struct cpg_options *o);
-/* Leaves the group and waits for the thread; no event comes after it. If Corosync hangs, kill it first. */
+/* Leaves the group; no event comes after it. Waits for the thread a second at most (a Corosync that hangs). */
 void cpg_close(struct cpg **c);
 /*
  * Send to all members, ourselves included (borrowed, copied). Casts of one node stay in order.

@@ -8,3 +8,11 @@ directord_libstore_la_SOURCES = \
 	%D%/factsdb.c %D%/factsdb.h
 directord_libstore_la_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
 directord_libstore_la_LIBADD = base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
+
+noinst_LTLIBRARIES += directord/libring.la
+directord_libring_la_SOURCES = \
+	%D%/cpg.c %D%/cpg.h \
+	%D%/corosync.c %D%/corosync.h %D%/corosync_int.h \
+	%D%/corosync_conf.c %D%/corosync_call.c
+directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
+directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
