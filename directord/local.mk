@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-<<<<<<< HEAD
 
 # The control socket's server; what it serves comes in as struct api_ops, so tests link it with their own.
 noinst_LTLIBRARIES += directord/libapi.la
@@ -8,7 +7,6 @@ directord_libapi_la_LIBADD = $(EV_LIBS)
 directord_libapi_la_SOURCES = \
 	%D%/api.c %D%/api.h %D%/api_priv.h \
 	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c
-=======
 # Adapters that tests link alone, as libraries of the daemon.
 noinst_LTLIBRARIES += directord/libstore.la
 directord_libstore_la_SOURCES = \
@@ -26,4 +24,3 @@ directord_libring_la_SOURCES = \
 	%D%/corosync_conf.c %D%/corosync_call.c
 directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
 directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
->>>>>>> ring
