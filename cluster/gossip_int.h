@@ -306,6 +306,8 @@ void news_to(struct gossip *g, struct member *to, const struct node_id *about, b
 /* sync.c */
 void sync_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out);
 void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *out);
+/* Something changed that others may lack, or have for us: compare before long. */
+void sync_soon(struct gossip *g);
 void sync_facts(struct gossip *g, struct gossip_out *out);
 void sync_timer(struct gossip *g, struct gossip_out *out);
 struct mono sync_wake(const struct gossip *g);

@@ -278,8 +278,10 @@ static void card_in(struct gossip *g, struct member *m, const struct card *card,
 	             (card->n_addrs && !addr_eq(&card->addrs[0], &old.addrs[0]));
 
 	member_card_set(g, m, card);
-	if (memcmp(old.boot, card->boot, BOOT_LEN) != 0)
+	if (memcmp(old.boot, card->boot, BOOT_LEN) != 0) {
 		member_event(m, GOSSIP_EV_RESTARTED, out);
+		sync_soon(g);
+	}
 	if (moved) {
 		if (m->contact)
 			m->contact->addr = (struct addr){ 0 };
@@ -315,6 +317,7 @@ static void newcomer_in(struct gossip *g, const struct gossip_update *u, struct 
 	if (!member_compatible(g, u->card))
 		member_event(m, GOSSIP_EV_VERSION, out);
 	member_event(m, GOSSIP_EV_JOINED, out);
+	sync_soon(g);
 	told.state = MEMBER_ALIVE;
 	told.by = NODE_ID_NONE;
 	told.clone = (struct addr){ 0 };
@@ -333,6 +336,8 @@ static void alive_in(struct gossip *g, struct member *m, const struct gossip_upd
 		member_event(m, GOSSIP_EV_REFUTED, out);
 	else if (was != MEMBER_ALIVE)
 		member_event(m, GOSSIP_EV_ALIVE, out);
+	if (was >= MEMBER_FAILED)
+		sync_soon(g);
 	if (was == MEMBER_FAILED)
 		g->counts.false_alarms++;
 	told.state = MEMBER_ALIVE;

@@ -17,6 +17,11 @@ static bool busy(const struct gossip *g)
 	       (g->facts_changed.ns && mono_ms_between(g->facts_changed, g->now) < BUSY_MS);
 }
 
+void sync_soon(struct gossip *g)
+{
+	g->sync = mono_min(g->sync, gossip_in_about(g, SYNC_BUSY_MS));
+}
+
 void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *out)
 {
 	struct gossip_mesh *m = out_mesh(g, to, SYNC_OFFER, out);
@@ -163,8 +168,12 @@ static void digest_in(struct gossip *g, const struct node_id *from, const struct
 		struct member *m = member_nth(g, i);
 		const struct sync_have *h = have_find(s, &m->card->id);
 
-		if (h && member_is_self(g, m) && facts_outrun(g->facts, h->max))
-			sync_facts(g, out);
+		if (h && member_is_self(g, m)) {
+			struct facts_have theirs = { h->id, h->floor, h->max };
+
+			if (facts_outrun(g->facts, &theirs))
+				g->facts_pushed = 0;
+		}
 		if (!lacks_member(m, h))
 			continue;
 		bytes += 160;
@@ -176,6 +185,7 @@ static void digest_in(struct gossip *g, const struct node_id *from, const struct
 			members[n].card = out_card(out, members[n].card);
 		n++;
 	}
+	sync_facts(g, out);
 	for (unsigned i = 0; i < facts_nodes(g->facts); i++) {
 		struct facts_have mine = facts_node_at(g->facts, i), theirs = { .node = mine.node };
 		const struct sync_have *h = have_find(s, &mine.node);
@@ -236,6 +246,7 @@ void sync_facts(struct gossip *g, struct gossip_out *out)
 	if (!g->running || have.max == g->facts_pushed)
 		return;
 	g->facts_changed = g->now;
+	sync_soon(g);
 	/* What follows the last push; the floor is as far as others know it, or they will ask. */
 	told.max = g->facts_pushed > have.floor ? g->facts_pushed : have.floor;
 	if (g->facts_pushed == 0)
@@ -266,6 +277,7 @@ static void delta_in(struct gossip *g, const struct node_id *from, const struct 
 			continue;
 		out->facts_changed = true;
 		g->facts_changed = g->now;
+		sync_soon(g);
 		news.list = mem_grow(news.list, &news.cap, news.n, sizeof(*news.list));
 		news.list[news.n++] = part_copy(out, &s->parts[i]);
 	}

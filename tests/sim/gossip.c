@@ -114,7 +114,7 @@ static bool seed_run(uint64_t seed, uint64_t *trace)
 {
 	struct rng r = { seed * 2654435761u + 1 };
 	unsigned n = 2 + (unsigned)rng_below(&r, NODES_MAX - 1), wait;
-	char why[128] = "", facts_why[128] = "";
+	char why[256] = "", facts_why[256] = "";
 	struct world w;
 	bool ok = false;
 

@@ -375,7 +375,7 @@ static void node_make(struct world *w, struct sim_node *n)
 	n->card.version_max = GOSSIP_VERSION_MAX;
 	n->card.incarnation = n->incarnation + 1;
 	conf.self = n->card;
-	n->fact_base = w->now / MS;
+	n->fact_base = w->now / 1000;
 	n->facts = facts_new(&n->card.id, n->fact_base);
 	n->gossip = gossip_new(&conf, n->facts);
 	seal_init(&n->seal, n->card.boot);
@@ -556,26 +556,37 @@ bool world_members_agree(const struct world *w, char *why, size_t n_why)
 	return true;
 }
 
-/* All live facts of nodes that run, as held by `n`, in one hash. */
-static uint64_t facts_content(const struct world *w, const struct sim_node *n)
+static bool runs(const struct world *w, const struct node_id *id)
 {
-	uint64_t h = 1;
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->nodes[i].gossip && node_id_eq(&w->nodes[i].card.id, id))
+			return true;
+	return false;
+}
 
-	for (const struct fact *f = facts_first(n->facts, "/"); f; f = facts_next(n->facts, f)) {
-		const char *v = attrs_get(&f->attrs, "value");
-		bool up = false;
+/* The next fact of a node that runs. */
+static const struct fact *skip_stopped(const struct world *w, const struct sim_node *n, const struct fact *f)
+{
+	while (f && !runs(w, &f->node))
+		f = facts_next(n->facts, f);
+	return f;
+}
 
-		for (unsigned i = 0; i < w->n; i++)
-			up |= w->nodes[i].gossip && node_id_eq(&w->nodes[i].card.id, &f->node);
-		if (!up)
-			continue;
-		for (const char *p = f->path; *p; p++)
-			h = (h ^ (uint8_t)*p) * 0x100000001b3u;
-		for (const char *p = v; p && *p; p++)
-			h = (h ^ (uint8_t)*p) * 0x100000001b3u;
-		h = (h ^ f->version) * 0x100000001b3u;
+static bool same_facts(const struct world *w, const struct sim_node *a, const struct sim_node *b, char *why, size_t n_why)
+{
+	const struct fact *f = skip_stopped(w, a, facts_first(a->facts, "/"));
+	const struct fact *g = skip_stopped(w, b, facts_first(b->facts, "/"));
+
+	while (f && g && strcmp(f->path, g->path) == 0 && node_id_eq(&f->node, &g->node) && f->version == g->version &&
+	       attrs_eq(&f->attrs, &g->attrs)) {
+		f = skip_stopped(w, a, facts_next(a->facts, f));
+		g = skip_stopped(w, b, facts_next(b->facts, g));
 	}
-	return h;
+	if (!f && !g)
+		return true;
+	snprintf(why, n_why, "node %u has %s at %" PRIu64 ", node %u has %s at %" PRIu64, a->i, f ? f->path : "nothing",
+	         f ? f->version : 0, b->i, g ? g->path : "nothing", g ? g->version : 0);
+	return false;
 }
 
 bool world_facts_agree(const struct world *w, char *why, size_t n_why)
@@ -587,10 +598,8 @@ bool world_facts_agree(const struct world *w, char *why, size_t n_why)
 
 		if (!n->gossip)
 			continue;
-		if (first && facts_content(w, first) != facts_content(w, n)) {
-			snprintf(why, n_why, "nodes %u and %u hold different facts", first->i, i);
+		if (first && !same_facts(w, first, n, why, n_why))
 			return false;
-		}
 		if (!first)
 			first = n;
 	}
