@@ -16,12 +16,6 @@
 
 #define CARRY_AT_ONCE 8
 
-static void record_fini(struct cluster_record *r)
-{
-	free(r->name);
-	attrs_fini(&r->params);
-}
-
 static struct plan_action *action_take(struct plan_action *a)
 {
 	struct plan_action *copy = mem_dup(a, sizeof(*a));
@@ -340,6 +334,5 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	} else {
 		done_well(c, a, out);
 	}
-	record_fini(&d->record);
 	c->dirty = true;
 }

@@ -117,6 +117,8 @@ static void doing_free(struct doing *d)
 	struct plan p = { .a = mem_dup(&d->plan, sizeof(d->plan)), .n = d->plan.path ? 1 : 0, .cap = 1 };
 
 	plan_fini(&p);
+	free(d->record.name);
+	attrs_fini(&d->record.params);
 	free(d);
 }
 
