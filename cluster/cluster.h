@@ -213,7 +213,7 @@ struct cluster_act {
 	uint8_t public_key[32];
 	struct addr addr[CARD_ADDRS_MAX];
 	unsigned n_addr;
-	const struct cluster_ring_conf *conf;   /* lent by the output */
+	const struct cluster_ring_conf *conf;   /* lent by the core until its DONE */
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
 };
@@ -233,8 +233,6 @@ struct cluster_out {
 	bool names_changed;             /* names_changes_since() has something */
 	bool left;                      /* goodbye is said: close */
 	struct mono wake;
-	/* private */
-	struct cluster_ring_conf ring_conf;
 };
 
 void cluster_out_reset(struct cluster_out *out);

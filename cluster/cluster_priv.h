@@ -74,6 +74,7 @@ struct cluster {
 	bool ring_running, ring_failed, local_view;
 	uint64_t ring_stored, ring_active;
 	bool ring_writing;
+	struct cluster_ring_conf ring_conf;     /* what is being written */
 	struct mono ring_wake;
 
 	/* requests */
