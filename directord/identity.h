@@ -31,9 +31,9 @@ int identity_curve(const uint8_t public_key[32], uint8_t curve_public[32]);
  * The cluster key file: one line per epoch, "EPOCH HEX", oldest first; '#' begins a comment. One line of 64
  * hex digits alone is epoch 1, so that an image builder can write `openssl rand -hex 32`.
  */
-int keys_load(struct keys *ks, const char *path, char **why);   /* ERR_NOENT: no file; *ks is empty then */
-int keys_store(const struct keys *ks, const char *path, char **why);
-int keys_text_parse(struct keys *ks, const char *text, size_t len, char **why);
+int keyfile_load(struct keys *ks, const char *path, char **why);   /* ERR_NOENT: no file; *ks is empty then */
+int keyfile_store(const struct keys *ks, const char *path, char **why);
+int keyfile_parse(struct keys *ks, const char *text, size_t len, char **why);
 
 void identity_random(void *p, size_t n);
 

@@ -1,1 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+# The world around cluster/. A library of adapters, so that tests link them one by one, and the program.
+noinst_LTLIBRARIES += directord/libworld.la
+directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $(AVAHI_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libworld_la_SOURCES = \
+	%D%/conf.c %D%/conf.h \
+	%D%/file.c %D%/file.h \
+	%D%/identity.c %D%/identity.h \
+	%D%/logger.c %D%/logger.h \
+	%D%/mesh.c %D%/mesh.h \
+	%D%/notify.c %D%/notify.h \
+	%D%/seeds.c %D%/seeds.h \
+	%D%/sock.c %D%/sock.h \
+	%D%/udp.c %D%/udp.h
+directord_libworld_la_LIBADD = $(EV_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread

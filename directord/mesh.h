@@ -36,7 +36,7 @@ struct mesh_conf {
 struct mesh_ops {
 	/* From a peer in the set; `from` is proven by its key. Bytes are borrowed. */
 	void (*received)(void *arg, const struct node_id *from, const uint8_t *p, size_t n);
-	/* Our connection to the peer is made, lost. May be NULL. */
+	/* Our connection to the peer is made; it broke (not told when we closed it ourselves). May be NULL. */
 	void (*up)(void *arg, const struct node_id *peer);
 	void (*down)(void *arg, const struct node_id *peer);
 	/* Someone with a key that is not in the set, or with none; `from` is its IP address as text. May be NULL. */
