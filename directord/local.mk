@@ -3,11 +3,16 @@
 noinst_LTLIBRARIES += directord/libworld.la
 directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $(AVAHI_CFLAGS) $(LIBBSD_CFLAGS)
 directord_libworld_la_SOURCES = \
+	%D%/avahi_client.c %D%/avahi_core.c \
+	%D%/avahi_ev.c %D%/avahi_ev.h \
+	%D%/avahi_way.c %D%/avahi_way.h \
 	%D%/conf.c %D%/conf.h \
+	%D%/discover.c %D%/discover.h \
 	%D%/file.c %D%/file.h \
 	%D%/identity.c %D%/identity.h \
 	%D%/logger.c %D%/logger.h \
 	%D%/mesh.c %D%/mesh.h \
+	%D%/netaddr.c %D%/netaddr.h \
 	%D%/notify.c %D%/notify.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/sock.c %D%/sock.h \

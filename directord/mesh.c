@@ -22,6 +22,9 @@
 
 #define ENDPOINT_LEN 96
 #define IDLE_MS 300000
+#define RID_LEN 8
+#define WAITING_MAX 64
+#define WAITING_MS 2000
 #define TURN_MESSAGES 64                /* received per turn of the loop */
 #define ZAP_FRAME_MAX 256
 
@@ -31,8 +34,23 @@ struct peer {
 	uint8_t curve[32];
 	struct addr addr;
 	char endpoint[ENDPOINT_LEN];    /* "": not connected */
+	uint8_t rid[RID_LEN];           /* of this connection */
 	bool up;
 	struct mono used;
+};
+
+/* How to answer a ZAP request. */
+struct zap_id {
+	uint8_t route[16], request[16];
+	uint8_t n_route, n_request;
+};
+
+/* A connection whose key is not known, or not yet. */
+struct waiting {
+	struct zap_id id;
+	uint8_t curve[32];
+	char from[64];
+	struct mono since;
 };
 
 enum { IN, OUT, ZAP, MONITOR_IN, MONITOR_OUT, N_SOCKETS };
@@ -48,13 +66,18 @@ struct mesh {
 	ev_prepare prepare;
 	ev_check check;
 	ev_idle idle;
-	ev_timer timer;
+	ev_timer timer, patience;
 	unsigned idle_ms;
 	uint16_t port;
 	uint8_t curve_public[32], curve_secret[32];
 	LIST_HEAD(, peer) peers;
+	uint64_t connections;           /* made so far */
+	struct waiting waiting[WAITING_MAX];
+	unsigned n_waiting;
 	struct mesh_counts counts;
 };
+
+static void waiting_admit(struct mesh *m, const struct peer *p);
 
 /* ---- peers ---- */
 
@@ -123,16 +146,8 @@ static void peer_disconnect(struct mesh *m, struct peer *p)
 	peer_mark(m, p, false);
 }
 
-/* ROUTER refuses a routing id that begins with a zero byte, hence the letter. */
-static void routing_id(const struct node_id *id, uint8_t out[17])
-{
-	out[0] = 'n';
-	memcpy(out + 1, id->b, 16);
-}
-
 static int peer_connect(struct mesh *m, struct peer *p)
 {
-	uint8_t rid[17];
 	char text[64], endpoint[ENDPOINT_LEN];
 	struct peer *other;
 
@@ -141,8 +156,15 @@ static int peer_connect(struct mesh *m, struct peer *p)
 	other = peer_by_addr(m, &p->addr);
 	if (other)
 		peer_disconnect(m, other);
-	routing_id(&p->id, rid);
-	if (zmq_setsockopt(m->socket[OUT], ZMQ_CONNECT_ROUTING_ID, rid, sizeof(rid)) < 0 ||
+	/*
+	 * A routing id is for one connection only: ZeroMQ forgets the one of a closed connection some time later, and
+	 * aborts when it meets it again. It must not begin with a zero byte, hence the letter.
+	 */
+	m->connections++;
+	p->rid[0] = 'c';
+	for (unsigned i = 1; i < RID_LEN; i++)
+		p->rid[i] = (uint8_t)(m->connections >> (8 * (RID_LEN - 1 - i)));
+	if (zmq_setsockopt(m->socket[OUT], ZMQ_CONNECT_ROUTING_ID, p->rid, RID_LEN) < 0 ||
 	    zmq_setsockopt(m->socket[OUT], ZMQ_CURVE_SERVERKEY, p->curve, 32) < 0 ||
 	    zmq_connect(m->socket[OUT], endpoint) < 0) {
 		log_debug(m->log, "mesh: cannot connect to %s: %s", text, zmq_strerror(zmq_errno()));
@@ -167,6 +189,7 @@ void mesh_peer_set(struct mesh *m, const struct node_id *id, const uint8_t curve
 	peer_disconnect(m, p);
 	memcpy(p->curve, curve_public, 32);
 	p->addr = *addr;
+	waiting_admit(m, p);
 }
 
 void mesh_peer_remove(struct mesh *m, const struct node_id *id)
@@ -197,7 +220,6 @@ bool mesh_peer_known(const struct mesh *m, const struct node_id *id)
 int mesh_send(struct mesh *m, const struct node_id *to, const void *data, size_t n)
 {
 	struct peer *p = peer_find(m, to);
-	uint8_t rid[17];
 	int err;
 
 	if (n > MESH_MESSAGE_MAX)
@@ -210,11 +232,15 @@ int mesh_send(struct mesh *m, const struct node_id *to, const void *data, size_t
 			return err;
 	}
 	p->used = mono_now();
-	routing_id(&p->id, rid);
-	if (zmq_send(m->socket[OUT], rid, sizeof(rid), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+	if (zmq_send(m->socket[OUT], p->rid, RID_LEN, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
 	    zmq_send(m->socket[OUT], data, n, ZMQ_DONTWAIT) < 0) {
+		if (zmq_errno() == EHOSTUNREACH) {
+			/* ZeroMQ gave the connection up for good; the next send makes another. */
+			peer_disconnect(m, p);
+			return ERR_UNREACHABLE;
+		}
 		m->counts.full++;
-		return zmq_errno() == EHOSTUNREACH ? ERR_UNREACHABLE : ERR_AGAIN;
+		return ERR_AGAIN;
 	}
 	m->counts.out++;
 	m->counts.bytes_out += n;
@@ -278,31 +304,105 @@ static bool in_next(struct mesh *m)
 
 /* ---- admission (ZeroMQ RFC 27, ZAP) ---- */
 
-enum { ZAP_VERSION, ZAP_REQUEST, ZAP_DOMAIN, ZAP_ADDRESS, ZAP_IDENTITY, ZAP_MECHANISM, ZAP_KEY, ZAP_FRAMES };
+enum { ZAP_ROUTE, ZAP_EMPTY, ZAP_VERSION, ZAP_REQUEST, ZAP_DOMAIN, ZAP_ADDRESS, ZAP_IDENTITY, ZAP_MECHANISM, ZAP_KEY, ZAP_FRAMES };
 
 struct zap_frame {
 	uint8_t data[ZAP_FRAME_MAX];
 	size_t len;
 };
 
-static void zap_answer(struct mesh *m, const struct zap_frame *id, bool ok, const char *user)
+/* `p` NULL: refused. */
+static void zap_answer(struct mesh *m, const struct zap_id *id, const struct peer *p)
 {
 	void *z = m->socket[ZAP];
+	char user[33] = "";
 
-	zmq_send(z, "1.0", 3, ZMQ_SNDMORE);
-	zmq_send(z, id->data, id->len, ZMQ_SNDMORE);
-	zmq_send(z, ok ? "200" : "400", 3, ZMQ_SNDMORE);
-	zmq_send(z, "", 0, ZMQ_SNDMORE);
-	zmq_send(z, user, strlen(user), ZMQ_SNDMORE);
-	zmq_send(z, "", 0, 0);
+	if (p)
+		node_id_text(&p->id, user);
+	zmq_send(z, id->route, id->n_route, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, id->request, id->n_request, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, p ? "200" : "400", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, user, strlen(user), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(z, "", 0, ZMQ_DONTWAIT);
+}
+
+static void zap_refuse(struct mesh *m, struct waiting *w)
+{
+	zap_answer(m, &w->id, NULL);
+	m->counts.refused++;
+	log_debug(m->log, "mesh: refused a connection of %s", w->from);
+	if (m->ops.refused)
+		m->ops.refused(m->arg, w->from, w->curve);
+}
+
+/* Waiting requests: forget the one at `i`. */
+static struct waiting waiting_take(struct mesh *m, unsigned i)
+{
+	struct waiting w = m->waiting[i];
+
+	m->waiting[i] = m->waiting[--m->n_waiting];
+	if (m->n_waiting == 0)
+		ev_timer_stop(m->loop, &m->patience);
+	return w;
+}
+
+/*
+ * Two nodes seldom learn of each other at the same instant. A key that is not known is therefore not refused at once, which would
+ * throw away what the quicker one said, but when it has not become known in a while.
+ */
+static void zap_wait(struct mesh *m, const struct waiting *w)
+{
+	if (m->n_waiting == WAITING_MAX) {
+		struct waiting oldest = waiting_take(m, 0);
+
+		zap_refuse(m, &oldest);
+	}
+	m->waiting[m->n_waiting++] = *w;
+	if (!ev_is_active(&m->patience)) {
+		ev_timer_set(&m->patience, 0.2, 0.2);
+		ev_timer_start(m->loop, &m->patience);
+	}
+}
+
+static void patience_ends(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct mesh *m = t->data;
+	struct mono now = mono_now();
+
+	for (unsigned i = 0; i < m->n_waiting; ) {
+		if (mono_ms_between(m->waiting[i].since, now) >= WAITING_MS) {
+			struct waiting w = waiting_take(m, i);
+
+			zap_refuse(m, &w);
+		} else {
+			i++;
+		}
+	}
+}
+
+/* The peer is known now: let in who waited with its key. */
+static void waiting_admit(struct mesh *m, const struct peer *p)
+{
+	for (unsigned i = 0; i < m->n_waiting; ) {
+		if (memcmp(m->waiting[i].curve, p->curve, 32) == 0) {
+			struct waiting w = waiting_take(m, i);
+
+			zap_answer(m, &w.id, p);
+		} else {
+			i++;
+		}
+	}
 }
 
 /* One request of the network thread: may the owner of this key speak? */
 static bool zap_next(struct mesh *m)
 {
 	struct zap_frame f[ZAP_FRAMES] = { { { 0 }, 0 } };
-	struct peer *p = NULL;
-	char user[33] = "";
+	struct waiting w = { .since = mono_now() };
+	const struct peer *p;
 	unsigned n = 0;
 	int more = 1;
 	size_t len = sizeof(more);
@@ -317,17 +417,23 @@ static bool zap_next(struct mesh *m)
 		n++;
 		zmq_getsockopt(m->socket[ZAP], ZMQ_RCVMORE, &more, &len);
 	}
-	if (n == ZAP_FRAMES && f[ZAP_MECHANISM].len == 5 && memcmp(f[ZAP_MECHANISM].data, "CURVE", 5) == 0 && f[ZAP_KEY].len == 32)
-		p = peer_by_key(m, f[ZAP_KEY].data);
-	if (p) {
-		node_id_text(&p->id, user);
-	} else {
-		m->counts.refused++;
-		log_debug(m->log, "mesh: refused a connection of %s", (char *)f[ZAP_ADDRESS].data);
-		if (m->ops.refused)
-			m->ops.refused(m->arg, (char *)f[ZAP_ADDRESS].data, f[ZAP_KEY].len == 32 ? f[ZAP_KEY].data : NULL);
+	if (n <= ZAP_REQUEST || f[ZAP_ROUTE].len > sizeof(w.id.route) || f[ZAP_REQUEST].len > sizeof(w.id.request))
+		return true;
+	w.id.n_route = (uint8_t)f[ZAP_ROUTE].len;
+	w.id.n_request = (uint8_t)f[ZAP_REQUEST].len;
+	memcpy(w.id.route, f[ZAP_ROUTE].data, w.id.n_route);
+	memcpy(w.id.request, f[ZAP_REQUEST].data, w.id.n_request);
+	snprintf(w.from, sizeof(w.from), "%.*s", (int)f[ZAP_ADDRESS].len, (char *)f[ZAP_ADDRESS].data);
+	if (n != ZAP_FRAMES || f[ZAP_MECHANISM].len != 5 || memcmp(f[ZAP_MECHANISM].data, "CURVE", 5) != 0 || f[ZAP_KEY].len != 32) {
+		zap_refuse(m, &w);
+		return true;
 	}
-	zap_answer(m, &f[ZAP_REQUEST], p != NULL, user);
+	memcpy(w.curve, f[ZAP_KEY].data, 32);
+	p = peer_by_key(m, w.curve);
+	if (p)
+		zap_answer(m, &w.id, p);
+	else
+		zap_wait(m, &w);
 	return true;
 }
 
@@ -367,7 +473,9 @@ static bool monitor_next(struct mesh *m, int which)
 	}
 	if (number != ZMQ_EVENT_DISCONNECTED)
 		log_debug(m->log, "mesh: %s refused us, or is not who it should be", endpoint);
-	if (peer_mark(m, p, false) && m->ops.down)
+	if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+		peer_disconnect(m, p);          /* for good; the next send makes another */
+	else if (peer_mark(m, p, false) && m->ops.down)
 		m->ops.down(m->arg, &p->id);
 	return true;
 }
@@ -519,7 +627,7 @@ static int out_open(struct mesh *m)
 
 static int zap_open(struct mesh *m)
 {
-	void *s = m->socket[ZAP] = zmq_socket(m->ctx, ZMQ_REP);
+	void *s = m->socket[ZAP] = zmq_socket(m->ctx, ZMQ_ROUTER);
 
 	if (!s)
 		return -1;
@@ -606,8 +714,9 @@ struct mesh *mesh_new(struct ev_loop *loop, const struct mesh_conf *conf, const 
 	ev_prepare_init(&m->prepare, before_sleep);
 	ev_check_init(&m->check, after_sleep);
 	ev_idle_init(&m->idle, still_busy);
+	ev_timer_init(&m->patience, patience_ends, 0., 0.);
 	ev_timer_init(&m->timer, idle_check, m->idle_ms / 2e3, m->idle_ms / 2e3);
-	m->prepare.data = m->check.data = m->timer.data = m;
+	m->prepare.data = m->check.data = m->timer.data = m->patience.data = m;
 	m->ctx = zmq_ctx_new();
 	if (m->ctx)
 		zmq_ctx_set(m->ctx, ZMQ_IO_THREADS, 1);
@@ -637,6 +746,7 @@ void mesh_free(struct mesh **mp)
 	ev_check_stop(m->loop, &m->check);
 	ev_idle_stop(m->loop, &m->idle);
 	ev_timer_stop(m->loop, &m->timer);
+	ev_timer_stop(m->loop, &m->patience);
 	for (int i = 0; i < N_SOCKETS; i++) {
 		if (ev_is_active(&m->io[i]))
 			ev_io_stop(m->loop, &m->io[i]);
@@ -651,6 +761,7 @@ void mesh_free(struct mesh **mp)
 		zmq_ctx_term(m->ctx);
 	memset(m->curve_secret, 0, sizeof(m->curve_secret));
 	mem_autofree(mp);
+	*mp = NULL;
 }
 
 void mesh_counts(const struct mesh *m, struct mesh_counts *out)

@@ -66,7 +66,7 @@ bool mesh_peer_known(const struct mesh *m, const struct node_id *id);
 
 /*
  * Send (copied). ERR_NOENT: no such peer, or no address. ERR_AGAIN: its queue is full. ERR_LIMIT: too long.
- * 0 is no promise of delivery. Messages to one peer stay in order while its connection lasts.
+ * ERR_UNREACHABLE: the connection was given up; try again. 0 is no promise of delivery. Messages to one peer stay in order while its connection lasts.
  */
 int mesh_send(struct mesh *m, const struct node_id *to, const void *p, size_t n);
 void mesh_counts(const struct mesh *m, struct mesh_counts *out);

@@ -263,4 +263,5 @@ void seeds_free(struct seeds **sp)
 	thread_stop(s);
 	mem_autofree(&s->seed);
 	mem_autofree(sp);
+	*sp = NULL;
 }

@@ -366,6 +366,7 @@ void udp_free(struct udp **up)
 	mem_autofree(&u->queue);
 	mem_autofree(&u->in);
 	mem_autofree(up);
+	*up = NULL;
 }
 
 const struct udp_counts *udp_counts(const struct udp *u)
