@@ -7,3 +7,8 @@ cluster_libcluster_la_SOURCES = \
 	%D%/keys.c %D%/keys.h \
 	%D%/obj.c %D%/obj.h \
 	%D%/txn.c %D%/txn.h
+cluster_libcluster_la_SOURCES += \
+	%D%/card.c %D%/card.h \
+	%D%/facts.c %D%/facts.h
+cluster_libcluster_la_SOURCES += \
+	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c
