@@ -69,12 +69,12 @@ static const struct row rows[] = {
 	  "The directory of volumes that are files. Empty: volumes in the state directory." },
 	{ "iscsi-port", T_PORT, F(iscsi_port), "3260", NULL, false,
 	  "The TCP port of iSCSI portals that name none." },
-	{ "target-program", T_PATH, F(target_program), SBINDIR "/director-target", NULL, false,
-	  "The data plane. Empty: this node serves nothing." },
+	{ "target-program", T_PATH, F(target_program), "", NULL, false,
+	  "The data plane. Empty: director-target beside this program, or the installed one. \"/\": this node serves nothing." },
 	{ "corosync-program", T_PATH, F(corosync_program), "", NULL, false,
 	  "Corosync. Empty: found in PATH." },
-	{ "plugins", T_PATH, F(plugins), PKGLIBDIR "/plugins", NULL, false,
-	  "The directory of plugins." },
+	{ "plugins", T_PATH, F(plugins), "", NULL, false,
+	  "Directories of plugins, with ':' between. Empty: the installed one." },
 	{ "log-level", T_ENUM, F(log_level), "info", level_words, true,
 	  "What is logged: this level and the more serious ones." },
 	{ "debug", T_DEBUG, F(debug), "", NULL, true,
@@ -550,10 +550,6 @@ static const char *shown_default(const struct row *r)
 {
 	if (r->def == NULL || !*r->def)
 		return "";
-	if (strcmp(r->key, "target-program") == 0)
-		return "/usr/sbin/director-target";
-	if (strcmp(r->key, "plugins") == 0)
-		return "/usr/lib/director/plugins";
 	if (strcmp(r->key, "cluster-key") == 0)
 		return "/etc/director/cluster.key";
 	if (strcmp(r->key, "state") == 0)

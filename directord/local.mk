@@ -36,3 +36,13 @@ directord_libring_la_SOURCES = \
 	%D%/corosync_conf.c %D%/corosync_call.c
 directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
 directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
+
+sbin_PROGRAMS += directord/directord
+directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
+directord_directord_SOURCES = \
+	%D%/main.c \
+	%D%/record.c %D%/record.h \
+	%D%/run.c %D%/run.h %D%/run_int.h \
+	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
+directord_directord_LDADD = directord/libworld.la directord/libstore.la directord/libring.la \
+	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)

@@ -54,6 +54,7 @@ static unsigned list_read(struct netaddr_entry list[NETADDR_MAX])
 		e->addr = sock_addr(i->ifa_addr);
 		if (!e->addr.family || addr_is_loopback(&e->addr))
 			continue;
+		e->running = i->ifa_flags & IFF_RUNNING;
 		e->ifindex = if_nametoindex(i->ifa_name);
 		snprintf(e->ifname, sizeof(e->ifname), "%s", i->ifa_name);
 		n++;

@@ -3,6 +3,8 @@
 #ifndef DIRECTORD_NETADDR_H
 #define DIRECTORD_NETADDR_H
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 
 struct ev_loop;
@@ -13,6 +15,7 @@ struct netaddr;
 struct netaddr_entry {
 	struct addr addr;               /* link-local IPv6 with scope; no port */
 	unsigned ifindex;
+	bool running;                   /* the interface has a carrier */
 	char ifname[16];
 };
 
