@@ -30,7 +30,7 @@ bool addr_eq(const struct addr *a, const struct addr *b)
 
 char *addr_text(const struct addr *a, char *out)
 {
-	char ip[INET6_ADDRSTRLEN], scope[16] = "";
+	char ip[INET6_ADDRSTRLEN] = "", scope[16] = "";
 
 	if (a->family != 4 && a->family != 6) {
 		snprintf(out, 64, "none");

@@ -93,7 +93,7 @@ static void node_path(const struct cluster *c, const struct node_id *id, const c
 		snprintf(path, PATH_LEN_MAX, "/nodes/%.190s-%.6s", norm, hex);
 }
 
-static void add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name)
+void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name)
 {
 	struct node_id id = node_id_of_key(public_key);
 	char path[PATH_LEN_MAX], hex[65];
@@ -121,7 +121,7 @@ static void admit_members(struct cluster *c, struct cluster_out *out)
 			continue;
 		if (!admit_extra_unpack(m.card, &x) || memcmp(x.lineage, c->lineage, 16) != 0)
 			continue;
-		add_node(c, &t, m.card->public_key, m.card->name);
+		admit_add_node(c, &t, m.card->public_key, m.card->name);
 	}
 	if (t.n_ops) {
 		/* Once per state: the next try comes when something was applied, or by the timer. */
@@ -181,7 +181,7 @@ static void found(struct cluster *c, struct cluster_out *out)
 	}
 	snprintf(uuid, sizeof(uuid), "%" PRIu32, keys_newest(&c->keys)->epoch);
 	attrs_set(&op->attrs, "key-epoch", uuid);
-	add_node(c, &t, c->conf.public_key, c->conf.name);
+	admit_add_node(c, &t, c->conf.public_key, c->conf.name);
 	t.message = mem_strdup("founded");
 	request_propose_own(c, &t, "found", out);
 	txn_fini(&t);
@@ -267,7 +267,7 @@ static void tend_knock(struct cluster *c, struct cluster_out *out)
 {
 	bool keyed = c->keys.n > 0;
 
-	if (!c->knock || (keyed && (gossip_alive(c->gossip) > 1 || c->has_lineage)))
+	if (!c->knock.len || (keyed && (gossip_alive(c->gossip) > 1 || c->has_lineage)))
 		return;
 	if (keyed && !mono_due(mono_add_ms(c->begun, KNOCK_KEYED_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, KNOCK_KEYED_MS));
@@ -276,7 +276,7 @@ static void tend_knock(struct cluster *c, struct cluster_out *out)
 	if (mono_due(c->knock_next, c->now)) {
 		for (unsigned i = 0; i < c->n_candidates; i++) {
 			struct gossip_in in = { .kind = GOSSIP_IN_KNOCK, .from = c->candidates[i],
-			                        .blob = c->knock, .n_blob = c->conf.n_knock };
+			                        .blob = c->knock.data, .n_blob = (unsigned)c->knock.len };
 
 			cluster_gossip_step(c, &in, out);
 		}
@@ -473,14 +473,7 @@ static void show_node(struct cluster *c, const struct node_id *id)
 		names_node(c->names, id, o ? path_name(o->path) : m.card->name, names_state(m.state),
 		           m.self ? c->now : m.heard);
 	} else if (gossip_pending_find(c->gossip, id, &p)) {
-		char name[CARD_NAME_MAX] = "", hex[33];
-
-		if (p.n_blob > 32 && p.blob)
-			snprintf(name, sizeof(name), "%.*s", (int)(p.n_blob - 32 < sizeof(name) - 1 ? p.n_blob - 32 : sizeof(name) - 1),
-			         (const char *)p.blob + 32);
-		if (!name[0])
-			snprintf(name, sizeof(name), "pending-%.8s", node_id_text(id, hex));
-		names_node(c->names, id, name, NODE_PENDING, p.last);
+		names_node(c->names, id, p.name, NODE_PENDING, p.last);
 	} else {
 		names_node_gone(c->names, id);
 	}
@@ -556,8 +549,8 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 		}
 		break;
 	case GOSSIP_EV_PENDING:
-		log_info(c->log, "admission: a node without the cluster key knocks from %s: %s", addr_text(&ev->addr, a),
-		         node_id_fingerprint(&ev->id, fp));
+		log_info(c->log, "admission: node %s without the cluster key knocks from %s: %s", ev->name,
+		         addr_text(&ev->addr, a), node_id_fingerprint(&ev->id, fp));
 		show_node(c, &ev->id);
 		break;
 	case GOSSIP_EV_BLOB:
@@ -591,15 +584,13 @@ static void tend_pending(struct cluster *c, struct cluster_out *out)
 	for (unsigned i = 0; gossip_pending_at(c->gossip, i, &p); i++) {
 		const struct object *o = admit_node(c, &p.id);
 
-		if (p.n_blob < 32)
-			continue;
 		if (o && mono_ms_between(p.last, c->now) == 0)
-			offer_key(c, p.blob, &p.addr, out);
+			offer_key(c, p.public_key, &p.addr, out);
 		if (!o && automatic && cluster_leads(c)) {
 			struct txn t = { .message = mem_strdup("adopted automatically") };
 			char what[64], hex[33];
 
-			add_node(c, &t, p.blob, p.n_blob > 32 ? (const char *)p.blob + 32 : "");
+			admit_add_node(c, &t, p.public_key, p.name);
 			snprintf(what, sizeof(what), "adopt %s %" PRIu64, node_id_text(&p.id, hex), catalog_applied(c->catalog));
 			request_propose_own(c, &t, what, out);
 			txn_fini(&t);

@@ -16,12 +16,6 @@
 
 #define CARRY_AT_ONCE 8
 
-static void record_fini(struct cluster_record *r)
-{
-	free(r->name);
-	attrs_fini(&r->params);
-}
-
 static struct plan_action *action_take(struct plan_action *a)
 {
 	struct plan_action *copy = mem_dup(a, sizeof(*a));
@@ -78,32 +72,6 @@ static void begin(struct cluster *c, struct plan_action *a, struct cluster_out *
 	plan_action_text(&d->plan, &text);
 	log_info(c->log, "plan: %s", buf_str(&text));
 	buf_fini(&text);
-}
-
-void carry_tend(struct cluster *c, struct cluster_out *out)
-{
-	const struct object *me = admit_node(c, &c->self);
-	struct plan plan = { 0 };
-	enum plan_kind kind = 0;
-	unsigned n = running(c, &kind);
-
-	c->plan_wake = MONO_NEVER;
-	if (!me || !c->target_up || c->reset || c->removed || n >= CARRY_AT_ONCE)
-		return;
-	plan_make(c->catalog, path_name(me->path), &c->have, c->retry, c->now, &plan);
-	for (unsigned i = 0; i < plan.n && n < CARRY_AT_ONCE; i++) {
-		struct plan_action *a = &plan.a[i];
-
-		if (busy_with(c, a->path))
-			continue;
-		if (n && a->kind != kind)
-			break;
-		kind = a->kind;
-		begin(c, a, out);
-		n++;
-	}
-	c->plan_wake = plan.wake;
-	plan_fini(&plan);
 }
 
 /* ---- what is there ---- */
@@ -259,6 +227,18 @@ static void target_is(struct cluster *c, const struct plan_action *a)
 		plan_have_target_add_volume(t, a->luns[i].uuid);
 }
 
+/* What is there stands as it is; only what it was made from moves on. */
+static void report_only(struct cluster *c, const struct plan_action *a)
+{
+	struct plan_have_volume *v = path_below(a->path, "/volumes") ? plan_have_volume(&c->have, a->uuid) : NULL;
+	struct plan_have_target *t = v ? NULL : plan_have_target(&c->have, a->name);
+
+	if (v)
+		v->generation = a->generation;
+	else if (t)
+		t->generation = a->generation;
+}
+
 static void done_well(struct cluster *c, struct plan_action *a, struct cluster_out *out)
 {
 	plan_done(c->retry, a);
@@ -278,12 +258,17 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 		volume_is(c, a, false);
 		break;
 	case PLAN_VOLUME_DESTROY:
+	case PLAN_VOLUME_FORGET:
 		cluster_fact(c, a->path, NULL);
 		record(c, a, true, out);
 		break;
 	case PLAN_VOLUME_CREATE:
 		report(c, a, "creating", NULL);
 		record(c, a, false, out);
+		break;
+	case PLAN_REPORT:
+		report_only(c, a);
+		report(c, a, "ready", NULL);
 		break;
 	case PLAN_VOLUME_RESIZE:
 	case PLAN_VOLUME_CHANGE:
@@ -292,6 +277,36 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 		report(c, a, "ready", NULL);
 		break;
 	}
+}
+
+void carry_tend(struct cluster *c, struct cluster_out *out)
+{
+	const struct object *me = admit_node(c, &c->self);
+	struct plan plan = { 0 };
+	enum plan_kind kind = 0;
+	unsigned n = running(c, &kind);
+
+	c->plan_wake = MONO_NEVER;
+	if (!me || !c->target_up || c->reset || c->removed || n >= CARRY_AT_ONCE)
+		return;
+	plan_make(c->catalog, path_name(me->path), &c->have, c->retry, c->now, &plan);
+	for (unsigned i = 0; i < plan.n && n < CARRY_AT_ONCE; i++) {
+		struct plan_action *a = &plan.a[i];
+
+		if (busy_with(c, a->path))
+			continue;
+		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
+			done_well(c, a, out);   /* nothing for director-target to do */
+			continue;
+		}
+		if (n && a->kind != kind)
+			break;
+		kind = a->kind;
+		begin(c, a, out);
+		n++;
+	}
+	c->plan_wake = plan.wake;
+	plan_fini(&plan);
 }
 
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out)
@@ -319,6 +334,5 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	} else {
 		done_well(c, a, out);
 	}
-	record_fini(&d->record);
 	c->dirty = true;
 }

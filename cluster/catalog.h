@@ -24,6 +24,9 @@
 #define HISTORY_BYTES_MAX (8u << 20)            /* their bytes together; the oldest go first */
 #define HISTORY_ENTRY_BYTES_MAX (2u << 20)      /* a larger commit is remembered without its operations */
 #define WINDOW_MAX 4096                         /* request ids that are remembered */
+#define CATALOG_OBJECTS_MAX 200000u           /* objects of the cluster */
+#define TXN_AUTHOR_MAX 255                      /* bytes of author and node */
+#define TXN_MESSAGE_MAX 1000                    /* bytes of a message */
 
 enum change_kind { CHANGE_CREATED = 1, CHANGE_SET, CHANGE_DELETED };
 

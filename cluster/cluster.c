@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/box.h"
 #include "cluster/cluster_priv.h"
 
 /* ---- output lists ---- */
@@ -116,6 +117,8 @@ static void doing_free(struct doing *d)
 	struct plan p = { .a = mem_dup(&d->plan, sizeof(d->plan)), .n = d->plan.path ? 1 : 0, .cap = 1 };
 
 	plan_fini(&p);
+	free(d->record.name);
+	attrs_fini(&d->record.params);
 	free(d);
 }
 
@@ -449,23 +452,6 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 	c->dirty = true;
 }
 
-/* A KNOCK was verified by the runner; the pending list keeps the key and the name of who knocks. */
-static void knocked(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
-{
-	struct gossip_msg msg = *in->dgram;
-	struct gossip_in g = { .kind = GOSSIP_IN_DGRAM, .from = in->from, .head = in->head, .msg = &msg };
-	uint8_t blob[32 + CARD_NAME_MAX];
-	size_t n = strnlen(in->knock.name, CARD_NAME_MAX - 1);
-
-	memcpy(blob, in->knock.public_key, 32);
-	memcpy(blob + 32, in->knock.name, n);
-	msg.from = node_id_of_key(in->knock.public_key);
-	msg.blob = blob;
-	msg.n_blob = (unsigned)(32 + n);
-	cluster_gossip_step(c, &g, out);
-	c->dirty = true;
-}
-
 static void own_addrs(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
 	struct gossip_in g = { .kind = GOSSIP_IN_SELF, .card = &c->card };
@@ -575,12 +561,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		timer(c, out);
 		break;
 	case CLUSTER_IN_DGRAM:
-		if (in->dgram->kind == GOSSIP_KNOCK) {
-			knocked(c, in, out);
-			break;
-		}
 		g.kind = GOSSIP_IN_DGRAM;
 		cluster_gossip_step(c, &g, out);
+		c->dirty |= in->dgram->kind == GOSSIP_KNOCK;
 		break;
 	case CLUSTER_IN_STRANGER:
 		g.kind = GOSSIP_IN_STRANGER;
@@ -678,12 +661,12 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	struct cluster *c = mem_zalloc(sizeof(*c));
 	struct gossip_conf g = { .incarnation = conf->incarnation, .seed = conf->seed };
 	struct agree_conf a = { .log = conf->log };
+	struct knock knock = { .name = "" };
 
 	c->codec = conf->codec;
 	c->log = conf->log;
 	c->conf = *conf;
 	c->software = mem_strdup(conf->software ? conf->software : "");
-	c->knock = conf->n_knock ? mem_dup(conf->knock, conf->n_knock) : NULL;
 	c->self = node_id_of_key(conf->public_key);
 	c->keys = conf->keys;
 	c->key_epoch = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
@@ -706,6 +689,10 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->card.features = conf->features;
 	admit_extra_pack(&(struct extra){ .votes = conf->votes }, &c->card);
 
+	memcpy(knock.public_key, conf->public_key, 32);
+	memcpy(knock.boot, conf->boot, BOOT_LEN);
+	snprintf(knock.name, sizeof(knock.name), "%s", conf->name);
+	knock_make(&knock, conf->secret_key, &c->knock);
 	c->facts = facts_new(&c->self, conf->fact_base);
 	g.self = c->card;
 	g.key_epoch = c->key_epoch;
@@ -734,7 +721,7 @@ void cluster_free(struct cluster **cp)
 	free(c->view);
 	free(c->candidates);
 	free(c->software);
-	free(c->knock);
+	buf_fini(&c->knock);
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);

@@ -61,8 +61,6 @@ struct cluster_conf {
 	bool host_ring;                         /* the host's own Corosync: its view is all there is to it */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
-	const uint8_t *knock;                   /* the payload of a KNOCK (proto/seal.h), copied */
-	unsigned n_knock;
 };
 
 /*
@@ -123,7 +121,7 @@ struct cluster_reply {
 enum cluster_in_kind {
 	CLUSTER_IN_START = 1,   /* disk */
 	CLUSTER_IN_TIMER,       /* out->wake is reached */
-	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded. KNOCKs: `knock` was verified by the runner */
+	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded */
 	CLUSTER_IN_STRANGER,    /* from, why */
 	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */
@@ -158,7 +156,6 @@ struct cluster_in {
 	enum gossip_stranger why;
 	const struct gossip_head *head;
 	const struct gossip_msg *dgram;
-	struct { uint8_t public_key[32]; const char *name; } knock;
 	const struct gossip_sync *sync;
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
@@ -216,7 +213,7 @@ struct cluster_act {
 	uint8_t public_key[32];
 	struct addr addr[CARD_ADDRS_MAX];
 	unsigned n_addr;
-	const struct cluster_ring_conf *conf;   /* lent by the output */
+	const struct cluster_ring_conf *conf;   /* lent by the core until its DONE */
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
 };
@@ -236,8 +233,6 @@ struct cluster_out {
 	bool names_changed;             /* names_changes_since() has something */
 	bool left;                      /* goodbye is said: close */
 	struct mono wake;
-	/* private */
-	struct cluster_ring_conf ring_conf;
 };
 
 void cluster_out_reset(struct cluster_out *out);

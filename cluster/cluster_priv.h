@@ -37,7 +37,7 @@ struct cluster {
 	const struct log *log;
 	struct cluster_conf conf;       /* strings and bytes copied */
 	char *software;
-	uint8_t *knock;
+	struct buf knock;               /* what we knock with */
 	struct node_id self;
 	struct mono now, begun;
 	uint64_t wall_ms;
@@ -74,6 +74,7 @@ struct cluster {
 	bool ring_running, ring_failed, local_view;
 	uint64_t ring_stored, ring_active;
 	bool ring_writing;
+	struct cluster_ring_conf ring_conf;     /* what is being written */
 	struct mono ring_wake;
 
 	/* requests */
@@ -112,6 +113,8 @@ void cluster_reset_state(struct cluster *c, struct cluster_out *out);
 /* admit.c: who belongs here, and the key */
 void admit_extra_pack(const struct extra *x, struct card *card);
 bool admit_extra_unpack(const struct card *card, struct extra *x);
+/* Add to `t` what makes a node with this key and name an object. */
+void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name);
 void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out);
 void admit_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */

@@ -606,14 +606,17 @@ int facts_apply(struct facts *f, const struct facts_part *part, bool *news)
 	return 0;
 }
 
-bool facts_outrun(struct facts *f, uint64_t max)
+bool facts_outrun(struct facts *f, const struct facts_have *theirs)
 {
 	struct facts_node *n = f->own;
 	struct entry **live, *e, *next;
 	unsigned n_live = 0;
+	uint64_t floor;
 
-	if (max <= n->max || max > VERSION_MAX / 2)
+	if ((theirs->max <= n->max && theirs->floor <= n->floor) || theirs->max > VERSION_MAX / 2)
 		return false;
+	/* One above: a holder of the former life is then below the floor and starts over. */
+	floor = (theirs->max > n->max ? theirs->max : n->max) + 1;
 	live = mem_alloc((n->n_facts + 1) * sizeof(*live));
 	RB_FOREACH_SAFE(e, by_version, &n->facts, next) {
 		if (e->fact.deleted)
@@ -624,10 +627,10 @@ bool facts_outrun(struct facts *f, uint64_t max)
 	for (unsigned i = 0; i < n_live; i++)
 		RB_REMOVE(by_version, &n->facts, live[i]);
 	for (unsigned i = 0; i < n_live; i++) {
-		live[i]->fact.version = max + 1 + i;
+		live[i]->fact.version = floor + 1 + i;
 		RB_INSERT(by_version, &n->facts, live[i]);
 	}
-	node_set(f, n, max, max + n_live);
+	node_set(f, n, floor, floor + n_live);
 	free(live);
 	return true;
 }

@@ -43,8 +43,8 @@ struct facts;
 
 /*
  * An empty store of node `self`, whose first own fact gets version base + 1. The base must be above
- * every version of the node's former lives; a start time in milliseconds is one, a stored counter
- * another. A base that is too low heals by facts_outrun.
+ * every version of the node's former lives; the wall clock at the start in microseconds is one, a stored
+ * counter another. A base that is too low heals by facts_outrun.
  */
 struct facts *facts_new(const struct node_id *self, uint64_t base);
 void facts_free(struct facts **f);
@@ -117,10 +117,10 @@ size_t facts_delta(const struct facts *f, const struct facts_have *theirs, size_
  */
 int facts_apply(struct facts *f, const struct facts_part *part, bool *news);
 /*
- * Others hold own facts up to `max`, above the own counter: the base was too low. Numbers all own facts
- * anew above it. Says whether that was needed.
+ * What others hold of this node, when it may be of a former life: if it is above the own floor or counter,
+ * the base was too low, and all own facts are numbered anew above it. Says whether that was needed.
  */
-bool facts_outrun(struct facts *f, uint64_t max);
+bool facts_outrun(struct facts *f, const struct facts_have *theirs);
 
 /* The bytes a fact counts for limits and budgets. */
 size_t fact_bytes(const struct fact *fact);

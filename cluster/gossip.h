@@ -49,7 +49,7 @@ enum gossip_in_kind {
 	GOSSIP_IN_MESH_DOWN,    /* id: no longer; counts as a hint */
 	GOSSIP_IN_FACTS,        /* own facts changed: tell the others */
 	GOSSIP_IN_BLOB,         /* from, blob: send these bytes in a BLOB datagram to this address */
-	GOSSIP_IN_KNOCK,        /* from, blob: the same in a KNOCK datagram */
+	GOSSIP_IN_KNOCK,        /* from, blob (of knock_make): the same in a KNOCK datagram */
 };
 
 /* Why a datagram did not open: counted by address; only STALE is answered, with a HELLO. */
@@ -76,7 +76,7 @@ struct gossip_in {
 	uint32_t key_epoch;
 };
 
-/* A datagram to send. The message is lent until the next step or gossip_out_reset. */
+/* A datagram to send. All it points to is good until gossip_out_reset. */
 struct gossip_dgram {
 	struct addr to;
 	enum gossip_form form;
@@ -84,7 +84,7 @@ struct gossip_dgram {
 	struct gossip_msg msg;
 };
 
-/* A message to a member over the mesh; lent as above. The mesh connects on demand and may drop it. */
+/* A message to a member over the mesh, as above. The mesh connects on demand and may drop it. */
 struct gossip_mesh {
 	struct node_id to;
 	struct gossip_sync sync;
@@ -105,7 +105,7 @@ enum gossip_event_kind {
 	GOSSIP_EV_SELF_CLONED,  /* this node is the refused one: addr is the one that stays. It stays quiet and tries again from time to time. */
 	GOSSIP_EV_VERSION,      /* name, addr, version_min..max: cannot talk to it */
 	GOSSIP_EV_REMOVED,      /* a banned node (id, addr) tries to come in; or, with id self, this node was told it is removed */
-	GOSSIP_EV_PENDING,      /* addr, blob: someone without the key knocked, first time or changed */
+	GOSSIP_EV_PENDING,      /* id, name, addr: someone without the key knocked, for the first time or from elsewhere */
 	GOSSIP_EV_BLOB,         /* addr, blob: a BLOB for us (an offer) */
 	GOSSIP_EV_STALE_KEY,    /* id, addr, key_epoch: a member still seals with an older key */
 	GOSSIP_EV_NEWER_KEY,    /* id, addr, key_epoch: a member seals with a newer key than the current one */
@@ -122,7 +122,7 @@ struct gossip_event {
 	uint16_t version_min, version_max;
 	uint32_t key_epoch;
 	const char *why;                /* static text */
-	const uint8_t *blob;            /* lent as messages */
+	const uint8_t *blob;            /* good until gossip_out_reset */
 	unsigned n_blob;
 };
 
@@ -182,13 +182,14 @@ const struct card *gossip_self(const struct gossip *g);
 uint32_t gossip_incarnation(const struct gossip *g);
 const char *member_state_name(enum member_state s);                     /* "alive", "suspect", "failed", "left" */
 
-/* Those who knock: ids, addresses and the payload the aggregator understands. */
+/* Those who knock (cluster/box.h): their signature is right, so the id and name are their own words. */
 struct gossip_pending {
 	struct node_id id;
 	struct addr addr;
-	struct mono first, last;
-	const uint8_t *blob;
-	unsigned n_blob;
+	uint8_t public_key[32];
+	uint8_t boot[BOOT_LEN];
+	char name[CARD_NAME_MAX];
+	struct mono first, last;        /* knocks; forgotten half a minute after the last */
 };
 unsigned gossip_pending_count(const struct gossip *g);
 bool gossip_pending_at(const struct gossip *g, unsigned i, struct gossip_pending *p);

@@ -55,6 +55,7 @@ struct gossip_update {
 	uint32_t card_incarnation;      /* of the newest card the teller knows */
 	struct node_id by;              /* SUSPECT, FAILED: who accuses; none otherwise */
 	const struct card *card;        /* NULL: not included */
+	struct addr clone;              /* a second process with this identity was refused there */
 };
 
 struct gossip_msg {

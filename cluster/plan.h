@@ -5,6 +5,9 @@
  * The list is what runs, what the log says and what a dry run prints. Planning again after any action
  * (or its failure) gives the rest: nothing is remembered here but how often what failed.
  *
+ * Do the actions one by one. When one fails, say so (plan_failed), leave the rest and plan again. When one
+ * is done, say so (plan_done), bring plan_have up to date, report.
+ *
  * Order: targets let go of what leaves; volumes close, are destroyed; are resized, changed; are made and
  * opened; then targets get their new form. A target never names a volume that is not open.
  */
@@ -67,12 +70,14 @@ enum plan_kind {
 	PLAN_TARGET_DELETE = 1,
 	PLAN_TARGET_TRIM,               /* the target as it shall be, without the luns whose volume leaves or is not open */
 	PLAN_VOLUME_CLOSE,
+	PLAN_VOLUME_FORGET,             /* it lay in a file or device of the user's (path=): that stays */
 	PLAN_VOLUME_DESTROY,
 	PLAN_VOLUME_RESIZE,
-	PLAN_VOLUME_CHANGE,             /* parameters that may change while it is open */
+	PLAN_VOLUME_CHANGE,             /* other parameters; what cannot change while open is reopened */
 	PLAN_VOLUME_CREATE,
 	PLAN_VOLUME_OPEN,
 	PLAN_TARGET_SET,                /* the whole target; replaces what was there */
+	PLAN_REPORT,                    /* all is as it shall be: only generation and applied move on */
 };
 
 struct plan_lun {
@@ -91,7 +96,7 @@ struct plan_action {
 	enum plan_kind kind;
 	char *path;                     /* the object; for a volume that is gone, where it was */
 	char *name;                     /* volume or iSCSI name */
-	uint64_t generation;            /* report applied=this when it is done; 0: do not report (partial) */
+	uint64_t generation;            /* report applied=this when it is done; 0: there is more to do, leave it as it is */
 	uint8_t hash[16];               /* hand back in plan_have */
 	/* volumes */
 	uint8_t uuid[16];

@@ -127,25 +127,19 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 static bool matches(const struct gossip_pending *p, const char *what)
 {
 	char hex[33], fp[40];
-	const char *name = p->n_blob > 32 ? (const char *)p->blob + 32 : "";
-	size_t len = p->n_blob > 32 ? p->n_blob - 32 : 0;
 
-	return (strlen(what) == len && memcmp(name, what, len) == 0) || strcmp(node_id_text(&p->id, hex), what) == 0 ||
+	return strcmp(p->name, what) == 0 || strcmp(node_id_text(&p->id, hex), what) == 0 ||
 	       strcmp(node_id_fingerprint(&p->id, fp), what) == 0;
 }
 
 static int verb_adopt(struct cluster *c, const char *what, struct txn *t, struct why *why)
 {
-	struct gossip_pending p, found = { .n_blob = 0 };
+	struct gossip_pending p, found;
 	const struct object *o;
+	char list[200] = "", fp[40];
 	unsigned n = 0;
-	char path[PATH_LEN_MAX], hex[65], list[200] = "", fp[40];
-	struct txn_op *op;
-	const char *name;
 
 	for (unsigned i = 0; gossip_pending_at(c->gossip, i, &p); i++) {
-		if (p.n_blob < 32)
-			continue;
 		if (matches(&p, what)) {
 			found = p;
 			n++;
@@ -161,17 +155,7 @@ static int verb_adopt(struct cluster *c, const char *what, struct txn *t, struct
 	o = admit_node(c, &found.id);
 	if (o)
 		return why_set(why, ERR_EXIST, "%s is adopted already; the key is on its way", o->path);
-	name = found.n_blob > 32 ? (const char *)found.blob + 32 : "";
-	snprintf(hex, sizeof(hex), "%.*s", (int)(found.n_blob - 32 < 60 ? found.n_blob - 32 : 60), name);
-	snprintf(path, sizeof(path), "/nodes/%s", hex);
-	if (!path_ok(path) || catalog_get(c->catalog, path)) {
-		char id[33];
-
-		snprintf(path, sizeof(path), "/nodes/node-%.8s", node_id_text(&found.id, id));
-	}
-	op = txn_add(t, TXN_CREATE, path);
-	attrs_set(&op->attrs, "id", node_id_text(&found.id, hex));
-	attrs_set(&op->attrs, "key", text_hex(found.blob, 32, hex));
+	admit_add_node(c, t, found.public_key, found.name);
 	return 0;
 }
 

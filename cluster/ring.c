@@ -142,8 +142,8 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		d->epoch = g->roster->ring_epoch;
 		a = cluster_act(c, out, CLUSTER_ACT_RING_WRITE);
 		a->id = d->id;
-		make_conf(c, g->roster, &out->ring_conf);
-		a->conf = &out->ring_conf;
+		make_conf(c, g->roster, &c->ring_conf);
+		a->conf = &c->ring_conf;
 		break;
 	case GROWTH_RELOAD:
 		log_info(c->log, "ring: reloading all (%s)", g->why);

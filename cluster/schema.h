@@ -51,6 +51,7 @@ enum schema_value {
 	VALUE_WORD,             /* lower case, digits, '-': the name of a plugin */
 	VALUE_HEX,              /* exactly `max` bytes in lower-case hex */
 	VALUE_UUID,
+	VALUE_PORTAL,           /* ADDR:PORT or [V6]:PORT */
 	VALUE_REF,              /* the name of an object of type `ref` */
 };
 
@@ -61,6 +62,7 @@ enum schema_value {
 #define PARAM_AUTO     0x10u    /* left out, a rule fills it in before it is agreed */
 #define PARAM_UNIQUE   0x20u    /* no two objects of the type have the same value */
 #define PARAM_OBSERVED 0x40u    /* observed side: reported, never set */
+#define PARAM_GROWS    0x80u    /* gets smaller only while `allow-shrink` is yes */
 
 struct schema_param {
 	const char *name;
@@ -74,6 +76,7 @@ struct schema_param {
 	const char *needs;              /* another parameter that must be set with this one */
 	const char *unless;             /* a parameter that makes PARAM_REQUIRED void */
 	const char *differs;            /* a parameter that must not have the same value */
+	const char *granule;            /* a parameter that must divide the value */
 	unsigned since;                 /* schema level; 0: from the start */
 	const char *help;               /* one sentence without the final stop */
 };
@@ -104,6 +107,8 @@ struct schema_type {
 };
 
 /* ---- asking ---- */
+
+extern const struct schema_type schema_types[];  /* TYPE_COUNT rows, by id; row 0 is empty */
 
 /* The row of a type; NULL for TYPE_NONE and what is out of range. */
 const struct schema_type *schema_type(enum schema_type_id id);

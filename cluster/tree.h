@@ -66,7 +66,7 @@ const struct object *tree_below(const struct tree *t, const char *top, const str
 /* The objects that stand directly in folder or object `parent` (one name more), skipping what is below them. */
 const struct object *tree_child(const struct tree *t, const char *parent, const struct object *after);
 unsigned tree_count(const struct tree *t);
-/* The children of `folder`, counted in O(log n). */
+/* How many objects stand directly in `folder`; kept, so O(log n). */
 unsigned tree_count_in(const struct tree *t, const char *folder);
 
 /*

@@ -19,6 +19,15 @@ directord_libworld_la_SOURCES = \
 	%D%/udp.c %D%/udp.h
 directord_libworld_la_LIBADD = $(EV_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread
 
+
+
+# The control socket's server; what it serves comes in as struct api_ops, so tests link it with their own.
+noinst_LTLIBRARIES += directord/libapi.la
+directord_libapi_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+directord_libapi_la_LIBADD = $(EV_LIBS)
+directord_libapi_la_SOURCES = \
+	%D%/api.c %D%/api.h %D%/api_priv.h \
+	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c
 # Adapters that tests link alone, as libraries of the daemon.
 noinst_LTLIBRARIES += directord/libstore.la
 directord_libstore_la_SOURCES = \
@@ -40,9 +49,11 @@ directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(
 sbin_PROGRAMS += directord/directord
 directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
 directord_directord_SOURCES = \
+	%D%/answer.c %D%/answer.h \
+	%D%/drive.c %D%/drive.h \
 	%D%/main.c \
 	%D%/record.c %D%/record.h \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
-directord_directord_LDADD = directord/libworld.la directord/libstore.la directord/libring.la \
+directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)

@@ -44,7 +44,7 @@ enum control_kind {
 #define CONTROL_F_NOSNAP    0x02u       /* events only */
 #define CONTROL_F_NAMES     0x04u       /* path and type of each object, nothing else */
 #define CONTROL_F_UNSETTLED 0x08u       /* only objects that are not converged */
-#define CONTROL_F_RESUME    0x10u       /* stream and since are valid: events after `since` instead of a snapshot */
+#define CONTROL_F_RESUME    0x10u       /* stream (0: the present one) and since (UINT64_MAX: now): events after them, no snapshot */
 /* CONTROL_COMMIT, CONTROL_CANDIDATE */
 #define CONTROL_F_DRY_RUN   0x20u
 

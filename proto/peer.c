@@ -74,6 +74,7 @@ static void card_put(const struct card *c, struct card_wire *w)
 struct update_wire {
 	Director__PeerUpdate pb;
 	struct card_wire card;
+	uint8_t clone[ADDR_WIRE_MAX];
 };
 
 static void update_put(const struct gossip_update *u, struct update_wire *w)
@@ -86,6 +87,7 @@ static void update_put(const struct gossip_update *u, struct update_wire *w)
 	w->pb.card_incarnation = u->card_incarnation;
 	if (!node_id_none(&u->by))
 		w->pb.by = bytes_of(u->by.b, sizeof(u->by.b));
+	w->pb.clone = bytes_of(w->clone, addr_put(&u->clone, w->clone));
 	if (u->card) {
 		card_put(u->card, &w->card);
 		w->pb.card = &w->card.pb;
@@ -311,7 +313,8 @@ static bool card_get(const Director__PeerCard *pb, struct card *c)
 
 static bool update_get(const Director__PeerUpdate *pb, struct gossip_update *u, struct card *card)
 {
-	if (pb->state > MEMBER_LEFT || !id_get_opt(&pb->by, &u->by))
+	if (pb->state > MEMBER_LEFT || !id_get_opt(&pb->by, &u->by) ||
+	    (pb->clone.len && !addr_get(&pb->clone, &u->clone)))
 		return false;
 	u->state = (enum member_state)pb->state;
 	u->incarnation = pb->incarnation;

@@ -67,24 +67,4 @@ typedef bool seal_boot_fn(void *arg, uint32_t tag, unsigned nth, uint8_t boot[BO
 int seal_open(const struct seal *s, const uint8_t *wire, size_t n, seal_boot_fn *boot_of, void *arg,
               struct gossip_head *head, struct buf *out);
 
-/*
- * Bytes for one node only, from anyone: crypto_box_seal to the X25519 form of its Ed25519 key.
- * `rnd` is 32 fresh random bytes (the ephemeral key's seed). seal_box appends n + 48 bytes.
- */
-int seal_box(const uint8_t public_key[32], const uint8_t rnd[32], const uint8_t *plain, size_t n, struct buf *out);
-int seal_box_open(const uint8_t public_key[32], const uint8_t secret_key[64], const uint8_t *wire, size_t n,
-                  struct buf *out);
-
-/*
- * The payload of a KNOCK: public key, name, boot, signed by the node itself. knock_open verifies;
- * what it returns in `k` needs no freeing.
- */
-struct knock {
-	uint8_t public_key[32];
-	uint8_t boot[BOOT_LEN];
-	char name[CARD_NAME_MAX];
-};
-int knock_make(const struct knock *k, const uint8_t secret_key[64], struct buf *out);
-int knock_open(const uint8_t *p, size_t n, struct knock *k);
-
 #endif

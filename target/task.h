@@ -75,6 +75,7 @@ struct task_buf {
 	uint32_t cap;
 };
 
+struct scsi_it;
 struct scsi_nexus;
 struct scsi_op;
 struct task_pool;
@@ -93,6 +94,7 @@ struct task {
 	/* The answer: by scsi. iscsi sends in[0..in_len) cut to expect_in and works out the residuals. */
 	uint8_t status;                 /* enum scsi_status */
 	uint8_t sense_len;
+	uint8_t sense_head[2];          /* iscsi's: SenseLength stands right before the sense on the wire */
 	uint8_t sense[TASK_SENSE_MAX];
 	struct task_buf in;
 	uint32_t in_len;                /* bytes the command has for the initiator */
@@ -103,6 +105,7 @@ struct task {
 
 	/* scsi's own while it works on the command. */
 	struct {
+		const struct scsi_it *it;
 		struct scsi_nexus *nexus;
 		const struct scsi_op *row;
 		int (*next)(struct task *);     /* goes on after a block operation */

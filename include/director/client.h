@@ -137,6 +137,12 @@ DIRECTOR_API int director_process(struct director *d, short revents);
 DIRECTOR_API int director_wait(struct director *d, int timeout_ms);
 
 /*
+ * Make the blocking call that is under way on `d` return DIRECTOR_E_CANCELED, and if none is, the next one. May be called
+ * from a signal handler or another thread.
+ */
+DIRECTOR_API void director_interrupt(struct director *d);
+
+/*
  * The end of an asynchronous request: code 0 with `r`, or an error with its text in director_error(d). r is lent for
  * the call. The request is released by the library when this returns.
  */
@@ -388,6 +394,8 @@ struct director_event {         /* only ever appended to; text lent for the call
 	const char *path, *text;
 	const struct director_object *object;   /* CHANGED, as it is when told; else NULL */
 };
+
+#define DIRECTOR_NOW UINT64_MAX         /* since: only what happens from now on */
 
 /* Return false to end it. */
 typedef bool director_event_fn(struct director *d, const struct director_event *e, void *arg);

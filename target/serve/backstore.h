@@ -38,6 +38,9 @@ int backstore_host_new(const struct backstore_host_conf *, struct backstore_host
 /* Everything is closed and every queue freed before. Ends the threads and unloads the plugins. */
 void backstore_host_free(struct backstore_host **);
 
+/* Take a plugin that was loaded by hand (a file outside of the search path); given, and nulled on success. */
+int backstore_plugin_add(struct backstore_host *, struct plugin **given, struct director_err *err);
+
 /* ---- queues: one per thread that submits ---- */
 
 /* Make the calling thread's queue. One per thread and host. -ENOMEM, -EMFILE. */
@@ -135,9 +138,9 @@ struct backstore_io {
 	} msg;
 	struct backstore *bs;
 	struct backstore_queue *queue;
-	int32_t result;
-	uint8_t gen, state, lock;
 	struct backstore_io *range_next, *range_prev;
+	int32_t result;
+	uint8_t gen, state, range;
 };
 
 /*
@@ -156,6 +159,7 @@ struct backstore_stats {
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;                /* results below 0 other than -EILSEQ */
 	uint64_t emulated;              /* I/Os that took more than one operation of the plugin */
+	uint64_t extra;                 /* completions that came a second time: the plugin is broken */
 	uint64_t in_flight;
 };
 void backstore_stats(const struct backstore *, struct backstore_stats *out);

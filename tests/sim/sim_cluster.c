@@ -13,6 +13,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -846,6 +847,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	extra = s->n_op;
 	if (extra < OPS_MAX) {
 		snprintf(s->op[extra].path, sizeof(s->op[extra].path), "/volumes/last");
+		s->op[extra].rid[0] = 1;
 		s->n_op++;
 		request(s, 0, extra);
 		world_run(&s->w, mono_add_ms(s->w.now, 3000));

@@ -35,3 +35,24 @@ tests_unit_seeds_LDADD = $(DIRD_TEST_LDADD)
 tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
 tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
 tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
+
+# The backstore host and the loader.
+check_PROGRAMS += tests/unit/backstore
+TESTS += tests/unit/backstore
+tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
+tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
+
+# The namespace.
+NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan
+check_PROGRAMS += $(NAMES_TESTS)
+TESTS += $(NAMES_TESTS)
+EXTRA_DIST += %D%/txns.h
+tests_unit_catalog_SOURCES = %D%/catalog.c
+tests_unit_catalog_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_catalog_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_names_SOURCES = %D%/names.c
+tests_unit_names_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_names_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_plan_SOURCES = %D%/plan.c
+tests_unit_plan_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_plan_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
