@@ -1,4 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
+# The world around cluster/. A library of adapters, so that tests link them one by one, and the program.
+noinst_LTLIBRARIES += directord/libworld.la
+directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $(AVAHI_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libworld_la_SOURCES = \
+	%D%/avahi_client.c %D%/avahi_core.c \
+	%D%/avahi_ev.c %D%/avahi_ev.h \
+	%D%/avahi_way.c %D%/avahi_way.h \
+	%D%/conf.c %D%/conf.h \
+	%D%/discover.c %D%/discover.h \
+	%D%/file.c %D%/file.h \
+	%D%/identity.c %D%/identity.h \
+	%D%/logger.c %D%/logger.h \
+	%D%/mesh.c %D%/mesh.h \
+	%D%/netaddr.c %D%/netaddr.h \
+	%D%/notify.c %D%/notify.h \
+	%D%/seeds.c %D%/seeds.h \
+	%D%/sock.c %D%/sock.h \
+	%D%/udp.c %D%/udp.h
+directord_libworld_la_LIBADD = $(EV_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread
+
+
 
 # The control socket's server; what it serves comes in as struct api_ops, so tests link it with their own.
 noinst_LTLIBRARIES += directord/libapi.la
@@ -24,3 +45,15 @@ directord_libring_la_SOURCES = \
 	%D%/corosync_conf.c %D%/corosync_call.c
 directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
 directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
+
+sbin_PROGRAMS += directord/directord
+directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
+directord_directord_SOURCES = \
+	%D%/answer.c %D%/answer.h \
+	%D%/drive.c %D%/drive.h \
+	%D%/main.c \
+	%D%/record.c %D%/record.h \
+	%D%/run.c %D%/run.h %D%/run_int.h \
+	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
+directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
+	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
