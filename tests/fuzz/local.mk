@@ -19,3 +19,14 @@ endif
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c
+
+# Transactions and snapshots.
+FUZZ_TARGETS += tests/fuzz/fuzz_txn tests/fuzz/fuzz_snapshot
+tests_fuzz_fuzz_txn_SOURCES = %D%/fuzz_txn.c
+tests_fuzz_fuzz_txn_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_fuzz_fuzz_txn_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_txn_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_fuzz_fuzz_snapshot_SOURCES = %D%/fuzz_snapshot.c
+tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_fuzz_fuzz_snapshot_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_snapshot_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

@@ -83,7 +83,7 @@ static void children(const struct world *w, const char *path, struct buf *out)
 	buf_reset(out);
 	while (names_child(w->n, path, after, name)) {
 		buf_printf(out, "%s%s", out->len ? " " : "", name);
-		strcpy(last, name);
+		snprintf(last, sizeof(last), "%s", name);
 		after = last;
 	}
 }
