@@ -11,15 +11,25 @@
 
 /* --- the sequencer --- */
 
-static int roster_allowed(const struct agree *a, const uint8_t *payload, uint32_t len)
+static int roster_allowed(struct agree *a, const uint8_t *payload, uint32_t len)
 {
 	struct roster r;
+	int err;
 
 	if (roster_unpack(payload, len, &r) < 0)
 		return ERR_INVAL;
 	if (a->log.roster_index > a->commit)
 		return ERR_AGAIN;       /* one change at a time */
-	return roster_follows(&a->log.roster, &r);
+	err = roster_follows(&a->log.roster, &r);
+	/* A vote goes to who has the log, else the change itself might never find its majority. */
+	for (unsigned i = 0; i < r.n && !err; i++) {
+		const struct member *m = agree_member(a, &r.node[i].id);
+
+		if (r.node[i].role == ROSTER_VOTER && !roster_votes(&a->log.roster, &r.node[i].id) &&
+		    (!m || !m->synced || m->mute))
+			err = ERR_AGAIN;
+	}
+	return err;
 }
 
 static uint64_t pipeline_bytes(const struct agree *a)

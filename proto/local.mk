@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # The generated structs and the only code that sees them. One name per proto/NAME.proto:
-PB_NAMES = agree
+PB_NAMES =
 noinst_LTLIBRARIES += proto/libproto.la
 proto_libproto_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(SODIUM_CFLAGS)
 proto_libproto_la_LIBADD = $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
-proto_libproto_la_SOURCES = %D%/agree.c %D%/agree.h
+proto_libproto_la_SOURCES =
 nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
 
 # gossip: proto/peer.proto, proto/peer.c, proto/seal.c
@@ -12,3 +12,7 @@ nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
 # names:  proto/txn.proto, proto/txn.c
 # shell:  proto/control.proto, proto/control.c
 # target: proto/target.proto, proto/target.c
+
+PB_NAMES += agree
+proto_libproto_la_SOURCES += %D%/agree.c %D%/agree.h
+nodist_proto_libproto_la_SOURCES += proto/agree.pb-c.c

@@ -219,6 +219,14 @@ static void note_status(struct node *nd, const struct agree_status *st)
 	nd->sequencer = st->sequencer;
 }
 
+static unsigned long long number_of(const struct agree_rid *rid)
+{
+	uint64_t n;
+
+	memcpy(&n, rid->b, sizeof(n));
+	return n;
+}
+
 /* Take one step and do what it says; applying leads to a further step. */
 static void node_step(struct node *nd, struct agree_in *in)
 {
@@ -239,8 +247,9 @@ static void node_step(struct node *nd, struct agree_in *in)
 			    out.n_reply);
 	send_out(nd, &out);
 	for (unsigned i = 0; i < out.n_reply; i++) {
-		world_trace(&s->w, "n%u reply %s index %llu%s", nd->i, err_name(out.reply[i].err),
-			    (unsigned long long)out.reply[i].index, out.reply[i].in_doubt ? " in doubt" : "");
+		world_trace(&s->w, "n%u reply to %llu: %s index %llu%s", nd->i, number_of(&out.reply[i].rid),
+			    err_name(out.reply[i].err), (unsigned long long)out.reply[i].index,
+			    out.reply[i].in_doubt ? " in doubt" : "");
 		check_reply(&s->check, nd->i, &out.reply[i]);
 		open_drop(nd, &out.reply[i].rid);
 	}
@@ -252,6 +261,8 @@ static void node_step(struct node *nd, struct agree_in *in)
 		check_hash(&s->check, nd->i, out.install->index, nd->hash);
 	}
 	for (unsigned i = 0; i < out.n_commit; i++) {
+		world_trace(&s->w, "n%u applies %llu: request %llu", nd->i, (unsigned long long)out.commit[i]->index,
+			    number_of(&out.commit[i]->rid));
 		check_commit(&s->check, nd->i, out.commit[i]);
 		apply(nd, out.commit[i], &applied[n_applied]);
 		check_hash(&s->check, nd->i, out.commit[i]->index, nd->hash);
@@ -520,6 +531,7 @@ static void propose(struct node *nd, const struct agree_rid *rid, enum agree_kin
 	for (unsigned i = 0; i < nd->n_open; i++)
 		if (memcmp(nd->open[i].rid.b, rid->b, sizeof(rid->b)) == 0)
 			return;
+	world_trace(&s->w, "n%u is asked %llu", nd->i, number_of(rid));
 	check_asked(&s->check, rid);
 	nd->open[nd->n_open++] = (struct open){ *rid, s->w.now };
 	in.propose.rid = *rid;
@@ -710,7 +722,7 @@ static void every_100ms(void *ctx, unsigned i, uint64_t x, void *p)
 {
 	struct sim *s = ctx;
 
-	if (s->faults)
+	if (s->faults && s->node[0].store.snap.len)
 		fault(s);
 	ring_control(s);
 	answers_in_time(s);
