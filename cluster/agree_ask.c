@@ -272,10 +272,7 @@ static void on_forwarded(struct agree *a, const struct agree_msg *msg)
 		if (!rid_eq(&p->rid, &msg->forwarded.rid))
 			continue;
 		if (msg->forwarded.err) {
-			/* Said without doubt, of the only time that it was forwarded. */
-			if (!msg->forwarded.in_doubt && p->n_forwarded == 1)
-				p->n_forwarded = 0;
-			fail(a, i, msg->forwarded.err);
+			fail(a, i, msg->forwarded.err); /* in doubt: it may have been forwarded more than once */
 			return;
 		}
 		p->index = msg->forwarded.index;

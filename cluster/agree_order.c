@@ -70,17 +70,19 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 	return 0;
 }
 
-static void on_propose(struct agree *a, const struct agree_msg *msg)
+static void on_propose(struct agree *a, const struct member *from, const struct agree_msg *msg)
 {
 	int err;
 
-	if (!agree_sequencing(a))
+	if (!node_id_eq(&a->sequencer, &a->conf.self) || !agree_active(a))
 		return;
-	err = agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
+	/* Without the epoch's whole log it cannot know whether the request is in it. */
+	err = !a->installed ? ERR_AGAIN : agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
 	if (err) {
 		struct agree_msg *m = agree_cast(a, AGREE_MSG_REFUSE);
 
 		m->refuse.rid = msg->propose.rid;
+		m->refuse.to = from->id;
 		m->refuse.err = err;
 	}
 }
@@ -271,11 +273,11 @@ void agree_order_begin(struct agree *a)
 void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg)
 {
 	switch (msg->kind) {
-	case AGREE_MSG_PROPOSE: on_propose(a, msg); break;
+	case AGREE_MSG_PROPOSE: on_propose(a, m, msg); break;
 	case AGREE_MSG_ENTRY: on_entry(a, m, msg); break;
 	case AGREE_MSG_ACK: on_ack(a, m, msg); break;
 	case AGREE_MSG_REFUSE:
-		if (node_id_eq(&m->id, &a->sequencer))
+		if (node_id_eq(&m->id, &a->sequencer) && node_id_eq(&msg->refuse.to, &a->conf.self))
 			agree_ask_refused(a, &msg->refuse.rid, msg->refuse.err);
 		break;
 	default: break;

@@ -388,7 +388,6 @@ void agree_view_installed(struct agree *a)
 		a->status_changed = true;
 		agree_commit_to(a, a->begin.index);
 		agree_order_commit(a);
-		agree_ask_again(a);
 	}
 }
 

@@ -87,7 +87,7 @@ struct sim {
 	unsigned load_ms, pad;
 	unsigned n_wipes;
 	struct mono end_faults;
-	uint64_t next_rid;
+	uint64_t next_rid, next_roster;
 	struct agree_conf conf;
 	uint64_t n_steps;
 };
@@ -583,7 +583,7 @@ static void propose_roster(struct node *nd)
 	struct sim *s = nd->sim;
 	struct roster r = nd->roster;
 	uint8_t packed[ROSTER_PACKED_MAX];
-	struct agree_rid rid = rid_number(++s->next_rid);
+	struct agree_rid rid = rid_number(++s->next_roster | 1ull << 40);
 
 	if (r.n && roster_step(s, &r))
 		propose(nd, &rid, AGREE_ROSTER, packed, (uint32_t)roster_pack(&r, packed));
@@ -778,13 +778,14 @@ static void heal(struct sim *s)
 
 	world_trace(&s->w, "healed");
 	s->faults = false;
-	s->w.now = s->w.now;
 	cpg_stall(s->cpg, 0);
 	net_heal(&s->net);
 	cpg_split(s->cpg, one);
 	for (unsigned i = 0; i < s->n; i++) {
 		resume(s, i, s->node[i].pause_gen, NULL);
 		restart(s, i, 0, NULL);
+		s->node[i].store.sync_us = 1000;
+		s->node[i].store.steady = true;
 		mend(s, i, 0, NULL);
 	}
 }
@@ -850,6 +851,7 @@ static void run(uint64_t seed, bool verbose, bool quiet_only, struct result *res
 		nd->store.ctx = s;
 	}
 	choose(s, quiet_only);
+	s->w.n_limit = 400000;
 	s->faults = true;
 	for (unsigned i = 0; i < s->n; i++)
 		node_start(&s->node[i]);
@@ -859,6 +861,8 @@ static void run(uint64_t seed, bool verbose, bool quiet_only, struct result *res
 	world_run(&s->w, mono_add_ms(s->w.now, world_between(&s->w, 5000, 20000)));
 	heal(s);
 	world_run(&s->w, mono_add_ms(s->w.now, 20000));
+	if (s->w.n_run >= s->w.n_limit)
+		check_break(&s->check, "I8: %llu events and no end", (unsigned long long)s->w.n_run);
 	if (!s->check.broken[0])
 		last_words(s);
 	if (!s->check.broken[0])
