@@ -10,3 +10,4 @@ cluster_libcluster_la_SOURCES = \
 	%D%/roster.c %D%/roster.h %D%/voters.c \
 	%D%/agree.c %D%/agree.h %D%/agree_msg.h %D%/agree_int.h %D%/agree_log.c %D%/agree_log.h \
 	%D%/agree_view.c %D%/agree_order.c %D%/agree_pull.c %D%/agree_ask.c %D%/plant.h
+cluster_libcluster_la_SOURCES += %D%/growth.c %D%/growth.h
