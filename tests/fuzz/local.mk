@@ -19,3 +19,11 @@ endif
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c
+
+FUZZ_TARGETS += tests/fuzz/fuzz_datagram tests/fuzz/fuzz_sync
+tests_fuzz_fuzz_datagram_SOURCES = %D%/fuzz_datagram.c
+tests_fuzz_fuzz_datagram_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_datagram_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_fuzz_fuzz_sync_SOURCES = %D%/fuzz_sync.c
+tests_fuzz_fuzz_sync_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_sync_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
