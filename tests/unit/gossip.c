@@ -8,7 +8,6 @@
 #include <sodium.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "cluster/box.h"
 #include "tests/unit/check.h"
 
@@ -40,6 +39,7 @@ static struct {
 	unsigned to;
 	struct gossip_head head;
 	struct gossip_msg msg;
+	struct card card;
 	struct addr from;
 } record;
 
@@ -89,8 +89,10 @@ static void deliver(unsigned from, const struct gossip_dgram *d)
 			record.msg.updates = NULL;
 			record.msg.n_updates = 0;
 			record.from = in.from;
-			if (record.msg.card)
-				record.msg.card = mem_dup(d->msg.card, sizeof(*d->msg.card));
+			if (record.msg.card) {
+				record.card = *d->msg.card;
+				record.msg.card = &record.card;
+			}
 		}
 		step(i, &in);
 		return;
@@ -199,13 +201,18 @@ static void candidate(unsigned i, unsigned other)
 	step(i, &in);
 }
 
-static void cluster_of(unsigned n)
+static void clear(void)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		gossip_free(&nodes[i].g);
 		facts_free(&nodes[i].facts);
 		memset(&nodes[i], 0, sizeof(nodes[i]));
 	}
+}
+
+static void cluster_of(unsigned n)
+{
+	clear();
 	now.ns = 1000 * MS;
 	lost_every = 0;
 	record.armed = record.full = false;
@@ -690,5 +697,6 @@ int main(void)
 	RUN(facts_missed_are_fetched);
 	RUN(lossy_links_kill_nobody);
 	RUN(same_seed_same_bytes);
+	clear();
 	return 0;
 }
