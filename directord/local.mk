@@ -57,3 +57,5 @@ directord_directord_SOURCES = \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
+	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c \
+	%D%/view.c %D%/view.h %D%/view_priv.h %D%/view_status.c

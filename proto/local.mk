@@ -27,3 +27,9 @@ nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
 PB_NAMES += agree
 proto_libproto_la_SOURCES += %D%/agree.c %D%/agree.h
 nodist_proto_libproto_la_SOURCES += proto/agree.pb-c.c
+PB_NAMES += control
+nodist_proto_libproto_la_SOURCES += proto/control.pb-c.c
+proto_libproto_la_SOURCES += \
+	%D%/control.c %D%/control.h \
+	%D%/control_pb.c %D%/control_pb.h \
+	%D%/control_reply.c %D%/control_req.c

@@ -72,3 +72,12 @@ tests_unit_seal_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la 
 tests_unit_gossip_SOURCES = %D%/gossip.c %D%/check.h
 tests_unit_gossip_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_gossip_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The control protocol, and the words of the shell.
+check_PROGRAMS += tests/unit/control tests/unit/line
+TESTS += tests/unit/control tests/unit/line
+tests_unit_control_SOURCES = %D%/control.c %D%/check.h
+tests_unit_control_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+tests_unit_line_SOURCES = %D%/line.c %D%/check.h
+tests_unit_line_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_line_LDADD = shell/libshell.la lib/libdirector.la base/libbase.la $(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
