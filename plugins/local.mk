@@ -48,3 +48,36 @@ plugins_example3_example3_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 noinst_PROGRAMS += tests/bench/backstore
 tests_bench_backstore_SOURCES = tests/bench/backstore.c
 tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la
+
+# The conformance kit, and plugins that it must refuse.
+bin_PROGRAMS += director-plugin-test
+director_plugin_test_SOURCES = %D%/kit/main.c %D%/kit/kit.c %D%/kit/kit.h %D%/kit/life.c %D%/kit/data.c %D%/kit/crash.c
+director_plugin_test_LDADD = target/serve/libhost.la base/libbase.la
+
+check_LTLIBRARIES += tests/plugins/bad-none.la tests/plugins/bad-double.la tests/plugins/bad-lost.la \
+	tests/plugins/bad-size.la tests/plugins/bad-block.la tests/plugins/bad-silent.la tests/plugins/bad-leak.la \
+	tests/plugins/bad-tail.la
+tests_plugins_bad_none_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_none_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=NONE
+tests_plugins_bad_none_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_double_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_double_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=DOUBLE
+tests_plugins_bad_double_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_lost_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_lost_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=LOST
+tests_plugins_bad_lost_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_size_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_size_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=SIZE
+tests_plugins_bad_size_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_block_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_block_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=BLOCK
+tests_plugins_bad_block_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_silent_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_silent_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=SILENT
+tests_plugins_bad_silent_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_leak_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_leak_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=LEAK
+tests_plugins_bad_leak_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_tail_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_tail_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=TAIL
+tests_plugins_bad_tail_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
