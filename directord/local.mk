@@ -15,4 +15,4 @@ directord_libring_la_SOURCES = \
 	%D%/corosync.c %D%/corosync.h %D%/corosync_int.h \
 	%D%/corosync_conf.c %D%/corosync_call.c
 directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
-directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
+directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) -lcorosync_common $(SODIUM_LIBS) $(EV_LIBS) -lpthread

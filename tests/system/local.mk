@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/system/ringer
+tests_system_ringer_SOURCES = %D%/ringer.c
+tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
+EXTRA_DIST += tests/lab/lab
