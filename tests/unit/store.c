@@ -163,6 +163,7 @@ static void make_expected(void)
 	uint64_t last = 0, snap = 0;
 	struct storedb *db;
 	struct work w;
+	char *again;
 
 	crashvfs_format();
 	db = open_crash();
@@ -176,7 +177,9 @@ static void make_expected(void)
 	storedb_close(&db);
 	/* The same after a restart. */
 	db = open_crash();
-	CHECK_STR(dump_db(db), expected[STEPS]);
+	again = dump_db(db);
+	CHECK_STR(again, expected[STEPS]);
+	free(again);
 	storedb_close(&db);
 }
 
@@ -894,6 +897,8 @@ int main(void)
 	RUN(test_random_bytes_in_the_file_are_refused_and_never_crash);
 	RUN(test_facts_come_back_and_a_damaged_cache_is_forgotten);
 	RUN(test_full_tmpfs_is_no_space_and_room_heals_it);
+	for (unsigned k = 0; k <= STEPS; k++)
+		free(expected[k]);
 	remove_top();
 	return 0;
 }
