@@ -4,5 +4,6 @@ noinst_LTLIBRARIES += cluster/libcluster.la
 cluster_libcluster_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 cluster_libcluster_la_SOURCES = \
 	%D%/id.c %D%/id.h \
+	%D%/keys.c %D%/keys.h \
 	%D%/obj.c %D%/obj.h \
 	%D%/txn.c %D%/txn.h

@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Style by program: what the pure rooms link and include, SPDX lines, promises left in the code.
+dist_check_SCRIPTS += %D%/pure.sh %D%/source.sh %D%/headers.sh
+TESTS += %D%/pure.sh %D%/source.sh %D%/headers.sh
+AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; CC='$(CC)'; \
+	export top_srcdir top_builddir CC;

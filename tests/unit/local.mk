@@ -15,3 +15,10 @@ check_PROGRAMS += tests/unit/corosync_conf
 TESTS += tests/unit/corosync_conf
 tests_unit_corosync_conf_SOURCES = %D%/corosync_conf.c %D%/check.h
 tests_unit_corosync_conf_LDADD = directord/libring.la base/libbase.la
+
+check_PROGRAMS += tests/unit/keys
+TESTS += tests/unit/keys
+tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
+tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
