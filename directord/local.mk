@@ -59,3 +59,4 @@ directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c \
 	%D%/view.c %D%/view.h %D%/view_priv.h %D%/view_status.c
+directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) -lcorosync_common $(SODIUM_LIBS) $(EV_LIBS) -lpthread
