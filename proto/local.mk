@@ -16,7 +16,7 @@ proto_libproto_la_SOURCES = \
 nodist_proto_libproto_la_SOURCES = $(PB_H) proto/agree.pb-c.c proto/control.pb-c.c \
 	proto/peer.pb-c.c proto/target.pb-c.c proto/txn.pb-c.c
 proto_libproto_la_SOURCES =
-nodist_proto_libproto_la_SOURCES = $(PB_C) $(PB_H)
+nodist_proto_libproto_la_SOURCES = $(PB_H)
 
 # gossip: proto/peer.proto, proto/peer.c, proto/seal.c
 # agree:  proto/agree.proto, proto/agree.c
@@ -33,3 +33,8 @@ proto_libproto_la_SOURCES += \
 	%D%/control.c %D%/control.h \
 	%D%/control_pb.c %D%/control_pb.h \
 	%D%/control_reply.c %D%/control_req.c
+
+
+PB_NAMES += target
+proto_libproto_la_SOURCES += %D%/target.c %D%/target.h
+nodist_proto_libproto_la_SOURCES += proto/target.pb-c.c
