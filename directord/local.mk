@@ -14,6 +14,7 @@ directord_libworld_la_SOURCES = \
 	%D%/mesh.c %D%/mesh.h \
 	%D%/netaddr.c %D%/netaddr.h \
 	%D%/notify.c %D%/notify.h \
+	%D%/record.c %D%/record.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/sock.c %D%/sock.h \
 	%D%/udp.c %D%/udp.h
@@ -52,8 +53,28 @@ directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
 	%D%/drive.c %D%/drive.h \
 	%D%/main.c \
-	%D%/record.c %D%/record.h \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
+
+# What the system needs to run it.
+EXTRA_DIST += %D%/directord.service.in %D%/director.sysusers %D%/director.tmpfiles
+CLEANFILES += %D%/directord.service
+systemdsystemunit_DATA = %D%/directord.service
+directord/directord.service: %D%/directord.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) directord && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+		$(srcdir)/directord/directord.service.in >$@
+install-data-hook: install-directord
+install-directord:
+	$(MKDIR_P) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(sysconfdir)/director
+	$(INSTALL_DATA) $(srcdir)/directord/director.sysusers $(DESTDIR)$(sysusersdir)/director.conf
+	$(INSTALL_DATA) $(srcdir)/directord/director.tmpfiles $(DESTDIR)$(tmpfilesdir)/director.conf
+	test -e $(DESTDIR)$(sysconfdir)/director/director.conf || \
+		$(INSTALL_DATA) $(srcdir)/doc/director.conf $(DESTDIR)$(sysconfdir)/director/director.conf
+uninstall-hook: uninstall-directord
+uninstall-directord:
+	rm -f $(DESTDIR)$(sysusersdir)/director.conf $(DESTDIR)$(tmpfilesdir)/director.conf
+	! cmp -s $(srcdir)/doc/director.conf $(DESTDIR)$(sysconfdir)/director/director.conf || \
+		rm -f $(DESTDIR)$(sysconfdir)/director/director.conf
+.PHONY: install-directord uninstall-directord

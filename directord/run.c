@@ -163,8 +163,6 @@ static void ring_addresses(struct run *r, struct cluster_conf *c)
 /* Make the cluster from what is on disk and start it. */
 static int cluster_begin(struct run *r, const struct store_image *image, char **why)
 {
-	struct knock knock = { { 0 }, { 0 }, "" };
-	struct buf knock_bytes = { 0 };
 	struct run_disk disk;
 	struct cluster_conf c = {
 		.codec = &codec, .log = r->log, .software = VERSION, .incarnation = r->incarnation, .fact_base = wall_ms(),
@@ -183,18 +181,11 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	}
 	memcpy(c.public_key, r->id.public_key, 32);
 	memcpy(c.secret_key, r->id.secret_key, 64);
-	memcpy(knock.public_key, r->id.public_key, 32);
 	identity_random(c.boot, sizeof(c.boot));
 	identity_random(&c.seed, sizeof(c.seed));
-	memcpy(knock.boot, c.boot, sizeof(knock.boot));
 	memcpy(c.name, r->name, sizeof(c.name));
-	memcpy(knock.name, r->name, sizeof(knock.name));
 	c.n_addrs = run_own_addrs(r, c.addrs);
 	ring_addresses(r, &c);
-	if (knock_make(&knock, r->id.secret_key, &knock_bytes) == 0) {
-		c.knock = knock_bytes.data;
-		c.n_knock = (unsigned)knock_bytes.len;
-	}
 	seal_fini(&r->seal);
 	seal_init(&r->seal, c.boot);
 	r->keys = (struct keys){ 0 };
@@ -206,7 +197,6 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	                              disk.agree.snap ? disk.agree.snap->index : 0));
 	run_step(r, &in);
 	run_disk_fini(&disk);
-	buf_fini(&knock_bytes);
 	memset(&c.secret_key, 0, sizeof(c.secret_key));
 	return 0;
 }

@@ -58,27 +58,6 @@ static bool knock_allowed(struct run *r)
 	return true;
 }
 
-static void dgram(struct run *r, struct cluster_in *in, const struct gossip_head *head, const struct gossip_msg *msg)
-{
-	struct knock k;
-
-	in->kind = CLUSTER_IN_DGRAM;
-	in->head = head;
-	in->dgram = msg;
-	if (msg->kind == GOSSIP_KNOCK) {
-		if (!knock_allowed(r))
-			return;
-		if (knock_open(msg->blob, msg->n_blob, &k) < 0) {
-			in->kind = CLUSTER_IN_STRANGER;
-			in->why = STRANGER_FORGED;
-		} else {
-			memcpy(in->knock.public_key, k.public_key, 32);
-			in->knock.name = k.name;
-		}
-	}
-	run_step(r, in);
-}
-
 static void udp_received(void *arg, const struct addr *from, const struct addr *local, const uint8_t *p, size_t n)
 {
 	struct run *r = arg;
@@ -97,7 +76,11 @@ static void udp_received(void *arg, const struct addr *from, const struct addr *
 	} else if (peer_dgram_decode(r->opened.data, r->opened.len, &d) < 0) {
 		run_step(r, &in);
 	} else {
-		dgram(r, &in, &head, &d.msg);
+		in.kind = CLUSTER_IN_DGRAM;
+		in.head = &head;
+		in.dgram = &d.msg;
+		if (d.msg.kind != GOSSIP_KNOCK || knock_allowed(r))
+			run_step(r, &in);
 		peer_dgram_fini(&d);
 	}
 }
