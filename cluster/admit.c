@@ -105,6 +105,17 @@ void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[3
 	attrs_set(&op->attrs, "key", text_hex(public_key, 32, hex));
 }
 
+/* The cluster's own object, as the first thing that is agreed. */
+static void add_cluster(struct cluster *c, struct txn *t)
+{
+	struct txn_op *op = txn_add(t, TXN_CREATE, "/cluster");
+	char text[37];
+
+	attrs_set(&op->attrs, "lineage", text_uuid(c->lineage, text));
+	snprintf(text, sizeof(text), "%" PRIu32, keys_newest(&c->keys)->epoch);
+	attrs_set(&op->attrs, "key-epoch", text);
+}
+
 /* Members that hold the key and our lineage, but are no objects yet: one transaction for all of them. */
 static void admit_members(struct cluster *c, struct cluster_out *out)
 {
@@ -114,6 +125,8 @@ static void admit_members(struct cluster *c, struct cluster_out *out)
 
 	if (!cluster_leads(c) || c->reset || c->admit_index == catalog_applied(c->catalog) + 1)
 		return;
+	if (!catalog_get(c->catalog, "/cluster"))
+		add_cluster(c, &t);
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m); i++) {
 		struct extra x;
 
@@ -154,9 +167,6 @@ static void found(struct cluster *c, struct cluster_out *out)
 	struct snapshot s;
 	struct buf bytes = { 0 };
 	uint8_t lineage[16];
-	struct txn t = { 0 };
-	struct txn_op *op;
-	char uuid[37];
 
 	keys_derive(keys_newest(&c->keys), "lineage", c->conf.boot, lineage, 16);
 	log_info(c->log, "cluster: no other node has a cluster; this node begins one");
@@ -172,19 +182,6 @@ static void found(struct cluster *c, struct cluster_out *out)
 	take_lineage(c, lineage, out);
 	cluster_agree_step(c, &in, out);
 	buf_fini(&bytes);
-
-	if (catalog_get(c->catalog, "/cluster")) {
-		op = txn_add(&t, TXN_SET, "/cluster");
-	} else {
-		op = txn_add(&t, TXN_CREATE, "/cluster");
-		attrs_set(&op->attrs, "lineage", text_uuid(lineage, uuid));
-	}
-	snprintf(uuid, sizeof(uuid), "%" PRIu32, keys_newest(&c->keys)->epoch);
-	attrs_set(&op->attrs, "key-epoch", uuid);
-	admit_add_node(c, &t, c->conf.public_key, c->conf.name);
-	t.message = mem_strdup("founded");
-	request_propose_own(c, &t, "found", out);
-	txn_fini(&t);
 }
 
 /* Which of two lineages stays: the one with data; of equals the lower. */

@@ -290,7 +290,7 @@ static void offer(const char *name, size_t len, const char *after, char *best, b
 	snprintf(cut, sizeof(cut), "%.*s", (int)len, name);
 	if ((after && strcmp(cut, after) <= 0) || (*any && strcmp(cut, best) >= 0))
 		return;
-	strcpy(best, cut);
+	memcpy(best, cut, strlen(cut) + 1);
 	*any = true;
 }
 

@@ -204,7 +204,7 @@ void names_offer_tasks(const struct names *n, const char *after, char *best, boo
 		snprintf(name, sizeof(name), "%" PRIu64, h->index);
 		if ((after && strcmp(name, after) <= 0) || (*any && strcmp(name, best) >= 0))
 			continue;
-		strcpy(best, name);
+		memcpy(best, name, strlen(name) + 1);
 		*any = true;
 	}
 }

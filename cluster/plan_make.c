@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan: what this node shall have, against what it has. */
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,10 +113,8 @@ static void want_all(struct work *w)
 	char node[PATH_LEN_MAX];
 	unsigned n = 0;
 
-	if (strlen(w->self) + 8 > sizeof(node))
+	if ((size_t)snprintf(node, sizeof(node), "/nodes/%s", w->self) >= sizeof(node))
 		return;
-	memcpy(node, "/nodes/", 7);
-	strcpy(node + 7, w->self);
 	while ((o = tree_referrer(w->tree, node, o))) {
 		if (o->type->id != TYPE_VOLUME)
 			continue;
@@ -300,8 +299,7 @@ static bool add_luns(const struct work *w, struct plan_action *a, const struct o
 	char folder[PATH_LEN_MAX + 8], path[PATH_LEN_MAX];
 	bool missing = false;
 
-	strcpy(folder, target->path);
-	strcat(folder, "/luns");
+	snprintf(folder, sizeof(folder), "%s/luns", target->path);
 	while ((lun = tree_child(w->tree, folder, lun))) {
 		struct want_volume *v;
 
@@ -371,6 +369,12 @@ static void report(struct work *w, const char *path, const char *name, uint64_t 
 
 /* ---- 1. targets let go ---- */
 
+/* The name of a volume is far shorter than a path (NAME_LABEL). */
+static void volume_path(const char *name, char *out)
+{
+	snprintf(out, PATH_LEN_MAX, "/volumes/%.63s", name);
+}
+
 /* Does the target as it is use a volume that is not to stay as it is? */
 static bool uses_leaving(const struct work *w, const struct plan_have_target *t)
 {
@@ -381,8 +385,7 @@ static bool uses_leaving(const struct work *w, const struct plan_have_target *t)
 
 		if (!v)
 			continue;
-		memcpy(path, "/volumes/", 10);
-		strncat(path, v->name, sizeof(path) - 16);
+		volume_path(v->name, path);
 		want = want_volume(w, path);
 		if (!want || memcmp(want->o->uuid, v->uuid, 16) != 0)
 			return true;
@@ -421,8 +424,7 @@ static bool leaving(const struct work *w, const struct plan_have_volume *v)
 
 	if (v->generation > catalog_applied(w->c))
 		return false;
-	memcpy(path, "/volumes/", 10);
-	strncat(path, v->name, sizeof(path) - 16);
+	volume_path(v->name, path);
 	want = want_volume(w, path);
 	return !want || memcmp(want->o->uuid, v->uuid, 16) != 0;
 }

@@ -183,7 +183,7 @@ static int path_names(const char *path, unsigned level, char *out, const struct 
 		}
 		if (at + strlen(form) + 2 > PATH_LEN_MAX)
 			return why_set(why, ERR_INVAL, "%.100s…: the path is too long", path);
-		at += (size_t)sprintf(out + at, "/%s", form);
+		at += (size_t)snprintf(out + at, PATH_LEN_MAX - at, "/%s", form);
 		p += 1 + n;
 		pattern += 1 + pn;
 	}
@@ -207,6 +207,12 @@ int schema_path(const char *path, unsigned level, const struct schema_type **typ
 }
 
 /* ---- values ---- */
+
+/* `out` is the buffer of a value. */
+static void set(char *out, const char *value)
+{
+	snprintf(out, ATTR_VALUE_MAX + 1, "%s", value);
+}
 
 static int bounds(const struct schema_param *p, const char *path, const char *value, uint64_t v, struct why *why)
 {
@@ -252,7 +258,7 @@ static int boolean(const struct schema_param *p, const char *path, const char *v
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(value, words[i].word) == 0) {
-			strcpy(out, words[i].form);
+			set(out, words[i].form);
 			return 0;
 		}
 	}
@@ -274,7 +280,7 @@ static int choice(const struct schema_param *p, const char *path, const char *va
 	}
 	for (unsigned i = 0; schema_choice_at(p, i, word); i++) {
 		if (strcmp(value, word) == 0) {
-			strcpy(out, word);
+			set(out, word);
 			return 0;
 		}
 	}
@@ -357,13 +363,13 @@ int schema_value(const struct schema_param *p, const char *path, const char *val
 	case VALUE_PORTAL:
 		if (portal_form(value, form) < 0)
 			return like(p, path, value, "ADDRESS:PORT or [IPV6-ADDRESS]:PORT", why);
-		strcpy(out, form);
+		set(out, form);
 		return 0;
 	case VALUE_REF:
 		if (schema_name(&schema_types[p->ref], value, form, why) < 0)
 			return why_set(why, ERR_INVAL, "%s: %s=%.60s is no name of a %s", path, p->name, value,
 			               schema_types[p->ref].name);
-		strcpy(out, form);
+		set(out, form);
 		return 0;
 	}
 	return ERR_INVAL;
@@ -394,7 +400,7 @@ int schema_attr(const struct schema_type *t, unsigned level, const char *path, c
 		if (t->id == TYPE_VOLUME && strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0) {
 			if (!text_ok(value, ATTR_VALUE_MAX))
 				return why_set(why, ERR_INVAL, "%s: %s is too long or not text", path, key);
-			strcpy(out, value);
+			set(out, value);
 			return 0;
 		}
 		return why_set(why, ERR_INVAL, "%s: a %s has no parameter \"%s\"; \"director help %s\" lists them", path,

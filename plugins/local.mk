@@ -22,3 +22,7 @@ plugins_file_file_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_file_file_la_LIBADD = $(URING_LIBS)
 plugins_ram_ram_la_SOURCES = %D%/ram/ram.c
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+
+noinst_PROGRAMS += tests/bench/backstore
+tests_bench_backstore_SOURCES = tests/bench/backstore.c
+tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la

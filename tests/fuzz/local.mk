@@ -29,3 +29,14 @@ tests_fuzz_fuzz_disk_SOURCES = %D%/fuzz_disk.c
 tests_fuzz_fuzz_disk_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 tests_fuzz_fuzz_disk_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_disk_LDADD = $(FUZZ_MAIN) directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# Transactions and snapshots.
+FUZZ_TARGETS += tests/fuzz/fuzz_txn tests/fuzz/fuzz_snapshot
+tests_fuzz_fuzz_txn_SOURCES = %D%/fuzz_txn.c
+tests_fuzz_fuzz_txn_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_fuzz_fuzz_txn_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_txn_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_fuzz_fuzz_snapshot_SOURCES = %D%/fuzz_snapshot.c
+tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_fuzz_fuzz_snapshot_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_snapshot_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

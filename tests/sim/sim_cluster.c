@@ -64,7 +64,7 @@ struct node {
 	uint64_t wake_gen;
 	bool target_on;
 	unsigned n_volumes;
-	bool stepping;
+	struct mono store_free;
 };
 
 struct op {
@@ -580,9 +580,12 @@ static void node_out(struct node *n)
 		n->disk.incarnation = out.gossip.persist_incarnation;
 	for (unsigned i = 0; i < out.n_put; i++) {
 		struct flight *f = mem_zalloc(sizeof(*f));
+		struct mono when = { s->w.now.ns + world_between(&s->w, 200, s->quiet ? 2000 : 30000) * 1000 };
 
+		/* In order, as the store promises. */
 		f->put = out.put[i];
-		world_in_us(&s->w, world_between(&s->w, 200, s->quiet ? 2000 : 30000), on_stored, s, n->i, n->life, f);
+		n->store_free = mono_before(when, n->store_free) ? (struct mono){ n->store_free.ns + 1000 } : when;
+		world_at(&s->w, n->store_free, on_stored, s, n->i, n->life, f);
 	}
 	out.n_put = 0;
 	for (unsigned i = 0; i < out.gossip.n_dgrams; i++)

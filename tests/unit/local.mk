@@ -46,7 +46,7 @@ tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
 tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
 # The namespace.
-NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan
+NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan tests/unit/schema tests/unit/txn_codec
 check_PROGRAMS += $(NAMES_TESTS)
 TESTS += $(NAMES_TESTS)
 EXTRA_DIST += %D%/txns.h
@@ -59,3 +59,9 @@ tests_unit_names_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 tests_unit_plan_SOURCES = %D%/plan.c
 tests_unit_plan_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_plan_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_schema_SOURCES = %D%/schema.c
+tests_unit_schema_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_schema_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(JANSSON_LIBS)
+tests_unit_txn_codec_SOURCES = %D%/txn_codec.c
+tests_unit_txn_codec_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_txn_codec_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
