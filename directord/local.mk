@@ -56,7 +56,7 @@ directord_directord_SOURCES = \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
-	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
+	proto/libproto.la cluster/libcluster.la base/libbase.la $(COROSYNC_LIBS) -lcorosync_common $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 
 # What the system needs to run it.
 EXTRA_DIST += %D%/directord.service.in %D%/director.sysusers %D%/director.tmpfiles

@@ -12,7 +12,7 @@ tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
 # directord's adapters, against the real thing each.
-DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS)
+DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 DIRD_TEST_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover
 check_PROGRAMS += $(DIRD_TESTS)
