@@ -41,4 +41,3 @@ cluster_libcluster_la_SOURCES += \
 # The whole.
 cluster_libcluster_la_SOURCES += \
 	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c
-cluster_libcluster_la_SOURCES += %D%/growth.c %D%/growth.h

@@ -600,16 +600,39 @@ static const char *type_mdoc(const struct row *r, struct buf *out)
 	return buf_str(out);
 }
 
-/* One sentence a line, as mdoc wants it. */
+/* Words in lines of at most 78 columns. */
+static void filled(const char *text, size_t len, struct buf *out)
+{
+	size_t col = 0;
+
+	while (len) {
+		size_t n = 0;
+
+		while (n < len && text[n] != ' ')
+			n++;
+		if (col && col + 1 + n > 78) {
+			buf_puts(out, "\n");
+			col = 0;
+		}
+		buf_printf(out, "%s%.*s", col ? " " : "", (int)n, text);
+		col += n + (col != 0);
+		n += n < len;
+		text += n;
+		len -= n;
+	}
+	buf_puts(out, "\n");
+}
+
+/* Every sentence begins a line, as mdoc wants it. */
 static void sentences(const char *text, struct buf *out)
 {
 	const char *p = text, *end;
 
 	while ((end = strstr(p, ". "))) {
-		buf_printf(out, "%.*s.\n", (int)(end - p), p);
+		filled(p, (size_t)(end - p) + 1, out);
 		p = end + 2;
 	}
-	buf_printf(out, "%s\n", p);
+	filled(p, strlen(p), out);
 }
 
 void conf_mdoc(struct buf *out)

@@ -20,11 +20,13 @@
 
 #define FOUND_MAX 4096          /* anybody on the network can announce anything */
 #define CLIENT_PATIENCE 0.3     /* seconds that a silent D-Bus is waited for at the start */
+#define LATER 0.4               /* seconds that a routable address of the same node is waited for */
 #define RETRY 20.               /* seconds between looks for a D-Bus that was not there, and attempts of the embedded one */
 
 struct found {
 	struct addr addr;
 	struct discover_card card;
+	bool later;                     /* link-local; not told yet */
 };
 
 struct discover {
@@ -36,7 +38,7 @@ struct discover {
 	struct avahi_client *client;
 	struct avahi_core *core;
 	bool client_works, core_works;
-	ev_timer retry;
+	ev_timer retry, later;
 	struct found *seen;
 	unsigned n_seen, cap_seen, next;
 	char status[160];
@@ -52,29 +54,67 @@ static void avahi_said(AvahiLogLevel level, const char *text)
 
 /* ---- what was found ---- */
 
+static void tell(struct discover *d, const struct found *f)
+{
+	char a[64], id[33];
+
+	log_debug(d->conf.log, "discover: %s at %s", node_id_text(&f->card.id, id), addr_text(&f->addr, a));
+	d->found(d->arg, &f->addr, &f->card);
+}
+
+static struct found *place(struct discover *d, const struct addr *addr)
+{
+	for (unsigned i = 0; i < d->n_seen; i++)
+		if (addr_eq(&d->seen[i].addr, addr))
+			return &d->seen[i];
+	if (d->n_seen == FOUND_MAX)     /* the oldest is forgotten; it may be told again */
+		return &d->seen[d->next++ % FOUND_MAX];
+	d->seen = mem_grow(d->seen, &d->cap_seen, d->n_seen, sizeof(*d->seen));
+	d->seen[d->n_seen] = (struct found){ .later = false };
+	return &d->seen[d->n_seen++];
+}
+
+static bool has_better(const struct discover *d, const struct node_id *id)
+{
+	for (unsigned i = 0; i < d->n_seen; i++)
+		if (!addr_is_linklocal(&d->seen[i].addr) && node_id_eq(&d->seen[i].card.id, id))
+			return true;
+	return false;
+}
+
+/* Of a node that is also found at a routable address, the link-local one is not told. */
+static void later_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct discover *d = w->data;
+
+	ev_timer_stop(loop, w);
+	for (unsigned i = 0; i < d->n_seen; i++) {
+		struct found f = d->seen[i];
+
+		d->seen[i].later = false;
+		if (f.later && !has_better(d, &f.card.id))
+			tell(d, &f);
+	}
+}
+
 static void found_one(void *arg, const struct addr *addr, const struct discover_card *card)
 {
 	struct discover *d = arg;
-	struct found *f = NULL;
-	char a[64], id[33];
+	struct found *f, was;
 
 	if (node_id_eq(&card->id, &d->conf.self.id) || addr_is_loopback(addr))
 		return;
-	for (unsigned i = 0; i < d->n_seen && !f; i++)
-		if (addr_eq(&d->seen[i].addr, addr))
-			f = &d->seen[i];
-	if (f && memcmp(&f->card, card, sizeof(*card)) == 0)
+	f = place(d, addr);
+	if (addr_eq(&f->addr, addr) && memcmp(&f->card, card, sizeof(*card)) == 0)
 		return;
-	if (!f && d->n_seen < FOUND_MAX) {
-		d->seen = mem_grow(d->seen, &d->cap_seen, d->n_seen, sizeof(*d->seen));
-		f = &d->seen[d->n_seen++];
-	} else if (!f) {
-		f = &d->seen[d->next++ % FOUND_MAX];    /* the oldest is forgotten; it may be told again */
+	*f = (struct found){ *addr, *card, addr_is_linklocal(addr) };
+	was = *f;
+	if (!was.later) {
+		tell(d, &was);
+	} else if (!ev_is_active(&d->later)) {
+		ev_timer_set(&d->later, LATER, 0.);
+		ev_timer_start(d->loop, &d->later);
 	}
-	f->addr = *addr;
-	f->card = *card;
-	log_debug(d->conf.log, "discover: %s at %s", node_id_text(&card->id, id), addr_text(addr, a));
-	d->found(d->arg, addr, card);
 }
 
 /* ---- which way ---- */
@@ -194,6 +234,8 @@ struct discover *discover_new(struct ev_loop *loop, const struct discover_conf *
 	client_start(d);
 	if (!d->client)
 		core_start(d);
+	ev_timer_init(&d->later, later_due, 0., 0.);
+	d->later.data = d;
 	ev_timer_init(&d->retry, look_again, CLIENT_PATIENCE, 0.);
 	d->retry.data = d;
 	ev_timer_start(loop, &d->retry);
@@ -210,6 +252,7 @@ void discover_free(struct discover **dp)
 	if (d->conf.mode != DISCOVER_OFF) {
 		ev_ref(d->loop);
 		ev_timer_stop(d->loop, &d->retry);
+		ev_timer_stop(d->loop, &d->later);
 	}
 	avahi_client_stop(&d->client);
 	avahi_core_free(&d->core);

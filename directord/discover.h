@@ -37,7 +37,7 @@ struct discover_conf {
 
 /*
  * A node other than ourselves was found or found again at `addr` (with gossip's port; link-local IPv6 with scope).
- * Called once per address, and again when its card changes.
+ * Called once per address, and again when its card changes; a link-local address only if no better one of that node is found.
  */
 typedef void discover_fn(void *arg, const struct addr *addr, const struct discover_card *card);
 

@@ -58,16 +58,6 @@ static bool knock_allowed(struct run *r)
 	return true;
 }
 
-static void dgram(struct run *r, struct cluster_in *in, const struct gossip_head *head, const struct gossip_msg *msg)
-{
-	in->kind = CLUSTER_IN_DGRAM;
-	in->head = head;
-	in->dgram = msg;
-	/* A knock costs a signature check; strangers get only so many. */
-	if (msg->kind != GOSSIP_KNOCK || knock_allowed(r))
-		run_step(r, in);
-}
-
 static void udp_received(void *arg, const struct addr *from, const struct addr *local, const uint8_t *p, size_t n)
 {
 	struct run *r = arg;
@@ -86,7 +76,11 @@ static void udp_received(void *arg, const struct addr *from, const struct addr *
 	} else if (peer_dgram_decode(r->opened.data, r->opened.len, &d) < 0) {
 		run_step(r, &in);
 	} else {
-		dgram(r, &in, &head, &d.msg);
+		in.kind = CLUSTER_IN_DGRAM;
+		in.head = &head;
+		in.dgram = &d.msg;
+		if (d.msg.kind != GOSSIP_KNOCK || knock_allowed(r))
+			run_step(r, &in);
 		peer_dgram_fini(&d);
 	}
 }

@@ -23,9 +23,9 @@ tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
 # directord's adapters, against the real thing each.
-DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS)
+DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 DIRD_TEST_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
-DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/discover
+DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover
 check_PROGRAMS += $(DIRD_TESTS)
 TESTS += $(DIRD_TESTS)
 tests_unit_conf_SOURCES = %D%/conf.c %D%/check.h
@@ -43,6 +43,9 @@ tests_unit_mesh_LDADD = $(DIRD_TEST_LDADD)
 tests_unit_seeds_SOURCES = %D%/seeds.c %D%/check.h %D%/loop.h
 tests_unit_seeds_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
 tests_unit_seeds_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_record_SOURCES = %D%/record.c %D%/check.h
+tests_unit_record_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_record_LDADD = $(DIRD_TEST_LDADD)
 tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
 tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
 tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
