@@ -40,11 +40,11 @@ char *addr_text(const struct addr *a, char *out)
 	if (a->scope)
 		snprintf(scope, sizeof(scope), "%%%" PRIu32, a->scope);
 	if (a->port == 0)
-		snprintf(out, 64, "%s%s", ip, scope);
+		snprintf(out, 64, "%.45s%.11s", ip, scope);
 	else if (a->family == 4)
-		snprintf(out, 64, "%s:%u", ip, a->port);
+		snprintf(out, 64, "%.45s:%u", ip, a->port);
 	else
-		snprintf(out, 64, "[%s%s]:%u", ip, scope, a->port);
+		snprintf(out, 64, "[%.45s%.11s]:%u", ip, scope, a->port);
 	return out;
 }
 
