@@ -340,6 +340,13 @@ static void drive_open(struct run *r)
 		r->drive = drive_new(&c, &ops, r);
 }
 
+/* Before the cluster is first stepped: that may already have something to tell. */
+void run_host_init(struct run *r)
+{
+	ev_timer_init(&r->status, status_due, 0., 0.);
+	r->status.data = r;
+}
+
 int run_host_open(struct run *r, char **why)
 {
 	auto_free char *socket_path = mem_printf("%s/control.sock", r->conf->run);
@@ -351,9 +358,8 @@ int run_host_open(struct run *r, char **why)
 	};
 	int err;
 
-	ev_timer_init(&r->status, status_due, 0., 0.);
 	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
-	r->status.data = r->host.data = r;
+	r->host.data = r;
 	file_mkdirs(candidates, 0700);
 	r->plugins = plugins_new(&pc);
 	identity_random(&ac.stream, sizeof(ac.stream));
