@@ -45,9 +45,14 @@ static void finish(struct agree *a, unsigned i, const struct agree_reply *r)
 	memmove(&a->pending[i], &a->pending[i + 1], (--a->n_pending - i) * sizeof(a->pending[0]));
 }
 
+static bool doubtful(const struct pending *p)
+{
+	return p->cast_ever || p->n_forwarded > 0;
+}
+
 static void fail(struct agree *a, unsigned i, int err)
 {
-	struct agree_reply r = { .rid = a->pending[i]->rid, .err = err, .in_doubt = a->pending[i]->asked_ever };
+	struct agree_reply r = { .rid = a->pending[i]->rid, .err = err, .in_doubt = doubtful(a->pending[i]) };
 
 	finish(a, i, &r);
 }
@@ -68,13 +73,13 @@ static void send_on(struct agree *a, struct pending *p)
 		p->n_forwarded++;
 	} else {
 		m = agree_cast(a, AGREE_MSG_PROPOSE);
+		p->cast_ever = true;
 	}
 	m->propose.rid = p->rid;
 	m->propose.kind = p->kind;
 	m->propose.payload = p->payload;
 	m->propose.len = p->len;
 	p->asked_at = a->now;
-	p->asked_ever = true;
 }
 
 /* True if it was answered, and the list is one shorter. */
@@ -94,7 +99,7 @@ static bool try_ask(struct agree *a, unsigned i)
 		return true;
 	}
 	p->asked_at = a->now;
-	p->asked_ever = true;
+	p->cast_ever = true;
 	return false;
 }
 
@@ -171,14 +176,14 @@ void agree_ask_again(struct agree *a)
 static void expire(struct agree *a, unsigned i)
 {
 	struct pending *p = a->pending[i];
-	struct agree_reply r = { .rid = p->rid, .in_doubt = p->asked_ever };
+	struct agree_reply r = { .rid = p->rid, .in_doubt = doubtful(p) };
 
 	if (p->index) {
 		r.index = p->index;     /* a voter said so; only our copy is late */
 		r.result = p->result;
 		r.in_doubt = false;
 	} else {
-		r.err = p->asked_ever ? ERR_TIMEOUT : ERR_AGAIN;
+		r.err = doubtful(p) ? ERR_TIMEOUT : ERR_AGAIN;
 	}
 	finish(a, i, &r);
 }
@@ -244,7 +249,7 @@ void agree_ask_applied(struct agree *a, const struct agree_done *d)
 
 void agree_ask_refused(struct agree *a, const struct agree_rid *rid, int err)
 {
-	/* Only who asked in this epoch is meant; it was asked of the sequencer that refuses, and before it nobody took it. */
+	/* What this epoch's log lacks when it refuses, no earlier epoch's can have committed. */
 	for (unsigned i = 0; i < a->n_pending;) {
 		struct pending *p = a->pending[i];
 
@@ -252,7 +257,7 @@ void agree_ask_refused(struct agree *a, const struct agree_rid *rid, int err)
 			i++;
 			continue;
 		}
-		p->asked_ever = false;
+		p->cast_ever = false;
 		fail(a, i, err);
 	}
 }
@@ -267,9 +272,7 @@ static void on_forwarded(struct agree *a, const struct agree_msg *msg)
 		if (!rid_eq(&p->rid, &msg->forwarded.rid))
 			continue;
 		if (msg->forwarded.err) {
-			/* An earlier voter, or the same before it restarted, may have taken it. */
-			p->asked_ever = msg->forwarded.in_doubt || p->n_forwarded > 1;
-			fail(a, i, msg->forwarded.err);
+			fail(a, i, msg->forwarded.err); /* in doubt: it may have been forwarded more than once */
 			return;
 		}
 		p->index = msg->forwarded.index;

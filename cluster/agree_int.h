@@ -62,8 +62,8 @@ struct pending {
 	uint32_t len;
 	struct node_id origin;          /* a learner; NODE_ID_NONE: our own client */
 	struct mono deadline, asked_at; /* asked_at MONO_NEVER: not asked in this epoch */
-	bool asked_ever;                /* it may be in some log: in doubt until it is applied */
-	unsigned n_forwarded;
+	bool cast_ever;                 /* it may be in some log: in doubt until it is applied */
+	unsigned n_forwarded;           /* likewise, in that of another voter */
 	uint64_t index;                 /* FORWARDED said so */
 	int32_t result;
 };

@@ -128,7 +128,7 @@ struct agree_msg {
 			uint64_t applied;
 			uint8_t hash[AGREE_HASH_LEN];
 		} ack;
-		struct { struct agree_rid rid; int32_t err; } refuse;
+		struct { struct agree_rid rid; struct node_id to; int32_t err; } refuse;
 		struct { uint8_t lineage[16]; struct agree_at after; } pull;
 		struct {
 			struct agree_at after;          /* the entries follow this point */

@@ -11,15 +11,25 @@
 
 /* --- the sequencer --- */
 
-static int roster_allowed(const struct agree *a, const uint8_t *payload, uint32_t len)
+static int roster_allowed(struct agree *a, const uint8_t *payload, uint32_t len)
 {
 	struct roster r;
+	int err;
 
 	if (roster_unpack(payload, len, &r) < 0)
 		return ERR_INVAL;
 	if (a->log.roster_index > a->commit)
 		return ERR_AGAIN;       /* one change at a time */
-	return roster_follows(&a->log.roster, &r);
+	err = roster_follows(&a->log.roster, &r);
+	/* A vote goes to who has the log, else the change itself might never find its majority. */
+	for (unsigned i = 0; i < r.n && !err; i++) {
+		const struct member *m = agree_member(a, &r.node[i].id);
+
+		if (r.node[i].role == ROSTER_VOTER && !roster_votes(&a->log.roster, &r.node[i].id) &&
+		    (!m || !m->synced || m->mute))
+			err = ERR_AGAIN;
+	}
+	return err;
 }
 
 static uint64_t pipeline_bytes(const struct agree *a)
@@ -60,17 +70,19 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 	return 0;
 }
 
-static void on_propose(struct agree *a, const struct agree_msg *msg)
+static void on_propose(struct agree *a, const struct member *from, const struct agree_msg *msg)
 {
 	int err;
 
-	if (!agree_sequencing(a))
+	if (!node_id_eq(&a->sequencer, &a->conf.self) || !agree_active(a))
 		return;
-	err = agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
+	/* Without the epoch's whole log it cannot know whether the request is in it. */
+	err = !a->installed ? ERR_AGAIN : agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
 	if (err) {
 		struct agree_msg *m = agree_cast(a, AGREE_MSG_REFUSE);
 
 		m->refuse.rid = msg->propose.rid;
+		m->refuse.to = from->id;
 		m->refuse.err = err;
 	}
 }
@@ -261,11 +273,11 @@ void agree_order_begin(struct agree *a)
 void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg)
 {
 	switch (msg->kind) {
-	case AGREE_MSG_PROPOSE: on_propose(a, msg); break;
+	case AGREE_MSG_PROPOSE: on_propose(a, m, msg); break;
 	case AGREE_MSG_ENTRY: on_entry(a, m, msg); break;
 	case AGREE_MSG_ACK: on_ack(a, m, msg); break;
 	case AGREE_MSG_REFUSE:
-		if (node_id_eq(&m->id, &a->sequencer))
+		if (node_id_eq(&m->id, &a->sequencer) && node_id_eq(&msg->refuse.to, &a->conf.self))
 			agree_ask_refused(a, &msg->refuse.rid, msg->refuse.err);
 		break;
 	default: break;

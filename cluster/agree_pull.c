@@ -213,7 +213,9 @@ static bool take_staged(struct agree *a, const struct agree_entry *theirs)
 static void on_push(struct agree *a, const struct agree_msg *msg)
 {
 	struct agree_at at = have(a);
-	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a), ok = true;
+	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a), ok = true, nothing;
+	uint64_t commit = a->commit, last = agree_log_last(&a->log).index;
+	unsigned staged = a->n_stage;
 
 	if (!a->has_log || msg->push.after.index != at.index || !agree_chain_eq(&msg->push.after.chain, &at.chain)) {
 		a->n_stale++;           /* an answer to an older question */
@@ -234,11 +236,11 @@ static void on_push(struct agree *a, const struct agree_msg *msg)
 	}
 	if (in_epoch(a))
 		agree_view_installed(a);
-	/* With nothing to come a learner waits for the push of the next commit, the pull being noted there. */
-	if (msg->push.n || behind(a))
+	/* A learner with nothing to come waits for the push of the next commit: its pull is noted there. */
+	nothing = commit == a->commit && last == agree_log_last(&a->log).index && staged == a->n_stage;
+	if (!nothing) {
 		a->pulling = false;
-	if (!msg->push.n && behind(a)) {
-		a->pulling = true;
+	} else if (behind(a)) {
 		a->pull_due = mono_add_ms(a->now, PULL_MS / 10);
 	}
 }

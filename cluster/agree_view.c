@@ -111,21 +111,26 @@ static bool same_lineage(const struct agree_state *x, const struct agree_state *
 	return memcmp(x->lineage, y->lineage, sizeof(x->lineage)) == 0;
 }
 
-/*
- * A voter that never took over a log is one that lost its disk: it does not know what it promised and
- * acknowledged, so it counts only after it has taken part in an epoch again.
- */
-static bool counts(const struct agree *a, const struct member *m)
+/* Present for this log: a newcomer with nothing, too. */
+static bool present(const struct agree *a, const struct member *m)
 {
 	const struct member *best = agree_member((struct agree *)a, &a->best);
 
-	return speaks(m) && (m->state.synced > 0 || PLANTED(PLANT_AMNESIA)) && best &&
-	       same_lineage(&m->state, &best->state);
+	return m->in_set && !m->state.mute && best && (m->state.empty || same_lineage(&m->state, &best->state));
+}
+
+/*
+ * A voter that never took over a log is new, or has lost its disk: it does not know what it promised
+ * and acknowledged. Until it has taken part in an epoch its word about the past is worth nothing.
+ */
+static bool remembers(const struct agree *a, const struct member *m)
+{
+	return present(a, m) && !m->state.empty && (m->state.synced > 0 || PLANTED(PLANT_AMNESIA));
 }
 
 static bool promised(const struct agree *a, const struct member *m)
 {
-	return m->promised && counts(a, m);
+	return m->promised && present(a, m);
 }
 
 static bool synced(const struct agree *a, const struct member *m)
@@ -133,14 +138,27 @@ static bool synced(const struct agree *a, const struct member *m)
 	return m->synced && !m->mute;
 }
 
-static bool majority_of(const struct agree *a, const struct roster *r,
-			bool (*yes)(const struct agree *, const struct member *))
+static unsigned count_of(const struct agree *a, const struct roster *r,
+			 bool (*yes)(const struct agree *, const struct member *))
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < a->n_member; i++)
 		n += roster_votes(r, &a->member[i].id) && yes(a, &a->member[i]);
-	return n >= roster_majority(r) - (PLANTED(PLANT_MINORITY) && roster_majority(r) > 1);
+	return n;
+}
+
+static bool majority_of(const struct agree *a, const struct roster *r,
+			bool (*yes)(const struct agree *, const struct member *))
+{
+	return count_of(a, r, yes) >= roster_majority(r) - (PLANTED(PLANT_MINORITY) && roster_majority(r) > 1);
+}
+
+/* Of those that remember, so many that every majority there ever was has one of them. */
+static bool past_known(const struct agree *a, const struct roster *r)
+{
+	return count_of(a, r, remembers) + roster_majority(r) > roster_n_voters(r) ||
+	       (PLANTED(PLANT_MINORITY) && count_of(a, r, remembers));
 }
 
 bool agree_view_majority(const struct agree *a, bool (*yes)(const struct agree *, const struct member *))
@@ -175,7 +193,7 @@ static struct node_id choose_sequencer(const struct agree *a, const struct membe
 		const struct member *m = &a->member[i];
 		bool has, s_has;
 
-		if (!counts(a, m) || !roster_votes(&a->quorum, &m->id))
+		if (!remembers(a, m) || !roster_votes(&a->quorum, &m->id))
 			continue;
 		has = m->state.synced == best->state.synced && m->state.last.index == best->state.last.index;
 		s_has = s && s->state.synced == best->state.synced && s->state.last.index == best->state.last.index;
@@ -199,7 +217,7 @@ static bool weigh(struct agree *a)
 	for (unsigned i = 0; i < a->n_member; i++) {
 		const struct member *m = &a->member[i];
 
-		if (counts(a, m) && m->state.commit > commit)
+		if (remembers(a, m) && m->state.commit > commit)
 			commit = m->state.commit;
 	}
 	a->begin = best->state.last;
@@ -207,7 +225,8 @@ static bool weigh(struct agree *a)
 	a->quorum_joint = best->state.joint && best->state.roster_index > commit;
 	if (a->quorum_joint)
 		a->quorum_before = best->state.before;
-	return agree_view_majority(a, counts);
+	return agree_view_majority(a, present) && past_known(a, &a->quorum) &&
+	       (!a->quorum_joint || PLANTED(PLANT_OLD_ROSTER) || past_known(a, &a->quorum_before));
 }
 
 static uint64_t tag_of(const struct agree *a)
@@ -237,16 +256,21 @@ static uint64_t tag_of(const struct agree *a)
 
 static void no_quorum(struct agree *a)
 {
-	unsigned have = 0;
+	const struct roster *r = &a->quorum;
+	unsigned have = count_of(a, r, present);
 
-	for (unsigned i = 0; i < a->n_member; i++)
-		have += roster_votes(&a->quorum, &a->member[i].id) && counts(a, &a->member[i]);
+	if (a->quorum_joint && majority_of(a, r, present) && past_known(a, r)) {
+		r = &a->quorum_before;
+		have = count_of(a, r, present);
+	}
 	if (node_id_none(&a->best))
 		snprintf(a->reason, sizeof(a->reason), "no member of the view has any agreed state");
+	else if (majority_of(a, r, present))
+		snprintf(a->reason, sizeof(a->reason), "too many of the %u voters have lost their disks: only %u remember",
+			 roster_n_voters(r), count_of(a, r, remembers));
 	else
-		snprintf(a->reason, sizeof(a->reason), "%u of %u voters are in the view, %u are needed%s", have,
-			 roster_n_voters(&a->quorum), roster_majority(&a->quorum),
-			 a->quorum_joint ? " (and a majority of the roster before)" : "");
+		snprintf(a->reason, sizeof(a->reason), "%u of %u voters%s are in the view, %u are needed", have,
+			 roster_n_voters(r), r == &a->quorum ? "" : " of the roster before", roster_majority(r));
 	a->phase = PHASE_NO_QUORUM;
 	a->recover_due = a->collect_due = MONO_NEVER;
 	agree_ask_again(a);
@@ -364,7 +388,6 @@ void agree_view_installed(struct agree *a)
 		a->status_changed = true;
 		agree_commit_to(a, a->begin.index);
 		agree_order_commit(a);
-		agree_ask_again(a);
 	}
 }
 

@@ -24,7 +24,10 @@
 #define GROWTH_MINORITY_MS 3000 /* a member without quorum this long stops its Corosync until it knows the current file */
 #define GROWTH_ABSENT_MS 8000   /* an absent ring member is waited for this long before the list changes without it */
 #define GROWTH_SETTLE_MS 1200   /* a starting node listens this long for newer files before it believes its own */
-#define GROWTH_MAX 64           /* facts looked at */
+#define GROWTH_STUCK_MS 15000   /* a ring that stays without quorum although its nodes are alive is begun anew */
+#define GROWTH_NEWCOMER_MS 20000        /* a newcomer that is not in by then leaves the list again ... */
+#define GROWTH_AGAIN_MS 60000   /* ... and is not looked at for this long */
+#define GROWTH_REFUSED_MAX 8
 
 /* What a node reports about itself, by gossip, and what is known about it. One of them is this node. */
 struct growth_fact {
@@ -72,11 +75,14 @@ struct growth {
 	struct node_id self;
 	const struct log *log;
 	struct mono begun;              /* first step */
-	struct mono started;            /* when Corosync was last started; MONO_NEVER: not running */
+	struct mono started;            /* when Corosync was last asked to start */
 	struct mono no_quorum;          /* since when the running ring is without quorum; MONO_NEVER: it is not */
 	struct mono hold;               /* do not start before */
+	struct mono behind;             /* since when our running file is older than others'; MONO_NEVER: it is not */
 	struct mono last_act[8];        /* by kind: actions are repeated, but not each step */
-	struct mono behind;             /* since when our running file is older than others' */
+	struct mono newcomer_since;     /* as the lead: since when `newcomer` is waited for */
+	struct node_id newcomer;
+	struct { struct node_id id; struct mono until; } refused[GROWTH_REFUSED_MAX];
 	unsigned n_failed;              /* starts in a row that came to nothing */
 	struct roster next;             /* what `roster` of an act points to */
 	struct node_id learn;

@@ -7,21 +7,6 @@ cluster_libcluster_la_SOURCES = \
 	%D%/keys.c %D%/keys.h \
 	%D%/obj.c %D%/obj.h \
 	%D%/txn.c %D%/txn.h
-cluster_libcluster_la_SOURCES += \
-	%D%/card.c %D%/card.h \
-	%D%/facts.c %D%/facts.h
-cluster_libcluster_la_SOURCES += \
-	%D%/catalog.c %D%/catalog.h \
-	%D%/names.c %D%/names.h %D%/names_int.h %D%/names_status.c \
-	%D%/history.c %D%/history.h \
-	%D%/overlay.c %D%/overlay.h \
-	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c \
-	%D%/prepare.c %D%/prepare.h \
-	%D%/schema.c %D%/schema.h \
-	%D%/schema_check.c %D%/schema_print.c %D%/schema_table.c \
-	%D%/snapshot.c \
-	%D%/tree.c %D%/tree.h
-
 # Gossip: membership and the spreading of facts.
 cluster_libcluster_la_SOURCES += \
 	%D%/card.c %D%/card.h \

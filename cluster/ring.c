@@ -175,6 +175,11 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 	}
 }
 
+static int by_id(const void *a, const void *b)
+{
+	return node_id_cmp(&((const struct growth_fact *)a)->id, &((const struct growth_fact *)b)->id);
+}
+
 void ring_tend(struct cluster *c, struct cluster_out *out)
 {
 	struct growth_fact fact[GROWTH_MAX];
@@ -195,6 +200,14 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 			continue;
 		growth_fact(c, &m, &fact[in.n_fact++]);
 	}
+	/* Ring members that gossip does not know (any more): down, and gone for good if they are no objects. */
+	for (unsigned i = 0; c->status->has_log && i < c->status->roster.n && in.n_fact < GROWTH_MAX; i++) {
+		const struct node_id *id = &c->status->roster.node[i].id;
+
+		if (!gossip_find(c->gossip, id, &m))
+			fact[in.n_fact++] = (struct growth_fact){ .id = *id, .wanted = admit_node(c, id) != NULL };
+	}
+	qsort(fact, in.n_fact, sizeof(fact[0]), by_id);
 	in.start_failed = c->ring_failed;
 	c->ring_failed = false;
 	n = growth_step(&c->growth, &in, act);

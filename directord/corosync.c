@@ -59,6 +59,7 @@ struct corosync {
 	/* the process */
 	enum corosync_state state;
 	bool wanted;                    /* corosync_start, no corosync_stop since */
+	bool stopping;                  /* was told to end */
 	int pid, pidfd;                 /* pidfd -1: does not run */
 	int status;                     /* of a child of ours that was reaped; -1: unknown */
 	struct mono started;
@@ -242,6 +243,12 @@ static void died(struct corosync *c)
 	c->pidfd = -1;
 	c->pid = 0;
 	unlink(pid_path);
+	if (c->stopping && c->wanted) {
+		c->stopping = false;
+		run(c);
+		return;
+	}
+	c->stopping = false;
 	if (!c->wanted) {
 		log_info(c->log, "corosync: stopped");
 		set_state(c, COROSYNC_STOPPED, why);
@@ -520,6 +527,7 @@ void corosync_stop(struct corosync *c, bool now)
 			set_state(c, COROSYNC_STOPPED, "given up");
 		return;
 	}
+	c->stopping = true;
 	pidfd_send_signal(c->pidfd, now ? SIGKILL : SIGTERM, NULL, 0);
 	if (!now && !ev_is_active(&c->stop)) {
 		ev_timer_set(&c->stop, STOP_S, 0.);

@@ -86,8 +86,9 @@ int corosync_pid(const struct corosync *c);
 typedef void corosync_done_fn(void *arg, int err, const char *why);
 
 /*
- * Make `conf` the file: written beside, checked by `corosync -t`, renamed, each step fsynced. The running process
- * does not notice until corosync_reload. One at a time: ERR_BUSY. In host mode ERR_NOTSUP.
+ * Make `conf` the file: written beside, checked by `corosync -t` (which refuses one without an address of this
+ * machine), renamed, each step fsynced. The running process does not notice until corosync_reload. At once: ERR_INVAL
+ * for one that corosync_conf_check refuses, ERR_BUSY while another write is under way, ERR_NOTSUP in host mode.
  */
 int corosync_write(struct corosync *c, const struct corosync_conf *conf, corosync_done_fn *done, void *arg);
 /*

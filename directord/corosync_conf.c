@@ -143,7 +143,12 @@ static void put_common(struct buf *b, const struct corosync_conf *conf)
 	qsort(nodes, conf->n_nodes, sizeof(nodes[0]), nodeid_cmp);
 	buf_printf(b, "nodelist {\n");
 	for (unsigned i = 0; i < conf->n_nodes; i++) {
-		buf_printf(b, "  node {\n    nodeid: %u\n    name: %s\n", nodes[i].nodeid, nodes[i].name);
+		/*
+		 * Corosync takes the node whose name is the host's for itself, before it looks at addresses; two machines of
+		 * one image may have the same. So the name is one that no host has, and the address decides.
+		 */
+		buf_printf(b, "  node {\n    nodeid: %u\n    name: director-%u-%s\n", nodes[i].nodeid, nodes[i].nodeid,
+			   nodes[i].name);
 		put_addr(b, "ring0_addr", &nodes[i].link[0]);
 		if (two)
 			put_addr(b, "ring1_addr", &nodes[i].link[1]);

@@ -90,7 +90,7 @@ struct cpg {
 	struct items casts, events;
 	unsigned n_casts;
 	size_t cast_bytes;
-	bool stop;
+	bool stop, hurry;
 };
 
 static struct item *item_new(enum item_kind kind, const void *data, size_t len)
@@ -393,6 +393,17 @@ static bool stopping(struct cpg *c)
 	return stop;
 }
 
+static bool hurried(struct cpg *c)
+{
+	bool hurry;
+
+	pthread_mutex_lock(&c->lock);
+	hurry = c->hurry;
+	c->hurry = false;
+	pthread_mutex_unlock(&c->lock);
+	return hurry;
+}
+
 static void *cpg_thread(void *arg)
 {
 	struct cpg *c = arg;
@@ -404,6 +415,8 @@ static void *cpg_thread(void *arg)
 			continue;
 		}
 		drop_casts(c);
+		if (hurried(c))
+			c->retry_ms = RETRY_MS_MIN;
 		if (!take_seat(c)) {
 			struct pollfd p = { .fd = c->kick, .events = POLLIN };
 
@@ -548,6 +561,14 @@ void cpg_close(struct cpg **cp)
 	pthread_mutex_destroy(&c->lock);
 	close(c->kick);
 	free(c);
+}
+
+void cpg_hurry(struct cpg *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->hurry = true;
+	pthread_mutex_unlock(&c->lock);
+	kick(c);
 }
 
 int cpg_cast(struct cpg *c, const void *data, size_t len)

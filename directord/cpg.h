@@ -62,6 +62,8 @@ struct cpg_options {
 struct cpg *cpg_open(const struct cpg_options *o);
 /* Leaves the group; no event comes after it. Waits for the thread a second at most (a Corosync that hangs). */
 void cpg_close(struct cpg **c);
+/* Corosync was started just now: try again soon, and often. */
+void cpg_hurry(struct cpg *c);
 /*
  * Send to all members, ourselves included (borrowed, copied). Casts of one node stay in order.
  * ERR_AGAIN: no seat now. ERR_LIMIT: the queue is full or the message too long. A cast that was taken is not

@@ -20,15 +20,14 @@ directord_libworld_la_SOURCES = \
 	%D%/udp.c %D%/udp.h
 directord_libworld_la_LIBADD = $(EV_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread
 
-
-
 # The control socket's server; what it serves comes in as struct api_ops, so tests link it with their own.
 noinst_LTLIBRARIES += directord/libapi.la
 directord_libapi_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 directord_libapi_la_LIBADD = $(EV_LIBS)
 directord_libapi_la_SOURCES = \
 	%D%/api.c %D%/api.h %D%/api_priv.h \
-	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c
+	%D%/api_candidate.c %D%/api_client.c %D%/api_events.c %D%/api_list.c %D%/api_mask.c %D%/api_request.c \
+	%D%/view.c %D%/view.h %D%/view_priv.h %D%/view_status.c
 # Adapters that tests link alone, as libraries of the daemon.
 noinst_LTLIBRARIES += directord/libstore.la
 directord_libstore_la_SOURCES = \
@@ -45,7 +44,7 @@ directord_libring_la_SOURCES = \
 	%D%/corosync.c %D%/corosync.h %D%/corosync_int.h \
 	%D%/corosync_conf.c %D%/corosync_call.c
 directord_libring_la_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS) $(SODIUM_CFLAGS) -pthread
-directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) $(SODIUM_LIBS) $(EV_LIBS) -lpthread
+directord_libring_la_LIBADD = base/libbase.la $(COROSYNC_LIBS) -lcorosync_common $(SODIUM_LIBS) $(EV_LIBS) -lpthread
 
 sbin_PROGRAMS += directord/directord
 directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
@@ -56,7 +55,7 @@ directord_directord_SOURCES = \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
-	proto/libproto.la cluster/libcluster.la base/libbase.la $(COROSYNC_LIBS) -lcorosync_common $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
+	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 
 # What the system needs to run it.
 EXTRA_DIST += %D%/directord.service.in %D%/director.sysusers %D%/director.tmpfiles

@@ -240,6 +240,7 @@ static void encode_small(const struct agree_msg *m, Director__AgreeMsg *pb, unio
 		director__agree_refuse__init(&b->refuse);
 		b->refuse.rid = bin(m->refuse.rid.b, sizeof(m->refuse.rid.b));
 		b->refuse.err = m->refuse.err;
+		b->refuse.to = bin(m->refuse.to.b, sizeof(m->refuse.to.b));
 		pb->body_case = DIRECTOR__AGREE_MSG__BODY_REFUSE;
 		pb->refuse = &b->refuse;
 		break;
@@ -470,7 +471,8 @@ static bool decode_body(const Director__AgreeMsg *pb, struct agree_msg *m)
 	case DIRECTOR__AGREE_MSG__BODY_REFUSE:
 		m->kind = AGREE_MSG_REFUSE;
 		m->refuse.err = pb->refuse->err;
-		return m->refuse.err < 0 && fixed(&pb->refuse->rid, m->refuse.rid.b, sizeof(m->refuse.rid.b));
+		return m->refuse.err < 0 && fixed(&pb->refuse->to, m->refuse.to.b, sizeof(m->refuse.to.b)) &&
+		       fixed(&pb->refuse->rid, m->refuse.rid.b, sizeof(m->refuse.rid.b));
 	case DIRECTOR__AGREE_MSG__BODY_PULL:
 		m->kind = AGREE_MSG_PULL;
 		return fixed(&pb->pull->lineage, m->pull.lineage, sizeof(m->pull.lineage)) &&

@@ -75,6 +75,11 @@ static void say_observed(struct shell *s, const char *path, const char *done, ui
 	struct director_object *o;
 	auto_free char *status = NULL;
 
+	if (!index) {
+		say(s, "%s: nothing to change", path);
+		return;
+	}
+
 	if (director_get(s->d, path, &o) < 0) {
 		say(s, "%s %s (commit %llu)", path, done, (unsigned long long)index);
 		return;
@@ -124,13 +129,37 @@ static void say_plan(struct shell *s, const struct director_result *r, const cha
 	say_json(s, j);
 }
 
-int change_follow(struct shell *s, struct director_result **rp, const char *path, const char *done)
+/* "/targets/T/luns/auto" is what was asked for; which number it became is in the history. */
+static void resolve_auto(struct shell *s, uint64_t index, const char *path, char *out)
+{
+	char parent[PATH_LEN_MAX], up[PATH_LEN_MAX];
+	struct director_history *h;
+	const char *made;
+
+	snprintf(out, PATH_LEN_MAX, "%s", path);
+	if (!index || strcmp(path_name(path), "auto") != 0)
+		return;
+	path_parent(path, parent);
+	if (director_history(s->d, parent, index + 1, 1, &h) < 0)
+		return;
+	if (director_history_n(h) && director_history_index(h, 0) == index)
+		for (size_t i = 0; director_txn_at(director_history_txn(h, 0), i, &made); i++) {
+			path_parent(made, up);
+			if (strcmp(up, parent) == 0)
+				snprintf(out, PATH_LEN_MAX, "%s", made);
+		}
+	director_history_free(&h);
+}
+
+int change_follow(struct shell *s, struct director_result **rp, const char *asked, const char *done)
 {
 	struct director_result *r = *rp;
+	char path[PATH_LEN_MAX];
 	const char *task = director_result_task(r);
 	uint64_t index = director_result_index(r);
 	int err = 0;
 
+	resolve_auto(s, index, asked, path);
 	if (s->dry_run) {
 		say_plan(s, r, "dry-run");
 	} else if (*task && !s->no_wait) {
@@ -138,6 +167,8 @@ int change_follow(struct shell *s, struct director_result **rp, const char *path
 		if (err) {
 			say_note(s, "%s %s: agreed as commit %llu, but:", path, done, (unsigned long long)index);
 			err = say_error(s);
+			if (err == ERR_FAILED)
+				say_note(s, "  it is tried again by itself; to give up: director undo %llu", (unsigned long long)index);
 		} else {
 			say_observed(s, path, done, index);
 			say_json(s, result_json(s, path, index, task, "done"));

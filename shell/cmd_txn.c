@@ -277,12 +277,31 @@ static bool internal(const char *type, const char *key)
 	return false;
 }
 
+/* A target that names no portal gets this one; so it is not in a dump, but its absence is. */
+static const char *default_portal(struct shell *s)
+{
+	static char portal[PATH_LEN_MAX];
+	struct director_object *o = NULL;
+	const char *v = NULL;
+
+	if (!*portal && director_get(s->d, "/cluster", &o) == 0)
+		v = object_value(s, o, "portal");
+	if (v)
+		snprintf(portal, sizeof(portal), "%s", v);
+	director_object_free(&o);
+	return portal;
+}
+
 static char *dump_line(struct shell *s, const struct director_object *o)
 {
 	const char *type = director_object_type(o), *key, *value;
 	char *line = NULL, name[PATH_LEN_MAX], name2[PATH_LEN_MAX], *secrets = mem_strdup("");
 	unsigned n_attrs = 0;
 
+	if (strcmp(type, "portal") == 0 && strcmp(director_object_name(o), default_portal(s)) == 0) {
+		mem_autofree(&secrets);
+		return NULL;
+	}
 	if (strcmp(type, "lun") == 0) {
 		name_at(director_object_path(o), 2, name);
 		name_at(director_object_path(o), 4, name2);
@@ -339,21 +358,50 @@ static char *dump_line(struct shell *s, const struct director_object *o)
 	return line;
 }
 
+/* After what is below the i-th object, a target: it may lack the portal that it would get by itself. */
+static char *dump_portal(struct shell *s, const struct director_list *l, size_t i)
+{
+	const struct director_object *o = director_list_at(l, i);
+	auto_free char *quoted = NULL;
+	bool any = false;
+
+	if (strcmp(director_object_type(o), "target") != 0)
+		return NULL;
+	for (size_t k = i + 1; k < director_list_n(l); k++) {
+		const struct director_object *p = director_list_at(l, k);
+
+		if (!path_below(director_object_path(p), director_object_path(o)))
+			break;
+		if (strcmp(director_object_type(p), "portal") == 0 && strcmp(director_object_name(p), default_portal(s)) == 0)
+			return NULL;
+		any = true;
+	}
+	quoted = line_quote(default_portal(s));
+	return any ? mem_printf("director portal remove %s %s", director_object_name(o), quoted) : NULL;
+}
+
+static void dump_out(struct shell *s, const char *line, json_t *lines)
+{
+	if (!line)
+		return;
+	if (!s->json)
+		puts(line);
+	json_array_append_new(lines, json_string(line));
+}
+
 /* Volumes before the LUNs that name them; the rest of the tree is in an order that works. */
 static void dump_of(struct shell *s, const struct director_list *l, bool volumes, json_t *lines)
 {
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const struct director_object *o = director_list_at(l, i);
-		auto_free char *line = NULL;
+		auto_free char *line = NULL, *portal = NULL;
 
 		if ((strcmp(director_object_type(o), "volume") == 0) != volumes)
 			continue;
 		line = dump_line(s, o);
-		if (!line)
-			continue;
-		if (!s->json)
-			puts(line);
-		json_array_append_new(lines, json_string(line));
+		portal = dump_portal(s, l, i);
+		dump_out(s, line, lines);
+		dump_out(s, portal, lines);
 	}
 }
 

@@ -78,6 +78,26 @@ static void offer_in_target(struct typed *t, const char *folder)
 	}
 }
 
+/* The only path that fits: a folder goes on with '/', anything else is complete. */
+static void finish_path(struct typed *t)
+{
+	const char *typed = t->out->w[0] + strlen(t->lead);
+	struct director_list *l;
+	char path[PATH_LEN_MAX];
+	char *more;
+
+	if (strchr("'\"", *typed) || path_of(t->s, typed, path) < 0 ||
+	    director_list(t->s->d, path, 1, NULL, DIRECTOR_NAMES, &l) < 0)
+		return;
+	t->out->no_space = director_list_n(l) > 1;
+	if (t->out->no_space) {
+		more = mem_printf("%s/", t->out->w[0]);
+		free(t->out->w[0]);
+		t->out->w[0] = more;
+	}
+	director_list_free(&l);
+}
+
 /* The next part of a path; what is before the last '/' stays as it was typed. */
 static void offer_path(struct typed *t)
 {
@@ -95,6 +115,8 @@ static void offer_path(struct typed *t)
 	t->out->no_space = true;
 	t->lead = old;
 	t->part = whole;
+	if (t->out->n == 1)
+		finish_path(t);
 }
 
 static void offer_words(struct typed *t, const char *list)
@@ -254,19 +276,24 @@ static void offer_options(struct typed *t)
 		offer_params(t, t->cmd->type, "--", "");
 }
 
-/* `key=` is typed already: its value. */
+/* `key=` or `--option=` is typed already: its value. */
 static bool offer_pair(struct typed *t, const char *type)
 {
 	const char *eq = strchr(t->part, '='), *part = t->part, *lead = t->lead;
 	auto_free char *key = NULL, *head = NULL;
+	const struct cmd_opt *o;
 
-	if (!eq || !type)
+	if (!eq || (!type && *part != '-'))
 		return false;
 	key = mem_strndup(part, (size_t)(eq - part));
 	head = mem_printf("%s=", key);
+	o = opt_of(t->cmd, key);
 	t->lead = head;
 	t->part = eq + 1;
-	offer_value(t, type, strncmp(key, "--", 2) == 0 ? key + 2 : key);
+	if (o && !o->param)
+		offer_kind(t, o->kind);
+	else if (type)
+		offer_value(t, type, o ? o->param : strncmp(key, "--", 2) == 0 ? key + 2 : key);
 	t->lead = lead;
 	t->part = part;
 	return true;
@@ -327,9 +354,31 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Words that are a command only where we are: "show" in /volumes. */
+static void here(struct typed *t, const char **with, unsigned *used)
+{
+	const char *noun = shell_noun(t->s);
+	const struct cmd *c;
+	unsigned n;
+
+	if (!noun || t->n + 1 > WORDS_MAX)
+		return;
+	with[0] = noun;
+	memcpy(with + 1, t->words, t->n * sizeof(*with));
+	c = cmd_find(with, t->n + 1, &n);
+	if (t->n == 0) {
+		offer_commands(t, with, 1);
+	} else if (c && n == 2) {
+		*used = n;
+		t->cmd = c;
+		t->words = with;
+		t->n++;
+	}
+}
+
 void complete_line(struct shell *s, const char *text, struct words_out *out)
 {
-	const char *why, *rest, *key;
+	const char *why, *rest, *key, *with[WORDS_MAX + 1];
 	struct typed t = { .s = s, .out = out, .part = "", .lead = "" };
 	enum word_kind kind;
 	struct line l;
@@ -350,6 +399,7 @@ void complete_line(struct shell *s, const char *text, struct words_out *out)
 	t.words = l.word + skip;
 	t.n = l.n - skip;
 	t.cmd = cmd_find(t.words, t.n, &used);
+	here(&t, with, &used);
 	if (t.n && strcmp(t.words[0], "help") == 0) {
 		offer_commands(&t, t.words + 1, t.n - 1);
 	} else if (!t.cmd) {

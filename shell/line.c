@@ -48,7 +48,6 @@ int line_parse(const char *s, struct line *l, const char **rest, const char **wh
 		*rest = NULL;
 	*why = NULL;
 	for (;;) {
-		l->open = false;
 		while (blank(*s))
 			s++;
 		if (*s == '\0' || *s == '#')
@@ -68,6 +67,9 @@ int line_parse(const char *s, struct line *l, const char **rest, const char **wh
 			*why = "a quote is not closed";
 			return ERR_INVAL;
 		}
+		if (*s == '\0')
+			break;
+		l->open = false;
 	}
 	return 0;
 }

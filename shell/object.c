@@ -203,8 +203,6 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 
 		if (strcmp(key, "name") == 0)
 			table_cell(t, i, director_object_name(o));
-		else if (strcmp(key, "path") == 0)
-			table_cell(t, i, director_object_path(o));
 		else if (strcmp(key, "owner") == 0)
 			table_cell(t, i, path_name(grand));
 		else if (strcmp(key, "status") == 0) {

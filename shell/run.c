@@ -12,13 +12,19 @@ static const struct { const char *folder, *noun; } nouns[] = {
 	{ "/tasks", "task" }, { "/plugins", "plugin" }, { "/cluster", "cluster" },
 };
 
+const char *shell_noun(const struct shell *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
+		if (strcmp(nouns[i].folder, s->cwd) == 0)
+			return nouns[i].noun;
+	return NULL;
+}
+
 static int run_call(struct shell *s, const char *const *words, unsigned n)
 {
 	struct call c;
 	int err = call_parse(s, words, n, &c);
 
-	if (!err && s->json && c.cmd->only_interactive && !s->interactive && !s->script)
-		err = 0;
 	if (!err && !c.cmd->local && director_connect(s->d) < 0)
 		err = say_error(s);
 	if (!err)
@@ -27,25 +33,18 @@ static int run_call(struct shell *s, const char *const *words, unsigned n)
 	return err;
 }
 
-/* "director" in front is what one would type in sh; "/volumes create v1" is "create v1" said from /volumes. */
+/* A command, or what is one only in this folder. */
 static int run_here(struct shell *s, const char *const *words, unsigned n)
 {
-	const char *with[WORDS_MAX + 1];
+	const char *with[WORDS_MAX + 1], *noun = shell_noun(s);
 	unsigned used;
 
-	if (cmd_find(words, n, &used) && !(used == 1 && strcmp(s->cwd, "/") != 0 && n > 0))
+	if (!noun || n == 0)
 		return run_call(s, words, n);
-	for (size_t i = 0; i < ARRAY_LEN(nouns); i++) {
-		const struct cmd *c;
-
-		if (strcmp(nouns[i].folder, s->cwd) != 0)
-			continue;
-		with[0] = nouns[i].noun;
-		memcpy(with + 1, words, n * sizeof(*words));
-		c = cmd_find(with, n + 1, &used);
-		if (c && used == 2)
-			return run_call(s, with, n + 1);
-	}
+	with[0] = noun;
+	memcpy(with + 1, words, n * sizeof(*words));
+	if (cmd_find(with, n + 1, &used) && used == 2)
+		return run_call(s, with, n + 1);
 	return run_call(s, words, n);
 }
 

@@ -126,6 +126,8 @@ void line_fini(struct line *l);
 /* `word` so that line_parse and sh(1) read it back, into `out` (given). */
 char *line_quote(const char *word);
 
+/* The noun of the folder where we are ("volume" in /volumes), so that its verbs need no noun; NULL elsewhere. */
+const char *shell_noun(const struct shell *s);
 /* Run what the words say; an exit status' error code. */
 int shell_run(struct shell *s, const char *const *words, unsigned n);
 /* Run each command of a line of text. */
@@ -181,7 +183,7 @@ char *object_status(const struct director_object *o);
 enum cell_kind param_cell(struct shell *s, const char *type, const char *key);
 /* Fetch and print all sides of it. */
 int object_show(struct shell *s, const char *path);
-/* The objects of a folder as a table: columns by attribute; "name", "path", "status" are known. */
+/* The objects of a folder as a table: columns by attribute; "name", "owner" (whose it is), "status" too. */
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n);
 
 /* ---- paths ---- */

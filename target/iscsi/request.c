@@ -186,6 +186,26 @@ static void command_end(struct iscsi_conn *c)
 
 /* ---- Data-Out, 11.7 ---- */
 
+/*
+ * A sequence with a gap or a repetition: at ERL 0 its data cannot be asked for again, so the task ends with CHECK
+ * CONDITION, ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR (7.8, 11.4.7.2); what is still on the way is dropped.
+ */
+static void data_broken(struct iscsi_conn *c, struct iscsi_task *t)
+{
+	static const uint8_t sense[18] = { 0x70, 0, 0x0b, [7] = 10, [12] = 0x47, [13] = 0x05 };
+
+	ignore(c);
+	t->task.status = STATUS_CHECK_CONDITION;
+	memcpy(t->task.sense, sense, sizeof(sense));
+	t->task.sense_len = sizeof(sense);
+	t->task.out_want = t->task.expect_out;
+	if (!t->immediate)
+		c->session->active--;
+	t->state = ITASK_ANSWERING;
+	c->session->errors++;
+	conn_put_task(c, t);
+}
+
 static void data_begin(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_task *t = session_find(c->session, bhs_itt(bhs));
@@ -208,11 +228,11 @@ static void data_begin(struct iscsi_conn *c, const uint8_t *bhs)
 	}
 	/* DataPDUInOrder and DataSequenceInOrder are Yes: the next byte is the only right one. */
 	if (offset != t->task.out_len || datasn != t->datasn || c->in.len > t->sequence_end - offset) {
-		conn_close(c, "Data-Out out of order or beyond its sequence");
+		data_broken(c, t);
 		return;
 	}
 	if (!(bhs[1] & PDU_FINAL) == (c->in.len == t->sequence_end - offset) && !t->unsolicited) {
-		conn_close(c, "Data-Out sequence that does not end where it should");
+		data_broken(c, t);
 		return;
 	}
 	if (c->in.len == 0 && !(bhs[1] & PDU_FINAL)) {

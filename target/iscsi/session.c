@@ -230,6 +230,14 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 	return true;
 }
 
+/* The same LUN may be written as peripheral or as flat address (SAM-5 4.7). */
+static bool lun_same(const uint8_t *a, const uint8_t *b)
+{
+	uint8_t x = a[0] == 0x40 ? 0 : a[0], y = b[0] == 0x40 ? 0 : b[0];
+
+	return x == y && memcmp(a + 1, b + 1, 7) == 0;
+}
+
 unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf)
 {
 	unsigned n = 0;
@@ -237,7 +245,7 @@ unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt
 	for (unsigned i = 0; i < SESSION_HASH; i++)
 		for (struct iscsi_task *t = s->hash[i], *next; t; t = next) {
 			next = t->hash_next;
-			if ((!lun || memcmp(t->task.lun, lun, 8) == 0) && (itt == TAG_NONE || t->itt == itt))
+			if ((!lun || lun_same(t->task.lun, lun)) && (itt == TAG_NONE || t->itt == itt))
 				n += abort_one(s, t, tmf);
 		}
 	return n;

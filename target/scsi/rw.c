@@ -151,11 +151,12 @@ int op_compare_and_write(struct task *t)
 
 	if (!range_check(t, (struct range){ be64(t->cdb + 2), blocks }, SCSI_CAW_BLOCKS_MAX))
 		return SCSI_DONE;
+	t->out_want = (uint32_t)(2 * n);
+	/* Another amount of data than both halves need was meant for another length: nothing is compared or written. */
+	if (t->expect_out != 2 * n || t->out_len < 2 * n)
+		return scsi_bad_cdb(t, 13, -1);
 	if (blocks == 0)
 		return scsi_good(t);
-	t->out_want = (uint32_t)(2 * n);
-	if (t->out_len < 2 * n)
-		return scsi_bad_cdb(t, 13, -1);
 	op_set(t, BLOCK_COMPARE_AND_WRITE, t->scsi.lba * bs, t->out.p, n, rw_flags(t));
 	t->op.iov[0].len = 2 * n;
 	t->scsi.next = caw_done;

@@ -60,15 +60,16 @@ int op_write_same(struct task *t)
 
 	if (unmap && !task_lu(t)->thin)
 		return scsi_bad_cdb(t, 1, 3);
-	/* WSNZ is set: "from here to the end" is not offered. */
-	if (r.blocks == 0 && r.lba < atomic_load(&task_lu(t)->blocks))
-		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
 	if (!range_check(t, r, SCSI_SAME_BLOCKS_MAX))
 		return SCSI_DONE;
+	/* WSNZ: "from here to the end" is not offered, so that a typing error does not empty the disk. */
 	if (r.blocks == 0)
-		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
+		return r.lba >= atomic_load(&task_lu(t)->blocks) ?
+			scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, r.lba) :
+			scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
 	t->out_want = ndob ? 0 : bs;
-	if (!ndob && t->out_len < bs)
+	/* One block, neither less nor more: another length was meant for another command. */
+	if (t->expect_out != t->out_want || t->out_len < t->out_want)
 		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
 	if (!ndob && !all_zero(t->out.p, bs))
 		return pattern(t);

@@ -87,7 +87,7 @@ struct sim {
 	unsigned load_ms, pad;
 	unsigned n_wipes;
 	struct mono end_faults;
-	uint64_t next_rid;
+	uint64_t next_rid, next_roster;
 	struct agree_conf conf;
 	uint64_t n_steps;
 };
@@ -219,6 +219,14 @@ static void note_status(struct node *nd, const struct agree_status *st)
 	nd->sequencer = st->sequencer;
 }
 
+static unsigned long long number_of(const struct agree_rid *rid)
+{
+	uint64_t n;
+
+	memcpy(&n, rid->b, sizeof(n));
+	return n;
+}
+
 /* Take one step and do what it says; applying leads to a further step. */
 static void node_step(struct node *nd, struct agree_in *in)
 {
@@ -239,8 +247,9 @@ static void node_step(struct node *nd, struct agree_in *in)
 			    out.n_reply);
 	send_out(nd, &out);
 	for (unsigned i = 0; i < out.n_reply; i++) {
-		world_trace(&s->w, "n%u reply %s index %llu%s", nd->i, err_name(out.reply[i].err),
-			    (unsigned long long)out.reply[i].index, out.reply[i].in_doubt ? " in doubt" : "");
+		world_trace(&s->w, "n%u reply to %llu: %s index %llu%s", nd->i, number_of(&out.reply[i].rid),
+			    err_name(out.reply[i].err), (unsigned long long)out.reply[i].index,
+			    out.reply[i].in_doubt ? " in doubt" : "");
 		check_reply(&s->check, nd->i, &out.reply[i]);
 		open_drop(nd, &out.reply[i].rid);
 	}
@@ -252,6 +261,8 @@ static void node_step(struct node *nd, struct agree_in *in)
 		check_hash(&s->check, nd->i, out.install->index, nd->hash);
 	}
 	for (unsigned i = 0; i < out.n_commit; i++) {
+		world_trace(&s->w, "n%u applies %llu: request %llu", nd->i, (unsigned long long)out.commit[i]->index,
+			    number_of(&out.commit[i]->rid));
 		check_commit(&s->check, nd->i, out.commit[i]);
 		apply(nd, out.commit[i], &applied[n_applied]);
 		check_hash(&s->check, nd->i, out.commit[i]->index, nd->hash);
@@ -520,6 +531,7 @@ static void propose(struct node *nd, const struct agree_rid *rid, enum agree_kin
 	for (unsigned i = 0; i < nd->n_open; i++)
 		if (memcmp(nd->open[i].rid.b, rid->b, sizeof(rid->b)) == 0)
 			return;
+	world_trace(&s->w, "n%u is asked %llu", nd->i, number_of(rid));
 	check_asked(&s->check, rid);
 	nd->open[nd->n_open++] = (struct open){ *rid, s->w.now };
 	in.propose.rid = *rid;
@@ -571,7 +583,7 @@ static void propose_roster(struct node *nd)
 	struct sim *s = nd->sim;
 	struct roster r = nd->roster;
 	uint8_t packed[ROSTER_PACKED_MAX];
-	struct agree_rid rid = rid_number(++s->next_rid);
+	struct agree_rid rid = rid_number(++s->next_roster | 1ull << 40);
 
 	if (r.n && roster_step(s, &r))
 		propose(nd, &rid, AGREE_ROSTER, packed, (uint32_t)roster_pack(&r, packed));
@@ -710,7 +722,7 @@ static void every_100ms(void *ctx, unsigned i, uint64_t x, void *p)
 {
 	struct sim *s = ctx;
 
-	if (s->faults)
+	if (s->faults && s->node[0].store.snap.len)
 		fault(s);
 	ring_control(s);
 	answers_in_time(s);
@@ -766,13 +778,14 @@ static void heal(struct sim *s)
 
 	world_trace(&s->w, "healed");
 	s->faults = false;
-	s->w.now = s->w.now;
 	cpg_stall(s->cpg, 0);
 	net_heal(&s->net);
 	cpg_split(s->cpg, one);
 	for (unsigned i = 0; i < s->n; i++) {
 		resume(s, i, s->node[i].pause_gen, NULL);
 		restart(s, i, 0, NULL);
+		s->node[i].store.sync_us = 1000;
+		s->node[i].store.steady = true;
 		mend(s, i, 0, NULL);
 	}
 }
@@ -838,6 +851,7 @@ static void run(uint64_t seed, bool verbose, bool quiet_only, struct result *res
 		nd->store.ctx = s;
 	}
 	choose(s, quiet_only);
+	s->w.n_limit = 400000;
 	s->faults = true;
 	for (unsigned i = 0; i < s->n; i++)
 		node_start(&s->node[i]);
@@ -847,6 +861,8 @@ static void run(uint64_t seed, bool verbose, bool quiet_only, struct result *res
 	world_run(&s->w, mono_add_ms(s->w.now, world_between(&s->w, 5000, 20000)));
 	heal(s);
 	world_run(&s->w, mono_add_ms(s->w.now, 20000));
+	if (s->w.n_run >= s->w.n_limit)
+		check_break(&s->check, "I8: %llu events and no end", (unsigned long long)s->w.n_run);
 	if (!s->check.broken[0])
 		last_words(s);
 	if (!s->check.broken[0])

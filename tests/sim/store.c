@@ -151,7 +151,7 @@ void store_put(struct store *s, const struct agree_put *p)
 		agree_entry_encode(p->entry[i], &q->row[i].row);
 	}
 	if (!s->first)
-		world_in_us(s->w, world_between(s->w, s->sync_us / 4, world_chance(s->w, 10) ? 100 * s->sync_us : s->sync_us),
+		world_in_us(s->w, world_between(s->w, s->sync_us / 4, !s->steady && world_chance(s->w, 10) ? 100 * s->sync_us : s->sync_us),
 			    complete, s, s->node, s->generation, NULL);
 	*s->last = q;
 	s->last = &q->next;

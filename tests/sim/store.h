@@ -28,6 +28,7 @@ struct store {
 	struct store_put *first, **last;
 	unsigned generation;
 	unsigned sync_us;                       /* usual time of a sync */
+	bool steady;                            /* and never much longer */
 	int fails;                              /* ERR_*: puts fail with it from now on */
 	bool failed;                            /* one did: the rest of this process fails too */
 };

@@ -79,7 +79,7 @@ static struct world_event pop(struct world *w)
 
 void world_run(struct world *w, struct mono end)
 {
-	while (w->n && w->heap[0].when.ns <= end.ns) {
+	while (w->n && w->heap[0].when.ns <= end.ns && (!w->n_limit || w->n_run < w->n_limit)) {
 		struct world_event e = pop(w);
 
 		w->now = e.when;

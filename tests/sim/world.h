@@ -20,6 +20,7 @@ struct world {
 	struct world_event *heap;
 	unsigned n, cap;
 	uint64_t n_scheduled, n_run;
+	uint64_t n_limit;               /* no more events than this; 0: no limit */
 	uint64_t trace;                 /* hash over all trace lines */
 	bool verbose;
 	uint64_t seed;

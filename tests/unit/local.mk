@@ -5,6 +5,17 @@ TESTS += tests/unit/base
 tests_unit_base_SOURCES = %D%/base.c %D%/check.h
 tests_unit_base_LDADD = base/libbase.la
 
+check_PROGRAMS += tests/unit/store
+TESTS += tests/unit/store
+tests_unit_store_SOURCES = %D%/store.c %D%/crashvfs.c %D%/crashvfs.h %D%/check.h
+tests_unit_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_store_LDADD = directord/libstore.la base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/corosync_conf
+TESTS += tests/unit/corosync_conf
+tests_unit_corosync_conf_SOURCES = %D%/corosync_conf.c %D%/check.h
+tests_unit_corosync_conf_LDADD = directord/libring.la base/libbase.la
+
 check_PROGRAMS += tests/unit/keys
 TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
@@ -65,3 +76,22 @@ tests_unit_schema_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $
 tests_unit_txn_codec_SOURCES = %D%/txn_codec.c
 tests_unit_txn_codec_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_txn_codec_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/facts tests/unit/seal tests/unit/gossip
+TESTS += tests/unit/facts tests/unit/seal tests/unit/gossip
+tests_unit_facts_SOURCES = %D%/facts.c %D%/check.h
+tests_unit_facts_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_seal_SOURCES = %D%/seal.c %D%/check.h
+tests_unit_seal_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_seal_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_gossip_SOURCES = %D%/gossip.c %D%/check.h
+tests_unit_gossip_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_gossip_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The control protocol, and the words of the shell.
+check_PROGRAMS += tests/unit/control tests/unit/line
+TESTS += tests/unit/control tests/unit/line
+tests_unit_control_SOURCES = %D%/control.c %D%/check.h
+tests_unit_control_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+tests_unit_line_SOURCES = %D%/line.c %D%/check.h
+tests_unit_line_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_line_LDADD = shell/libshell.la lib/libdirector.la base/libbase.la $(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)

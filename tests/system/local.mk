@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/system/ringer
+tests_system_ringer_SOURCES = %D%/ringer.c
+tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
+EXTRA_DIST += tests/lab/lab
+dist_check_SCRIPTS += %D%/ring.sh
+EXTRA_DIST += %D%/functions.sh
+TESTS += $(SYSTEM_TESTS)
+SYSTEM_TESTS = %D%/ring.sh
+AM_TESTS_ENVIRONMENT = abs_top_builddir=$(abs_top_builddir); export abs_top_builddir;
