@@ -52,6 +52,7 @@ directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
 	%D%/drive.c %D%/drive.h \
 	%D%/main.c \
+	%D%/target.c %D%/target.h \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
