@@ -13,6 +13,8 @@
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
 
+#define FACTS_LOOKED_AT 64      /* of a large cluster only those that are in the ring, or may be */
+
 static uint64_t fact_uint(const struct fact *f, const char *key)
 {
 	const char *v = f ? attrs_get(&f->attrs, key) : NULL;
@@ -182,7 +184,7 @@ static int by_id(const void *a, const void *b)
 
 void ring_tend(struct cluster *c, struct cluster_out *out)
 {
-	struct growth_fact fact[GROWTH_MAX];
+	struct growth_fact fact[FACTS_LOOKED_AT];
 	struct growth_act act[GROWTH_ACTS_MAX];
 	struct growth_in in = { .now = c->now, .agree = c->status, .fact = fact };
 	struct gossip_member m;
@@ -190,18 +192,18 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
-	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < GROWTH_MAX; i++) {
+	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
 		struct extra x;
 
 		/* Of a large cluster only those matter that are in the ring or may come into it. */
-		if (!m.self && !roster_find(&c->status->roster, &m.card->id) && in.n_fact >= GROWTH_MAX - ROSTER_RING_MAX)
+		if (!m.self && !roster_find(&c->status->roster, &m.card->id) && in.n_fact >= FACTS_LOOKED_AT - ROSTER_RING_MAX)
 			continue;
 		if (!m.self && (!admit_extra_unpack(m.card, &x) || memcmp(x.lineage, c->lineage, 16) != 0))
 			continue;
 		growth_fact(c, &m, &fact[in.n_fact++]);
 	}
 	/* Ring members that gossip does not know (any more): down, and gone for good if they are no objects. */
-	for (unsigned i = 0; c->status->has_log && i < c->status->roster.n && in.n_fact < GROWTH_MAX; i++) {
+	for (unsigned i = 0; c->status->has_log && i < c->status->roster.n && in.n_fact < FACTS_LOOKED_AT; i++) {
 		const struct node_id *id = &c->status->roster.node[i].id;
 
 		if (!gossip_find(c->gossip, id, &m))

@@ -7,4 +7,3 @@ dist_check_SCRIPTS += %D%/ring.sh
 EXTRA_DIST += %D%/functions.sh
 TESTS += $(SYSTEM_TESTS)
 SYSTEM_TESTS = %D%/ring.sh
-AM_TESTS_ENVIRONMENT = abs_top_builddir=$(abs_top_builddir); export abs_top_builddir;
