@@ -83,8 +83,8 @@ static void a_bare_key_is_epoch_one_and_junk_is_refused(void)
 {
 	static const char good[] = "# from the image\n000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
 	static const char *const bad[] = { "00", "1 00", "0 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "x\n",
-	                                   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
-	                                   "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" };
+	                                   ("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+	                                    "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f") };
 	struct keys k;
 	char *why = NULL;
 
