@@ -34,6 +34,11 @@ bool card_ok(const struct card *c)
 	return true;
 }
 
+uint32_t boot_tag(const uint8_t boot[BOOT_LEN])
+{
+	return (uint32_t)boot[0] << 24 | (uint32_t)boot[1] << 16 | (uint32_t)boot[2] << 8 | boot[3];
+}
+
 bool card_has_addr(const struct card *c, const struct addr *a)
 {
 	for (unsigned i = 0; i < c->n_addrs; i++)

@@ -31,6 +31,8 @@ struct card {
 bool card_eq(const struct card *a, const struct card *b);
 /* Are the fields possible at all? Every card from outside is asked this. */
 bool card_ok(const struct card *c);
+/* The first four bytes of a boot, big-endian. */
+uint32_t boot_tag(const uint8_t boot[BOOT_LEN]);
 bool card_has_addr(const struct card *c, const struct addr *a);
 
 #endif

@@ -12,11 +12,6 @@
 
 #define NEAR_SPAN (1u << 22)    /* half of what NEAR's short counter can tell apart, with room */
 
-static uint32_t tag_of(const uint8_t boot[BOOT_LEN])
-{
-	return (uint32_t)boot[0] << 24 | (uint32_t)boot[1] << 16 | (uint32_t)boot[2] << 8 | boot[3];
-}
-
 /* The first contact with a tag not below this one. */
 static unsigned contact_pos(const struct gossip *g, uint32_t tag)
 {
@@ -35,7 +30,7 @@ static unsigned contact_pos(const struct gossip *g, uint32_t tag)
 
 static struct contact *contact_by_boot(const struct gossip *g, const uint8_t boot[BOOT_LEN])
 {
-	uint32_t tag = tag_of(boot);
+	uint32_t tag = boot_tag(boot);
 
 	for (unsigned i = contact_pos(g, tag); i < g->n_contacts && g->contacts[i]->tag == tag; i++)
 		if (memcmp(g->contacts[i]->boot, boot, BOOT_LEN) == 0)
@@ -65,7 +60,7 @@ struct contact *contact_of(struct gossip *g, struct member *m)
 	c = mem_zalloc(sizeof(*c));
 	c->id = m->card->id;
 	memcpy(c->boot, m->card->boot, BOOT_LEN);
-	c->tag = tag_of(c->boot);
+	c->tag = boot_tag(c->boot);
 	i = contact_pos(g, c->tag);
 	g->contacts = mem_grow(g->contacts, &g->cap_contacts, g->n_contacts, sizeof(*g->contacts));
 	memmove(g->contacts + i + 1, g->contacts + i, (g->n_contacts - i) * sizeof(*g->contacts));
@@ -146,8 +141,9 @@ struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool
 		*replay = true;
 		return NULL;
 	}
-	/* What it sent is sealed for our boot, so it knows us. */
-	c->near = true;
+	/* These are only sent by who holds a contact with our boot, and so can open NEAR. */
+	if (in->msg->kind <= GOSSIP_NACK)
+		c->near = true;
 	c->heard = g->now;
 	c->addr = in->from;
 	return m ? m : member_find(g, &c->id);
@@ -215,14 +211,23 @@ static void refuse_back(struct gossip *g, const struct gossip_in *in, enum gossi
 	answer(g, in, GOSSIP_REFUSE, out)->msg.refusal = why;
 }
 
-void contact_clone_refuse(struct gossip *g, const struct addr *to, const uint8_t *boot, const struct addr *stays,
-                          struct gossip_out *out)
+static void clone_refuse(struct gossip *g, const struct addr *to, const uint8_t *boot, const struct member *stays,
+                         struct gossip_out *out)
 {
 	struct gossip_dgram *d = out_dgram(g, to, GOSSIP_FAR, boot, GOSSIP_REFUSE, out);
+	struct gossip_update *u;
 
+	g->counts.refused_clone++;
 	d->msg.card = out_card(out, &g->self);
 	d->msg.refusal = GOSSIP_REFUSE_CLONE;
-	d->msg.seen = *stays;
+	d->msg.seen = member_addr(stays);
+	if (member_is_self(g, stays))
+		return;
+	u = out_alloc(out, sizeof(*u));
+	*u = update_of(g, stays, true);
+	u->card = out_card(out, u->card);
+	d->msg.updates = u;
+	d->msg.n_updates = 1;
 }
 
 /* A second process with the identity of member u->id was refused at u->clone: say so once a minute, here and on. */
@@ -234,48 +239,53 @@ void contact_clone_told(struct gossip *g, const struct gossip_update *u, struct 
 	if (!m || remember(g->clones, u->id.b, &u->clone, g->now, gossip_in_ms(g, 60000)))
 		return;
 	e = member_event(m, GOSSIP_EV_CLONED, out);
-	if (member_is_self(g, m) && g->self.n_addrs)
-		e->addr = g->self.addrs[0];
 	e->other = u->clone;
 	rumor_add(g, u, false);
 }
 
-static void clone_told(struct gossip *g, struct member *m, const struct addr *refused_at, struct gossip_out *out)
+void contact_clone(struct gossip *g, struct member *stays, const struct addr *other, const uint8_t *boot,
+                   struct gossip_out *out)
 {
-	struct gossip_update u = update_of(g, m, false);
+	struct gossip_update u = update_of(g, stays, false);
 
-	u.clone = *refused_at;
+	clone_refuse(g, other, boot, stays, out);
+	u.clone = *other;
 	u.clone.scope = 0;
 	contact_clone_told(g, &u, out);
 }
 
-/* This node's identity speaks from another boot, and the datagram is fresh: there are two of us. */
-static void clone_met(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
+/* This node is the one too many: it does nothing but to ask again from time to time. */
+static void go_quiet(struct gossip *g, const struct addr *stays, struct gossip_out *out)
 {
-	struct member *self = member_find(g, &g->self.id);
-	struct addr own = g->self.n_addrs ? g->self.addrs[0] : (struct addr){ 0 };
 	struct gossip_event *e;
 
-	g->counts.refused_clone++;
-	/* It decides by the same rule once it has met us. */
-	if (in->msg->kind == GOSSIP_PING)
-		out_dgram(g, &in->from, GOSSIP_FAR, in->head->boot, GOSSIP_ACK, out);
-	if (memcmp(g->self.boot, in->head->boot, BOOT_LEN) < 0) {
-		contact_clone_refuse(g, &in->from, in->head->boot, &own, out);
-		if (!recall(g->clones, g->self.id.b, &in->from, g->now))
-			self_raise(g, self->incarnation, true, out);
-		clone_told(g, self, &in->from, out);
-		return;
-	}
 	if (!g->quiet) {
 		e = out_event(out, GOSSIP_EV_SELF_CLONED);
 		e->id = g->self.id;
-		e->addr = in->from;
-		e->other = own;
+		e->addr = *stays;
+		if (g->self.n_addrs)
+			e->other = g->self.addrs[0];
 		memcpy(e->name, g->self.name, sizeof(e->name));
 	}
 	g->quiet = true;
-	g->quiet_until = gossip_in_ms(g, QUIET_MS);
+}
+
+/*
+ * This node's identity speaks from another boot at `at`: there are two of us, both members already.
+ * The lower boot stays; both sides decide alike.
+ */
+static void clone_met(struct gossip *g, const struct addr *at, const uint8_t *boot, uint32_t incarnation,
+                      struct gossip_out *out)
+{
+	struct member *self = member_find(g, &g->self.id);
+
+	if (memcmp(g->self.boot, boot, BOOT_LEN) > 0) {
+		go_quiet(g, at, out);
+		return;
+	}
+	if (incarnation >= self->incarnation || !recall(g->clones, g->self.id.b, at, g->now))
+		self_raise(g, incarnation, true, out);
+	contact_clone(g, member_find(g, &g->self.id), at, boot, out);
 }
 
 static bool cluster_matches(const struct gossip *g, const uint8_t other[8])
@@ -365,11 +375,7 @@ static void hello_in(struct gossip *g, const struct gossip_in *in, struct gossip
 		return;
 	if (m && member_is_self(g, m)) {
 		/* We run, so the other one is the newcomer. */
-		struct addr own = g->self.n_addrs ? g->self.addrs[0] : (struct addr){ 0 };
-
-		g->counts.refused_clone++;
-		contact_clone_refuse(g, &in->from, in->head->boot, &own, out);
-		clone_told(g, m, &in->from, out);
+		contact_clone(g, m, &in->from, in->head->boot, out);
 		return;
 	}
 	if (!newcomer_ok(g, in, m, out) || (!m && g->n_members >= g->conf.members_max))
@@ -461,6 +467,8 @@ static void join_in(struct gossip *g, const struct gossip_in *in, struct gossip_
 
 static void refuse_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
 {
+	const struct gossip_update *u = in->msg->n_updates ? &in->msg->updates[0] : NULL;
+	const struct card *other = u ? u->card : in->msg->card;
 	struct gossip_event *e;
 
 	switch (in->msg->refusal) {
@@ -468,17 +476,18 @@ static void refuse_in(struct gossip *g, const struct gossip_in *in, struct gossi
 		version_event(in, out);
 		break;
 	case GOSSIP_REFUSE_CLONE:
-		/* Who has company already settles it with the other one directly (clone_met). */
-		if (gossip_alive(g) > 1 || g->quiet)
+		if (!other || !node_id_eq(&other->id, &g->self.id) || memcmp(other->boot, g->self.boot, BOOT_LEN) == 0)
 			break;
-		e = out_event(out, GOSSIP_EV_SELF_CLONED);
-		e->id = g->self.id;
-		e->addr = in->msg->seen;
-		if (g->self.n_addrs)
-			e->other = g->self.addrs[0];
-		memcpy(e->name, g->self.name, sizeof(e->name));
-		g->quiet = true;
-		g->quiet_until = gossip_in_ms(g, QUIET_MS);
+		/*
+		 * A newcomer gives way. Between two who have company the boots decide; before this node gives
+		 * way on the word of a third it asks the other one itself, who will refuse it if it is there.
+		 */
+		if (gossip_alive(g) < 2)
+			go_quiet(g, &in->msg->seen, out);
+		else if (!u || memcmp(g->self.boot, other->boot, BOOT_LEN) < 0)
+			clone_met(g, &in->msg->seen, other->boot, u ? u->incarnation : other->incarnation, out);
+		else
+			out_dgram(g, &in->msg->seen, GOSSIP_FAR, other->boot, GOSSIP_PING, out)->msg.seq = probe_seq(g);
 		break;
 	case GOSSIP_REFUSE_REMOVED:
 		e = out_event(out, GOSSIP_EV_REMOVED);
@@ -515,6 +524,27 @@ static void query_in(struct gossip *g, struct member *from, const struct gossip_
 	d->msg.n_updates = 1;
 }
 
+/* A node said who it is and is still not believed: its identity is known with another boot. */
+static void other_boot(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
+{
+	struct member *m = member_find(g, &in->msg->from);
+	struct gossip_dgram *d;
+	struct gossip_update *u;
+
+	if (!m || memcmp(m->card->boot, in->head->boot, BOOT_LEN) == 0)
+		return;
+	if (member_answers(m) && m->contact && mono_ms_between(m->contact->heard, g->now) < 3000) {
+		contact_clone(g, m, &in->from, in->head->boot, out);
+		return;
+	}
+	/* Not heard of lately, so it may be a former life that others hold against it: it can outbid that. */
+	u = out_alloc(out, sizeof(*u));
+	*u = update_of(g, m, false);
+	d = out_dgram(g, &in->from, GOSSIP_FAR, in->head->boot, GOSSIP_NEWS, out);
+	d->msg.updates = u;
+	d->msg.n_updates = 1;
+}
+
 /*
  * Fresh, but from a boot not known here. It may be a member whose news have not come yet: ask for its
  * card. What it says is taken only when it was asked for.
@@ -524,7 +554,7 @@ static void unknown_in(struct gossip *g, const struct gossip_in *in, struct goss
 	const struct gossip_msg *msg = in->msg;
 
 	if (node_id_eq(&msg->from, &g->self.id)) {
-		clone_met(g, in, out);
+		clone_met(g, &in->from, in->head->boot, 0, out);
 		return;
 	}
 	if (node_id_none(&msg->from) || banned(g, &msg->from)) {
@@ -533,6 +563,7 @@ static void unknown_in(struct gossip *g, const struct gossip_in *in, struct goss
 	}
 	if (msg->kind == GOSSIP_NEWS && recall(g->asked, msg->from.b, NULL, g->now)) {
 		updates_in(g, msg, NULL, out);
+		other_boot(g, in, out);
 		return;
 	}
 	/* Its own card only: that is what we asked it for. */
@@ -664,7 +695,8 @@ static void candidate_try(struct gossip *g, struct candidate *c, struct gossip_o
 {
 	struct gossip_member m;
 
-	if ((gossip_find_addr(g, &c->addr, &m) && (m.self || m.state == MEMBER_ALIVE)) || card_has_addr(&g->self, &c->addr)) {
+	if (card_has_addr(&g->self, &c->addr) ||
+	    (!g->quiet && gossip_find_addr(g, &c->addr, &m) && m.state == MEMBER_ALIVE)) {
 		c->wait_ms = HELLO_MS;
 		c->next = gossip_in_about(g, HELLO_MAX_MS / 3);
 		return;

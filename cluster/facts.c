@@ -74,6 +74,9 @@ static uint64_t node_hash(const struct facts_node *n)
 {
 	uint64_t w[2];
 
+	/* Nothing held is the same as not known. */
+	if (n->max == 0 && n->floor == 0)
+		return 0;
 	memcpy(w, n->id.b, sizeof(w));
 	return mix(mix(mix(mix(0x6661637473u, w[0]), w[1]), n->floor), n->max);
 }

@@ -160,7 +160,6 @@ struct gossip {
 	struct mono wake;               /* what was asked for, local */
 	struct mono started;
 	bool running, ready, quiet;
-	struct mono quiet_until;
 
 	struct member *members;
 	unsigned n_members, cap_members;
@@ -257,8 +256,9 @@ void contact_timer(struct gossip *g, struct gossip_out *out);
 struct mono contact_wake(const struct gossip *g);
 void contact_stranger(struct gossip *g, const struct gossip_in *in, struct gossip_out *out);
 void contact_query(struct gossip *g, struct member *whom, const struct node_id *id, struct gossip_out *out);
-void contact_clone_refuse(struct gossip *g, const struct addr *to, const uint8_t *boot, const struct addr *stays,
-                          struct gossip_out *out);
+/* Refuse the process at `other`, which has the identity of `stays`, and tell everybody. */
+void contact_clone(struct gossip *g, struct member *stays, const struct addr *other, const uint8_t *boot,
+                   struct gossip_out *out);
 void contact_clone_told(struct gossip *g, const struct gossip_update *u, struct gossip_out *out);
 bool remember(struct remembered *r, const void *key, const struct addr *a, struct mono now, struct mono until);
 struct remembered *recall(struct remembered *r, const void *key, const struct addr *a, struct mono now);

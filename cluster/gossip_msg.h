@@ -52,7 +52,8 @@ struct gossip_update {
 	struct node_id id;
 	enum member_state state;
 	uint32_t incarnation;
-	uint32_t card_incarnation;      /* of the newest card the teller knows */
+	uint32_t card_incarnation;      /* of the newest card the teller knows, */
+	uint32_t boot_tag;              /* and the first four bytes of the boot in it */
 	struct node_id by;              /* SUSPECT, FAILED: who accuses; none otherwise */
 	const struct card *card;        /* NULL: not included */
 	struct addr clone;              /* a second process with this identity was refused there */
@@ -68,7 +69,8 @@ struct gossip_msg {
 	const struct card *card;        /* HELLO, WELCOME, JOIN, REFUSE: of the sender */
 	uint8_t cluster[8];             /* HELLO: of the sender's cluster */
 	uint32_t known;                 /* WELCOME: the highest incarnation known of the receiver */
-	struct addr seen;               /* WELCOME: the receiver's address as seen; REFUSE CLONE: the other's address */
+	struct addr seen;               /* WELCOME: the receiver's address as seen; REFUSE CLONE: the other's */
+	                                /* (its card comes with it, in `updates`, unless it is the sender's) */
 	enum gossip_refusal refusal;    /* REFUSE */
 	const struct gossip_update *updates;
 	unsigned n_updates;
@@ -105,7 +107,7 @@ struct sync_have {
 	struct node_id id;
 	bool member;                    /* state and incarnation are set */
 	enum member_state state;
-	uint32_t incarnation, card_incarnation;
+	uint32_t incarnation, card_incarnation, boot_tag;
 	uint64_t floor, max;            /* facts */
 };
 

@@ -20,7 +20,8 @@ static uint64_t member_hash(const struct member *m)
 	if (!member_answers(m))
 		return 0;
 	memcpy(w, m->card->id.b, sizeof(w));
-	return mix(mix(mix(0x6d656d62u, w[0]), w[1]), (uint64_t)m->incarnation << 32 | m->card->incarnation);
+	return mix(mix(mix(mix(mix(0x6d656d62u, w[0]), w[1]), m->incarnation), m->card->incarnation),
+	           boot_tag(m->card->boot));
 }
 
 bool member_answers(const struct member *m)

@@ -237,17 +237,9 @@ static void ack_in(struct gossip *g, struct member *from, const struct gossip_in
 		if (origin)
 			contact_dgram(g, origin, GOSSIP_ACK, out)->msg.seq = p.origin_seq;
 		break;
-	case PROBE_VERIFY: {
-		struct gossip_update u = update_of(g, from, false);
-		struct addr stays = member_addr(from);
-
-		g->counts.refused_clone++;
-		contact_clone_refuse(g, &p.newcomer, p.newcomer_boot, &stays, out);
-		u.clone = p.newcomer;
-		u.clone.scope = 0;
-		contact_clone_told(g, &u, out);
+	case PROBE_VERIFY:
+		contact_clone(g, from, &p.newcomer, p.newcomer_boot, out);
 		break;
-	}
 	case PROBE_TICK:
 		health_add(g, -1);
 		break;

@@ -24,7 +24,7 @@ struct gossip_update update_of(const struct gossip *g, const struct member *m, b
 {
 	struct gossip_update u = {
 		.id = m->card->id, .state = (enum member_state)m->state, .incarnation = m->incarnation,
-		.card_incarnation = m->card->incarnation, .card = card ? m->card : NULL,
+		.card_incarnation = m->card->incarnation, .boot_tag = boot_tag(m->card->boot), .card = card ? m->card : NULL,
 	};
 
 	if (m->state == MEMBER_SUSPECT)
@@ -101,7 +101,8 @@ static struct gossip_update rumor_update(struct gossip *g, const struct rumor *r
 	(void)g;
 	return (struct gossip_update){
 		.id = r->id, .state = r->state, .incarnation = r->incarnation, .by = r->by, .clone = r->clone,
-		.card_incarnation = m->card->incarnation, .card = r->card ? m->card : NULL,
+		.card_incarnation = m->card->incarnation, .boot_tag = boot_tag(m->card->boot),
+		.card = r->card ? m->card : NULL,
 	};
 }
 
@@ -261,7 +262,10 @@ static void self_in(struct gossip *g, const struct gossip_update *u, struct goss
 	}
 	if (u->incarnation == self->incarnation && !other_boot)
 		return;
-	/* A former life of this node with a higher number than was stored; or somebody with the same identity. */
+	/*
+	 * A former life of this node with a higher number than was stored; or somebody with the same identity,
+	 * who will answer the ping.
+	 */
 	self_raise(g, u->incarnation, true, out);
 	if (!other_boot || u->card->n_addrs == 0 || card_has_addr(&g->self, &u->card->addrs[0]) ||
 	    !bucket_take(&g->query_bucket, g->now, 200, 400))
@@ -296,6 +300,23 @@ static void card_in(struct gossip *g, struct member *m, const struct card *card,
 	    old.version_max != card->version_max || old.n_extra != card->n_extra ||
 	    memcmp(old.extra, card->extra, card->n_extra) != 0)
 		member_event(m, GOSSIP_EV_CARD, out);
+}
+
+/* Two boots under one incarnation: two processes with one identity. The lower boot stays, everywhere. */
+static void twins_in(struct gossip *g, struct member *m, const struct card *card, struct gossip_out *out)
+{
+	struct card old = *m->card;
+	const struct card *refused = card;
+	struct gossip_update told;
+
+	if (memcmp(card->boot, old.boot, BOOT_LEN) < 0) {
+		card_in(g, m, card, out);
+		refused = &old;
+		told = update_of(g, m, true);
+		rumor_add(g, &told, true);
+	}
+	if (refused->n_addrs)
+		contact_clone(g, m, &refused->addrs[0], refused->boot, out);
 }
 
 static void newcomer_in(struct gossip *g, const struct gossip_update *u, struct member *from, struct gossip_out *out)
@@ -384,7 +405,10 @@ void update_in(struct gossip *g, const struct gossip_update *u, struct member *f
 	newer = update_cmp(u, m);
 	if (u->card && u->card->incarnation > m->card->incarnation)
 		card_in(g, m, u->card, out);
-	else if (!u->card && u->card_incarnation > m->card->incarnation && from)
+	else if (u->card && newer == 0 && memcmp(u->card->boot, m->card->boot, BOOT_LEN) != 0)
+		twins_in(g, m, u->card, out);
+	else if (!u->card && from && (u->card_incarnation > m->card->incarnation ||
+	                              (newer == 0 && u->boot_tag != boot_tag(m->card->boot))))
 		contact_query(g, from, &u->id, out);
 	if (u->clone.family)
 		contact_clone_told(g, u, out);
@@ -488,7 +512,8 @@ static bool differs(const struct member *m, const struct gossip_update *list, un
 {
 	for (unsigned i = 0; i < n; i++)
 		if (node_id_eq(&list[i].id, &m->card->id))
-			return update_cmp(&list[i], m) < 0 || list[i].card_incarnation < m->card->incarnation;
+			return update_cmp(&list[i], m) < 0 || list[i].card_incarnation < m->card->incarnation ||
+			       (update_cmp(&list[i], m) == 0 && list[i].boot_tag != boot_tag(m->card->boot));
 	return member_answers(m);
 }
 

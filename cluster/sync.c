@@ -49,6 +49,7 @@ static void digest_send(struct gossip *g, const struct node_id *to, bool want, s
 			h->state = (enum member_state)m->state;
 			h->incarnation = m->incarnation;
 			h->card_incarnation = m->card->incarnation;
+			h->boot_tag = boot_tag(m->card->boot);
 			i++;
 		}
 		if (d >= 0) {
@@ -135,7 +136,7 @@ static bool lacks_member(const struct member *m, const struct sync_have *h)
 		return true;
 	if (h->incarnation != m->incarnation)
 		return h->incarnation < m->incarnation;
-	return h->state < m->state || h->card_incarnation < m->card->incarnation;
+	return h->state < m->state || h->card_incarnation < m->card->incarnation || h->boot_tag != boot_tag(m->card->boot);
 }
 
 static const struct sync_have *have_find(const struct gossip_sync *s, const struct node_id *id)
@@ -180,7 +181,8 @@ static void digest_in(struct gossip *g, const struct node_id *from, const struct
 		more = bytes > 4 * SYNC_BYTES;
 		if (more)
 			break;
-		members[n] = update_of(g, m, !h || !h->member || h->card_incarnation < m->card->incarnation);
+		members[n] = update_of(g, m, !h || !h->member || h->card_incarnation < m->card->incarnation ||
+		                       h->boot_tag != boot_tag(m->card->boot));
 		if (members[n].card)
 			members[n].card = out_card(out, members[n].card);
 		n++;

@@ -85,6 +85,7 @@ static void update_put(const struct gossip_update *u, struct update_wire *w)
 	w->pb.state = u->state;
 	w->pb.incarnation = u->incarnation;
 	w->pb.card_incarnation = u->card_incarnation;
+	w->pb.boot_tag = u->card ? 0 : u->boot_tag;
 	if (!node_id_none(&u->by))
 		w->pb.by = bytes_of(u->by.b, sizeof(u->by.b));
 	w->pb.clone = bytes_of(w->clone, addr_put(&u->clone, w->clone));
@@ -214,6 +215,7 @@ static void have_put(const struct sync_have *h, Director__PeerHave *pb)
 		pb->state = h->state;
 		pb->incarnation = h->incarnation;
 		pb->card_incarnation = h->card_incarnation;
+		pb->boot_tag = h->boot_tag;
 	}
 	pb->floor = h->floor;
 	pb->max = h->max;
@@ -319,6 +321,7 @@ static bool update_get(const Director__PeerUpdate *pb, struct gossip_update *u, 
 	u->state = (enum member_state)pb->state;
 	u->incarnation = pb->incarnation;
 	u->card_incarnation = pb->card_incarnation;
+	u->boot_tag = pb->boot_tag;
 	u->card = NULL;
 	if (!pb->card)
 		return id_get(&pb->id, &u->id);
@@ -326,6 +329,7 @@ static bool update_get(const Director__PeerUpdate *pb, struct gossip_update *u, 
 		return false;
 	u->id = card->id;
 	u->card = card;
+	u->boot_tag = boot_tag(card->boot);
 	return true;
 }
 
@@ -492,6 +496,7 @@ static bool have_get(const Director__PeerHave *pb, struct sync_have *h)
 	h->state = (enum member_state)pb->state;
 	h->incarnation = pb->incarnation;
 	h->card_incarnation = pb->card_incarnation;
+	h->boot_tag = pb->boot_tag;
 	h->floor = pb->floor;
 	h->max = pb->max;
 	return true;

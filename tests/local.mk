@@ -4,3 +4,4 @@ include $(srcdir)/tests/sim/local.mk
 include $(srcdir)/tests/shell/local.mk
 include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/tidy/local.mk
+include $(srcdir)/tests/system/local.mk

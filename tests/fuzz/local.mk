@@ -20,6 +20,16 @@ check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c
 
+# directord's files.
+FUZZ_TARGETS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_disk
+tests_fuzz_fuzz_conf_SOURCES = %D%/fuzz_conf.c
+tests_fuzz_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_conf_LDADD = $(FUZZ_MAIN) directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_fuzz_fuzz_disk_SOURCES = %D%/fuzz_disk.c
+tests_fuzz_fuzz_disk_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
+tests_fuzz_fuzz_disk_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_disk_LDADD = $(FUZZ_MAIN) directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
 # Transactions and snapshots.
 FUZZ_TARGETS += tests/fuzz/fuzz_txn tests/fuzz/fuzz_snapshot
 tests_fuzz_fuzz_txn_SOURCES = %D%/fuzz_txn.c
@@ -42,3 +52,12 @@ tests_fuzz_fuzz_grammar_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_grammar_LDADD = $(FUZZ_MAIN) shell/libshell.la lib/libdirector.la base/libbase.la \
 	$(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
+
+# What comes from the network.
+FUZZ_TARGETS += tests/fuzz/fuzz_datagram tests/fuzz/fuzz_sync
+tests_fuzz_fuzz_datagram_SOURCES = %D%/fuzz_datagram.c
+tests_fuzz_fuzz_datagram_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_datagram_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_fuzz_fuzz_sync_SOURCES = %D%/fuzz_sync.c
+tests_fuzz_fuzz_sync_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_sync_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

@@ -4,7 +4,7 @@
  * restarts and moves; then everything heals, and all that run must agree. A node that is up, reachable
  * and running may not stay dead to anyone, a dead one not alive.
  *
- *   tests/sim/gossip [--seeds A-B] [--seed N [--verbose]] [--figures]
+ *   tests/sim/gossip [--seeds A-B] [--seed N [--verbose] [--corpus DIR]] [--figures]
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #define NODES_MAX 20
 
 static bool verbose;
+static const char *corpus;
 
 static unsigned pick(struct world *w)
 {
@@ -120,6 +121,7 @@ static bool seed_run(uint64_t seed, uint64_t *trace)
 
 	world_init(&w, seed, n);
 	w.verbose = verbose;
+	w.corpus = corpus;
 	weather(&w);
 	for (unsigned i = 0; i < n; i++) {
 		node_start(&w, i, 0);
@@ -367,6 +369,9 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--figures") == 0) {
 			figures();
 			return 0;
+		} else if (strcmp(argv[i], "--corpus") == 0) {
+			corpus = arg;
+			i++;
 		} else if (strcmp(argv[i], "--seed") == 0) {
 			from = strtoull(arg, NULL, 10);
 			to = 0;
@@ -376,7 +381,7 @@ int main(int argc, char **argv)
 			to = *dash == '-' ? strtoull(dash + 1, NULL, 10) : from;
 			i++;
 		} else {
-			fprintf(stderr, "usage: %s [--seeds A-B] [--seed N [--verbose]] [--figures]\n", argv[0]);
+			fprintf(stderr, "usage: %s [--seeds A-B] [--seed N [--verbose] [--corpus DIR]] [--figures]\n", argv[0]);
 			return 1;
 		}
 	}

@@ -162,6 +162,24 @@ static uint64_t delay(struct world *w)
 	return d;
 }
 
+/* Keep a few messages of each kind: `what` is the fuzz target they are for. */
+static void corpus_put(struct world *w, const char *what, unsigned kind, const struct buf *b)
+{
+	char path[512];
+	FILE *f;
+
+	if (!w->corpus || w->n_corpus[kind] >= 6)
+		return;
+	snprintf(path, sizeof(path), "%s/%s/%u-%u", w->corpus, what, kind, w->n_corpus[kind]++);
+	f = fopen(path, "wb");
+	if (!f) {
+		perror(path);
+		exit(1);
+	}
+	fwrite(b->data, 1, b->len, f);
+	fclose(f);
+}
+
 static void dgram_send(struct world *w, struct sim_node *n, const struct gossip_dgram *d)
 {
 	unsigned to = node_at(w, &d->to), copies = chance(w, w->dup_ppm) ? 2 : 1;
@@ -169,6 +187,7 @@ static void dgram_send(struct world *w, struct sim_node *n, const struct gossip_
 	buf_reset(&w->plain);
 	buf_reset(&w->wire);
 	peer_dgram_encode(&d->msg, &w->plain);
+	corpus_put(w, "datagram", d->msg.kind, &w->plain);
 	if (seal_close(&n->seal, d->form, d->to_boot, w->plain.data, w->plain.len, &w->wire) < 0) {
 		fprintf(stderr, "a message of kind %d with %zu bytes did not fit\n", d->msg.kind, w->plain.len);
 		abort();
@@ -201,6 +220,7 @@ static void mesh_send(struct world *w, struct sim_node *n, const struct gossip_m
 		;
 	buf_reset(&w->plain);
 	peer_sync_encode(&m->sync, &w->plain);
+	corpus_put(w, "sync", 16 + m->sync.kind, &w->plain);
 	n->mesh++;
 	/* Frames of ZeroMQ with CURVE, TCP, IP and ethernet, and the acknowledgement. */
 	n->mesh_bytes += w->plain.len + 33 + 66;

@@ -56,6 +56,8 @@ struct world {
 	uint8_t *cut;                   /* n by n: [from][to] */
 	uint8_t key[32];
 	bool verbose;
+	const char *corpus;             /* a folder: some messages of each kind are written there, for fuzzing */
+	unsigned n_corpus[32];
 	sim_event_fn *on_event;
 	void *arg;
 	struct gossip_out out;

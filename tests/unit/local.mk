@@ -5,11 +5,56 @@ TESTS += tests/unit/base
 tests_unit_base_SOURCES = %D%/base.c %D%/check.h
 tests_unit_base_LDADD = base/libbase.la
 
+check_PROGRAMS += tests/unit/store
+TESTS += tests/unit/store
+tests_unit_store_SOURCES = %D%/store.c %D%/crashvfs.c %D%/crashvfs.h %D%/check.h
+tests_unit_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_store_LDADD = directord/libstore.la base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/corosync_conf
+TESTS += tests/unit/corosync_conf
+tests_unit_corosync_conf_SOURCES = %D%/corosync_conf.c %D%/check.h
+tests_unit_corosync_conf_LDADD = directord/libring.la base/libbase.la
+
 check_PROGRAMS += tests/unit/keys
 TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
 tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# directord's adapters, against the real thing each.
+DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
+DIRD_TEST_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover
+check_PROGRAMS += $(DIRD_TESTS)
+TESTS += $(DIRD_TESTS)
+tests_unit_conf_SOURCES = %D%/conf.c %D%/check.h
+tests_unit_conf_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_conf_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_identity_SOURCES = %D%/identity.c %D%/check.h
+tests_unit_identity_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_identity_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_udp_SOURCES = %D%/udp.c %D%/check.h %D%/loop.h
+tests_unit_udp_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_udp_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_mesh_SOURCES = %D%/mesh.c %D%/check.h %D%/loop.h
+tests_unit_mesh_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_mesh_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_seeds_SOURCES = %D%/seeds.c %D%/check.h %D%/loop.h
+tests_unit_seeds_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_seeds_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_record_SOURCES = %D%/record.c %D%/check.h
+tests_unit_record_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_record_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
+tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
+
+# The backstore host and the loader.
+check_PROGRAMS += tests/unit/backstore
+TESTS += tests/unit/backstore
+tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
+tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
 # The namespace.
 NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan tests/unit/schema tests/unit/txn_codec
@@ -31,6 +76,16 @@ tests_unit_schema_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $
 tests_unit_txn_codec_SOURCES = %D%/txn_codec.c
 tests_unit_txn_codec_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_txn_codec_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/facts tests/unit/seal tests/unit/gossip
+TESTS += tests/unit/facts tests/unit/seal tests/unit/gossip
+tests_unit_facts_SOURCES = %D%/facts.c %D%/check.h
+tests_unit_facts_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_seal_SOURCES = %D%/seal.c %D%/check.h
+tests_unit_seal_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_seal_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_gossip_SOURCES = %D%/gossip.c %D%/check.h
+tests_unit_gossip_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_gossip_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
 # The control protocol, and the words of the shell.
 check_PROGRAMS += tests/unit/control tests/unit/line

@@ -319,6 +319,52 @@ static void test_lost_events_are_told(void)
 	world_free(&w);
 }
 
+static int skip(void *arg, const struct names_entry *e)
+{
+	(void)e;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* What one listing of `n` volumes, and one look at a single one of them, compare. */
+static void cost_of_listing(unsigned n, uint64_t *list, uint64_t *one)
+{
+	struct world w = world_new();
+	struct names_entry e = { 0 };
+	struct txn t = txn_of(NULL, NULL);
+	const struct tree *tree = catalog_tree(w.c);
+	unsigned seen = 0;
+	char op[64], name[PATH_LEN_MAX];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(op, sizeof(op), "+ /volumes/w%u size=1G node=n1", i);
+		txn_op_text(&t, op);
+	}
+	CHECK_EQ(apply(w.c, t).err, 0);
+	*list = tree_visits(tree);
+	CHECK_EQ(names_walk(w.n, "/volumes", 1, w.now, skip, &seen), 0);
+	CHECK_EQ(seen, n + 4);
+	*list = tree_visits(tree) - *list;
+	*one = tree_visits(tree);
+	CHECK_EQ(names_get(w.n, "/volumes/w7", w.now, &e), 0);
+	CHECK(names_child(w.n, "/volumes", "w7", name));
+	*one = tree_visits(tree) - *one;
+	names_entry_fini(&e);
+	world_free(&w);
+}
+
+static void test_listing_costs_by_what_is_listed(void)
+{
+	uint64_t list10, list1000, one10, one1000;
+
+	cost_of_listing(10, &list10, &one10);
+	cost_of_listing(1000, &list1000, &one1000);
+	printf("compared: list %llu of 10, %llu of 1000; one %llu, %llu\n", (unsigned long long)list10,
+	       (unsigned long long)list1000, (unsigned long long)one10, (unsigned long long)one1000);
+	CHECK(list1000 < 100 * 4 * list10);
+	CHECK(one1000 < 4 * one10);
+}
+
 /* ---- what the proposer fills in ---- */
 
 static struct txn prepared(struct world *w, const char *op)
@@ -527,6 +573,7 @@ int main(void)
 	RUN(test_task_of_a_deletion);
 	RUN(test_events_are_numbered_without_holes);
 	RUN(test_lost_events_are_told);
+	RUN(test_listing_costs_by_what_is_listed);
 	RUN(test_placement_by_space);
 	RUN(test_placement_spreads_within_a_transaction);
 	RUN(test_placement_needs_the_plugin);
