@@ -270,7 +270,8 @@ void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_o
 			c->codec->snapshot_encode(&s, &state);
 			snapshot_fini(&s);
 			next = (struct agree_in){ .kind = AGREE_IN_SNAPSHOT };
-			next.snapshot.index = catalog_applied(c->catalog);
+			/* The founding snapshot has an index that is no entry of the catalog. */
+			next.snapshot.index = c->status->applied;
 			next.snapshot.bytes = state.data;
 			next.snapshot.len = (uint32_t)state.len;
 			snapshot = false;
