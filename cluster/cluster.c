@@ -229,8 +229,10 @@ static unsigned agree_take(struct cluster *c, const struct agree_out *o, struct 
 	for (unsigned i = 0; i < o->n_reply; i++)
 		request_reply(c, &o->reply[i], out);
 	if (o->status_changed) {
-		log_info(c->log, "agree: %s%s%s", agree_mode_name(o->status->mode), o->status->reason ? ": " : "",
-		         o->status->reason ? o->status->reason : "");
+		if (c->mode_logged != o->status->mode)
+			log_info(c->log, "agree: now %s%s%s", agree_mode_name(o->status->mode),
+			         o->status->reason && *o->status->reason ? ": " : "", o->status->reason ? o->status->reason : "");
+		c->mode_logged = o->status->mode;
 		c->dirty = true;
 		out->names_changed = true;
 	}
@@ -450,6 +452,7 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 		cluster_gossip_step(c, &cand, out);
 	}
 	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
+	admit_applied(c, out);
 	c->dirty = true;
 }
 
