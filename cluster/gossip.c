@@ -104,6 +104,11 @@ static void self_changed(struct gossip *g, const struct card *card, struct gossi
 	memcpy(next.public_key, g->self.public_key, sizeof(next.public_key));
 	memcpy(next.boot, g->self.boot, sizeof(next.boot));
 	next.incarnation = g->self.incarnation;
+	if (next.n_addrs == 0) {
+		/* What was learned from the first answer stays. */
+		memcpy(next.addrs, g->self.addrs, sizeof(next.addrs));
+		next.n_addrs = g->self.n_addrs;
+	}
 	if (card_eq(&next, &g->self))
 		return;
 	g->self = next;

@@ -201,7 +201,8 @@ struct gossip {
 	unsigned n_pending;
 	struct refused refused[32];
 	unsigned n_refused;
-	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX];
+	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX],
+	                  stale[REMEMBER_MAX];
 	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket;
 	struct mono housekeeping;
 	unsigned housekeepings;

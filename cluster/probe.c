@@ -129,6 +129,23 @@ static void again(struct gossip *g, struct probe *p, struct member *m, struct go
 	probe_ping(g, m, p->seq, out);
 }
 
+/* Ask at all addresses the node has: the network of the usual one may be down. Where it answers from is used on. */
+static void ping_everywhere(struct gossip *g, struct member *m, uint32_t seq, struct gossip_out *out)
+{
+	struct addr usual = member_addr(m);
+
+	probe_ping(g, m, seq, out);
+	for (unsigned i = 0; i < m->card->n_addrs; i++) {
+		struct gossip_dgram *d;
+
+		if (addr_eq(&m->card->addrs[i], &usual))
+			continue;
+		d = contact_dgram(g, m, GOSSIP_PING, out);
+		d->to = m->card->addrs[i];
+		d->msg.seq = seq;
+	}
+}
+
 /* Asked directly it is silent: ask once more, and have others ask. */
 static void widen(struct gossip *g, struct probe *p, struct member *m, struct gossip_out *out)
 {
@@ -148,7 +165,7 @@ static void widen(struct gossip *g, struct probe *p, struct member *m, struct go
 		d->msg.seq = probe.seq;
 		d->msg.target = probe.id;
 	}
-	probe_ping(g, m, probe.seq, out);
+	ping_everywhere(g, m, probe.seq, out);
 }
 
 static void nack(struct gossip *g, const struct probe *p, struct gossip_out *out)
