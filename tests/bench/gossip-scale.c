@@ -222,7 +222,9 @@ static int plot(const char *path, const struct figures *f, unsigned n)
 	fprintf(out, "<text x='330' y='368'>nodes</text>\n");
 	plot_line(out, f, n, value_first, 0.13, "#1f77b4", "until the first knows (median)", 0);
 	plot_line(out, f, n, value_known, 0.13, "#d62728", "until all know (median)", 1);
-	plot_line(out, f, n, value_rest, 10, "#2ca02c", "datagrams per node and second at rest (1 = 77 ms of the scale)", 2);
+	plot_line(out, f, n, value_rest, 10, "#2ca02c", "datagrams per node and second at rest (right)", 2);
+	for (unsigned k = 5; k <= 20; k += 5)
+		fprintf(out, "<text x='605' y='%u'>%u/s</text>\n", 334 - 10 * k, k);
 	fprintf(out, "</svg>\n");
 	return fclose(out) == 0 ? 0 : 1;
 }

@@ -290,21 +290,27 @@ static void rest_figures(unsigned n)
 	world_fini(&w);
 }
 
-static void start_figures(unsigned n)
+/* `all`: each hears of all others at once, as by mDNS; else only of the first, as by seeds. */
+static void start_figures(unsigned n, bool all, unsigned loss_ppm)
 {
 	char why[128];
 	struct world w;
 	uint64_t t0, bytes = 0;
 
 	world_init(&w, 9, n);
+	w.loss_ppm = loss_ppm;
 	t0 = w.now;
 	for (unsigned i = 0; i < n; i++)
-		node_start(&w, i, 0);
+		node_start(&w, i, all ? i : 0);
+	for (unsigned i = 0; i < n && all; i++)
+		for (unsigned k = 0; k < n; k++)
+			node_candidate(&w, i, &w.nodes[k].addr);
 	while (!world_members_agree(&w, why, sizeof(why)) && w.now < t0 + 60 * SEC)
 		world_run(&w, w.now + 10 * MS);
 	for (unsigned i = 0; i < n; i++)
 		bytes += w.nodes[i].bytes;
-	printf("%5u  started at once: all see all after %.0f ms, %.0f bytes per node\n", n, ms(w.now - t0), (double)bytes / n);
+	printf("%5u  started at once (%s, %.0f %% loss): all see all after %.0f ms, %.0f bytes per node\n", n,
+	       all ? "mDNS" : "one seed", loss_ppm / 1e4, ms(w.now - t0), (double)bytes / n);
 	world_fini(&w);
 }
 
@@ -364,7 +370,8 @@ static void figures(void)
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
 		rest_figures(sizes[i]);
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
-		start_figures(sizes[i]);
+		for (unsigned k = 0; k < 4; k++)
+			start_figures(sizes[i], k & 1, k & 2 ? 10000 : 0);
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
 		facts_figures(sizes[i]);
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
