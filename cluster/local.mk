@@ -11,6 +11,7 @@ cluster_libcluster_la_SOURCES += \
 	%D%/card.c %D%/card.h \
 	%D%/facts.c %D%/facts.h
 # Gossip: membership and the spreading of facts.
+EXTRA_DIST += doc/gossip.md doc/gossip-scale.svg
 cluster_libcluster_la_SOURCES += \
 	%D%/box.c %D%/box.h \
 	%D%/contact.c \
