@@ -81,3 +81,14 @@ tests_plugins_bad_leak_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 tests_plugins_bad_tail_la_SOURCES = tests/plugins/bad.c
 tests_plugins_bad_tail_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=TAIL
 tests_plugins_bad_tail_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+
+# Control-plane plugins: run in a process of their own.
+plugin_LTLIBRARIES += plugins/device-local/device-local.la
+plugins_device_local_device_local_la_SOURCES = %D%/device-local/device-local.c %D%/device-local/local.h \
+	%D%/device-local/used.c %D%/device-local/signature.c
+plugins_device_local_device_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+pkglibexec_PROGRAMS += director-plugin-run
+director_plugin_run_SOURCES = %D%/run/main.c
+director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
+EXTRA_DIST += plugins/example4-exec/example4-exec
