@@ -92,3 +92,9 @@ director_plugin_run_SOURCES = %D%/run/main.c
 director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 EXTRA_DIST += plugins/example4-exec/example4-exec
+
+# directord's side of plugins: linked into directord.
+noinst_LTLIBRARIES += directord/libplugins.la
+directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h
+directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
