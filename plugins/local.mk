@@ -98,3 +98,11 @@ noinst_LTLIBRARIES += directord/libplugins.la
 directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h
 directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
+
+# Each plugin's test: the kit on it, and what is its own.
+PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh \
+	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
+	%D%/example4-exec/test.sh tests/plugins/kit.sh
+dist_check_SCRIPTS += $(PLUGIN_TESTS)
+TESTS += $(PLUGIN_TESTS)
+EXTRA_DIST += %D%/test-lib.sh
