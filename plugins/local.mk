@@ -106,3 +106,9 @@ PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test
 dist_check_SCRIPTS += $(PLUGIN_TESTS)
 TESTS += $(PLUGIN_TESTS)
 EXTRA_DIST += %D%/test-lib.sh
+
+pkginclude_HEADERS += include/director/plugin.h
+dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/director-plugin-run.8 \
+	%D%/block/director-plugin-block.7 %D%/delay/director-plugin-delay.7 \
+	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
+	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7
