@@ -16,3 +16,17 @@ check_PROGRAMS += tests/unit/backstore
 TESTS += tests/unit/backstore
 tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
 tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
+
+# The target's pure rooms, alone, over a disk in memory.
+TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
+TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn
+check_PROGRAMS += $(TARGET_TESTS)
+TESTS += $(TARGET_TESTS)
+check_LTLIBRARIES += tests/unit/libworld.la
+tests_unit_libworld_la_SOURCES = %D%/target_world.c %D%/target_world.h
+tests_unit_iscsi_keys_SOURCES = %D%/iscsi_keys.c %D%/check.h
+tests_unit_iscsi_keys_LDADD = $(TARGET_ROOMS)
+tests_unit_iscsi_login_SOURCES = %D%/iscsi_login.c %D%/check.h
+tests_unit_iscsi_login_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
+tests_unit_iscsi_conn_SOURCES = %D%/iscsi_conn.c %D%/check.h
+tests_unit_iscsi_conn_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
