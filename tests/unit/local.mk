@@ -19,7 +19,7 @@ tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
-TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn
+TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/scsi
 check_PROGRAMS += $(TARGET_TESTS)
 TESTS += $(TARGET_TESTS)
 check_LTLIBRARIES += tests/unit/libworld.la
@@ -30,3 +30,5 @@ tests_unit_iscsi_login_SOURCES = %D%/iscsi_login.c %D%/check.h
 tests_unit_iscsi_login_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
 tests_unit_iscsi_conn_SOURCES = %D%/iscsi_conn.c %D%/check.h
 tests_unit_iscsi_conn_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
+tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h
+tests_unit_scsi_LDADD = $(TARGET_ROOMS)
