@@ -61,3 +61,17 @@ tests_fuzz_fuzz_datagram_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libclust
 tests_fuzz_fuzz_sync_SOURCES = %D%/fuzz_sync.c
 tests_fuzz_fuzz_sync_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_sync_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+# The data plane's decoders.
+FUZZ_TARGETS += tests/fuzz/fuzz_pdu tests/fuzz/fuzz_keys tests/fuzz/fuzz_cdb tests/fuzz/fuzz_target
+tests_fuzz_fuzz_pdu_SOURCES = %D%/fuzz_pdu.c
+tests_fuzz_fuzz_pdu_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_pdu_LDADD = $(FUZZ_MAIN) tests/unit/libworld.la $(TARGET_ROOMS)
+tests_fuzz_fuzz_keys_SOURCES = %D%/fuzz_keys.c
+tests_fuzz_fuzz_keys_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_keys_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+tests_fuzz_fuzz_cdb_SOURCES = %D%/fuzz_cdb.c
+tests_fuzz_fuzz_cdb_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_cdb_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+tests_fuzz_fuzz_target_SOURCES = %D%/fuzz_target.c
+tests_fuzz_fuzz_target_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_target_LDADD = $(FUZZ_MAIN) proto/libproto.la base/libbase.la
