@@ -603,6 +603,7 @@ static enum agree_mode mode_now(struct agree *a, const char **reason)
 		*reason = "there is no view of the ring";
 		return AGREE_NO_VIEW;
 	case PHASE_NO_QUORUM:
+		*reason = a->votes;
 		return AGREE_NO_QUORUM;
 	case PHASE_COLLECT:
 		*reason = "waiting for the members to say what their logs are";

@@ -83,7 +83,8 @@ struct agree {
 	struct mono now;
 	bool started, store_failed, diverged;
 	int store_err;
-	char reason[160];
+	char reason[160];               /* why the store failed or the state diverged */
+	char votes[160];                /* why there is no quorum */
 
 	/* durable, as in memory and as known to be stored */
 	struct agree_log log;

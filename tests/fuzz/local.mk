@@ -19,3 +19,9 @@ endif
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c
+
+FUZZ_TARGETS += tests/fuzz/fuzz_agree
+tests_fuzz_fuzz_agree_SOURCES = %D%/fuzz_agree.c
+tests_fuzz_fuzz_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_fuzz_fuzz_agree_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_agree_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

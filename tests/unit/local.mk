@@ -10,3 +10,9 @@ TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
 tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+check_PROGRAMS += tests/unit/agree
+TESTS += tests/unit/agree
+tests_unit_agree_SOURCES = %D%/agree.c %D%/check.h
+tests_unit_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_agree_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
