@@ -303,6 +303,8 @@ static void on_snapshot(struct agree *a, uint64_t index, const uint8_t *bytes, u
 	snap_later(a, &a->compact);
 	a->compact = snap_here(a, bytes, len);
 	first = index > a->conf.keep_entries ? index - a->conf.keep_entries : 0;
+	if (a->put_from && first >= a->put_from)
+		first = a->put_from - 1;        /* not yet in any put */
 	agree_log_drop(&a->log, first);
 	/* The last dropped entry stays on disk as the base, whose chain the next start needs. */
 	a->drop_below = a->log.base.index;

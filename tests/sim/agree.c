@@ -85,7 +85,8 @@ struct sim {
 	bool faults;                    /* they may still happen */
 	unsigned crash, pause, split, stall, io, meshcut, procs; /* per mille and tick */
 	unsigned load_ms, pad;
-	unsigned n_wipes;
+	bool harsh;                     /* three to five voters, and never a quiet second */
+	unsigned n_wipes, calm_ticks;
 	struct mono end_faults;
 	uint64_t next_rid, next_roster;
 	struct agree_conf conf;
@@ -589,6 +590,31 @@ static void propose_roster(struct node *nd)
 		propose(nd, &rid, AGREE_ROSTER, packed, (uint32_t)roster_pack(&r, packed));
 }
 
+/* Bring the harsh world to its voters before the faults begin. */
+static bool settled(struct sim *s)
+{
+	const struct roster *r = check_roster(&s->check, 0);
+	struct roster next = *r;
+	struct addr addr = { .family = 4, .ip = { 10, 0, 0, 1 } };
+	struct agree_rid rid = rid_number(r->version | 1ull << 41);
+	uint8_t packed[ROSTER_PACKED_MAX];
+
+	if (!s->harsh || s->calm_ticks > 300 || roster_n_voters(r) == s->n)
+		return true;
+	s->calm_ticks++;
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct roster_node *n = roster_find(r, &s->node[i].id);
+
+		if (n && n->role == ROSTER_VOTER)
+			continue;
+		if (n ? roster_set_role(&next, &n->id, ROSTER_VOTER) : roster_add(&next, &s->node[i].id, &addr, 1))
+			return true;
+		propose(&s->node[0], &rid, AGREE_ROSTER, packed, (uint32_t)roster_pack(&next, packed));
+		return false;
+	}
+	return true;
+}
+
 static void load(void *ctx, unsigned i, uint64_t x, void *p)
 {
 	struct sim *s = ctx;
@@ -596,7 +622,7 @@ static void load(void *ctx, unsigned i, uint64_t x, void *p)
 
 	if (!s->faults)
 		return;
-	if (world_chance(&s->w, 40))
+	if (world_chance(&s->w, s->harsh ? 5 : 40))
 		propose_roster(nd);
 	else if (s->next_rid && world_chance(&s->w, 300))
 		propose_number(nd, s->next_rid - rng_below(&s->w.rng, s->next_rid < 20 ? s->next_rid : 20));
@@ -722,7 +748,7 @@ static void every_100ms(void *ctx, unsigned i, uint64_t x, void *p)
 {
 	struct sim *s = ctx;
 
-	if (s->faults && s->node[0].store.snap.len)
+	if (s->faults && s->node[0].store.snap.len && settled(s))
 		fault(s);
 	ring_control(s);
 	answers_in_time(s);
@@ -744,11 +770,18 @@ static void choose(struct sim *s, bool quiet_only)
 	s->split = calm ? 0 : (unsigned)rng_below(&w->rng, 40);
 	s->stall = calm ? 0 : (unsigned)rng_below(&w->rng, 20);
 	s->io = calm ? 0 : (unsigned)rng_below(&w->rng, 20);
+	s->harsh = !calm && w->seed % 4 == 0;
 	s->meshcut = world_chance(w, 300) ? 200 : 0;
 	s->load_ms = (unsigned)world_between(w, 10, 200);
 	s->pad = world_chance(w, 50) ? 700000 : (unsigned)rng_below(&w->rng, 200);
 	s->conf.keep_entries = (unsigned)world_between(w, 3, 60);
 	s->conf.snap_entries = (unsigned)world_between(w, 5, 200);
+	if (s->harsh) {
+		s->n = 3 + (unsigned)rng_below(&w->rng, 3);
+		s->crash = s->split = 60;
+		s->procs = s->pause = 40;
+		s->load_ms = (unsigned)world_between(w, 2, 30);
+	}
 	for (unsigned i = 0; i < s->n; i++)
 		s->node[i].store.sync_us = (unsigned)world_between(w, 500, world_chance(w, 100) ? 60000 : 5000);
 }
