@@ -234,6 +234,7 @@ static void apply_installed(struct agree *a, const struct agree_applied *ap)
 	a->applied = a->emitted;
 	if (ap->index != a->emitted || !want || memcmp(want, ap->hash, AGREE_HASH_LEN) != 0)
 		agree_diverge(a, "the state decoded from a snapshot is not the state that was encoded");
+	agree_ask_known(a);
 }
 
 static void on_applied(struct agree *a, const struct agree_applied *ap, unsigned n)

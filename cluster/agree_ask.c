@@ -247,6 +247,22 @@ void agree_ask_applied(struct agree *a, const struct agree_done *d)
 	}
 }
 
+void agree_ask_known(struct agree *a)
+{
+	for (unsigned i = 0; i < a->n_pending;) {
+		const struct agree_done *d = agree_done_find(a, &a->pending[i]->rid);
+		struct agree_reply r = { .rid = a->pending[i]->rid };
+
+		if (!d) {
+			i++;
+			continue;
+		}
+		r.index = d->index;
+		r.result = d->result;
+		finish(a, i, &r);
+	}
+}
+
 void agree_ask_refused(struct agree *a, const struct agree_rid *rid, int err)
 {
 	/* What this epoch's log lacks when it refuses, no earlier epoch's can have committed. */

@@ -185,6 +185,8 @@ static void send_out(struct node *nd, const struct agree_out *out)
 	for (unsigned i = 0; i < out->n_send; i++) {
 		struct node *to = by_id(s, &out->send[i].to);
 
+		world_trace(&s->w, "n%u sends kind %d to n%u", nd->i, out->send[i].msg.kind, to ? to->i : 99);
+
 		buf_reset(&b);
 		agree_msg_encode(&out->send[i].msg, &b);
 		if (to)
@@ -242,7 +244,7 @@ static void node_step(struct node *nd, struct agree_in *in)
 	agree_step(nd->agree, in, &out);
 	if (out.put)
 		store_put(&nd->store, out.put);
-	if (out.put || out.n_cast || out.n_commit || out.n_reply)
+	if (out.put || out.n_cast || out.n_send || out.n_commit || out.n_reply)
 		world_trace(&s->w, "n%u in %d put %llu cast %u send %u commit %u reply %u", nd->i, in->kind,
 			    out.put ? (unsigned long long)out.put->seq : 0ull, out.n_cast, out.n_send, out.n_commit,
 			    out.n_reply);
