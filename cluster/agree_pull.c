@@ -409,7 +409,8 @@ static void on_pull(struct agree *a, const struct node_id *from, const struct ag
 {
 	static const uint8_t none[16];
 	const struct agree_at *after = &msg->pull.after;
-	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a) && agree_log_has(&a->log, &a->begin);
+	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a) &&
+		     (a->installed || agree_log_has(&a->log, &a->begin));
 
 	if (!a->has_log || a->installing)
 		return;
