@@ -531,7 +531,7 @@ static void on_cast(struct agree *a, const struct node_id *from, const struct ag
 		a->n_malformed++;
 		return;
 	}
-	if ((msg->tag != a->tag || a->tag == 0 || msg->boot != m->boot) && !PLANTED(PLANT_ANY_TAG)) {
+	if (msg->tag != a->tag || a->tag == 0 || msg->boot != m->boot) {
 		a->n_stale++;
 		return;
 	}

@@ -88,7 +88,7 @@ static bool try_ask(struct agree *a, unsigned i)
 	struct pending *p = a->pending[i];
 	int err;
 
-	if (!agree_sequencing(a)) {
+	if (!agree_sequencing(a) || PLANTED(PLANT_CPG_ORDER)) {
 		if (agree_active(a) || forwards(a))
 			send_on(a, p);
 		return false;

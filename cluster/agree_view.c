@@ -125,7 +125,7 @@ static bool present(const struct agree *a, const struct member *m)
  */
 static bool remembers(const struct agree *a, const struct member *m)
 {
-	return present(a, m) && !m->state.empty && (m->state.synced > 0 || PLANTED(PLANT_AMNESIA));
+	return present(a, m) && ((!m->state.empty && m->state.synced > 0) || PLANTED(PLANT_AMNESIA));
 }
 
 static bool promised(const struct agree *a, const struct member *m)
