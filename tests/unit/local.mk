@@ -122,3 +122,13 @@ tests_unit_iscsi_conn_SOURCES = %D%/iscsi_conn.c %D%/check.h
 tests_unit_iscsi_conn_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
 tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h
 tests_unit_scsi_LDADD = $(TARGET_ROOMS)
+check_PROGRAMS += tests/unit/agree
+TESTS += tests/unit/agree
+tests_unit_agree_SOURCES = %D%/agree.c %D%/check.h
+tests_unit_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_agree_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+check_PROGRAMS += tests/unit/growth
+TESTS += tests/unit/growth
+tests_unit_growth_SOURCES = %D%/growth.c %D%/check.h
+tests_unit_growth_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
