@@ -38,6 +38,11 @@ struct answer {
 
 /* ---- reading ---- */
 
+static const struct catalog *catalog_of(void *arg)
+{
+	return cluster_catalog(((struct answer *)arg)->cluster);
+}
+
 static int on_get(void *arg, const char *path, const struct control_object **o)
 {
 	return view_get(((struct answer *)arg)->view, path, o);
@@ -361,7 +366,7 @@ void answer_changed(struct answer *a)
 void answer_cluster(struct answer *a, struct cluster *cluster)
 {
 	a->cluster = cluster;
-	view_set(a->view, cluster_names(cluster), cluster_catalog(cluster));
+	view_set(a->view, cluster_names(cluster));
 	api_reset(a->api);
 }
 
@@ -382,7 +387,7 @@ int answer_new(struct answer **ap, const struct answer_conf *conf, struct cluste
 
 	a->conf = *conf;
 	a->cluster = cluster;
-	a->view = view_new(cluster_names(cluster), cluster_catalog(cluster));
+	a->view = view_new(cluster_names(cluster), catalog_of, a);
 	err = api_new(&a->api, &ac);
 	if (err) {
 		view_free(&a->view);

@@ -11,18 +11,19 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-struct view *view_new(struct names *n, const struct catalog *c)
+struct view *view_new(struct names *n, const struct catalog *(*catalog)(void *arg), void *arg)
 {
 	struct view *v = mem_zalloc(sizeof(*v));
 
-	view_set(v, n, c);
+	v->catalog = catalog;
+	v->arg = arg;
+	view_set(v, n);
 	return v;
 }
 
-void view_set(struct view *v, struct names *n, const struct catalog *c)
+void view_set(struct view *v, struct names *n)
 {
 	v->names = n;
-	v->catalog = c;
 	v->checked_all = false;
 	v->seq = names_seq(n);
 }
@@ -122,7 +123,7 @@ int view_history(struct view *v, const char *path, uint64_t before, bool (*fn)(v
 	const struct history *h = NULL;
 	bool all = path[1] == '\0';
 
-	while ((h = catalog_history(v->catalog, h)) != NULL) {
+	while ((h = catalog_history(catalog_of(v), h)) != NULL) {
 		struct control_entry e = entry_of(h);
 
 		if (before && h->index >= before)
@@ -135,7 +136,7 @@ int view_history(struct view *v, const char *path, uint64_t before, bool (*fn)(v
 
 int view_blame(struct view *v, const char *path, bool (*fn)(void *fn_arg, const struct control_entry *e), void *fn_arg)
 {
-	const struct object *o = catalog_get(v->catalog, path);
+	const struct object *o = catalog_get(catalog_of(v), path);
 
 	if (!o)
 		return ERR_NOENT;
@@ -143,7 +144,7 @@ int view_blame(struct view *v, const char *path, bool (*fn)(void *fn_arg, const 
 		struct control_entry e = { 0 };
 		struct blame b;
 
-		if (catalog_blame(v->catalog, path, o->attrs.a[i].key, &b) < 0)
+		if (catalog_blame(catalog_of(v), path, o->attrs.a[i].key, &b) < 0)
 			continue;
 		if (b.commit) {
 			e = entry_of(b.commit);
@@ -238,7 +239,7 @@ void view_diff(const struct diff *diff, struct control_done *d)
 static void tell_commit(struct view *v, struct api *api, const struct names_event *e)
 {
 	static const char *const verbs[] = { [EVENT_CREATED] = "created", [EVENT_SET] = "changed", [EVENT_DELETED] = "deleted" };
-	const struct history *h = catalog_commit(v->catalog, e->index);
+	const struct history *h = catalog_commit(catalog_of(v), e->index);
 	const struct control_object *o;
 	auto_free char *text = NULL;
 
@@ -278,7 +279,7 @@ static char *observed_text(struct view *v, const char *path)
 /* The task that waits for this report hears of it too. */
 static void tell_task(struct view *v, struct api *api, const char *path)
 {
-	const struct object *o = catalog_get(v->catalog, path);
+	const struct object *o = catalog_get(catalog_of(v), path);
 	char task[32];
 
 	if (!o)

@@ -12,10 +12,13 @@
 
 struct view;
 
-/* Borrowed until view_free, or until view_set says that there are others. What happened before is not told. */
-struct view *view_new(struct names *n, const struct catalog *c);
+/*
+ * `n` is borrowed until view_free, or until view_set says that there is another; what happened before is not told. The
+ * catalog is asked for each time, since a node that takes over a snapshot has a new one.
+ */
+struct view *view_new(struct names *n, const struct catalog *(*catalog)(void *arg), void *arg);
 void view_free(struct view **v);
-void view_set(struct view *v, struct names *n, const struct catalog *c);
+void view_set(struct view *v, struct names *n);
 
 /* For api_ops; the runner's own functions of these shapes call them with their view. */
 int view_get(struct view *v, const char *path, const struct control_object **o);

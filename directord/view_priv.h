@@ -7,7 +7,8 @@
 
 struct view {
 	struct names *names;
-	const struct catalog *catalog;
+	const struct catalog *(*catalog)(void *arg);
+	void *arg;
 	struct names_entry entry;       /* reused by every get */
 	struct control_object object;   /* lent from entry */
 	unsigned cap_seen;
@@ -20,5 +21,10 @@ struct view {
 	bool checked_all;
 	uint64_t checked;               /* the last event of names that is in it */
 };
+
+static inline const struct catalog *catalog_of(const struct view *v)
+{
+	return v->catalog(v->arg);
+}
 
 #endif

@@ -43,13 +43,13 @@ static void check(struct view *v, const char *path)
 			path_parent(top, up);
 			memcpy(top, up, strlen(up) + 1);
 		}
-	if (!catalog_get(v->catalog, top))
+	if (!catalog_get(catalog_of(v), top))
 		forget_below(v, top);
 	else if (path_below(top, "/targets"))
 		names_walk(v->names, top, UINT32_MAX, mono_now(), note_one, v);
 	else if (names_get(v->names, top, mono_now(), &v->check) == 0)
 		note(v, &v->check);
-	if (!catalog_get(v->catalog, path))
+	if (!catalog_get(catalog_of(v), path))
 		forget_below(v, path);
 }
 
@@ -83,10 +83,10 @@ static void catch_up(struct view *v)
 
 void view_status(struct view *v, struct control_status *s)
 {
-	const struct tree *t = catalog_tree(v->catalog);
+	const struct tree *t = catalog_tree(catalog_of(v));
 
 	catch_up(v);
-	s->index = catalog_applied(v->catalog);
+	s->index = catalog_applied(catalog_of(v));
 	s->objects = tree_count(t);
 	for (unsigned i = 0; i < v->unsettled.n; i++) {
 		const struct attr *a = &v->unsettled.a[i];

@@ -161,8 +161,12 @@ int director_task_wait(struct director *d, const char *task, uint64_t timeout_ms
 		request_drop(q);
 		d->error = e;
 	}
-	if (err == ERR_TIMEOUT)
-		return error_set(d, ERR_TIMEOUT, task, "director task wait", "it is not done yet, and goes on: %s", w.text);
+	if (err == ERR_TIMEOUT) {
+		char hint[64];
+
+		snprintf(hint, sizeof(hint), "director task wait %.32s", path_name(task));
+		return error_set(d, ERR_TIMEOUT, task, hint, "it is not done yet, and goes on: %s", w.text);
+	}
 	return err ? err : outcome(d, task, &w);
 }
 

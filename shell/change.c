@@ -24,6 +24,16 @@ bool shell_in_tx(struct shell *s)
 	return s->in_tx > 0;
 }
 
+int change_message(struct shell *s, const struct call *c, struct director_txn *t)
+{
+	if (!c->message)
+		return 0;
+	if (!text_ok(c->message, 1000))
+		return say_fail(s, ERR_INVAL, NULL, NULL, "the text of -m is one line of at most 1000 bytes");
+	director_txn_message(t, c->message);
+	return 0;
+}
+
 int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 {
 	for (unsigned i = 0; i < c->n_params; i++) {
@@ -36,12 +46,15 @@ int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 				return say_fail(s, ERR_INVAL, NULL, "--secret-file FILE, or - for standard input",
 				                "%s is a secret; the command line is no place for it", p->key);
 		if (director_txn_attr(t, p->key, p->value) < 0)
-			return say_fail(s, ERR_INVAL, NULL, NULL, "%s=%s is not valid", p->key, p->value);
+			return say_fail(s, ERR_INVAL, NULL, NULL, "the value of %s is not one line of UTF-8 text", p->key);
 	}
 	return 0;
 }
 
 /* ---- waiting ---- */
+
+/* A node that is down may be so for days; what was agreed waits for it, the command does not. */
+#define CHANGE_WAIT_MS 60000
 
 struct bar {
 	bool shown;
@@ -58,11 +71,11 @@ static void show_bar(struct director *d, uint64_t done, uint64_t total, const ch
 	b->shown = true;
 }
 
-int change_wait(struct shell *s, const char *task)
+int change_wait(struct shell *s, const char *task, uint64_t timeout_ms)
 {
 	struct bar b = { 0 };
 	bool show = !s->quiet && isatty(STDERR_FILENO);
-	int err = director_task_wait(s->d, task, s->timeout_ms, show ? show_bar : NULL, &b);
+	int err = director_task_wait(s->d, task, s->timeout_ms ? s->timeout_ms : timeout_ms, show ? show_bar : NULL, &b);
 
 	if (b.shown)
 		fprintf(stderr, "\r\033[K");
@@ -166,7 +179,7 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 	if (s->dry_run) {
 		say_plan(s, r, "dry-run");
 	} else if (*task && !s->no_wait) {
-		err = change_wait(s, task);
+		err = change_wait(s, task, CHANGE_WAIT_MS);
 		if (err) {
 			say_note(s, "%s %s: agreed as commit %llu, but:", path, done, (unsigned long long)index);
 			err = say_error(s);
@@ -211,8 +224,10 @@ int change_commit(struct shell *s, const struct call *c, struct director_txn **t
 	struct director_result *r;
 	int err;
 
-	if (c->message)
-		director_txn_message(*t, c->message);
+	if (change_message(s, c, *t) < 0) {
+		director_txn_free(t);
+		return ERR_INVAL;
+	}
 	if (c->key && director_txn_key(*t, c->key) < 0) {
 		director_txn_free(t);
 		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" cannot be a key", c->key);

@@ -70,7 +70,7 @@ static int verb(struct shell *s, const char *name, const char *path, struct dire
 	}
 	json_object_set_new(j, "lines", lines);
 	if (*director_result_task(r) && !s->no_wait) {
-		err = change_wait(s, director_result_task(r));
+		err = change_wait(s, director_result_task(r), 60000);
 		if (err) {
 			json_decref(j);
 			director_result_free(&r);

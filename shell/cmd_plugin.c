@@ -13,6 +13,7 @@
 static const struct column columns[] = {
 	{ "NAME", "name", CELL_TEXT }, { "KIND", "kind", CELL_TEXT }, { "VERSION", "version", CELL_TEXT },
 	{ "ABI", "abi", CELL_TEXT }, { "STATE", "state", CELL_TEXT }, { "SUMMARY", "summary", CELL_TEXT },
+	{ "REASON", "reason", CELL_TEXT },
 };
 
 static int plugin_list(struct shell *s, struct call *c)

@@ -38,7 +38,7 @@ static int task_wait(struct shell *s, struct call *c)
 
 	if (task_path(s, c, path) < 0)
 		return ERR_INVAL;
-	if (change_wait(s, path) < 0)
+	if (change_wait(s, path, 0) < 0)
 		return say_error(s);
 	say(s, "%s is done", path);
 	say_json(s, json_pack("{s:s, s:s}", "path", path, "state", "done"));

@@ -95,8 +95,10 @@ static int cmd_commit(struct shell *s, struct call *c)
 	first = mem_strdup(path);
 	director_txn_free(&steps);
 	director_txn_new(&t);
-	if (c->message)
-		director_txn_message(t, c->message);
+	if (change_message(s, c, t) < 0) {
+		director_txn_free(&t);
+		return ERR_INVAL;
+	}
 	if (c->key)
 		director_txn_key(t, c->key);
 	err = director_candidate_commit(s->d, t, s->dry_run ? DIRECTOR_DRY_RUN : 0, &r);
@@ -223,8 +225,10 @@ static int cmd_undo(struct shell *s, struct call *c)
 	if (shell_in_tx(s))
 		return say_fail(s, ERR_BUSY, NULL, "director commit or director abort", "a transaction is open");
 	director_txn_new(&t);
-	if (c->message)
-		director_txn_message(t, c->message);
+	if (change_message(s, c, t) < 0) {
+		director_txn_free(&t);
+		return ERR_INVAL;
+	}
 	if (c->key)
 		director_txn_key(t, c->key);
 	err = director_undo(s->d, index, t, s->dry_run ? DIRECTOR_DRY_RUN : 0, &r);

@@ -25,7 +25,7 @@ struct shell {
 	bool interactive, script, stop;         /* stop: at the first error of a script */
 	bool tty;                               /* standard output is a terminal */
 	bool quit;
-	uint64_t timeout_ms;                    /* for waiting; 0: as long as it takes */
+	uint64_t timeout_ms;                    /* --timeout, for waiting; 0: not given */
 	char cwd[PATH_LEN_MAX];
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
 	const char *running;                    /* the words of the command that runs, for the envelope */
@@ -198,6 +198,8 @@ int path_make(struct shell *s, char *out, const char *fmt, ...) __attribute__((f
 
 /* ---- changing ---- */
 
+/* The text of -m into `t`. */
+int change_message(struct shell *s, const struct call *c, struct director_txn *t);
 /* The parameters of the call into the latest step of `t`. */
 int change_params(struct shell *s, const struct call *c, struct director_txn *t);
 /*
@@ -207,8 +209,8 @@ int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 int change_commit(struct shell *s, const struct call *c, struct director_txn **t, const char *path, const char *done);
 /* As above from the result of a commit on. */
 int change_follow(struct shell *s, struct director_result **r, const char *path, const char *done);
-/* Wait for a task with progress on a terminal. */
-int change_wait(struct shell *s, const char *task);
+/* Wait for a task with progress on a terminal; at most timeout_ms (0: for ever) unless --timeout says otherwise. */
+int change_wait(struct shell *s, const char *task, uint64_t timeout_ms);
 /* A secret from a file ("-": standard input) into *secret (given); no newline. Without a file, from the terminal. */
 int secret_read(struct shell *s, const char *file, const char *prompt, char **secret);
 

@@ -160,6 +160,11 @@ static void schedule(struct fake *f, const char *path)
 
 /* ---- ops ---- */
 
+static const struct catalog *op_catalog(void *arg)
+{
+	return ((struct fake *)arg)->catalog;
+}
+
 static int op_get(void *arg, const char *path, const struct control_object **o)
 {
 	return view_get(((struct fake *)arg)->view, path, o);
@@ -449,11 +454,24 @@ static void on_drop(struct ev_loop *loop, struct ev_signal *w, int revents)
 		exit(1);
 }
 
+/* As a node does that was away too long: the whole state arrives as a snapshot, and replaces what it had. */
+static void on_load(struct ev_loop *loop, struct ev_signal *w, int revents)
+{
+	struct fake *f = w->data;
+	struct snapshot s;
+
+	catalog_snapshot(f->catalog, &s);
+	if (catalog_load(&f->catalog, &s) < 0)
+		exit(1);
+	names_catalog(f->names, f->catalog);
+	view_events(f->view, f->api);
+}
+
 int main(int argc, char **argv)
 {
 	struct fake f = { .loop = ev_default_loop(0) };
 	struct node_id self = id_of(1);
-	struct ev_signal term, interrupt, usr1;
+	struct ev_signal term, interrupt, usr1, usr2;
 	unsigned volumes = 0, targets = 0;
 
 	if (argc < 2)
@@ -486,7 +504,7 @@ int main(int argc, char **argv)
 	f.facts = facts_new(&self, 1);
 	f.version = 1000;
 	f.names = names_new(f.catalog, f.facts);
-	f.view = view_new(f.names, f.catalog);
+	f.view = view_new(f.names, op_catalog, &f);
 	seed(&f, volumes, targets);
 	if (api_new(&f.api, &conf) < 0)
 		return 1;
@@ -498,6 +516,9 @@ int main(int argc, char **argv)
 	ev_signal_init(&usr1, on_drop, SIGUSR1);
 	usr1.data = &f;
 	ev_signal_start(f.loop, &usr1);
+	ev_signal_init(&usr2, on_load, SIGUSR2);
+	usr2.data = &f;
+	ev_signal_start(f.loop, &usr2);
 	ev_run(f.loop, 0);
 	api_free(&f.api);
 	view_free(&f.view);

@@ -348,6 +348,36 @@ static void a_mirror_survives_the_daemon(void)
 	stop();
 }
 
+static void a_state_that_is_loaded_anew_changes_nothing_that_is_the_same(void)
+{
+	struct director *d;
+	struct director_mirror *m;
+	struct director_result *r;
+	struct director_status *st;
+
+	start("--volumes", "20");
+	d = open_director();
+	CHECK_EQ(director_status(d, &st), 0);
+	director_status_free(&st);
+	reset_counts();
+	CHECK_EQ(director_mirror_new(d, "/volumes", on_change, NULL, &m), 0);
+	CHECK_EQ(director_mirror_sync(m, 5000), 0);
+	kill(fake, SIGUSR2);
+	while (n_synced < 2)
+		CHECK_EQ(director_wait(d, 5000), 0);
+	CHECK_EQ(n_added, 21);
+	CHECK_EQ(n_changed + n_removed, 0);
+	create_volume(d, "/volumes/v1", &r);            /* the server looks at the new state, not at the old one */
+	director_result_free(&r);
+	until(d, m, "/volumes/v1", true);
+	CHECK_EQ(director_status(d, &st), 0);
+	CHECK_EQ(director_status_number(st, "objects"), 25);    /* the cluster, three nodes, 21 volumes */
+	director_status_free(&st);
+	director_mirror_free(&m);
+	director_free(&d);
+	stop();
+}
+
 /* A follower that sleeps through more events than the daemon keeps starts over, and nothing is missed. */
 static void a_gap_is_noticed_and_filled(void)
 {
@@ -579,6 +609,7 @@ int main(int argc, char **argv)
 	RUN(a_blocking_call_can_be_interrupted);
 	RUN(a_mirror_follows_what_happens);
 	RUN(a_mirror_survives_the_daemon);
+	RUN(a_state_that_is_loaded_anew_changes_nothing_that_is_the_same);
 	RUN(a_gap_is_noticed_and_filled);
 	RUN(a_client_of_another_version_is_refused_by_name);
 	RUN(bytes_that_are_no_frame_cost_the_connection);
