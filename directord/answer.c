@@ -17,6 +17,7 @@
 #include "cluster/schema.h"
 #include "directord/api.h"
 #include "directord/plugins.h"
+#include "directord/view.h"
 
 struct owed {
 	uint64_t id;                    /* of the cluster request */
@@ -30,90 +31,21 @@ struct answer {
 	struct cluster *cluster;
 	struct api *api;
 	struct owed *owed;
-	uint64_t next_id, seq;
-	struct names_entry entry;       /* what `get` lends points into these two */
-	struct control_object object;
-	char type[64], reason[WHY_LEN];
+	struct view *view;              /* the namespace as clients read it */
+	uint64_t next_id;
 	char self[CARD_NAME_MAX];
 };
 
 /* ---- reading ---- */
 
-static enum control_status_code status_code(enum names_status s)
-{
-	switch (s) {
-	case STATUS_CONVERGED: return CONTROL_CONVERGED;
-	case STATUS_PENDING: return CONTROL_PENDING;
-	case STATUS_FAILED: return CONTROL_FAILED;
-	default: return CONTROL_OBSERVED;
-	}
-}
-
-/* The object that `get` lends: borrowed pieces of the entry, but for the list of who saw it. */
-static void object_of(struct answer *a, const struct names_entry *e, struct control_object *o)
-{
-	struct control_seen *seen = o->seen;
-
-	*o = (struct control_object){ .path = (char *)e->path, .type = a->type, .status = status_code(e->status) };
-	snprintf(a->type, sizeof(a->type), "%s", e->type ? e->type->name : "");
-	if (e->desired) {
-		memcpy(o->uuid, e->desired->uuid, 16);
-		o->generation = e->desired->generation;
-		o->desired = e->desired->attrs;
-	}
-	o->derived = e->derived;
-	o->seen = mem_realloc(seen, e->n_facts * sizeof(*o->seen));
-	for (unsigned i = 0; i < e->n_facts; i++) {
-		const struct names_fact *f = &e->facts[i];
-
-		o->seen[i] = (struct control_seen){ .node = (char *)(f->node_name ? f->node_name : "?"), .age_ms = f->age_ms,
-		                                    .attrs = *f->attrs };
-	}
-	o->n_seen = e->n_facts;
-	snprintf(a->reason, sizeof(a->reason), "%s", e->reason.text);
-	if (e->status == STATUS_PENDING || e->status == STATUS_FAILED)
-		o->reason = a->reason;
-}
-
 static int on_get(void *arg, const char *path, const struct control_object **o)
 {
-	struct answer *a = arg;
-	int err = names_get(cluster_names(a->cluster), path, mono_now(), &a->entry);
-
-	if (err)
-		return err;
-	object_of(a, &a->entry, &a->object);
-	*o = &a->object;
-	return 0;
+	return view_get(((struct answer *)arg)->view, path, o);
 }
 
 static bool on_child(void *arg, const char *path, const char *after, char *out)
 {
-	struct answer *a = arg;
-
-	return names_child(cluster_names(a->cluster), path, after, out);
-}
-
-struct tally {
-	struct control_status *s;
-	unsigned warned;
-};
-
-static int tally(void *arg, const struct names_entry *e)
-{
-	struct tally *t = arg;
-	char text[PATH_LEN_MAX + WHY_LEN + 32];
-
-	if (!e->desired)
-		return 0;
-	t->s->objects++;
-	t->s->pending += e->status == STATUS_PENDING;
-	t->s->failed += e->status == STATUS_FAILED;
-	if (e->status == STATUS_FAILED && t->warned++ < 20) {
-		snprintf(text, sizeof(text), "%s", e->reason.text);
-		control_status_warn(t->s, e->path, text, NULL);
-	}
-	return 0;
+	return view_child(((struct answer *)arg)->view, path, after, out);
 }
 
 static uint64_t get_uint(const struct attrs *as, const char *key)
@@ -161,7 +93,6 @@ static void on_status(void *arg, struct control_status *s)
 {
 	struct answer *a = arg;
 	struct attrs as = { 0 };
-	struct tally t = { .s = s };
 	const char *mode, *warning;
 
 	cluster_status(a->cluster, &as);
@@ -177,144 +108,35 @@ static void on_status(void *arg, struct control_status *s)
 	s->voters = (uint32_t)get_uint(&as, "voters");
 	s->voters_alive = (uint32_t)get_uint(&as, "voters-present");
 	s->pending_nodes = (uint32_t)get_uint(&as, "pending");
-	s->index = get_uint(&as, "index");
 	if (!s->quorate && attrs_get(&as, "reason"))
 		control_status_warn(s, "/cluster", attrs_get(&as, "reason"), NULL);
 	warning = attrs_get(&as, "warning");
 	if (warning)
 		control_status_warn(s, "/cluster", warning, NULL);
 	warn_nodes(a, s);
-	names_walk(cluster_names(a->cluster), "/volumes", 1, mono_now(), tally, &t);
-	names_walk(cluster_names(a->cluster), "/targets", 1, mono_now(), tally, &t);
+	view_status(a->view, s);
 	attrs_fini(&as);
-}
-
-/* ---- history ---- */
-
-static bool touches(const struct history *h, const char *path)
-{
-	if (strcmp(path, "/") == 0)
-		return true;
-	for (unsigned i = 0; i < h->ops.n_ops; i++)
-		if (path_below(h->ops.ops[i].path, path) || path_below(path, h->ops.ops[i].path))
-			return true;
-	return false;
-}
-
-static void entry_of(const struct history *h, struct control_entry *e)
-{
-	*e = (struct control_entry){ .index = h->index, .trimmed = h->trimmed };
-	e->txn.author = h->author;
-	e->txn.node = h->node;
-	e->txn.message = h->message;
-	e->txn.time_ms = h->time_ms;
-	e->txn.ops = h->ops.ops;
-	e->txn.n_ops = h->ops.n_ops;
 }
 
 static int on_history(void *arg, const char *path, uint64_t before, bool (*fn)(void *, const struct control_entry *),
                       void *fn_arg)
 {
-	struct answer *a = arg;
-	const struct catalog *c = cluster_catalog(a->cluster);
-	const struct history *h = NULL;
-
-	while ((h = catalog_history(c, h))) {
-		struct control_entry e;
-
-		if ((before && h->index >= before) || !touches(h, path))
-			continue;
-		entry_of(h, &e);
-		if (!fn(fn_arg, &e))
-			return 0;
-	}
-	return 0;
+	return view_history(((struct answer *)arg)->view, path, before, fn, fn_arg);
 }
 
 static int on_blame(void *arg, const char *path, bool (*fn)(void *, const struct control_entry *), void *fn_arg)
 {
-	struct answer *a = arg;
-	const struct catalog *c = cluster_catalog(a->cluster);
-	const struct object *o = catalog_get(c, path);
-
-	if (!o)
-		return ERR_NOENT;
-	for (unsigned i = 0; i < o->attrs.n; i++) {
-		struct control_entry e = { .index = 0 };
-		struct blame b;
-
-		if (catalog_blame(c, path, o->attrs.a[i].key, &b) < 0)
-			continue;
-		if (b.commit) {
-			entry_of(b.commit, &e);
-			e.txn.ops = NULL;
-			e.txn.n_ops = 0;
-		}
-		e.index = b.index;
-		e.key = o->attrs.a[i].key;
-		if (!fn(fn_arg, &e))
-			break;
-	}
-	return 0;
-}
-
-/* ---- schema ---- */
-
-static enum control_param_type param_type(enum schema_value v)
-{
-	switch (v) {
-	case VALUE_UINT: return CONTROL_P_UINT;
-	case VALUE_BOOL: return CONTROL_P_BOOL;
-	case VALUE_SIZE: return CONTROL_P_SIZE;
-	case VALUE_DURATION: return CONTROL_P_DURATION;
-	case VALUE_ENUM: return CONTROL_P_ENUM;
-	case VALUE_PATH: return CONTROL_P_PATH;
-	case VALUE_WORD: return CONTROL_P_WORD;
-	case VALUE_HEX: return CONTROL_P_HEX;
-	case VALUE_UUID: return CONTROL_P_UUID;
-	case VALUE_REF: return CONTROL_P_REF;
-	default: return CONTROL_P_STRING;
-	}
-}
-
-static uint32_t param_flags(uint32_t f)
-{
-	return (f & PARAM_REQUIRED ? CONTROL_PF_REQUIRED : 0) | (f & PARAM_SECRET ? CONTROL_PF_SECRET : 0) |
-	       (f & PARAM_LIVE ? CONTROL_PF_LIVE : 0) | (f & PARAM_OBSERVED ? CONTROL_PF_OBSERVED : 0) |
-	       (f & PARAM_CREATE ? CONTROL_PF_CREATE : 0) | (f & PARAM_AUTO ? CONTROL_PF_AUTO : 0);
+	return view_blame(((struct answer *)arg)->view, path, fn, fn_arg);
 }
 
 static void on_schema(void *arg, void (*fn)(void *, const struct control_type *), void *fn_arg)
 {
-	for (int id = TYPE_NONE + 1; id < TYPE_COUNT; id++) {
-		const struct schema_type *t = schema_type(id);
-		struct control_type ct = { .name = (char *)t->name, .pattern = (char *)t->pattern, .help = (char *)t->help };
-		unsigned n = 0;
-
-		while (t->params && t->params[n].name)
-			n++;
-		ct.params = mem_zalloc(n * sizeof(*ct.params));
-		ct.n_params = n;
-		for (unsigned i = 0; i < n; i++) {
-			const struct schema_param *p = &t->params[i];
-
-			ct.params[i] = (struct control_param){
-				.name = (char *)p->name, .type = param_type(p->type), .flags = param_flags(p->flags),
-				.value = (char *)p->value, .choices = (char *)p->choices, .min = p->min, .max = p->max,
-				.unit = (char *)p->unit, .help = (char *)p->help,
-				.ref = (char *)(p->type == VALUE_REF ? schema_type(p->ref)->name : NULL),
-			};
-		}
-		if (t->agreed)
-			ct.flags = CONTROL_TF_SET | (id == TYPE_CLUSTER || id == TYPE_NODE ? 0 : CONTROL_TF_CREATE);
-		fn(fn_arg, &ct);
-		free(ct.params);
-	}
+	view_schema(((struct answer *)arg)->view, fn, fn_arg);
 }
 
 static bool on_secret(void *arg, const char *path, const char *key)
 {
-	return schema_secret(path, key);
+	return view_secret(path, key);
 }
 
 static uint64_t on_index(void *arg)
@@ -343,7 +165,7 @@ static void ask(struct answer *a, struct api_token token, struct cluster_request
 void answer_reply(struct answer *a, const struct cluster_reply *r)
 {
 	struct control_done d = { .err = r->err, .text = (char *)r->text, .index = r->index };
-	char task[32] = "", *line, *save = NULL, *plan;
+	char *line, *save = NULL, *plan;
 
 	for (struct owed **p = &a->owed; *p; p = &(*p)->next) {
 		struct owed *o = *p;
@@ -352,8 +174,7 @@ void answer_reply(struct answer *a, const struct cluster_reply *r)
 			continue;
 		*p = o->next;
 		if (!r->err && r->index && !o->dry_run)
-			snprintf(task, sizeof(task), "/tasks/%" PRIu64, r->index);
-		d.task = task;
+			d.task = (char *)view_task(a->view, r->index);
 		plan = mem_strdup(r->plan);
 		for (line = plan ? strtok_r(plan, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
 			control_done_line(&d, line);
@@ -526,72 +347,21 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 
 /* ---- telling ---- */
 
-static void tell(struct answer *a, const struct names_event *e)
-{
-	struct names *n = cluster_names(a->cluster);
-	char text[160];
-	const char *name;
-
-	switch (e->kind) {
-	case EVENT_DELETED:
-		/* What is observed may outlive what was desired. */
-		if (names_get(n, e->path, mono_now(), &a->entry) == 0 && (a->entry.n_facts || a->entry.desired))
-			api_changed(a->api, e->path, NULL);
-		else
-			api_gone(a->api, e->path, NULL);
-		break;
-	case EVENT_GONE:
-		if (names_get(n, e->path, mono_now(), &a->entry) == 0)
-			api_changed(a->api, e->path, NULL);
-		else
-			api_gone(a->api, e->path, NULL);
-		break;
-	case EVENT_NODE:
-		name = names_node_name(n, &e->node);
-		if (name) {
-			static const char *const states[] = { "gone", "alive", "suspect", "down", "away", "waiting to be adopted" };
-
-			snprintf(text, sizeof(text), "node %.80s is %s", name, states[names_node_state(n, name)]);
-			api_note(a->api, e->path, "%s", text);
-			api_changed(a->api, e->path, NULL);
-		} else {
-			api_gone(a->api, e->path, NULL);
-		}
-		break;
-	case EVENT_RESET:
-		api_reset(a->api);
-		break;
-	default:
-		api_changed(a->api, e->path, NULL);
-	}
-}
-
 void answer_changed(struct answer *a)
 {
-	struct names *n = cluster_names(a->cluster);
-	const struct names_event *e;
 	const char *self = cluster_self_name(a->cluster);
-	bool gap;
 
 	if (strcmp(a->self, self) != 0) {
 		snprintf(a->self, sizeof(a->self), "%s", self);
 		api_renamed(a->api, self);
 	}
-	while ((e = names_changes_since(n, a->seq, &gap)) || gap) {
-		if (gap) {
-			api_reset(a->api);
-			a->seq = names_seq(n);
-			continue;
-		}
-		a->seq = e->seq;
-		tell(a, e);
-	}
+	view_events(a->view, a->api);
 }
 
 void answer_cluster(struct answer *a, struct cluster *cluster)
 {
 	a->cluster = cluster;
-	a->seq = names_seq(cluster_names(cluster));
+	view_set(a->view, cluster_names(cluster), cluster_catalog(cluster));
 	api_reset(a->api);
 }
 
@@ -612,12 +382,14 @@ int answer_new(struct answer **ap, const struct answer_conf *conf, struct cluste
 
 	a->conf = *conf;
 	a->cluster = cluster;
-	a->seq = names_seq(cluster_names(cluster));
+	a->view = view_new(cluster_names(cluster), cluster_catalog(cluster));
 	err = api_new(&a->api, &ac);
-	if (err)
+	if (err) {
+		view_free(&a->view);
 		free(a);
-	else
+	} else {
 		*ap = a;
+	}
 	return err;
 }
 
@@ -634,8 +406,7 @@ void answer_free(struct answer **ap)
 		a->owed = o->next;
 		free(o);
 	}
-	names_entry_fini(&a->entry);
-	free(a->object.seen);
+	view_free(&a->view);
 	free(a);
 	*ap = NULL;
 }

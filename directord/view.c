@@ -24,6 +24,7 @@ void view_set(struct view *v, struct names *n, const struct catalog *c)
 	v->names = n;
 	v->catalog = c;
 	v->checked_all = false;
+	v->seq = names_seq(n);
 }
 
 void view_free(struct view **p)
@@ -238,6 +239,7 @@ static void tell_commit(struct view *v, struct api *api, const struct names_even
 {
 	static const char *const verbs[] = { [EVENT_CREATED] = "created", [EVENT_SET] = "changed", [EVENT_DELETED] = "deleted" };
 	const struct history *h = catalog_commit(v->catalog, e->index);
+	const struct control_object *o;
 	auto_free char *text = NULL;
 
 	if (h)
@@ -245,7 +247,8 @@ static void tell_commit(struct view *v, struct api *api, const struct names_even
 		                  *h->message ? ": " : "", h->message);
 	else
 		text = mem_printf("%s, commit %" PRIu64, verbs[e->kind], e->index);
-	if (e->kind == EVENT_DELETED)
+	/* What is observed outlives what was desired: then it is another object, and not yet gone. */
+	if (e->kind == EVENT_DELETED && view_get(v, e->path, &o) < 0)
 		api_gone(api, e->path, text);
 	else
 		api_changed(api, e->path, text);
@@ -300,14 +303,18 @@ static void tell_observed(struct view *v, struct api *api, const struct names_ev
 
 static void tell_node(struct view *v, struct api *api, const struct names_event *e)
 {
+	static const char *const words[] = {
+		"gone", "alive", "suspect", "down", "away: it left in good order", "waiting to be adopted",
+	};
+	enum names_node_state state = names_node_state(v->names, path_name(e->path));
+	auto_free char *text = mem_printf("the node is %s", words[state <= NODE_PENDING ? state : 0]);
 	const struct control_object *o;
-	const char *state = view_get(v, e->path, &o) == 0 ? attrs_get(&o->derived, "state") : NULL;
-	auto_free char *text = mem_printf("the node is %s", state ? state : "gone");
+	bool news = attrs_set(&v->told, e->path, text);
 
-	if (attrs_set(&v->told, e->path, text))
-		api_changed(api, e->path, text);
+	if (view_get(v, e->path, &o) < 0)
+		api_gone(api, e->path, text);
 	else
-		api_changed(api, e->path, NULL);
+		api_changed(api, e->path, news ? text : NULL);
 }
 
 void view_events(struct view *v, struct api *api)

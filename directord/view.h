@@ -12,7 +12,7 @@
 
 struct view;
 
-/* Borrowed until view_free, or until view_catalog says that there is another. */
+/* Borrowed until view_free, or until view_set says that there are others. What happened before is not told. */
 struct view *view_new(struct names *n, const struct catalog *c);
 void view_free(struct view **v);
 void view_set(struct view *v, struct names *n, const struct catalog *c);
@@ -26,7 +26,7 @@ int view_blame(struct view *v, const char *path, bool (*fn)(void *fn_arg, const 
 void view_schema(struct view *v, void (*fn)(void *fn_arg, const struct control_type *t), void *fn_arg);
 bool view_secret(const char *path, const char *key);
 
-/* The part of a status that the namespace knows: nodes, objects, pending, failed, index, and a warning for what is failed. */
+/* The part of a status that the namespace knows: index, objects, pending, failed, and a warning for each that failed. */
 void view_status(struct view *v, struct control_status *s);
 /* "/tasks/N" if work follows commit `index`, else "" (lent until the next call). */
 const char *view_task(struct view *v, uint64_t index);

@@ -81,22 +81,6 @@ static void catch_up(struct view *v)
 	}
 }
 
-static int count_node(void *arg, const struct names_entry *e)
-{
-	struct control_status *s = arg;
-	const char *state = attrs_get(&e->derived, "state");
-
-	if (!e->type || e->type->id != TYPE_NODE || !state)
-		return 0;
-	if (strcmp(state, "pending") == 0) {
-		s->pending_nodes++;
-	} else {
-		s->nodes++;
-		s->alive += strcmp(state, "alive") == 0;
-	}
-	return 0;
-}
-
 void view_status(struct view *v, struct control_status *s)
 {
 	const struct tree *t = catalog_tree(v->catalog);
@@ -104,7 +88,6 @@ void view_status(struct view *v, struct control_status *s)
 	catch_up(v);
 	s->index = catalog_applied(v->catalog);
 	s->objects = tree_count(t);
-	names_walk(v->names, "/nodes", 1, mono_now(), count_node, s);
 	for (unsigned i = 0; i < v->unsettled.n; i++) {
 		const struct attr *a = &v->unsettled.a[i];
 		char hint[PATH_LEN_MAX + 32];

@@ -170,6 +170,22 @@ static bool op_child(void *arg, const char *path, const char *after, char *out)
 	return view_child(((struct fake *)arg)->view, path, after, out);
 }
 
+static int count_node(void *arg, const struct names_entry *e)
+{
+	struct control_status *s = arg;
+	const char *state = attrs_get(&e->derived, "state");
+
+	if (!e->type || e->type->id != TYPE_NODE || !state)
+		return 0;
+	if (strcmp(state, "pending") == 0) {
+		s->pending_nodes++;
+	} else {
+		s->nodes++;
+		s->alive += strcmp(state, "alive") == 0;
+	}
+	return 0;
+}
+
 static void op_status(void *arg, struct control_status *s)
 {
 	struct fake *f = arg;
@@ -183,6 +199,7 @@ static void op_status(void *arg, struct control_status *s)
 	s->voters = 3;
 	s->voters_alive = f->no_quorum ? 1 : 3;
 	view_status(f->view, s);
+	names_walk(f->names, "/nodes", 1, mono_now(), count_node, s);
 }
 
 static void changed(struct fake *f, const struct catalog_result *r)

@@ -43,7 +43,7 @@ filter() {
 		-e 's/[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}/TIME/g' \
 		-e 's/("age_ms"|"time"): ?[0-9]+/\1:N/g' -e 's/, [0-9.hms]+ ago/, AGE ago/' \
 		-e 's/^[0-9]+ TIME/SEQ TIME/; s/"seq":[0-9]+/"seq":SEQ/g; s/events up to [0-9]+/events up to SEQ/' \
-		-e "s,$dir,DIR,g" -e 's/ by [a-z0-9_-]+ on n1/ by USER on n1/' \
+		-e "s,$dir,DIR,g" -e 's/ by [a-z0-9_-]+ on n1/ by USER on n1/g' \
 		-e "s/\\b$(id -un)( +)n1\\b/USER\\1n1/g" -e "s/\"author\":\"$(id -un)\"/\"author\":\"USER\"/g" \
 		-e "s/: $(id -un) has /: USER has /"
 }
