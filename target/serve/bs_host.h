@@ -77,7 +77,7 @@ struct bs_barrier {
 
 #define BS_PARKED 2             /* the third generation, see struct bs_slot */
 
-/* Writes of an object that compares: who holds which range, who waits. */
+/* I/O of an object that compares: who holds which range, who waits. */
 struct bs_range {
 	pthread_mutex_t lock;
 	enum { RANGE_OFF, RANGE_ARMING, RANGE_ARMED } state;
