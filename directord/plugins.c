@@ -469,7 +469,7 @@ static void consider(struct plugins *ps, struct scan *s, const char *name, const
 	job_new(ps, NULL, file, native, "probe", NULL, introduced, p);
 }
 
-/* As native ones are found by the loader: F/NAME.so, F/NAME/NAME.so, F/NAME/.libs/NAME.so; executables F/NAME, F/NAME/NAME. */
+/* Native ones where the loader looks: F/NAME.so, F/NAME/NAME.so, F/NAME/.libs/NAME.so; executables F/NAME, F/NAME/NAME. */
 static void consider_entry(struct plugins *ps, struct scan *s, const char *dir, const char *entry)
 {
 	static const char *const forms[] = { "", ".so", "/", "/.so", "/.libs/.so" };

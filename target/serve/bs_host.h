@@ -12,7 +12,8 @@
  *   backstore.c   control verbs: open, close, fence, resize ...
  *
  * Locks, in order: plugins_lock, object->control, host->lock or range.lock, pool lock, service lock. None
- * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots) has no lock; other threads send it messages.
+ * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots)
+ * has no lock; other threads send it messages.
  */
 #ifndef SERVE_BS_HOST_H
 #define SERVE_BS_HOST_H
