@@ -3,4 +3,6 @@
 check_PROGRAMS += tests/system/ringer
 tests_system_ringer_SOURCES = %D%/ringer.c
 tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
-EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh %D%/ring.sh %D%/lab.sh
+EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
+	%D%/adopt.sh %D%/avahi.sh %D%/cut.sh %D%/diskfull.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh \
+	%D%/lab.sh %D%/many.sh %D%/pause.sh %D%/powerloss.sh %D%/restart.sh %D%/ring.sh %D%/upgrade.sh %D%/wrongkey.sh
