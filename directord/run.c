@@ -265,6 +265,7 @@ struct run *run_new(struct ev_loop *loop, struct conf *conf, struct log *log, in
 	r->log = log;
 	ev_timer_init(&r->wake, wake_due, 0., 0.);
 	r->wake.data = r;
+	run_host_init(r);
 	own_name(r);
 	*err = identity_open(&r->id, id_path, why);
 	if (!*err)
