@@ -234,6 +234,7 @@ static void apply_installed(struct agree *a, const struct agree_applied *ap)
 	a->applied = a->emitted;
 	if (ap->index != a->emitted || !want || memcmp(want, ap->hash, AGREE_HASH_LEN) != 0)
 		agree_diverge(a, "the state decoded from a snapshot is not the state that was encoded");
+	agree_ask_known(a);
 }
 
 static void on_applied(struct agree *a, const struct agree_applied *ap, unsigned n)
@@ -303,6 +304,8 @@ static void on_snapshot(struct agree *a, uint64_t index, const uint8_t *bytes, u
 	snap_later(a, &a->compact);
 	a->compact = snap_here(a, bytes, len);
 	first = index > a->conf.keep_entries ? index - a->conf.keep_entries : 0;
+	if (a->put_from && first >= a->put_from)
+		first = a->put_from - 1;        /* not yet in any put */
 	agree_log_drop(&a->log, first);
 	/* The last dropped entry stays on disk as the base, whose chain the next start needs. */
 	a->drop_below = a->log.base.index;
@@ -528,7 +531,7 @@ static void on_cast(struct agree *a, const struct node_id *from, const struct ag
 		a->n_malformed++;
 		return;
 	}
-	if ((msg->tag != a->tag || a->tag == 0 || msg->boot != m->boot) && !PLANTED(PLANT_ANY_TAG)) {
+	if (msg->tag != a->tag || a->tag == 0 || msg->boot != m->boot) {
 		a->n_stale++;
 		return;
 	}
@@ -603,6 +606,7 @@ static enum agree_mode mode_now(struct agree *a, const char **reason)
 		*reason = "there is no view of the ring";
 		return AGREE_NO_VIEW;
 	case PHASE_NO_QUORUM:
+		*reason = a->votes;
 		return AGREE_NO_QUORUM;
 	case PHASE_COLLECT:
 		*reason = "waiting for the members to say what their logs are";

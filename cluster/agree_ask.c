@@ -88,7 +88,7 @@ static bool try_ask(struct agree *a, unsigned i)
 	struct pending *p = a->pending[i];
 	int err;
 
-	if (!agree_sequencing(a)) {
+	if (!agree_sequencing(a) || PLANTED(PLANT_CPG_ORDER)) {
 		if (agree_active(a) || forwards(a))
 			send_on(a, p);
 		return false;
@@ -244,6 +244,22 @@ void agree_ask_applied(struct agree *a, const struct agree_done *d)
 			finish(a, i, &r);
 		else
 			i++;
+	}
+}
+
+void agree_ask_known(struct agree *a)
+{
+	for (unsigned i = 0; i < a->n_pending;) {
+		const struct agree_done *d = agree_done_find(a, &a->pending[i]->rid);
+		struct agree_reply r = { .rid = a->pending[i]->rid };
+
+		if (!d) {
+			i++;
+			continue;
+		}
+		r.index = d->index;
+		r.result = d->result;
+		finish(a, i, &r);
 	}
 }
 

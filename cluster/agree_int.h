@@ -83,7 +83,8 @@ struct agree {
 	struct mono now;
 	bool started, store_failed, diverged;
 	int store_err;
-	char reason[160];
+	char reason[160];               /* why the store failed or the state diverged */
+	char votes[160];                /* why there is no quorum */
 
 	/* durable, as in memory and as known to be stored */
 	struct agree_log log;
@@ -226,6 +227,7 @@ void agree_ask_again(struct agree *a);          /* the mode changed: ask, ask ag
 void agree_ask_timer(struct agree *a);
 struct mono agree_ask_wake(const struct agree *a);
 void agree_ask_applied(struct agree *a, const struct agree_done *d);
+void agree_ask_known(struct agree *a);          /* the window came with a snapshot */
 void agree_ask_refused(struct agree *a, const struct agree_rid *rid, int err);
 void agree_ask_msg(struct agree *a, const struct node_id *from, const struct agree_msg *msg);
 void agree_ask_fail(struct agree *a, int err);

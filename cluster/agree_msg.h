@@ -17,6 +17,7 @@
 #define AGREE_MEMBERS_MAX 32                    /* members of one view */
 #define AGREE_BATCH_ENTRIES 256                 /* entries in one transfer message */
 #define AGREE_BATCH_BYTES (1u << 20)            /* payload bytes in it, the last entry aside */
+#define AGREE_MSG_MAX (3u << 20)                /* an encoded message */
 #define AGREE_CHUNK_BYTES (256u << 10)          /* bytes of a snapshot in one message */
 #define AGREE_SNAPSHOT_MAX (64u << 20)
 #define AGREE_WINDOW 1024                       /* request ids remembered with their results */

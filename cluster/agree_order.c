@@ -64,6 +64,8 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 	e->put_seq = UINT64_MAX;
 	agree_log_append(&a->log, e);
 	agree_dirty(a, e->index);
+	if (PLANTED(PLANT_CPG_ORDER))
+		return 0;
 	m = agree_cast(a, AGREE_MSG_ENTRY);
 	m->entry.entry = *e;
 	m->entry.before = last.chain;
@@ -74,7 +76,7 @@ static void on_propose(struct agree *a, const struct member *from, const struct 
 {
 	int err;
 
-	if (!node_id_eq(&a->sequencer, &a->conf.self) || !agree_active(a))
+	if ((!node_id_eq(&a->sequencer, &a->conf.self) && !PLANTED(PLANT_CPG_ORDER)) || !agree_active(a))
 		return;
 	/* Without the epoch's whole log it cannot know whether the request is in it. */
 	err = !a->installed ? ERR_AGAIN : agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
@@ -202,7 +204,7 @@ static uint64_t acked(const struct agree *a, const struct member *m)
 {
 	if (m->mute || !m->synced)
 		return 0;
-	if (PLANTED(PLANT_NO_CHAIN))
+	if (PLANTED(PLANT_CPG_ORDER))
 		return m->acked.index;
 	if (m->acked.index <= a->commit)
 		return m->acked.index;

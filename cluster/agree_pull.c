@@ -180,9 +180,13 @@ static void stage_install(struct agree *a)
 
 static bool take_staged(struct agree *a, const struct agree_entry *theirs)
 {
-	struct agree_at at = have(a), last = agree_log_last(&a->log);
+	struct agree_at at, last;
 	struct agree_entry *e;
 
+	if (a->n_stage == 0)
+		agree_view_installed(a);        /* the committed ones may have reached `begin` */
+	at = have(a);
+	last = agree_log_last(&a->log);
 	if (a->installed) {     /* the log is that of the epoch: only its own entries can follow */
 		if (theirs->index <= last.index)
 			return true;
@@ -405,7 +409,8 @@ static void on_pull(struct agree *a, const struct node_id *from, const struct ag
 {
 	static const uint8_t none[16];
 	const struct agree_at *after = &msg->pull.after;
-	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a) && agree_log_has(&a->log, &a->begin);
+	bool epoch = msg->tag != 0 && msg->tag == a->tag && in_epoch(a) &&
+		     (a->installed || agree_log_has(&a->log, &a->begin));
 
 	if (!a->has_log || a->installing)
 		return;

@@ -125,7 +125,7 @@ static bool present(const struct agree *a, const struct member *m)
  */
 static bool remembers(const struct agree *a, const struct member *m)
 {
-	return present(a, m) && !m->state.empty && (m->state.synced > 0 || PLANTED(PLANT_AMNESIA));
+	return present(a, m) && ((!m->state.empty && m->state.synced > 0) || PLANTED(PLANT_AMNESIA));
 }
 
 static bool promised(const struct agree *a, const struct member *m)
@@ -264,12 +264,12 @@ static void no_quorum(struct agree *a)
 		have = count_of(a, r, present);
 	}
 	if (node_id_none(&a->best))
-		snprintf(a->reason, sizeof(a->reason), "no member of the view has any agreed state");
+		snprintf(a->votes, sizeof(a->votes), "no member of the view has any agreed state");
 	else if (majority_of(a, r, present))
-		snprintf(a->reason, sizeof(a->reason), "too many of the %u voters have lost their disks: only %u remember",
+		snprintf(a->votes, sizeof(a->votes), "too many of the %u voters have lost their disks: only %u remember",
 			 roster_n_voters(r), count_of(a, r, remembers));
 	else
-		snprintf(a->reason, sizeof(a->reason), "%u of %u voters%s are in the view, %u are needed", have,
+		snprintf(a->votes, sizeof(a->votes), "%u of %u voters%s are in the view, %u are needed", have,
 			 roster_n_voters(r), r == &a->quorum ? "" : " of the roster before", roster_majority(r));
 	a->phase = PHASE_NO_QUORUM;
 	a->recover_due = a->collect_due = MONO_NEVER;

@@ -229,8 +229,10 @@ static unsigned agree_take(struct cluster *c, const struct agree_out *o, struct 
 	for (unsigned i = 0; i < o->n_reply; i++)
 		request_reply(c, &o->reply[i], out);
 	if (o->status_changed) {
-		log_info(c->log, "agree: %s%s%s", agree_mode_name(o->status->mode), o->status->reason ? ": " : "",
-		         o->status->reason ? o->status->reason : "");
+		if (c->mode_logged != o->status->mode)
+			log_info(c->log, "agree: now %s%s%s", agree_mode_name(o->status->mode),
+			         o->status->reason && *o->status->reason ? ": " : "", o->status->reason ? o->status->reason : "");
+		c->mode_logged = o->status->mode;
 		c->dirty = true;
 		out->names_changed = true;
 	}
@@ -270,7 +272,8 @@ void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_o
 			c->codec->snapshot_encode(&s, &state);
 			snapshot_fini(&s);
 			next = (struct agree_in){ .kind = AGREE_IN_SNAPSHOT };
-			next.snapshot.index = catalog_applied(c->catalog);
+			/* The founding snapshot has an index that is no entry of the catalog. */
+			next.snapshot.index = c->status->applied;
 			next.snapshot.bytes = state.data;
 			next.snapshot.len = (uint32_t)state.len;
 			snapshot = false;
@@ -449,6 +452,7 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 		cluster_gossip_step(c, &cand, out);
 	}
 	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
+	admit_applied(c, out);
 	c->dirty = true;
 }
 

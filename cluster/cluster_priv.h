@@ -45,6 +45,7 @@ struct cluster {
 	struct facts *facts;
 	struct gossip *gossip;
 	struct agree *agree;
+	enum agree_mode mode_logged;
 	const struct agree_status *status;
 	struct catalog *catalog;
 	struct names *names;

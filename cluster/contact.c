@@ -357,6 +357,21 @@ static bool stranger_ok(struct gossip *g, const struct gossip_in *in, bool tell,
 	return true;
 }
 
+/* Somebody with an older key wants in. That may be a member who slept through a change of keys. */
+static void stale_hello(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
+{
+	const struct card *c = in->msg->card;
+	struct gossip_event *e;
+
+	if (remember(g->stale, c->id.b, NULL, g->now, gossip_in_ms(g, 5000)))
+		return;
+	e = out_event(out, GOSSIP_EV_STALE_KEY);
+	e->id = c->id;
+	e->addr = in->from;
+	e->key_epoch = in->head->key_epoch;
+	memcpy(e->name, c->name, sizeof(e->name));
+}
+
 static void hello_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
 {
 	const struct card *c = in->msg->card;
@@ -376,6 +391,11 @@ static void hello_in(struct gossip *g, const struct gossip_in *in, struct gossip
 	if (m && member_is_self(g, m)) {
 		/* We run, so the other one is the newcomer. */
 		contact_clone(g, m, &in->from, in->head->boot, out);
+		return;
+	}
+	if (in->head->key_epoch < g->conf.key_epoch) {
+		/* It could not open the answer. */
+		stale_hello(g, in, out);
 		return;
 	}
 	if (!newcomer_ok(g, in, m, out) || (!m && g->n_members >= g->conf.members_max))

@@ -104,6 +104,11 @@ static void self_changed(struct gossip *g, const struct card *card, struct gossi
 	memcpy(next.public_key, g->self.public_key, sizeof(next.public_key));
 	memcpy(next.boot, g->self.boot, sizeof(next.boot));
 	next.incarnation = g->self.incarnation;
+	if (next.n_addrs == 0) {
+		/* What was learned from the first answer stays. */
+		memcpy(next.addrs, g->self.addrs, sizeof(next.addrs));
+		next.n_addrs = g->self.n_addrs;
+	}
 	if (card_eq(&next, &g->self))
 		return;
 	g->self = next;
@@ -247,10 +252,8 @@ static void input(struct gossip *g, const struct gossip_in *in, struct gossip_ou
 	}
 }
 
-static void housekeeping(struct gossip *g, struct gossip_out *out)
+static void forget(struct gossip *g, struct gossip_out *out)
 {
-	g->housekeeping = gossip_in_ms(g, HOUSEKEEPING_MS);
-	pending_expire(g);
 	for (unsigned i = 0; i < g->n_members; i++) {
 		struct member *m = &g->members[i];
 		struct node_id id = m->card->id;
@@ -263,6 +266,14 @@ static void housekeeping(struct gossip *g, struct gossip_out *out)
 		out->facts_changed = true;
 		i--;
 	}
+}
+
+static void housekeeping(struct gossip *g, struct gossip_out *out)
+{
+	g->housekeeping = gossip_in_ms(g, HOUSEKEEPING_MS);
+	pending_expire(g);
+	if (g->housekeepings++ % FORGET_EVERY == 0 && gossip_alive(g) < g->n_members)
+		forget(g, out);
 }
 
 static void timers(struct gossip *g, struct gossip_out *out)
@@ -298,11 +309,15 @@ void gossip_step(struct gossip *g, const struct gossip_in *in, struct gossip_out
 	if (g->running && (mono_due(g->wake, g->now) || mono_due(g->push, g->now) || in->kind == GOSSIP_IN_START))
 		timers(g, out);
 	g->wake = g->running ? next_wake(g) : MONO_NEVER;
+	/* What is overdue already is due now: lateness is counted from when the runner was told. */
+	if (mono_before(g->wake, g->now))
+		g->wake = g->now;
 	out->wake = g->wake.ns == MONO_NEVER.ns ? MONO_NEVER : (struct mono){ g->wake.ns + g->lost_ns };
 }
 
-void gossip_preload(struct gossip *g, struct card *card)
+void gossip_preload(struct gossip *g, struct card *const *cards, unsigned n)
 {
-	if (!node_id_eq(&card->id, &g->self.id))
-		member_add(g, card, MEMBER_ALIVE, card->incarnation, true);
+	for (unsigned i = 0; i < n; i++)
+		if (!node_id_eq(&cards[i]->id, &g->self.id))
+			member_add(g, cards[i], MEMBER_ALIVE, cards[i]->incarnation, true);
 }

@@ -107,7 +107,7 @@ enum gossip_event_kind {
 	GOSSIP_EV_REMOVED,      /* a banned node (id, addr) tries to come in; or, with id self, this node was told it is removed */
 	GOSSIP_EV_PENDING,      /* id, name, addr: someone without the key knocked, for the first time or from elsewhere */
 	GOSSIP_EV_BLOB,         /* addr, blob: a BLOB for us (an offer) */
-	GOSSIP_EV_STALE_KEY,    /* id, addr, key_epoch: a member still seals with an older key */
+	GOSSIP_EV_STALE_KEY,    /* id, name, addr, key_epoch: a member, or who wants to be one, still seals with an older key */
 	GOSSIP_EV_NEWER_KEY,    /* id, addr, key_epoch: a member seals with a newer key than the current one */
 	GOSSIP_EV_FORGOTTEN,    /* dead for so long that the member was dropped */
 	GOSSIP_EV_REFUSED,      /* why, addr: a datagram was refused; at most one per address and reason in ten seconds */

@@ -15,7 +15,7 @@
 #define TICK_MS 500                     /* the successor in the ring is probed once a tick */
 #define TICK_RANDOM 6                   /* and somebody else every so many ticks */
 #define WATCH_MS 640                    /* the predecessor's silence after which it is probed */
-#define PROBE_DIRECT_MS 100             /* plus twice the round trip, times health */
+#define PROBE_DIRECT_MS 100             /* plus twice the round trip, times health; half way it is pinged again */
 #define PROBE_DIRECT_MAX_MS 500
 #define PROBE_INDIRECT_MS 150
 #define PROBE_RELAYS 3
@@ -43,10 +43,12 @@
 #define SYNC_MS 30000
 #define SYNC_BUSY_MS 2000
 #define BUSY_MS 5000                    /* after a change, the time in which hashes are compared more often */
-#define SETTLE_MS 300                   /* after a change, the time in which a differing hash says nothing */
+#define SETTLE_MS 300                   /* after a change, the time in which a differing hash says nothing; */
+#define SETTLE_LARGE_MS 3000            /* in a table too long to repair by datagrams */
 #define REPAIR_MS 400                   /* between two repairs of a differing member list */
 #define REPAIR_TABLE_MAX 192            /* larger tables are repaired over the mesh only */
 #define HOUSEKEEPING_MS 1000
+#define FORGET_EVERY 60                 /* the dead are looked through once in so many of those */
 #define PENDING_MS 30000
 #define READY_MS 1500
 #define SYNC_BYTES (64u * 1024)
@@ -102,7 +104,7 @@ struct probe {
 	enum probe_kind kind;
 	struct node_id id;
 	uint32_t seq;
-	unsigned stage;                 /* 0: direct, 1: indirect too */
+	unsigned stage;                 /* 0: pinged, 1: pinged again, 2: and relays asked */
 	unsigned relays, nacks;
 	bool refused;                   /* a hint said that nobody listens there */
 	struct mono start, deadline;
@@ -199,9 +201,11 @@ struct gossip {
 	unsigned n_pending;
 	struct refused refused[32];
 	unsigned n_refused;
-	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX];
+	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX],
+	                  stale[REMEMBER_MAX];
 	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket;
 	struct mono housekeeping;
+	unsigned housekeepings;
 
 	struct node_id *banned;         /* ordered */
 	unsigned n_banned, cap_banned;
@@ -323,9 +327,9 @@ struct mono gossip_in_ms(const struct gossip *g, uint64_t ms);
 struct mono gossip_in_about(struct gossip *g, uint64_t ms);
 
 /*
- * For simulations of thousands: add a member as if everybody knew it always. The card is lent for the
- * life of the gossip.
+ * For simulations of thousands, before the start: the members as if they had been known for long. The
+ * cards are ordered by id, self is among them, and they are lent for the life of the gossip.
  */
-void gossip_preload(struct gossip *g, struct card *card);
+void gossip_preload(struct gossip *g, struct card *const *cards, unsigned n);
 
 #endif

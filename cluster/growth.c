@@ -91,8 +91,9 @@ static void learn(struct ctx *c, const struct node_id *from)
 
 static void write_conf(struct ctx *c, const char *why)
 {
-	if (!act(c, GROWTH_WRITE, REPEAT_MS, why))
+	if (!act(c, GROWTH_WRITE, c->g->written == c->r->ring_epoch ? REPEAT_MS : 0, why))
 		return;
+	c->g->written = c->r->ring_epoch;
 	c->g->next = *c->r;
 	c->act[c->n - 1].roster = &c->g->next;
 }
@@ -206,6 +207,10 @@ static void begin(struct ctx *c)
 		wait_for(c, "the running members to load the current file");
 		if (c->me->role == ROSTER_VOTER && c->mine->stored != c->r->ring_epoch)
 			write_conf(c, "store the current file");
+		return;
+	}
+	if (c->me->role == ROSTER_SPARE && n.running == 0) {
+		wait_for(c, "a member whose Corosync runs");
 		return;
 	}
 	if (n.voters < roster_majority(c->r) && n.running == 0) {
@@ -489,8 +494,10 @@ static void lead(struct ctx *c)
 		if (!why)
 			why = want_more(c, &next);
 	}
-	if (!why || !act(c, GROWTH_PROPOSE, REPEAT_MS, why))
+	next.version = c->r->version + 1;
+	if (!why || !act(c, GROWTH_PROPOSE, next.version == c->g->proposed ? REPEAT_MS : 0, why))
 		return;
+	c->g->proposed = next.version;
 	c->g->next = next;
 	c->act[c->n - 1].roster = &c->g->next;
 }

@@ -83,6 +83,7 @@ struct growth {
 	struct mono newcomer_since;     /* as the lead: since when `newcomer` is waited for */
 	struct node_id newcomer;
 	struct { struct node_id id; struct mono until; } refused[GROWTH_REFUSED_MAX];
+	uint64_t proposed, written;     /* the roster version proposed last, the file written last */
 	unsigned n_failed;              /* starts in a row that came to nothing */
 	struct roster next;             /* what `roster` of an act points to */
 	struct node_id learn;

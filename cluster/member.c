@@ -64,9 +64,11 @@ bool member_is_self(const struct gossip *g, const struct member *m)
 struct member *member_add(struct gossip *g, const struct card *card, enum member_state state, uint32_t incarnation,
                           bool lend)
 {
-	unsigned i = member_pos(g, &card->id);
+	unsigned n = g->n_members, i;
 	struct member *m;
 
+	/* Often they come in order. */
+	i = n && node_id_cmp(&member_nth(g, n - 1)->card->id, &card->id) < 0 ? n : member_pos(g, &card->id);
 	g->members = mem_grow(g->members, &g->cap_members, g->n_members, sizeof(*g->members));
 	g->order = mem_grow(g->order, &g->cap_order, g->n_members, sizeof(*g->order));
 	memmove(g->order + i + 1, g->order + i, (g->n_members - i) * sizeof(*g->order));
@@ -113,6 +115,9 @@ void member_set(struct gossip *g, struct member *m, enum member_state state, uin
 	g->n_state[m->state]--;
 	if (state != m->state)
 		m->since = g->now;
+	if (state >= MEMBER_FAILED)
+		g->reconnect = mono_min(mono_before(g->reconnect, g->now) ? MONO_NEVER : g->reconnect,
+		                        gossip_in_about(g, RECONNECT_MS));
 	m->state = state;
 	m->incarnation = incarnation;
 	g->n_state[state]++;

@@ -13,9 +13,8 @@ enum plant {
 	PLANT_MINORITY,         /* one vote less than a majority commits */
 	PLANT_LONGEST,          /* recovery takes the longest log, whatever its epoch */
 	PLANT_NO_DEDUP,         /* the sequencer does not look for the request id */
-	PLANT_ANY_TAG,          /* messages of another view count */
+	PLANT_CPG_ORDER,        /* the order of CPG is the order of the log: everyone makes the entries */
 	PLANT_OLD_ROSTER,       /* a roster change needs the new majority only */
-	PLANT_NO_CHAIN,         /* an acknowledgement counts by index, whatever was acknowledged */
 	PLANT_SKEWED_APPLY,     /* one node applies differently (set by the simulated state machine) */
 	PLANT_SILENT,           /* proposals are dropped at view loss without an answer */
 	PLANT_AMNESIA,          /* a voter whose disk was lost counts at once */

@@ -84,7 +84,7 @@ static struct probe *probe_new(struct gossip *g, struct member *m, enum probe_ki
 	p = &g->probes[g->n_probes++];
 	*p = (struct probe){
 		.kind = kind, .id = m->card->id, .seq = probe_seq(g), .start = g->now,
-		.deadline = gossip_in_ms(g, direct_ms(g, m)),
+		.deadline = gossip_in_ms(g, direct_ms(g, m) / 2),
 	};
 	return p;
 }
@@ -121,13 +121,38 @@ void probe_verify(struct gossip *g, struct member *m, const struct addr *newcome
 	probe_ping(g, m, p->seq, out);
 }
 
-/* Everybody asked directly is silent: ask again, and have others ask. */
+/* Most often only a datagram was lost. */
+static void again(struct gossip *g, struct probe *p, struct member *m, struct gossip_out *out)
+{
+	p->stage = 1;
+	p->deadline = gossip_in_ms(g, direct_ms(g, m) / 2);
+	probe_ping(g, m, p->seq, out);
+}
+
+/* Ask at all addresses the node has: the network of the usual one may be down. Where it answers from is used on. */
+static void ping_everywhere(struct gossip *g, struct member *m, uint32_t seq, struct gossip_out *out)
+{
+	struct addr usual = member_addr(m);
+
+	probe_ping(g, m, seq, out);
+	for (unsigned i = 0; i < m->card->n_addrs; i++) {
+		struct gossip_dgram *d;
+
+		if (addr_eq(&m->card->addrs[i], &usual))
+			continue;
+		d = contact_dgram(g, m, GOSSIP_PING, out);
+		d->to = m->card->addrs[i];
+		d->msg.seq = seq;
+	}
+}
+
+/* Asked directly it is silent: ask once more, and have others ask. */
 static void widen(struct gossip *g, struct probe *p, struct member *m, struct gossip_out *out)
 {
 	struct node_id relays[PROBE_RELAYS];
 	struct probe probe;
 
-	p->stage = 1;
+	p->stage = 2;
 	p->deadline = gossip_in_ms(g, indirect_ms(g, m));
 	if (p->kind == PROBE_TICK) {
 		p->relays = member_sample(g, PROBE_RELAYS, &p->id, relays);
@@ -140,7 +165,7 @@ static void widen(struct gossip *g, struct probe *p, struct member *m, struct go
 		d->msg.seq = probe.seq;
 		d->msg.target = probe.id;
 	}
-	probe_ping(g, m, probe.seq, out);
+	ping_everywhere(g, m, probe.seq, out);
 }
 
 static void nack(struct gossip *g, const struct probe *p, struct gossip_out *out)
@@ -157,7 +182,11 @@ static bool expire(struct gossip *g, unsigned i, struct gossip_out *out)
 	struct probe p = g->probes[i];
 	struct member *m = member_find(g, &p.id);
 
-	if (m && p.kind != PROBE_RELAY && p.stage == 0) {
+	if (m && p.stage == 0 && !p.refused) {
+		again(g, &g->probes[i], m, out);
+		return false;
+	}
+	if (m && p.stage < 2 && p.kind != PROBE_RELAY) {
 		widen(g, &g->probes[i], m, out);
 		return false;
 	}
@@ -203,7 +232,7 @@ void probe_hint(struct gossip *g, const struct node_id *id, bool refused, struct
 		if (!refused || p->refused)
 			continue;
 		p->refused = true;
-		if (p->stage == 0 || p->kind == PROBE_RELAY)
+		if (p->stage < 2)
 			p->deadline = g->now;
 	}
 	if (!running && m->state == MEMBER_ALIVE)
@@ -225,7 +254,7 @@ static void ack_in(struct gossip *g, struct member *from, const struct gossip_in
 	struct member *origin;
 
 	/* The answer of a relay counts once relays were asked. */
-	if (!found || (!own && (found->stage == 0 || found->kind != PROBE_TICK)))
+	if (!found || (!own && (found->stage < 2 || found->kind != PROBE_TICK)))
 		return;
 	p = *found;
 	probe_end(g, found);
@@ -253,7 +282,7 @@ static void nack_in(struct gossip *g, const struct gossip_in *in)
 {
 	struct probe *p = find_seq(g, in->msg->seq);
 
-	if (!p || p->kind != PROBE_TICK || p->stage == 0)
+	if (!p || p->kind != PROBE_TICK || p->stage < 2)
 		return;
 	p->nacks++;
 	/* Nobody listens there, and all who were asked say the same: no use in waiting. */

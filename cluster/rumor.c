@@ -462,7 +462,9 @@ uint32_t hash_for_ping(struct gossip *g)
 
 void hash_in(struct gossip *g, struct member *from, uint32_t hash, struct gossip_out *out)
 {
-	if (hash == 0 || hash == hash32(g) || mono_ms_between(g->changed, g->now) < SETTLE_MS ||
+	uint64_t settle_ms = gossip_alive(g) <= REPAIR_TABLE_MAX ? SETTLE_MS : SETTLE_LARGE_MS;
+
+	if (hash == 0 || hash == hash32(g) || mono_ms_between(g->changed, g->now) < settle_ms ||
 	    mono_before(g->now, g->repaired))
 		return;
 	g->repaired = gossip_in_about(g, REPAIR_MS);

@@ -33,28 +33,49 @@ static int clear_stale(const struct sockaddr_un *sa)
 	return err;
 }
 
-static int bind_socket(struct api *api)
+/*
+ * The socket gets its owner and begins to listen under another name, and is then put in its place: nobody
+ * ever finds it half made.
+ */
+static int bind_at(struct api *api, const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	mode_t old;
 	int err;
 
-	if (strlen(api->socket) >= sizeof(sa.sun_path))
+	if (strlen(path) >= sizeof(sa.sun_path))
 		return ERR_LIMIT;
-	strcpy(sa.sun_path, api->socket);
-	err = clear_stale(&sa);
-	if (err)
-		return err;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	unlink(path);
 	api->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (api->fd < 0)
 		return err_from_errno(errno);
 	old = umask(0117);
 	err = bind(api->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? err_from_errno(errno) : 0;
 	umask(old);
+	if (!err && api->has_gid && geteuid() == 0 && chown(path, 0, api->gid) < 0)
+		err = err_from_errno(errno);
 	if (!err && listen(api->fd, 64) < 0)
 		err = err_from_errno(errno);
-	if (!err && api->has_gid && geteuid() == 0 && chown(api->socket, 0, api->gid) < 0)
+	return err;
+}
+
+static int bind_socket(struct api *api)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	auto_free char *path = mem_printf("%s.new", api->socket);
+	int err;
+
+	if (strlen(api->socket) >= sizeof(sa.sun_path))
+		return ERR_LIMIT;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", api->socket);
+	err = clear_stale(&sa);
+	if (!err)
+		err = bind_at(api, path);
+	if (!err && rename(path, api->socket) < 0)
 		err = err_from_errno(errno);
+	if (err)
+		unlink(path);
 	return err;
 }
 

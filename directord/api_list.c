@@ -27,21 +27,21 @@ static bool list_next(const struct api *api, struct api_list *l)
 	char name[PATH_LEN_MAX], up[PATH_LEN_MAX], to[PATH_LEN_MAX];
 
 	if (!*l->at) {
-		strcpy(l->at, l->path);
+		memcpy(l->at, l->path, strlen(l->path) + 1);
 		return true;
 	}
 	if (path_depth(l->at) - top < l->depth &&
 	    api->conf.ops->child(api->conf.ops_arg, l->at, NULL, name) && join(to, l->at, name)) {
-		strcpy(l->at, to);
+		memcpy(l->at, to, strlen(to) + 1);
 		return true;
 	}
 	while (strcmp(l->at, l->path) != 0) {
 		path_parent(l->at, up);
 		if (api->conf.ops->child(api->conf.ops_arg, up, path_name(l->at), name) && join(to, up, name)) {
-			strcpy(l->at, to);
+			memcpy(l->at, to, strlen(to) + 1);
 			return true;
 		}
-		strcpy(l->at, up);
+		memcpy(l->at, up, strlen(up) + 1);
 	}
 	return false;
 }
@@ -240,7 +240,7 @@ void api_list_begin(struct api_client *c, const struct control_req *r)
 		return;
 	}
 	o = api_open_new(c, r->id, OPEN_LIST);
-	strcpy(o->list.path, path);
+	memcpy(o->list.path, path, strlen(path) + 1);
 	o->list.prefix = mem_strdup(r->prefix);
 	o->list.depth = r->depth;
 	o->list.flags = r->flags;

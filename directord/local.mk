@@ -52,10 +52,9 @@ directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
 	%D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
 	%D%/main.c \
-	%D%/plugins.c %D%/plugins.h \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
-directord_directord_LDADD = directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
+directord_directord_LDADD = directord/libplugins.la directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 
 # What the system needs to run it.

@@ -352,7 +352,8 @@ int run_host_open(struct run *r, char **why)
 {
 	auto_free char *socket_path = mem_printf("%s/control.sock", r->conf->run);
 	auto_free char *candidates = mem_printf("%s/candidates", r->conf->state);
-	struct plugins_conf pc = { .loop = r->loop, .log = r->log, .path = *r->conf->plugins ? r->conf->plugins : NULL };
+	auto_free char *plugin_run = file_program("director-plugin-run", PKGLIBEXECDIR);
+	struct plugins_conf pc = { .run = getenv("DIRECTOR_PLUGIN_RUN") ? NULL : plugin_run, .loop = r->loop, .log = r->log, .path = *r->conf->plugins ? r->conf->plugins : NULL };
 	struct answer_conf ac = {
 		.loop = r->loop, .log = r->log, .socket = socket_path, .state = candidates, .version = VERSION,
 		.request = api_request, .debug = api_debug, .arg = r,

@@ -37,11 +37,11 @@ static void check(struct view *v, const char *path)
 {
 	char top[PATH_LEN_MAX], up[PATH_LEN_MAX];
 
-	strcpy(top, path);
+	memcpy(top, path, strlen(path) + 1);
 	if (path_below(path, "/targets"))
 		while (path_depth(top) > 2) {
 			path_parent(top, up);
-			strcpy(top, up);
+			memcpy(top, up, strlen(up) + 1);
 		}
 	if (!catalog_get(v->catalog, top))
 		forget_below(v, top);

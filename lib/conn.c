@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -120,7 +121,7 @@ static int dial(struct director *d, struct mono deadline)
 
 	if (strlen(d->socket) >= sizeof(sa.sun_path))
 		return error_set(d, ERR_INVAL, NULL, NULL, "%s is too long for a socket", d->socket);
-	strcpy(sa.sun_path, d->socket);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", d->socket);
 	d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->fd < 0)
 		return dial_error(d, errno);

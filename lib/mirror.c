@@ -17,7 +17,7 @@ struct director_mirror {
 	struct director_object **o;     /* in order of path */
 	unsigned n, cap;
 	unsigned round;                 /* number of the snapshot */
-	bool whole, synced;             /* whole: some snapshot came to its end */
+	bool whole, synced, lost;       /* whole: some snapshot came to its end; lost: that was told */
 	uint64_t stream, seq;
 	LIST_ENTRY(director_mirror) entry;
 };
@@ -164,6 +164,7 @@ static void start(struct director_mirror *m)
 	};
 
 	m->round++;
+	m->lost = false;
 	if (m->whole && m->stream == m->d->stream) {
 		r.flags |= CONTROL_F_RESUME;
 		r.stream = m->stream;
@@ -177,8 +178,11 @@ void mirrors_lost(struct director *d)
 {
 	struct director_mirror *m;
 
-	LIST_FOREACH(m, &d->mirrors, entry)
-		tell(m, DIRECTOR_LOST, NULL);
+	LIST_FOREACH(m, &d->mirrors, entry) {
+		if (!m->lost)
+			tell(m, DIRECTOR_LOST, NULL);
+		m->lost = true;
+	}
 }
 
 void mirrors_resume(struct director *d)

@@ -81,3 +81,34 @@ tests_plugins_bad_leak_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 tests_plugins_bad_tail_la_SOURCES = tests/plugins/bad.c
 tests_plugins_bad_tail_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=TAIL
 tests_plugins_bad_tail_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+
+# Control-plane plugins: run in a process of their own.
+plugin_LTLIBRARIES += plugins/device-local/device-local.la
+plugins_device_local_device_local_la_SOURCES = %D%/device-local/device-local.c %D%/device-local/local.h \
+	%D%/device-local/used.c %D%/device-local/signature.c
+plugins_device_local_device_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+pkglibexec_PROGRAMS += director-plugin-run
+director_plugin_run_SOURCES = %D%/run/main.c
+director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
+EXTRA_DIST += plugins/example4-exec/example4-exec
+
+# directord's side of plugins: linked into directord.
+noinst_LTLIBRARIES += directord/libplugins.la
+directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h
+directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
+
+# Each plugin's test: the kit on it, and what is its own.
+PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh \
+	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
+	%D%/example4-exec/test.sh tests/plugins/kit.sh
+dist_check_SCRIPTS += $(PLUGIN_TESTS)
+TESTS += $(PLUGIN_TESTS)
+EXTRA_DIST += %D%/test-lib.sh
+
+pkginclude_HEADERS += include/director/plugin.h
+dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/director-plugin-run.8 \
+	%D%/block/director-plugin-block.7 %D%/delay/director-plugin-delay.7 \
+	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
+	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7

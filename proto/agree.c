@@ -10,6 +10,36 @@
 
 #define NUMBER_MAX (1ull << 62)         /* of rounds, epochs and indexes: none can overflow by being raised */
 
+/*
+ * Unpacking takes no more memory than a few times the message: a message of empty sub-messages would
+ * else become a hundred times its size.
+ */
+struct bounded {
+	ProtobufCAllocator alloc;
+	size_t left;
+};
+
+static void *bounded_alloc(void *arg, size_t n)
+{
+	struct bounded *b = arg;
+
+	if (n > b->left)
+		return NULL;
+	b->left -= n;
+	return malloc(n ? n : 1);
+}
+
+static void bounded_free(void *arg, void *p)
+{
+	free(p);
+}
+
+static void bounded_init(struct bounded *b, size_t n)
+{
+	b->alloc = (ProtobufCAllocator){ bounded_alloc, bounded_free, b };
+	b->left = n * 4 + (256u << 10);
+}
+
 bool agree_msg_is_cast(enum agree_msg_kind kind)
 {
 	return kind <= AGREE_MSG_REFUSE;
@@ -525,16 +555,19 @@ void agree_msg_fini(struct agree_msg *m)
 
 int agree_msg_decode(const void *p, size_t n, struct agree_msg *m)
 {
-	Director__AgreeMsg *pb = director__agree_msg__unpack(NULL, n, p);
+	Director__AgreeMsg *pb;
+	struct bounded bound;
 	bool ok;
 
 	memset(m, 0, sizeof(*m));
+	bounded_init(&bound, n);
+	pb = n > AGREE_MSG_MAX ? NULL : director__agree_msg__unpack(&bound.alloc, n, p);
 	if (!pb)
 		return ERR_MALFORMED;
 	m->boot = pb->boot;
 	m->tag = pb->tag;
 	ok = decode_body(pb, m) && m->boot != 0;
-	director__agree_msg__free_unpacked(pb, NULL);
+	director__agree_msg__free_unpacked(pb, &bound.alloc);
 	if (!ok)
 		agree_msg_fini(m);
 	return ok ? 0 : ERR_MALFORMED;
@@ -552,15 +585,18 @@ void agree_entry_encode(const struct agree_entry *e, struct buf *out)
 
 int agree_entry_decode(const void *p, size_t n, struct agree_entry **e)
 {
-	Director__AgreeEntry *pb = director__agree_entry__unpack(NULL, n, p);
+	struct bounded bound;
+	Director__AgreeEntry *pb;
 
+	bounded_init(&bound, n);
+	pb = director__agree_entry__unpack(&bound.alloc, n, p);
 	*e = mem_zalloc(sizeof(**e));
 	if (!pb || !entry_from(pb, *e)) {
 		free(*e);
 		*e = NULL;
 	}
 	if (pb)
-		director__agree_entry__free_unpacked(pb, NULL);
+		director__agree_entry__free_unpacked(pb, &bound.alloc);
 	return *e ? 0 : ERR_MALFORMED;
 }
 
@@ -584,13 +620,16 @@ void agree_snap_encode(const struct agree_snap *s, struct buf *out)
 
 int agree_snap_decode(const void *p, size_t n, struct agree_snap **s)
 {
-	Director__AgreeSnap *pb = director__agree_snap__unpack(NULL, n, p);
+	struct bounded bound;
+	Director__AgreeSnap *pb;
 
+	bounded_init(&bound, n);
+	pb = director__agree_snap__unpack(&bound.alloc, n, p);
 	*s = mem_zalloc(sizeof(**s));
 	if (!pb || !snap_from(pb, true, AGREE_SNAPSHOT_MAX, *s))
 		agree_snap_free(s);
 	if (pb)
-		director__agree_snap__free_unpacked(pb, NULL);
+		director__agree_snap__free_unpacked(pb, &bound.alloc);
 	return *s ? 0 : ERR_MALFORMED;
 }
 

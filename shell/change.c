@@ -74,9 +74,14 @@ static void say_observed(struct shell *s, const char *path, const char *done, ui
 {
 	struct director_object *o;
 	auto_free char *status = NULL;
+	const char *state, *by;
 
 	if (!index) {
 		say(s, "%s: nothing to change", path);
+		return;
+	}
+	if (strcmp(path, "/") == 0) {
+		say(s, "all of it is as desired (commit %llu)", (unsigned long long)index);
 		return;
 	}
 
@@ -85,14 +90,12 @@ static void say_observed(struct shell *s, const char *path, const char *done, ui
 		return;
 	}
 	status = object_status(o);
-	if (director_object_observers(o)) {
-		const char *state = director_object_value(o, "state");
-
-		say(s, "%s %s: %s%s%s on %s (commit %llu)", path, done, state ? state : "", state && *status ? ", " : "", status,
-		    director_object_observer(o, 0, NULL), (unsigned long long)index);
-	} else {
+	state = director_object_value(o, "state");
+	by = director_object_observer(o, 0, NULL);
+	if (director_object_status(o) == DIRECTOR_CONVERGED && state && by && *by)
+		say(s, "%s %s: %s on %s (commit %llu)", path, done, state, by, (unsigned long long)index);
+	else
 		say(s, "%s %s%s%s (commit %llu)", path, done, *status ? ": " : "", status, (unsigned long long)index);
-	}
 	director_object_free(&o);
 }
 

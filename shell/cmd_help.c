@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* help, explain, complete, exit: the shell about itself. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -95,6 +94,8 @@ void help_print(struct shell *s, const char *const *words, unsigned n)
 		     "Without a command: the interactive shell, or the script on standard input (-e: stop at the first error).\n"
 		     "\nCommands (help COMMAND says more):");
 	help_list(n ? words[0] : "", s->interactive);
+	if (n && director_connect(s->d) == 0)
+		help_params(s, words[0]);
 }
 
 static int cmd_show_help(struct shell *s, struct call *c)
@@ -163,8 +164,6 @@ static int cmd_explain(struct shell *s, struct call *c)
 {
 	int code = err_from_name(c->arg[0]);
 
-	if (!code)
-		code = atoi(c->arg[0]);
 	for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
 		if (causes[i].code != code)
 			continue;
@@ -202,9 +201,9 @@ static int cmd_exit(struct shell *s, struct call *c)
 }
 
 const struct cmd cmd_help[] = {
-	{ .words = "help", .run = cmd_show_help, .args = { { "COMMAND", WORD_COMMAND, true, true } }, .local = true,
+	{ .words = "help", .run = cmd_show_help, .args = { REST("COMMAND", WORD_COMMAND) }, .local = true,
 	  .help = "Say what commands there are, or all about one" },
-	{ .words = "explain", .run = cmd_explain, .args = { { "ERROR", WORD_ERROR } }, .local = true,
+	{ .words = "explain", .run = cmd_explain, .args = { ARG("ERROR", WORD_ERROR) }, .local = true,
 	  .help = "Say what an error means, and what helps" },
 	{ .words = "complete", .run = cmd_complete, .local = true,
 	  .opts = { { "line", 0, "TEXT", WORD_TEXT, NULL, "what is typed so far, up to the cursor" } },

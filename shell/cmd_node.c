@@ -11,6 +11,7 @@ static const struct column columns[] = {
 	{ "NAME", "name", CELL_TEXT }, { "STATE", "state", CELL_TEXT }, { "ROLE", "role", CELL_TEXT },
 	{ "VOTER", "voter", CELL_BOOL }, { "VERSION", "version", CELL_TEXT }, { "FREE", "space-free", CELL_SIZE },
 	{ "TOTAL", "space-total", CELL_SIZE }, { "ADDRESSES", "addresses", CELL_TEXT },
+	{ "FINGERPRINT", "fingerprint", CELL_TEXT },    /* the last one: only shown when a node waits for adoption */
 };
 
 static const struct column device_columns[] = {
@@ -21,7 +22,13 @@ static const struct column device_columns[] = {
 
 static int node_list(struct shell *s, struct call *c)
 {
-	return object_table(s, "/nodes", 1, "node", columns, ARRAY_LEN(columns));
+	struct director_status *st = NULL;
+	bool waiting = s->json;
+
+	if (!waiting && director_status(s->d, &st) == 0)
+		waiting = director_status_number(st, "pending-nodes") > 0;
+	director_status_free(&st);
+	return object_table(s, "/nodes", 1, "node", columns, ARRAY_LEN(columns) - !waiting);
 }
 
 static int node_show(struct shell *s, struct call *c)
@@ -31,7 +38,7 @@ static int node_show(struct shell *s, struct call *c)
 	return path_make(s, path, "/nodes/%s", c->arg[0]) < 0 ? ERR_INVAL : object_show(s, path);
 }
 
-/* Ask for a verb and say its answer. */
+/* Ask for a verb and say its answer. args is given; it may be NULL. */
 static int verb(struct shell *s, const char *name, const char *path, struct director_args *args, const char *done)
 {
 	struct director_result *r;
@@ -39,6 +46,10 @@ static int verb(struct shell *s, const char *name, const char *path, struct dire
 	json_t *j = json_object(), *lines = json_array();
 	int err;
 
+	if (!args)
+		director_args_new(&args);
+	if (s->dry_run)
+		director_args_set(args, "dry-run", "yes");
 	director_set_timeout(s->d, s->timeout_ms ? s->timeout_ms : 60000);
 	err = director_call(s->d, name, path, args, NULL, NULL, &r);
 	director_args_free(&args);
@@ -67,7 +78,7 @@ static int verb(struct shell *s, const char *name, const char *path, struct dire
 		}
 	}
 	director_result_free(&r);
-	if (done)
+	if (done && !s->dry_run)
 		say(s, "%s %s", path, done);
 	say_json(s, j);
 	return 0;
@@ -180,24 +191,24 @@ static int cluster_key(struct shell *s, struct call *c)
 
 const struct cmd cmd_node[] = {
 	{ .words = "node list", .run = node_list, .help = "List the nodes, those that wait for adoption too" },
-	{ .words = "node show", .run = node_show, .args = { { "NODE", WORD_NODE } }, .help = "Show a node" },
-	{ .words = "node adopt", .run = node_adopt, .args = { { "NODE", WORD_NODE } },
+	{ .words = "node show", .run = node_show, .args = { ARG("NODE", WORD_NODE) }, .help = "Show a node" },
+	{ .words = "node adopt", .run = node_adopt, .args = { ARG("NODE", WORD_NODE) },
 	  .opts = { { "fingerprint", 0, "TEXT", WORD_TEXT, NULL, "only if the node's fingerprint is this" } },
 	  .help = "Let a waiting node into the cluster, after comparing its fingerprint" },
-	{ .words = "node drain", .run = node_drain, .args = { { "NODE", WORD_NODE } }, .changes = true,
+	{ .words = "node drain", .run = node_drain, .args = { ARG("NODE", WORD_NODE) }, .changes = true,
 	  .opts = { { "undo", 0, NULL, 0, NULL, "take volumes again" } },
 	  .help = "Place nothing new on a node, and move away what can be moved" },
-	{ .words = "node remove", .run = node_remove, .args = { { "NODE", WORD_NODE } },
+	{ .words = "node remove", .run = node_remove, .args = { ARG("NODE", WORD_NODE) },
 	  .opts = { { "force", 0, NULL, 0, NULL, "although volumes are still on it" } },
 	  .help = "Remove a node for good; its key no longer works" },
-	{ .words = "node set", .run = node_set, .args = { { "NODE", WORD_NODE } }, .type = "node", .changes = true,
+	{ .words = "node set", .run = node_set, .args = { ARG("NODE", WORD_NODE) }, .type = "node", .changes = true,
 	  .help = "Change parameters of a node" },
 	{ .words = "device list", .run = device_list,
 	  .opts = { { "node", 0, "NODE", WORD_NODE, NULL, "only devices of this node" } },
 	  .help = "List disks and other local storage" },
 	{ .words = "cluster show", .run = cluster_show, .help = "Show the options of the cluster" },
 	{ .words = "cluster set", .run = cluster_set, .type = "cluster", .changes = true, .help = "Change options of the cluster" },
-	{ .words = "cluster create", .run = cluster_create, .args = { { "NAME", WORD_TEXT, true } },
+	{ .words = "cluster create", .run = cluster_create, .args = { MAYBE("NAME", WORD_TEXT) },
 	  .help = "Found a cluster of this node, with a new key" },
 	{ .words = "cluster rotate-key", .run = cluster_rotate_key,
 	  .help = "Give the cluster a new key; nodes that are away learn it when they return" },

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "shell/cmds.h"
@@ -30,7 +31,8 @@ static int call_plugin(struct shell *s, const char *verb, const char *path, stru
 {
 	struct director_result *r;
 	const char *key, *value, *line;
-	json_t *j = json_object();
+	json_t *j = json_object(), *said;
+	struct buf text = { 0 };
 
 	if (director_call(s->d, verb, path, args, NULL, NULL, &r) < 0) {
 		director_args_free(&args);
@@ -42,8 +44,16 @@ static int call_plugin(struct shell *s, const char *verb, const char *path, stru
 		json_object_set_new(j, key, json_string(value));
 		say(s, "%-16s %s", key, value);
 	}
-	for (size_t i = 0; (line = director_result_line(r, i)) != NULL; i++)
+	for (size_t i = 0; (line = director_result_line(r, i)) != NULL; i++) {
+		buf_printf(&text, "%s\n", line);
 		say(s, "%s", line);
+	}
+	/* A probe answers with what the plugin said of itself. */
+	said = json_loads(buf_str(&text), 0, NULL);
+	if (json_is_object(said))
+		json_object_update(j, said);
+	json_decref(said);
+	buf_fini(&text);
 	director_result_free(&r);
 	say_json(s, j);
 	return 0;
@@ -70,10 +80,10 @@ static int plugin_reset(struct shell *s, struct call *c)
 
 const struct cmd cmd_plugin[] = {
 	{ .words = "plugin list", .run = plugin_list, .help = "List the plugins that nodes have" },
-	{ .words = "plugin show", .run = plugin_show, .args = { { "NAME", WORD_PLUGIN } }, .help = "Show a plugin and its parameters" },
-	{ .words = "plugin probe", .run = plugin_probe, .args = { { "FILE", WORD_FILE } },
+	{ .words = "plugin show", .run = plugin_show, .args = { ARG("NAME", WORD_PLUGIN) }, .help = "Show a plugin and its parameters" },
+	{ .words = "plugin probe", .run = plugin_probe, .args = { ARG("FILE", WORD_FILE) },
 	  .help = "Ask a file on this node what plugin it is, without using it" },
-	{ .words = "plugin reset", .run = plugin_reset, .args = { { "NAME", WORD_PLUGIN } },
+	{ .words = "plugin reset", .run = plugin_reset, .args = { ARG("NAME", WORD_PLUGIN) },
 	  .help = "Let a plugin that failed too often run again" },
 	{ .words = NULL },
 };

@@ -166,10 +166,10 @@ static int cmd_events(struct shell *s, struct call *c)
 
 const struct cmd cmd_task[] = {
 	{ .words = "task list", .run = task_list, .help = "List what is being done, and what was lately" },
-	{ .words = "task show", .run = task_show, .args = { { "ID", WORD_TASK } }, .help = "Show a task" },
-	{ .words = "task wait", .run = task_wait, .args = { { "ID", WORD_TASK } }, .help = "Wait until a task is over" },
-	{ .words = "task cancel", .run = task_cancel, .args = { { "ID", WORD_TASK } }, .help = "Stop a task, if it can be stopped" },
-	{ .words = "events", .run = cmd_events, .args = { { "PATH", WORD_PATH, true } },
+	{ .words = "task show", .run = task_show, .args = { ARG("ID", WORD_TASK) }, .help = "Show a task" },
+	{ .words = "task wait", .run = task_wait, .args = { ARG("ID", WORD_TASK) }, .help = "Wait until a task is over" },
+	{ .words = "task cancel", .run = task_cancel, .args = { ARG("ID", WORD_TASK) }, .help = "Stop a task, if it can be stopped" },
+	{ .words = "events", .run = cmd_events, .args = { MAYBE("PATH", WORD_PATH) },
 	  .opts = { { "follow", 'f', NULL, 0, NULL, "go on with what happens from now on" },
 	            { "since", 0, "SEQ", WORD_NUMBER, NULL, "only events after this number" },
 	            { "all", 'a', NULL, 0, NULL, "also changes of observed values that nobody remarked on" } },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walking the tree, and changing whatever stands there: ls cd pwd get set create delete. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -52,6 +53,7 @@ static const struct column ls_columns[] = {
 static int cmd_ls(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	const struct director_object **all;
 	struct director_list *l;
 	struct table *t;
 	unsigned top;
@@ -62,9 +64,10 @@ static int cmd_ls(struct shell *s, struct call *c)
 		return say_error(s);
 	t = table_new(ls_columns, ARRAY_LEN(ls_columns));
 	top = path_depth(path);
+	all = object_order(l);
 	/* The object itself comes first; it is a row only where nothing is below it. */
 	for (size_t i = director_list_n(l) > 1 || !*director_object_type(director_list_at(l, 0)); i < director_list_n(l); i++) {
-		const struct director_object *o = director_list_at(l, i);
+		const struct director_object *o = all[i];
 		auto_free char *sum = summary(s, o);
 		auto_free char *status = object_status(o);
 		unsigned deep = path_depth(director_object_path(o)) - top;
@@ -85,6 +88,7 @@ static int cmd_ls(struct shell *s, struct call *c)
 			json_decref(j);
 		}
 	}
+	free(all);
 	director_list_free(&l);
 	table_print(s, &t);
 	return 0;
@@ -100,7 +104,7 @@ static int cmd_cd(struct shell *s, struct call *c)
 	if (director_get(s->d, path, &o) < 0)
 		return say_error(s);
 	director_object_free(&o);
-	strcpy(s->cwd, path);
+	snprintf(s->cwd, sizeof(s->cwd), "%s", path);
 	return 0;
 }
 
@@ -198,19 +202,19 @@ static int cmd_delete(struct shell *s, struct call *c)
 		{ "secret-file", 0, "FILE", WORD_FILE, NULL, "read a secret from the first line of FILE; - is standard input" }
 
 const struct cmd cmd_tree[] = {
-	{ .words = "ls", .run = cmd_ls, .args = { { "PATH", WORD_PATH, true } },
+	{ .words = "ls", .run = cmd_ls, .args = { MAYBE("PATH", WORD_PATH) },
 	  .opts = { { "recursive", 'r', NULL, 0, NULL, "all that is below" } },
 	  .help = "List what stands below a path" },
-	{ .words = "cd", .run = cmd_cd, .args = { { "PATH", WORD_PATH, true } }, .help = "Go to a path",
+	{ .words = "cd", .run = cmd_cd, .args = { MAYBE("PATH", WORD_PATH) }, .help = "Go to a path",
 	  .only_interactive = true },
 	{ .words = "pwd", .run = cmd_pwd, .help = "Say where we are", .local = true, .only_interactive = true },
-	{ .words = "get", .run = cmd_get, .args = { { "PATH", WORD_PATH } },
+	{ .words = "get", .run = cmd_get, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show an object: what is desired, and what nodes observe" },
-	{ .words = "set", .run = cmd_set, .args = { { "PATH", WORD_PATH }, { "KEY=VALUE", WORD_TEXT, true, true } },
+	{ .words = "set", .run = cmd_set, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Change parameters of an object; an empty value resets" },
-	{ .words = "create", .run = cmd_create, .args = { { "PATH", WORD_PATH }, { "KEY=VALUE", WORD_TEXT, true, true } },
+	{ .words = "create", .run = cmd_create, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path" },
-	{ .words = "delete", .run = cmd_delete, .args = { { "PATH", WORD_PATH } }, .changes = true,
+	{ .words = "delete", .run = cmd_delete, .args = { ARG("PATH", WORD_PATH) }, .changes = true,
 	  .help = "Delete an object and all that is below it" },
 	{ .words = NULL },
 };

@@ -389,14 +389,16 @@ static void dump_out(struct shell *s, const char *line, json_t *lines)
 	json_array_append_new(lines, json_string(line));
 }
 
-/* Volumes before the LUNs that name them; the rest of the tree is in an order that works. */
-static void dump_of(struct shell *s, const struct director_list *l, bool volumes, json_t *lines)
+/* Volumes go before the LUNs that name them; the rest of the tree is in an order that works. */
+static void dump_of(struct shell *s, const struct director_list *l, const char *only, const char *but, json_t *lines)
 {
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const struct director_object *o = director_list_at(l, i);
 		auto_free char *line = NULL, *portal = NULL;
 
-		if ((strcmp(director_object_type(o), "volume") == 0) != volumes)
+		const char *type = director_object_type(o);
+
+		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
 			continue;
 		line = dump_line(s, o);
 		portal = dump_portal(s, l, i);
@@ -416,8 +418,9 @@ static int cmd_dump(struct shell *s, struct call *c)
 	if (!shell_schema(s) || director_list(s->d, path, DIRECTOR_ALL, NULL, 0, &l) < 0)
 		return say_error(s);
 	lines = json_array();
-	dump_of(s, l, true, lines);
-	dump_of(s, l, false, lines);
+	dump_of(s, l, "cluster", NULL, lines);
+	dump_of(s, l, "volume", NULL, lines);
+	dump_of(s, l, NULL, "cluster", lines);
 	director_list_free(&l);
 	say_json(s, lines);
 	return 0;
@@ -428,14 +431,14 @@ const struct cmd cmd_txn[] = {
 	{ .words = "diff", .run = cmd_diff, .help = "Show what the open transaction would change" },
 	{ .words = "commit", .run = cmd_commit, .changes = true, .help = "Do the open transaction, whole or not at all" },
 	{ .words = "abort", .run = cmd_abort, .help = "Throw the open transaction away" },
-	{ .words = "history", .run = cmd_history, .args = { { "PATH", WORD_PATH, true } },
+	{ .words = "history", .run = cmd_history, .args = { MAYBE("PATH", WORD_PATH) },
 	  .opts = { { "limit", 'n', "N", WORD_NUMBER, NULL, "at most so many" } },
 	  .help = "Show the commits that touched a path, newest first" },
-	{ .words = "blame", .run = cmd_blame, .args = { { "PATH", WORD_PATH } },
+	{ .words = "blame", .run = cmd_blame, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show who set each parameter of an object, when and why" },
-	{ .words = "undo", .run = cmd_undo, .args = { { "N", WORD_NUMBER } }, .changes = true,
+	{ .words = "undo", .run = cmd_undo, .args = { ARG("N", WORD_NUMBER) }, .changes = true,
 	  .help = "Take a commit back by a new one" },
-	{ .words = "dump", .run = cmd_dump, .args = { { "PATH", WORD_PATH, true } },
+	{ .words = "dump", .run = cmd_dump, .args = { MAYBE("PATH", WORD_PATH) },
 	  .help = "Print the commands that would make all this again" },
 	{ .words = NULL },
 };

@@ -376,7 +376,7 @@ static void here(struct typed *t, const char **with, unsigned *used)
 	}
 }
 
-void complete_line(struct shell *s, const char *text, struct words_out *out)
+static void complete(struct shell *s, const char *text, struct words_out *out)
 {
 	const char *why, *rest, *key, *with[WORDS_MAX + 1];
 	struct typed t = { .s = s, .out = out, .part = "", .lead = "" };
@@ -423,4 +423,13 @@ void complete_line(struct shell *s, const char *text, struct words_out *out)
 	if (out->n)
 		qsort(out->w, out->n, sizeof(*out->w), by_name);
 	line_fini(&l);
+}
+
+void complete_line(struct shell *s, const char *text, struct words_out *out)
+{
+	bool mute = s->mute;
+
+	s->mute = true;
+	complete(s, text, out);
+	s->mute = mute;
 }

@@ -12,3 +12,6 @@ shell_director_CPPFLAGS = $(shell_libshell_la_CPPFLAGS)
 shell_director_SOURCES = %D%/main.c
 shell_director_LDADD = shell/libshell.la lib/libdirector.la base/libbase.la \
 	$(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
+
+# Named as the program, which is how bash-completion finds it.
+dist_bashcomp_DATA = %D%/completion/director

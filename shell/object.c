@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects for people and programs; paths as typed. */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,6 +192,23 @@ int object_show(struct shell *s, const char *path)
 	return 0;
 }
 
+/* What people compare before they adopt: the node's id in groups of four. In a table only of a node that waits for it. */
+static char *fingerprint(const struct shell *s, const struct director_object *o)
+{
+	const char *state = director_object_derived(o, "state"), *id = director_object_derived(o, "id");
+	char text[40];
+	unsigned n = 0;
+
+	if (!id || strlen(id) != 32 || (!s->json && (!state || strcmp(state, "pending") != 0)))
+		return NULL;
+	for (unsigned i = 0; i < 32; i++) {
+		if (i && i % 4 == 0)
+			text[n++] = '-';
+		text[n++] = id[i];
+	}
+	return mem_strndup(text, n);
+}
+
 static void fill_row(struct shell *s, struct table *t, const struct director_object *o, const struct column *cols, unsigned n)
 {
 	char parent[PATH_LEN_MAX], grand[PATH_LEN_MAX];
@@ -205,7 +223,11 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 			table_cell(t, i, director_object_name(o));
 		else if (strcmp(key, "owner") == 0)
 			table_cell(t, i, path_name(grand));
-		else if (strcmp(key, "status") == 0) {
+		else if (strcmp(key, "fingerprint") == 0) {
+			auto_free char *text = fingerprint(s, o);
+
+			table_cell(t, i, text);
+		} else if (strcmp(key, "status") == 0) {
 			auto_free char *status = s->json ? mem_strdup(status_name(o)) : object_status(o);
 
 			table_cell(t, i, status);
@@ -223,8 +245,27 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 	}
 }
 
+/* Numbers in names by value: 2 before 10, v9 before v10; and a path before what is below it. */
+static int by_path(const void *a, const void *b)
+{
+	return strverscmp(director_object_path(*(const struct director_object *const *)a),
+	                  director_object_path(*(const struct director_object *const *)b));
+}
+
+const struct director_object **object_order(const struct director_list *l)
+{
+	size_t n = director_list_n(l);
+	const struct director_object **o = mem_alloc((n + 1) * sizeof(*o));
+
+	for (size_t i = 0; i < n; i++)
+		o[i] = director_list_at(l, i);
+	qsort(o, n, sizeof(*o), by_path);
+	return o;
+}
+
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n)
 {
+	const struct director_object **o = NULL;
 	struct director_list *l = NULL;
 	struct table *t;
 
@@ -233,12 +274,12 @@ int object_table(struct shell *s, const char *folder, uint32_t depth, const char
 	    director_error_code(director_error(s->d)) != DIRECTOR_E_NOT_FOUND)
 		return say_error(s);
 	t = table_new(cols, n);
-	for (size_t i = 0; l && i < director_list_n(l); i++) {
-		const struct director_object *o = director_list_at(l, i);
-
-		if (strcmp(director_object_type(o), type) == 0)
-			fill_row(s, t, o, cols, n);
-	}
+	if (l)
+		o = object_order(l);
+	for (size_t i = 0; l && i < director_list_n(l); i++)
+		if (strcmp(director_object_type(o[i]), type) == 0)
+			fill_row(s, t, o[i], cols, n);
+	free(o);
 	director_list_free(&l);
 	table_print(s, &t);
 	return 0;
@@ -267,10 +308,10 @@ int path_of(struct shell *s, const char *typed, char *out)
 		}
 		if (len + strlen(name) + 2 > PATH_LEN_MAX)
 			return say_fail(s, ERR_INVAL, NULL, NULL, "the path is too long");
-		len += (size_t)sprintf(out + len, "/%s", name);
+		len += (size_t)snprintf(out + len, PATH_LEN_MAX - len, "/%s", name);
 	}
 	if (!len)
-		strcpy(out, "/");
+		snprintf(out, PATH_LEN_MAX, "/");
 	if (!path_ok(out))
 		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is not a path", typed);
 	return 0;

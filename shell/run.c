@@ -86,10 +86,10 @@ int shell_run(struct shell *s, const char *const *words, unsigned n)
 	}
 	if (path_of(s, words[0], path) < 0)
 		return ERR_INVAL;
-	strcpy(old, s->cwd);
-	strcpy(s->cwd, path);
+	snprintf(old, sizeof(old), "%s", s->cwd);
+	snprintf(s->cwd, sizeof(s->cwd), "%s", path);
 	err = run_kept(s, words + 1, n - 1);
-	strcpy(s->cwd, old);
+	snprintf(s->cwd, sizeof(s->cwd), "%s", old);
 	return err;
 }
 

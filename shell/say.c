@@ -75,6 +75,8 @@ static void error_json(struct shell *s, int code, const char *object, const char
 /* "director: volume create: /volumes/v1: it exists already (exists)", then what would help. */
 static int fail(struct shell *s, int code, const char *object, const char *text, const char *hint)
 {
+	if (s->mute)
+		return code;
 	fflush(stdout);
 	if (s->json && !s->said_json)
 		error_json(s, code, object, text, hint);

@@ -30,6 +30,7 @@ struct shell {
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
 	const char *running;                    /* the words of the command that runs, for the envelope */
 	bool said_json;                         /* the envelope is out */
+	bool mute;                              /* errors are not said: nobody asked, as in completion */
 };
 
 /* The schema, lent; NULL when the daemon cannot be asked (the error is in director_error). */
@@ -183,6 +184,8 @@ char *object_status(const struct director_object *o);
 enum cell_kind param_cell(struct shell *s, const char *type, const char *key);
 /* Fetch and print all sides of it. */
 int object_show(struct shell *s, const char *path);
+/* The objects in the order that people expect (v9 before v10), to be freed; they are the list's. */
+const struct director_object **object_order(const struct director_list *l);
 /* The objects of a folder as a table: columns by attribute; "name", "owner" (whose it is), "status" too. */
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n);
 

@@ -40,3 +40,5 @@ director_target_LDADD = target/iscsi/libiscsi.la target/scsi/libscsi.la target/s
 check_PROGRAMS += tests/system/targetctl
 tests_system_targetctl_SOURCES = tests/system/targetctl.c
 tests_system_targetctl_LDADD = proto/libproto.la base/libbase.la
+
+dist_man_MANS += doc/man/director-target.8

@@ -113,16 +113,29 @@ static int look(struct block *b, const char *path, struct director_err *err)
 	return ask_size(b, path, err);
 }
 
+struct opening {
+	const char *path;
+	int flags, fd;
+};
+
+static int try_open(void *arg)
+{
+	struct opening *o = arg;
+
+	o->fd = open(o->path, o->flags);
+	return o->fd < 0 ? -errno : 0;
+}
+
 static int open_device(struct block *b, const char *path, struct director_err *err)
 {
-	int flags = O_CLOEXEC | O_EXCL | (b->direct ? O_DIRECT : 0);
+	struct opening o = { path, O_CLOEXEC | O_EXCL | (b->direct ? O_DIRECT : 0) |
+		(b->read_only ? O_RDONLY : O_RDWR), -1 };
+	int r = disk_when_free(try_open, &o);
 
-	b->disk.fd = open(path, flags | (b->read_only ? O_RDONLY : O_RDWR));
-	if (b->disk.fd >= 0)
-		return 0;
-	if (errno == EBUSY)
-		return disk_err(err, -EBUSY, "%s is in use on this node (mounted, or part of something else)", path);
-	return disk_err(err, -errno, "%s: %s", path, strerror(errno));
+	b->disk.fd = o.fd;
+	if (r == -EBUSY)
+		return disk_err(err, r, "%s is in use on this node (mounted, or part of something else)", path);
+	return r < 0 ? disk_err(err, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 /* Nothing is made: the device is there, and large enough. */

@@ -231,11 +231,14 @@ void *kit_alloc(size_t n)
 void kit_fill(void *p, uint32_t block_size, uint64_t block, uint32_t version)
 {
 	struct rng r = { block * 0x1000003u + ((uint64_t)version << 40) };
-	uint64_t *w = p;
+	uint64_t word = 0;
 	uint32_t i;
 
-	for (i = 0; i < block_size / 8; i++)
-		w[i] = version ? rng_next(&r) : 0;
+	for (i = 0; i < block_size; i += 8) {
+		if (version)
+			word = rng_next(&r);
+		memcpy((char *)p + i, &word, 8);
+	}
 }
 
 bool kit_is(const void *p, uint32_t block_size, uint64_t block, uint32_t version)

@@ -303,7 +303,7 @@ void conn_session(struct iscsi_conn *c, enum login_status status, struct iscsi_s
 		s->conn = c;
 		/* A leading login's CmdSN begins the session's count (11.12.8); logins are immediate. */
 		s->exp_cmdsn = get32(c->in.header + 24);
-		s->max_cmdsn = s->exp_cmdsn - 1;
+		s->max_cmdsn = s->exp_cmdsn - 1 + s->depth;
 	}
 	login_turn(c, login_session(c->login, status, s ? s->tsih : 0));
 	resume(c);

@@ -103,6 +103,8 @@ struct iscsi_conn {
 		uint8_t tail[3 + DIGEST_LEN];
 		uint32_t tail_have;
 		struct iscsi_task *task;        /* that the data belongs to */
+		bool turns;                     /* it closed a gap of CmdSN: others from `turn` on are due */
+		uint32_t turn;
 		struct buf data;                /* of PDUs without a task */
 		struct buf backlog;             /* fed while a question was open */
 	} in;

@@ -476,9 +476,8 @@ void request_begin(struct iscsi_conn *c, const uint8_t *bhs)
 		collect(c);
 	else
 		buf_reset(&c->in.data);
-	/* A gap closed: those that waited behind it have their turn. */
-	if (c->session->exp_cmdsn - before > 1)
-		session_turns(c->session, before + 1);
+	c->in.turn = before + 1;
+	c->in.turns = c->session->exp_cmdsn - before > 1;
 }
 
 void request_end(struct iscsi_conn *c, const uint8_t *bhs)
@@ -507,6 +506,11 @@ void request_end(struct iscsi_conn *c, const uint8_t *bhs)
 		break;
 	default:
 		break;
+	}
+	/* A gap closed: those that waited behind this one have their turn, after it. */
+	if (c->in.turns) {
+		c->in.turns = false;
+		session_turns(c->session, c->in.turn);
 	}
 }
 

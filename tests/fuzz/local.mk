@@ -40,6 +40,20 @@ tests_fuzz_fuzz_snapshot_SOURCES = %D%/fuzz_snapshot.c
 tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_fuzz_fuzz_snapshot_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_snapshot_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The control socket, and the shell's grammar.
+FUZZ_TARGETS += tests/fuzz/fuzz_control tests/fuzz/fuzz_grammar
+tests_fuzz_fuzz_control_SOURCES = %D%/fuzz_control.c
+tests_fuzz_fuzz_control_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_control_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la \
+	$(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+tests_fuzz_fuzz_grammar_SOURCES = %D%/fuzz_grammar.c
+tests_fuzz_fuzz_grammar_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_grammar_LDADD = $(FUZZ_MAIN) shell/libshell.la lib/libdirector.la base/libbase.la \
+	$(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
+
+# What comes from the network.
 FUZZ_TARGETS += tests/fuzz/fuzz_datagram tests/fuzz/fuzz_sync
 tests_fuzz_fuzz_datagram_SOURCES = %D%/fuzz_datagram.c
 tests_fuzz_fuzz_datagram_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
@@ -47,3 +61,22 @@ tests_fuzz_fuzz_datagram_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libclust
 tests_fuzz_fuzz_sync_SOURCES = %D%/fuzz_sync.c
 tests_fuzz_fuzz_sync_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_sync_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+# The data plane's decoders.
+FUZZ_TARGETS += tests/fuzz/fuzz_pdu tests/fuzz/fuzz_keys tests/fuzz/fuzz_cdb tests/fuzz/fuzz_target
+tests_fuzz_fuzz_pdu_SOURCES = %D%/fuzz_pdu.c
+tests_fuzz_fuzz_pdu_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_pdu_LDADD = $(FUZZ_MAIN) tests/unit/libworld.la $(TARGET_ROOMS)
+tests_fuzz_fuzz_keys_SOURCES = %D%/fuzz_keys.c
+tests_fuzz_fuzz_keys_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_keys_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+tests_fuzz_fuzz_cdb_SOURCES = %D%/fuzz_cdb.c
+tests_fuzz_fuzz_cdb_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_cdb_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+tests_fuzz_fuzz_target_SOURCES = %D%/fuzz_target.c
+tests_fuzz_fuzz_target_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_target_LDADD = $(FUZZ_MAIN) proto/libproto.la base/libbase.la
+FUZZ_TARGETS += tests/fuzz/fuzz_agree
+tests_fuzz_fuzz_agree_SOURCES = %D%/fuzz_agree.c
+tests_fuzz_fuzz_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_fuzz_fuzz_agree_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_agree_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

@@ -143,7 +143,7 @@ static void schedule(struct fake *f, const char *path)
 	struct work *w;
 	char top[PATH_LEN_MAX];
 
-	strcpy(top, path);
+	memcpy(top, path, strlen(path) + 1);
 	while (path_depth(top) > 2)             /* a target's report speaks for what is below it */
 		path_parent(strdupa(top), top);
 	if (!f->api) {
@@ -191,7 +191,7 @@ static void changed(struct fake *f, const struct catalog_result *r)
 	unsigned n = r->n_changes;
 
 	for (unsigned i = 0; i < n; i++)
-		strcpy(paths[i], r->changes[i].path);
+		snprintf(paths[i], PATH_LEN_MAX, "%s", r->changes[i].path);
 	names_committed(f->names, r);
 	if (f->api)
 		view_events(f->view, f->api);

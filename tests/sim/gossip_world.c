@@ -14,6 +14,7 @@
 #include "proto/peer.h"
 
 #define PORT 7340
+#define CONNECT (25 * MS)       /* ZeroMQ with CURVE, first message */
 
 enum sim_kind {
 	EV_DGRAM,
@@ -103,13 +104,42 @@ static unsigned node_at(const struct world *w, const struct addr *a)
 	return i < w->n && addr_eq(&w->nodes[i].addr, a) ? i : w->n;
 }
 
+static int id_cmp(const void *a, const void *b)
+{
+	struct sim_node *x, *y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return node_id_cmp(&x->card.id, &y->card.id);
+}
+
+static struct sim_node *node_by_id(const struct world *w, const struct node_id *id)
+{
+	unsigned lo = 0, hi = w->n;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		int d = node_id_cmp(&w->by_id[mid]->card.id, id);
+
+		if (d == 0)
+			return w->by_id[mid];
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
 void world_init(struct world *w, uint64_t seed, unsigned n)
 {
 	*w = (struct world){ .seed = seed, .now = SEC, .n = n, .rng.s = seed };
 	w->delay_min = 100000;
 	w->delay_spread = 400000;
 	w->cut = n <= 4096 ? mem_zalloc((size_t)n * n) : NULL;
+	w->connected = n <= 4096 ? mem_zalloc((size_t)n * n) : NULL;
 	w->nodes = mem_zalloc(n * sizeof(*w->nodes));
+	w->by_id = mem_zalloc(n * sizeof(struct sim_node *));
 	for (unsigned k = 0; k < 32; k++)
 		w->key[k] = (uint8_t)rng_next(&w->rng);
 	for (unsigned i = 0; i < n; i++) {
@@ -119,9 +149,12 @@ void world_init(struct world *w, uint64_t seed, unsigned n)
 		node->addr = addr_number(i);
 		for (unsigned k = 0; k < 32; k++)
 			node->key[k] = (uint8_t)rng_next(&w->rng);
+		node->card.id = node_id_of_key(node->key);
 		node->held_tail = &node->held;
 		node->down_since = w->now;
+		w->by_id[i] = node;
 	}
+	qsort(w->by_id, n, sizeof(w->by_id[0]), id_cmp);
 }
 
 void world_fini(struct world *w)
@@ -132,7 +165,9 @@ void world_fini(struct world *w)
 		free(heap_pop(w));
 	free(w->heap);
 	free(w->cut);
+	free(w->connected);
 	free(w->nodes);
+	free(w->by_id);
 	gossip_out_fini(&w->out);
 	buf_fini(&w->plain);
 	buf_fini(&w->wire);
@@ -213,11 +248,11 @@ static void dgram_send(struct world *w, struct sim_node *n, const struct gossip_
 /* Reliable and in order as TCP is, but for nodes that are down or cut off. */
 static void mesh_send(struct world *w, struct sim_node *n, const struct gossip_mesh *m)
 {
+	struct sim_node *peer = node_by_id(w, &m->to);
+	unsigned to = peer ? peer->i : w->n;
 	struct sim_event *e;
-	unsigned to;
+	uint64_t at;
 
-	for (to = 0; to < w->n && !node_id_eq(&w->nodes[to].card.id, &m->to); to++)
-		;
 	buf_reset(&w->plain);
 	peer_sync_encode(&m->sync, &w->plain);
 	corpus_put(w, "sync", 16 + m->sync.kind, &w->plain);
@@ -227,7 +262,21 @@ static void mesh_send(struct world *w, struct sim_node *n, const struct gossip_m
 	if (to == w->n || is_cut(w, n->i, to) || is_cut(w, to, n->i))
 		return;
 	w->nodes[to].mesh_bytes += 66;
-	e = event_new(w, EV_MESH, w->now + 1 * MS + w->delay_spread, to, w->plain.data, w->plain.len);
+	at = w->now + MS + w->delay_spread;
+	if (w->connected && w->connected[(size_t)n->i * w->n + to] < 2) {
+		/* The handshake, behind which what follows at once has to wait too. */
+		uint8_t *c = &w->connected[(size_t)n->i * w->n + to];
+
+		if (*c == 0) {
+			*c = 1;
+			n->mesh_ready = w->now + CONNECT;
+		}
+		if (w->now >= n->mesh_ready)
+			*c = 2;
+		else
+			at += n->mesh_ready - w->now;
+	}
+	e = event_new(w, EV_MESH, at, to, w->plain.data, w->plain.len);
 	e->from = n->i;
 	heap_push(w, e);
 }
@@ -379,7 +428,7 @@ void world_run(struct world *w, uint64_t until)
 	w->now = until;
 }
 
-static void node_make(struct world *w, struct sim_node *n)
+static void node_make(struct world *w, struct sim_node *n, uint64_t fact_base)
 {
 	struct gossip_conf conf = { .incarnation = n->incarnation, .key_epoch = 1, .seed = rng_next(&w->rng) };
 
@@ -395,8 +444,7 @@ static void node_make(struct world *w, struct sim_node *n)
 	n->card.version_max = GOSSIP_VERSION_MAX;
 	n->card.incarnation = n->incarnation + 1;
 	conf.self = n->card;
-	n->fact_base = w->now / 1000;
-	n->facts = facts_new(&n->card.id, n->fact_base);
+	n->facts = facts_new(&n->card.id, fact_base);
 	n->gossip = gossip_new(&conf, n->facts);
 	seal_init(&n->seal, n->card.boot);
 	seal_key_add(&n->seal, 1, w->key);
@@ -412,7 +460,7 @@ void node_start(struct world *w, unsigned i, unsigned seed)
 
 	if (n->gossip)
 		return;
-	node_make(w, n);
+	node_make(w, n, w->now / 1000);
 	if (w->verbose)
 		printf("%9.3f node %u: started\n", (double)w->now / 1e9, i);
 	node_step(w, n, &start);
@@ -447,6 +495,8 @@ void node_kill(struct world *w, unsigned i)
 		return;
 	if (w->verbose)
 		printf("%9.3f node %u: killed\n", (double)w->now / 1e9, i);
+	for (unsigned k = 0; k < w->n && w->connected; k++)
+		w->connected[(size_t)i * w->n + k] = w->connected[(size_t)k * w->n + i] = 0;
 	gossip_free(&n->gossip);
 	facts_free(&n->facts);
 	seal_fini(&n->seal);
@@ -528,12 +578,15 @@ void node_fact(struct world *w, unsigned i, const char *path, const char *value)
 void world_settled(struct world *w)
 {
 	struct gossip_in start = { .kind = GOSSIP_IN_START };
+	struct card **cards = mem_alloc(w->n * sizeof(struct card *));
 
 	for (unsigned i = 0; i < w->n; i++)
-		node_make(w, &w->nodes[i]);
+		node_make(w, &w->nodes[i], 0);
 	for (unsigned i = 0; i < w->n; i++)
-		for (unsigned k = 0; k < w->n; k++)
-			gossip_preload(w->nodes[i].gossip, &w->nodes[k].card);
+		cards[i] = &w->by_id[i]->card;
+	for (unsigned i = 0; i < w->n; i++)
+		gossip_preload(w->nodes[i].gossip, cards, w->n);
+	free(cards);
 	for (unsigned i = 0; i < w->n; i++)
 		node_step(w, &w->nodes[i], &start);
 }
@@ -578,10 +631,9 @@ bool world_members_agree(const struct world *w, char *why, size_t n_why)
 
 static bool runs(const struct world *w, const struct node_id *id)
 {
-	for (unsigned i = 0; i < w->n; i++)
-		if (w->nodes[i].gossip && node_id_eq(&w->nodes[i].card.id, id))
-			return true;
-	return false;
+	const struct sim_node *n = node_by_id(w, id);
+
+	return n && n->gossip;
 }
 
 /* The next fact of a node that runs. */

@@ -30,23 +30,22 @@ struct sim_node {
 	struct facts *facts;
 	struct seal seal;
 	uint32_t incarnation;           /* "on disk" */
-	uint64_t fact_base;
 	bool paused;
 	uint64_t wake;                  /* when its timer is due */
+	uint64_t mesh_ready;            /* when its newest mesh connection will be */
 	struct sim_event *held, **held_tail;    /* what came while it was paused */
 	uint64_t down_since, up_since;  /* 0: not so */
 	uint64_t dgrams, bytes, mesh, mesh_bytes;       /* sent; bytes with all headers */
-	uint64_t false_deaths;          /* it said so of one that was up and reachable */
 };
 
-/* A FAILED event, as the simulated node reports it. */
+/* Called for every event of every node. */
 typedef void sim_event_fn(struct world *w, struct sim_node *n, const struct gossip_event *e, void *arg);
 
 struct world {
 	uint64_t seed, now, seq, trace;
 	struct rng rng;
 	unsigned n;
-	struct sim_node *nodes;
+	struct sim_node *nodes, **by_id;
 	struct sim_event **heap;
 	unsigned n_heap, cap_heap;
 	/* the network */
@@ -54,6 +53,7 @@ struct world {
 	uint64_t delay_min, delay_spread, slow_max;
 	bool hints;                     /* ports without a listener answer with ICMP */
 	uint8_t *cut;                   /* n by n: [from][to] */
+	uint8_t *connected;             /* n by n: by the mesh */
 	uint8_t key[32];
 	bool verbose;
 	const char *corpus;             /* a folder: some messages of each kind are written there, for fuzzing */

@@ -615,6 +615,68 @@ static void a_member_with_an_older_key_is_named(void)
 	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
 }
 
+static void who_starts_with_an_older_key_is_named_and_not_let_in(void)
+{
+	static const uint8_t any[8];
+	struct gossip_in in = { .kind = GOSSIP_IN_CLUSTER, .key_epoch = 2, .cluster = any };
+
+	cluster_of(1);
+	step(0, &in);
+	start(2);
+	candidate(2, 0);
+	run(2000);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_STALE_KEY], 1);
+	CHECK_STR(nodes[0].last[GOSSIP_EV_STALE_KEY].name, "n2");
+	CHECK(addr_eq(&nodes[0].last[GOSSIP_EV_STALE_KEY].addr, &nodes[2].addr));
+	CHECK_EQ(gossip_alive(nodes[0].g), 1);
+}
+
+static void a_second_address_keeps_a_node_alive(void)
+{
+	struct card card;
+	struct gossip_in in = { .kind = GOSSIP_IN_SELF, .card = &card };
+
+	cluster_of(3);
+	card = nodes[1].card;
+	card.addrs[1] = addr_of(100);
+	card.n_addrs = 2;
+	step(1, &in);
+	run(200);
+	/* Its first network goes. */
+	nodes[1].addr = card.addrs[1];
+	run(5000);
+	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_FAILED] + nodes[2].seen[GOSSIP_EV_FAILED], 0);
+}
+
+static void an_address_learned_from_the_first_answer_stays(void)
+{
+	struct gossip_conf conf = { .key_epoch = 1, .seed = 5 };
+	struct gossip_in in = { .kind = GOSSIP_IN_SELF, .card = &conf.self };
+	struct node *n = &nodes[2];
+
+	cluster_of(1);
+	n->addr = addr_of(2);
+	memset(conf.self.public_key, 3, sizeof(conf.self.public_key));
+	conf.self.id = node_id_of_key(conf.self.public_key);
+	memset(conf.self.boot, 77, BOOT_LEN);
+	snprintf(conf.self.name, sizeof(conf.self.name), "n2");
+	conf.self.version_min = conf.self.version_max = 1;
+	n->card = conf.self;
+	n->facts = facts_new(&n->card.id, 1);
+	n->g = gossip_new(&conf, n->facts);
+	input(2, GOSSIP_IN_START);
+	candidate(2, 0);
+	run(500);
+	CHECK_EQ(gossip_self(n->g)->n_addrs, 1);
+	CHECK(addr_eq(&gossip_self(n->g)->addrs[0], &n->addr));
+	conf.self.features = 3;
+	step(2, &in);
+	CHECK(addr_eq(&gossip_self(n->g)->addrs[0], &n->addr));
+	run(500);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_CARD], 1);
+}
+
 static void facts_reach_everybody(void)
 {
 	struct attrs as = { 0 };
@@ -693,6 +755,9 @@ int main(void)
 	RUN(a_removed_node_is_gone_and_stays_out);
 	RUN(knocks_are_listed_bounded_and_forgotten);
 	RUN(a_member_with_an_older_key_is_named);
+	RUN(who_starts_with_an_older_key_is_named_and_not_let_in);
+	RUN(a_second_address_keeps_a_node_alive);
+	RUN(an_address_learned_from_the_first_answer_stays);
 	RUN(facts_reach_everybody);
 	RUN(facts_missed_are_fetched);
 	RUN(lossy_links_kill_nobody);
