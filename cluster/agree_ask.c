@@ -15,7 +15,7 @@ static bool rid_eq(const struct agree_rid *x, const struct agree_rid *y)
 /* Outside the ring a voter is asked to propose for us. */
 static bool forwards(const struct agree *a)
 {
-	return !agree_mute(a) && !node_id_none(&a->learn) && (a->phase == PHASE_NONE || a->phase == PHASE_NO_QUORUM);
+	return !agree_mute(a) && !node_id_none(&a->learn) && a->phase == PHASE_NONE;
 }
 
 static void reply_to(struct agree *a, const struct node_id *origin, const struct agree_reply *r)

@@ -172,7 +172,7 @@ static bool has_plugin(const struct work *w, const char *node, const char *plugi
 	f = facts_get(w->n->facts, &nd->id, path);
 	state = f ? attrs_get(&f->attrs, "state") : NULL;
 	if (f)
-		return !state || strcmp(state, "loaded") == 0;
+		return !state || strcmp(state, "ready") == 0;
 	for (f = facts_first(w->n->facts, "/plugins/"); f && path_below(f->path, "/plugins"); f = facts_next(w->n->facts, f))
 		if (node_id_eq(&f->node, &nd->id))
 			return false;

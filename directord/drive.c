@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "directord/file.h"
 #include "directord/target.h"
 
 #define STATS_S 10.0            /* counters of sessions are looked at this often, while there are any */
@@ -306,37 +307,6 @@ void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 
 /* ---- life ---- */
 
-/* director-target stands beside this program in a build tree and in sbin; else where it was installed to. */
-static char *find_program(const char *given)
-{
-	char self[4096];
-	ssize_t n;
-
-	if (given && *given)
-		return mem_strdup(given);
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		static const char *const places[] = { "director-target", "../target/director-target", "../director-target" };
-		char *slash;
-
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
-			char *path = mem_printf("%s/%s", self, places[i]);
-
-			if (access(path, X_OK) == 0) {
-				struct stat st;
-
-				if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
-					return path;
-			}
-			free(path);
-		}
-	}
-	return mem_strdup(SBINDIR "/director-target");
-}
-
 struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *ops, void *arg)
 {
 	static const struct target_link_ops link_ops = { .up = on_up, .down = on_down, .event = on_event, .trouble = on_trouble };
@@ -348,7 +318,8 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	d->log = conf->log;
 	d->loop = conf->loop;
 	d->volumes = mem_strdup(conf->volumes);
-	d->program = find_program(conf->program);
+	d->program = conf->program && *conf->program ? mem_strdup(conf->program) :
+	             file_program("director-target", SBINDIR);
 	d->socket = mem_printf("%s/target.sock", conf->run);
 	d->pid_file = mem_printf("%s/target.pid", conf->run);
 	d->log_file = mem_printf("%s/target.log", conf->run);

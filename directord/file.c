@@ -145,3 +145,25 @@ int file_lock(const char *path, int *fd, int *pid)
 	}
 	return 0;
 }
+
+char *file_program(const char *name, const char *installed)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	struct stat st;
+	char *slash;
+
+	if (n > 0) {
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		for (int i = 0; i < 2; i++) {
+			char *path = i == 0 ? mem_printf("%s/%s", self, name) : mem_printf("%s/../%s", self, name);
+
+			if (access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+				return path;
+			free(path);
+		}
+	}
+	return mem_printf("%s/%s", installed, name);
+}

@@ -19,4 +19,10 @@ int file_mkdirs(const char *path, unsigned mode);
  */
 int file_lock(const char *path, int *fd, int *pid);
 
+/*
+ * Where our program `name` is: beside this one (an uninstalled build tree keeps them in neighbouring folders),
+ * else in the folder `installed`. Given.
+ */
+char *file_program(const char *name, const char *installed);
+
 #endif

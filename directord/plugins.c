@@ -16,14 +16,13 @@
 #include <ev.h>
 #include <jansson.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "directord/plugin_answer.h"
 #include "directord/plugin_run.h"
 
 #define PLUGINS_MAX 256
-#define DEVICES_MAX 4096
 #define STRIKES 3               /* misbehaviours in a row that quarantine */
 #define QUARANTINE_S 30         /* the first time; doubled each time, up to an hour */
 
@@ -376,33 +375,6 @@ void plugins_probe(struct plugins *ps, const char *file, void (*done)(void *arg,
 
 /* ---- who is there ---- */
 
-static void attr_text(struct attrs *as, const char *key, const json_t *o, const char *name, size_t max)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	if (s && *s && text_ok(s, max))
-		attrs_set(as, key, s);
-}
-
-/* "path:path thin:bool …" */
-static void attr_params(struct attrs *as, const json_t *o)
-{
-	struct buf b = { 0 };
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(json_object_get(o, "params"), i, p) {
-		const char *name = json_string_value(json_object_get(p, "name"));
-		const char *type = json_string_value(json_object_get(p, "type"));
-
-		if (name && type && text_ok(name, 64) && text_ok(type, 32) && b.len < 3000)
-			buf_printf(&b, "%s%s:%s", b.len ? " " : "", name, type);
-	}
-	if (b.len)
-		attrs_set(as, "params", buf_str(&b));
-	buf_fini(&b);
-}
-
 struct scan {
 	unsigned left;
 	void (*done)(void *arg);
@@ -436,24 +408,15 @@ static void introduced(void *arg, const struct plugins_result *r)
 {
 	struct probe *p = arg;
 	struct known *k = r->err == ERR_CANCELED ? NULL : find(p->ps, p->name);
-	const char *name, *kind;
+	const char *why;
 
 	if (k && r->err) {
 		known_break(p->ps, k, r->text);
 	} else if (k) {
-		name = json_string_value(json_object_get(r->out, "name"));
-		kind = json_string_value(json_object_get(r->out, "kind"));
 		attrs_fini(&k->attrs);
-		attr_text(&k->attrs, "kind", r->out, "kind", 32);
-		attr_text(&k->attrs, "version", r->out, "version", 64);
-		attr_text(&k->attrs, "license", r->out, "license", 64);
-		attr_text(&k->attrs, "summary", r->out, "summary", 256);
-		attr_text(&k->attrs, "abi", r->out, "abi", 16);
-		attr_params(&k->attrs, r->out);
-		if (!name || strcmp(name, k->name) != 0)
-			known_break(p->ps, k, "it calls itself otherwise than its file");
-		else if (!kind || !attrs_get(&k->attrs, "kind"))
-			known_break(p->ps, k, "it does not say of what kind it is");
+		why = plugin_answer_probe(r->out, k->name, &k->attrs);
+		if (why)
+			known_break(p->ps, k, why);
 		else
 			k->state = READY;
 	}
@@ -506,7 +469,7 @@ static void consider(struct plugins *ps, struct scan *s, const char *name, const
 	job_new(ps, NULL, file, native, "probe", NULL, introduced, p);
 }
 
-/* As native ones are found by the loader: F/NAME.so, F/NAME/NAME.so, F/NAME/.libs/NAME.so; executables F/NAME, F/NAME/NAME. */
+/* Native ones where the loader looks: F/NAME.so, F/NAME/NAME.so, F/NAME/.libs/NAME.so; executables F/NAME, F/NAME/NAME. */
 static void consider_entry(struct plugins *ps, struct scan *s, const char *dir, const char *entry)
 {
 	static const char *const forms[] = { "", ".so", "/", "/.so", "/.libs/.so" };
@@ -622,7 +585,7 @@ void plugins_each(const struct plugins *ps, void (*fn)(void *arg, const char *na
 
 struct devices {
 	struct plugins *ps;
-	unsigned left, n;
+	unsigned left;
 	int err;
 	char *text;
 	void (*found)(void *arg, const char *name, const struct attrs *);
@@ -634,47 +597,6 @@ struct device_scan {
 	struct devices *ds;
 	char *plugin;
 };
-
-static void attr_number(struct attrs *as, const char *key, const json_t *o)
-{
-	const json_t *v = json_object_get(o, key);
-	char text[24];
-
-	if (!json_is_integer(v) || json_integer_value(v) < 0)
-		return;
-	snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(v));
-	attrs_set(as, key, text);
-}
-
-static void attr_bool(struct attrs *as, const char *key, const json_t *o)
-{
-	const json_t *v = json_object_get(o, key);
-
-	if (json_is_boolean(v))
-		attrs_set(as, key, json_is_true(v) ? "yes" : "no");
-}
-
-static void device_found(struct devices *ds, const char *plugin, const json_t *o)
-{
-	static const char *const texts[] = { "path", "kind", "model", "serial", "wwn", "used-by" };
-	const char *name = json_string_value(json_object_get(o, "name"));
-	struct attrs as = { 0 };
-	unsigned i;
-
-	if (!name || !path_name_ok(name) || ds->n >= DEVICES_MAX)
-		return;
-	ds->n++;
-	for (i = 0; i < ARRAY_LEN(texts); i++)
-		attr_text(&as, texts[i], o, texts[i], 400);
-	attr_number(&as, "size", o);
-	attr_number(&as, "block-size", o);
-	attr_bool(&as, "rotational", o);
-	attr_bool(&as, "read-only", o);
-	attr_bool(&as, "removable", o);
-	attrs_set(&as, "plugin", plugin);
-	ds->found(ds->arg, name, &as);
-	attrs_fini(&as);
-}
 
 static void devices_step(struct devices *ds)
 {
@@ -688,15 +610,12 @@ static void devices_step(struct devices *ds)
 static void scanned(void *arg, const struct plugins_result *r)
 {
 	struct device_scan *d = arg;
-	json_t *o;
-	size_t i;
 
 	if (r->err && !d->ds->err) {
 		d->ds->err = r->err;
 		d->ds->text = mem_printf("%s: %s", d->plugin, r->text);
 	}
-	json_array_foreach(json_object_get(r->out, "devices"), i, o)
-		device_found(d->ds, d->plugin, o);
+	plugin_answer_devices(r->out, d->plugin, d->ds->found, d->ds->arg);
 	devices_step(d->ds);
 	free(d->plugin);
 	free(d);

@@ -95,7 +95,8 @@ EXTRA_DIST += plugins/example4-exec/example4-exec
 
 # directord's side of plugins: linked into directord.
 noinst_LTLIBRARIES += directord/libplugins.la
-directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h
+directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h \
+	directord/plugin_answer.c directord/plugin_answer.h
 directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 

@@ -42,3 +42,7 @@ tests_system_targetctl_SOURCES = tests/system/targetctl.c
 tests_system_targetctl_LDADD = proto/libproto.la base/libbase.la
 
 dist_man_MANS += doc/man/director-target.8
+check_PROGRAMS += tests/system/targetlink
+tests_system_targetlink_SOURCES = tests/system/targetlink.c directord/target.c directord/target.h
+tests_system_targetlink_LDADD = proto/libproto.la base/libbase.la $(EV_LIBS)
+EXTRA_DIST += tests/system/target.sh

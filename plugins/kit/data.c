@@ -237,29 +237,30 @@ static void persist(void)
 /* Close while I/O is under way: each is answered, once, before close returns. */
 static void drain(void)
 {
-	struct director_iov iov;
+	enum { N = 64, LEN = 16384 };
+	struct director_iov iov[N];
 	struct backstore_io *bio;
-	int32_t result[64];
+	int32_t result[N];
 	struct kit k;
 	unsigned i;
 
 	kit_open(&k);
-	iov = (struct director_iov){ kit_alloc(65536), 65536 };
-	bio = mem_zalloc(64 * sizeof(*bio));
+	bio = mem_zalloc(N * sizeof(*bio));
 	backstore_plug(k.q);
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < N; i++) {
 		result[i] = 1;
-		bio[i].io = (struct director_io){ .op = i & 1 ? DIRECTOR_READ : DIRECTOR_WRITE, .offset = i / 2 * 65536ull % (k.caps.size - 65536),
-			.len = 65536, .iov = &iov, .n_iov = 1 };
+		iov[i] = (struct director_iov){ kit_alloc(LEN), LEN };
+		bio[i].io = (struct director_io){ .op = i & 1 ? DIRECTOR_READ : DIRECTOR_WRITE, .offset = i * LEN, .len = LEN,
+			.iov = &iov[i], .n_iov = 1 };
 		bio[i].user = &result[i];
-		bio[i].io.offset -= bio[i].io.offset % k.caps.block_size;
 		kit_start(&k, k.q, &bio[i]);
 	}
 	backstore_unplug(k.q);
 	backstore_close(&k.bs);
-	for (i = 0; i < 64; i++)
+	for (i = 0; i < N; i++) {
 		KIT(result[i] <= 0, "I/O %u was not answered when close returned", i);
-	free(iov.base);
+		free(iov[i].base);
+	}
 	free(bio);
 	kit_end(&k);
 }

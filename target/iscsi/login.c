@@ -62,7 +62,7 @@ static enum login_next reply(struct login *l, bool transit)
 		l->stage = nsg(l);
 		l->done = l->stage == STAGE_FULL_FEATURE;
 	}
-	l->text = l->out.data + l->out_at;
+	l->text = left ? l->out.data + l->out_at : NULL;
 	l->text_len = (uint32_t)left;
 	l->out_at += left;
 	bhs_init(l->bhs, PDU_LOGIN_RESPONSE, flags, l->text_len, l->itt);

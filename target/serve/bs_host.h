@@ -12,7 +12,8 @@
  *   backstore.c   control verbs: open, close, fence, resize ...
  *
  * Locks, in order: plugins_lock, object->control, host->lock or range.lock, pool lock, service lock. None
- * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots) has no lock; other threads send it messages.
+ * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots)
+ * has no lock; other threads send it messages.
  */
 #ifndef SERVE_BS_HOST_H
 #define SERVE_BS_HOST_H
@@ -77,7 +78,7 @@ struct bs_barrier {
 
 #define BS_PARKED 2             /* the third generation, see struct bs_slot */
 
-/* Writes of an object that compares: who holds which range, who waits. */
+/* I/O of an object that compares: who holds which range, who waits. */
 struct bs_range {
 	pthread_mutex_t lock;
 	enum { RANGE_OFF, RANGE_ARMING, RANGE_ARMED } state;

@@ -2,7 +2,7 @@
 /*
  * COMPARE_AND_WRITE on a plugin that cannot: read, compare, write, and nobody else may write in between.
  * Objects that are never asked for it pay nothing. The first one arms the object: each thread is told to
- * take ranges from now on, and when the writes from before have drained, compares may begin. Writes
+ * take ranges from now on, and when the I/O from before has drained, compares may begin. Reads and writes
  * share; a compare excludes; who overlaps with an earlier waiter waits behind it.
  */
 #include "config.h"
@@ -27,7 +27,7 @@ bool bs_range_needed(const struct backstore *bs, uint16_t op)
 {
 	if (bs->native >> DIRECTOR_COMPARE_AND_WRITE & 1)
 		return false;
-	return op == DIRECTOR_WRITE || op == DIRECTOR_WRITE_ZEROES || op == DIRECTOR_DISCARD ||
+	return op == DIRECTOR_READ || op == DIRECTOR_WRITE || op == DIRECTOR_WRITE_ZEROES || op == DIRECTOR_DISCARD ||
 		op == DIRECTOR_COMPARE_AND_WRITE;
 }
 

@@ -16,6 +16,16 @@ FUZZ_MAIN = tests/fuzz/libreplay.la
 check_LTLIBRARIES += tests/fuzz/libreplay.la
 tests_fuzz_libreplay_la_SOURCES = %D%/replay.c
 endif
+FUZZ_TARGETS += tests/fuzz/fuzz_plugin_answer tests/fuzz/fuzz_plugin_params
+tests_fuzz_fuzz_plugin_answer_SOURCES = %D%/fuzz_plugin_answer.c
+tests_fuzz_fuzz_plugin_answer_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_plugin_answer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_plugin_answer_LDADD = $(FUZZ_MAIN) directord/libplugins.la cluster/libcluster.la base/libbase.la \
+	$(JANSSON_LIBS)
+tests_fuzz_fuzz_plugin_params_SOURCES = %D%/fuzz_plugin_params.c
+tests_fuzz_fuzz_plugin_params_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_plugin_params_LDADD = $(FUZZ_MAIN) target/serve/libhost.la base/libbase.la
+
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c

@@ -90,21 +90,36 @@ void world_run(struct world *w, struct mono end)
 	w->now = end;
 }
 
-void world_trace(struct world *w, const char *fmt, ...)
+static void line(struct world *w, bool print, const char *fmt, va_list ap)
 {
-	char line[400];
-	va_list ap;
+	char text[400];
 	int n;
 
-	n = snprintf(line, sizeof(line), "%llu.%06llu ", (unsigned long long)(w->now.ns / 1000000000u),
+	n = snprintf(text, sizeof(text), "%llu.%06llu ", (unsigned long long)(w->now.ns / 1000000000u),
 		     (unsigned long long)(w->now.ns % 1000000000u / 1000));
-	va_start(ap, fmt);
-	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
-	va_end(ap);
-	for (const char *p = line; *p; p++)
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+	for (const char *p = text; *p; p++)
 		w->trace = (w->trace ^ (uint8_t)*p) * 0x100000001b3u;
-	if (w->verbose)
-		printf("%s\n", line);
+	if (print)
+		printf("%s\n", text);
+}
+
+void world_trace(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	line(w, w->verbose, fmt, ap);
+	va_end(ap);
+}
+
+void world_detail(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	line(w, w->verbose && !w->terse, fmt, ap);
+	va_end(ap);
 }
 
 uint64_t world_between(struct world *w, uint64_t a, uint64_t b)

@@ -23,6 +23,7 @@ struct world {
 	uint64_t n_limit;               /* no more events than this; 0: no limit */
 	uint64_t trace;                 /* hash over all trace lines */
 	bool verbose;
+	bool terse;                     /* without the details */
 	uint64_t seed;
 };
 
@@ -37,6 +38,8 @@ void world_in_us(struct world *w, uint64_t us, world_fn *fn, void *ctx, unsigned
 void world_run(struct world *w, struct mono end);
 /* One line of the trace: hashed always, printed if verbose. */
 void world_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A detail: like a line, but not printed if terse. */
+void world_detail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Uniform in [a, b]. */
 uint64_t world_between(struct world *w, uint64_t a, uint64_t b);
 /* True with this chance in 1000. */

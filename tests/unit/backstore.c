@@ -115,7 +115,7 @@ static const struct director_plugin tables = {
 static struct backstore_host *bh;
 static struct backstore_queue *q;
 static struct backstore *bs;
-static unsigned delivered;
+static atomic_uint delivered;
 
 static void begin(void)
 {
