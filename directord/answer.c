@@ -83,8 +83,8 @@ static void warn_nodes(struct answer *a, struct control_status *s)
 		if (st == NODE_SUSPECT || st == NODE_DEAD || st == NODE_LEFT || st == 0) {
 			snprintf(text, sizeof(text), "node %.100s is %s", name,
 			         st == NODE_SUSPECT ? "suspect" : st == NODE_LEFT ? "away (it left in good order)" : "down");
-			snprintf(hint, sizeof(hint), st == NODE_SUSPECT ? "" : "director node remove %.100s (if it will not return)", name);
-			control_status_warn(s, path, text, hint);
+			snprintf(hint, sizeof(hint), "director node remove %.100s (if it will not return)", name);
+			control_status_warn(s, path, text, st == NODE_SUSPECT ? NULL : hint);
 		}
 	}
 	for (unsigned i = 0; gossip_pending_at(g, i, &p); i++) {
