@@ -73,7 +73,7 @@ static void warn_nodes(struct answer *a, struct control_status *s)
 {
 	struct names *n = cluster_names(a->cluster);
 	struct gossip *g = cluster_gossip(a->cluster);
-	char name[PATH_LEN_MAX] = "", path[PATH_LEN_MAX + 8], text[256], hint[128], fp[40];
+	char name[PATH_LEN_MAX] = "", path[PATH_LEN_MAX + 8], text[256], hint[160], fp[40];
 	struct gossip_pending p;
 
 	while (names_child(n, "/nodes", name[0] ? name : NULL, name)) {

@@ -18,3 +18,4 @@ dist_man_MANS += %D%/man/director.1 %D%/man/libdirector.3
 dist_man_MANS += %D%/man/directord.8 %D%/man/director.conf.5
 EXTRA_DIST += %D%/director.conf
 EXTRA_DIST += doc/agreement.md
+EXTRA_DIST += %D%/protocol-control.md

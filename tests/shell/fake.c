@@ -283,6 +283,7 @@ static void op_undo(void *arg, struct api_token token, struct txn *t, uint64_t i
 	memcpy(inverse.request_id, t->request_id, 16);
 	inverse.author = mem_strdup(t->author);
 	inverse.node = mem_strdup(t->node);
+	free(inverse.message);
 	inverse.message = mem_strdup(t->message);
 	inverse.time_ms = t->time_ms;
 	op_commit(f, token, &inverse, dry_run);
