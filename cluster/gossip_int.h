@@ -79,7 +79,8 @@ struct suspicion {
 	struct mono start, deadline, next_ping;
 	struct node_id by[CONFIRMATIONS + 1];
 	unsigned n_by;
-	bool own;                       /* this node found it silent itself */
+	bool own;                       /* this node pings it itself */
+	bool verdict;                   /* somebody holds it for failed: no confirmation needed, only the chance to refute */
 };
 
 /* Sixteen thousand of these exist in each of thousands of simulated nodes: keep it small. */
@@ -284,6 +285,12 @@ void health_add(struct gossip *g, int n);
 /* suspicion.c */
 void suspicion_start(struct gossip *g, struct member *m, const struct node_id *by, uint32_t incarnation,
                      struct gossip_out *out);
+/*
+ * Somebody says it failed, and here it was well: perhaps they were cut off and we not. So not believed at
+ * once: it is suspect for the shortest time, and pinged.
+ */
+void suspicion_verdict(struct gossip *g, struct member *m, const struct node_id *by, uint32_t incarnation,
+                       struct gossip_out *out);
 void suspicion_end(struct gossip *g, const struct node_id *id);
 void suspicion_timer(struct gossip *g, struct gossip_out *out);
 struct mono suspicion_wake(const struct gossip *g);

@@ -418,6 +418,8 @@ void update_in(struct gossip *g, const struct gossip_update *u, struct member *f
 		return;
 	if (u->state == MEMBER_ALIVE) {
 		alive_in(g, m, u, out);
+	} else if (u->state == MEMBER_FAILED && m->state == MEMBER_ALIVE) {
+		suspicion_verdict(g, m, &u->by, u->incarnation, out);
 	} else if (u->state != MEMBER_SUSPECT) {
 		dead_in(g, m, u, out);
 	} else {

@@ -34,6 +34,8 @@ static uint64_t timeout_ms(const struct gossip *g, const struct suspicion *s)
 	};
 	unsigned k = confirmable(g), c = s->n_by - 1;
 
+	if (s->verdict)
+		return SUSPECT_MIN_MS;
 	if (k == 0)
 		return c ? SUSPECT_MIN_MS : SUSPECT_SOLO_MS;
 	return SUSPECT_MAX_MS - (SUSPECT_MAX_MS - SUSPECT_MIN_MS) * shrink[k][c < k ? c : k] / 1000;
@@ -106,6 +108,23 @@ void suspicion_start(struct gossip *g, struct member *m, const struct node_id *b
 	rumor_add(g, &u, false);
 	if (own && s->n_by == 1)
 		ask_confirmers(g, &id, out);
+	deadlines(g);
+}
+
+void suspicion_verdict(struct gossip *g, struct member *m, const struct node_id *by, uint32_t incarnation,
+                       struct gossip_out *out)
+{
+	struct suspicion *s;
+
+	suspicion_start(g, m, by, incarnation, out);
+	s = find(g, &m->card->id);
+	if (!s || s->verdict)
+		return;
+	s->verdict = true;
+	if (!s->own) {
+		s->own = true;
+		s->next_ping = g->now;
+	}
 	deadlines(g);
 }
 

@@ -323,6 +323,9 @@ static void a_node_cut_off_and_back_refutes_its_death(void)
 		for (unsigned k = 0; k < 4; k++)
 			CHECK_EQ(state(i, k), MEMBER_ALIVE);
 	CHECK(gossip_counts(nodes[3].g)->refutations > 0);
+	/* What it believed of the others while it was alone they did not believe of each other. */
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(nodes[i].seen[GOSSIP_EV_FAILED], 1);
 }
 
 static void a_pause_accuses_nobody(void)
