@@ -30,7 +30,7 @@ bool addr_eq(const struct addr *a, const struct addr *b)
 
 char *addr_text(const struct addr *a, char *out)
 {
-	char ip[INET6_ADDRSTRLEN], scope[16] = "";
+	char ip[INET6_ADDRSTRLEN] = "", scope[16] = "", text[96];
 
 	if (a->family != 4 && a->family != 6) {
 		snprintf(out, 64, "none");
@@ -40,11 +40,10 @@ char *addr_text(const struct addr *a, char *out)
 	if (a->scope)
 		snprintf(scope, sizeof(scope), "%%%" PRIu32, a->scope);
 	if (a->port == 0)
-		snprintf(out, 64, "%s%s", ip, scope);
-	else if (a->family == 4)
-		snprintf(out, 64, "%s:%u", ip, a->port);
+		snprintf(text, sizeof(text), "%s%s", ip, scope);
 	else
-		snprintf(out, 64, "[%s%s]:%u", ip, scope, a->port);
+		snprintf(text, sizeof(text), a->family == 4 ? "%s%s:%u" : "[%s%s]:%u", ip, scope, a->port);
+	snprintf(out, 64, "%.63s", text);       /* the longest, with scope and port, has 63 */
 	return out;
 }
 

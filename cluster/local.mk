@@ -6,8 +6,39 @@ cluster_libcluster_la_SOURCES = \
 	%D%/id.c %D%/id.h \
 	%D%/keys.c %D%/keys.h \
 	%D%/obj.c %D%/obj.h \
-	%D%/txn.c %D%/txn.h \
-	%D%/roster.c %D%/roster.h %D%/voters.c \
+	%D%/txn.c %D%/txn.h
+# Gossip: membership and the spreading of facts.
+EXTRA_DIST += doc/gossip.md doc/gossip-scale.svg
+cluster_libcluster_la_SOURCES += \
+	%D%/card.c %D%/card.h \
+	%D%/facts.c %D%/facts.h \
+	%D%/box.c %D%/box.h \
+	%D%/contact.c \
+	%D%/gossip.c %D%/gossip.h %D%/gossip_int.h %D%/gossip_msg.h \
+	%D%/gossip_out.c \
+	%D%/member.c \
+	%D%/pending.c \
+	%D%/probe.c \
+	%D%/rumor.c \
+	%D%/suspicion.c \
+	%D%/sync.c
+# Agreement: the log, the roster, the growth of the ring.
+cluster_libcluster_la_SOURCES += \
+	%D%/roster.c %D%/roster.h %D%/voters.c %D%/growth.c %D%/growth.h \
 	%D%/agree.c %D%/agree.h %D%/agree_msg.h %D%/agree_int.h %D%/agree_log.c %D%/agree_log.h \
 	%D%/agree_keep.c %D%/agree_view.c %D%/agree_order.c %D%/agree_pull.c %D%/agree_ask.c %D%/plant.h
-cluster_libcluster_la_SOURCES += %D%/growth.c %D%/growth.h
+# The namespace.
+cluster_libcluster_la_SOURCES += \
+	%D%/catalog.c %D%/catalog.h \
+	%D%/names.c %D%/names.h %D%/names_int.h %D%/names_status.c \
+	%D%/history.c %D%/history.h \
+	%D%/overlay.c %D%/overlay.h \
+	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c \
+	%D%/prepare.c %D%/prepare.h \
+	%D%/schema.c %D%/schema.h \
+	%D%/schema_check.c %D%/schema_print.c %D%/schema_table.c \
+	%D%/snapshot.c \
+	%D%/tree.c %D%/tree.h
+# The whole.
+cluster_libcluster_la_SOURCES += \
+	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c

@@ -1,2 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+
+# One program for each use of libdirector, run by tests/shell/examples.sh.
+EXAMPLES = doc/examples/list doc/examples/watch doc/examples/create doc/examples/task doc/examples/cancel
+check_PROGRAMS += $(EXAMPLES)
+doc_examples_list_SOURCES = %D%/examples/list.c
+doc_examples_list_LDADD = lib/libdirector.la
+doc_examples_watch_SOURCES = %D%/examples/watch.c
+doc_examples_watch_LDADD = lib/libdirector.la
+doc_examples_create_SOURCES = %D%/examples/create.c
+doc_examples_create_LDADD = lib/libdirector.la
+doc_examples_task_SOURCES = %D%/examples/task.c
+doc_examples_task_LDADD = lib/libdirector.la
+doc_examples_cancel_SOURCES = %D%/examples/cancel.c
+doc_examples_cancel_LDADD = lib/libdirector.la
+dist_man_MANS += %D%/man/director.1 %D%/man/libdirector.3
+# directord: its pages and the commented default file; the list of keys in both is made from the table in directord/conf.c.
+dist_man_MANS += %D%/man/directord.8 %D%/man/director.conf.5
+EXTRA_DIST += %D%/director.conf
 EXTRA_DIST += doc/agreement.md

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 include $(srcdir)/tests/unit/local.mk
 include $(srcdir)/tests/sim/local.mk
+include $(srcdir)/tests/shell/local.mk
 include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/tidy/local.mk
+include $(srcdir)/tests/system/local.mk

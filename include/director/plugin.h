@@ -127,6 +127,8 @@ struct director_host {
 	 * For stacked backstores, valid from open() to close(): a child named in the object's parameters
 	 * (its index, from 0), its capabilities, and I/O to it. Child I/O completes by a call of
 	 * io->done(io, result) on any thread.
+	 * A filter submits I/O of its own, or passes on the very io that it was given: then it
+	 * does not call io_done for it and never sees it again.
 	 */
 	struct director_bs *(*child)(void *arg, void *owner, uint32_t index);
 	int (*child_caps)(void *arg, struct director_bs *child, struct director_caps *caps);
@@ -245,6 +247,19 @@ struct director_backstore_ops {
 	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
 	/* How many children (other backstores) an object has, 0 for none; stacked backstores only. */
 	uint32_t n_children;
+	uint32_t reserved;
+	/*
+	 * Optional, for ASYNC plugins that complete on the thread that submitted (a ring per thread, say).
+	 * thread_fd: a descriptor of the calling thread, the plugin's, the same at each call: it polls
+	 * readable while completions of I/O that this thread submitted wait. The host calls it on a thread
+	 * before the first submit there, and then calls reap on that thread when the descriptor is readable,
+	 * and whenever it is convenient besides; reap delivers what waits and never blocks. thread_exit: the
+	 * thread has no I/O left in this plugin and will submit no more.
+	 * With these the host calls submit only on threads that also reap. A negative errno: without.
+	 */
+	int (*thread_fd)(void *priv);
+	void (*reap)(void *priv);
+	void (*thread_exit)(void *priv);
 };
 
 /* ---- kind DEVICE ---- */
@@ -283,7 +298,11 @@ struct director_plugin {
 	uint32_t reserved;
 	const char *name;               /* "file": lower case, digits, '-' */
 	const char *version, *license, *summary;
-	const struct director_param *params;    /* ends with a NULL name; NULL: none */
+	/*
+	 * Ends with a NULL name; NULL: none. A backstore that cannot learn its size from its storage (ram)
+	 * has a DIRECTOR_P_SIZE named "size"; the host fills it with the size of the volume.
+	 */
+	const struct director_param *params;
 	/* Once after loading; *priv is given to the verbs. NULL: nothing to do. */
 	int (*init)(const struct director_host *host, void **priv);
 	void (*fini)(void *priv);

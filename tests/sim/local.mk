@@ -1,4 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+# Not a test: run it by hand, see its first lines.
+check_PROGRAMS += tests/bench/gossip-scale
+tests_bench_gossip_scale_SOURCES = tests/bench/gossip-scale.c %D%/gossip_world.c %D%/gossip_world.h
+tests_bench_gossip_scale_LDADD = cluster/libcluster.la proto/libproto.la base/libbase.la $(SODIUM_LIBS)
+
+check_PROGRAMS += tests/sim/gossip
+TESTS += tests/sim/gossip
+tests_sim_gossip_SOURCES = %D%/gossip.c %D%/gossip_world.c %D%/gossip_world.h
+tests_sim_gossip_LDADD = cluster/libcluster.la proto/libproto.la base/libbase.la $(SODIUM_LIBS)
 # Agreement under faults. sim_agree_planted has bugs built in that it must find.
 sim_agree_world = %D%/agree_node.c %D%/agree_node.h %D%/agree_check.c %D%/agree_check.h %D%/world.c %D%/world.h \
 	%D%/cpg.c %D%/cpg.h %D%/net.c %D%/net.h %D%/store.c %D%/store.h
@@ -18,3 +27,9 @@ tests_sim_sim_agree_planted_SOURCES = %D%/agree.c $(sim_agree_world) cluster/id.
 	cluster/agree.c cluster/agree_keep.c cluster/agree_log.c cluster/agree_view.c cluster/agree_order.c cluster/agree_pull.c cluster/agree_ask.c
 tests_sim_sim_agree_planted_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) -DDIRECTOR_PLANT
 tests_sim_sim_agree_planted_LDADD = proto/libproto.la base/libbase.la $(SODIUM_LIBS)
+
+check_PROGRAMS += tests/sim/sim_cluster
+TESTS += tests/sim/sim_cluster
+tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/world.c %D%/world.h %D%/cpg.c %D%/cpg.h
+tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
+tests_sim_sim_cluster_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

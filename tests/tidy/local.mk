@@ -3,4 +3,4 @@
 dist_check_SCRIPTS += %D%/pure.sh %D%/source.sh %D%/headers.sh
 TESTS += %D%/pure.sh %D%/source.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; CC='$(CC)'; \
-	export top_srcdir top_builddir CC;
+	abs_top_builddir='$(abs_top_builddir)'; export top_srcdir top_builddir abs_top_builddir CC;

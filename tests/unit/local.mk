@@ -5,12 +5,123 @@ TESTS += tests/unit/base
 tests_unit_base_SOURCES = %D%/base.c %D%/check.h
 tests_unit_base_LDADD = base/libbase.la
 
+check_PROGRAMS += tests/unit/store
+TESTS += tests/unit/store
+tests_unit_store_SOURCES = %D%/store.c %D%/crashvfs.c %D%/crashvfs.h %D%/check.h
+tests_unit_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_store_LDADD = directord/libstore.la base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/corosync_conf
+TESTS += tests/unit/corosync_conf
+tests_unit_corosync_conf_SOURCES = %D%/corosync_conf.c %D%/check.h
+tests_unit_corosync_conf_LDADD = directord/libring.la base/libbase.la
+
 check_PROGRAMS += tests/unit/keys
 TESTS += tests/unit/keys
 tests_unit_keys_SOURCES = %D%/keys.c %D%/check.h
 tests_unit_keys_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
+# directord's adapters, against the real thing each.
+DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
+DIRD_TEST_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover
+check_PROGRAMS += $(DIRD_TESTS)
+TESTS += $(DIRD_TESTS)
+tests_unit_conf_SOURCES = %D%/conf.c %D%/check.h
+tests_unit_conf_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_conf_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_identity_SOURCES = %D%/identity.c %D%/check.h
+tests_unit_identity_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_identity_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_udp_SOURCES = %D%/udp.c %D%/check.h %D%/loop.h
+tests_unit_udp_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_udp_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_mesh_SOURCES = %D%/mesh.c %D%/check.h %D%/loop.h
+tests_unit_mesh_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_mesh_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_seeds_SOURCES = %D%/seeds.c %D%/check.h %D%/loop.h
+tests_unit_seeds_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_seeds_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_record_SOURCES = %D%/record.c %D%/check.h
+tests_unit_record_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_record_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
+tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
+
+# The backstore host and the loader.
+check_PROGRAMS += tests/unit/backstore
+TESTS += tests/unit/backstore
+tests_unit_backstore_SOURCES = %D%/backstore.c %D%/check.h
+tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
+
+# The namespace.
+NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan tests/unit/schema tests/unit/txn_codec
+check_PROGRAMS += $(NAMES_TESTS)
+TESTS += $(NAMES_TESTS)
+EXTRA_DIST += %D%/txns.h
+tests_unit_catalog_SOURCES = %D%/catalog.c
+tests_unit_catalog_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_catalog_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_names_SOURCES = %D%/names.c
+tests_unit_names_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_names_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_plan_SOURCES = %D%/plan.c
+tests_unit_plan_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_plan_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_schema_SOURCES = %D%/schema.c
+tests_unit_schema_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_schema_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(JANSSON_LIBS)
+tests_unit_txn_codec_SOURCES = %D%/txn_codec.c
+tests_unit_txn_codec_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_txn_codec_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/facts tests/unit/seal tests/unit/gossip
+TESTS += tests/unit/facts tests/unit/seal tests/unit/gossip
+tests_unit_facts_SOURCES = %D%/facts.c %D%/check.h
+tests_unit_facts_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_seal_SOURCES = %D%/seal.c %D%/check.h
+tests_unit_seal_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_seal_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_gossip_SOURCES = %D%/gossip.c %D%/check.h
+tests_unit_gossip_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_gossip_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The control protocol, and the words of the shell.
+check_PROGRAMS += tests/unit/control tests/unit/line
+TESTS += tests/unit/control tests/unit/line
+tests_unit_control_SOURCES = %D%/control.c %D%/check.h
+tests_unit_control_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS) $(PROTOBUF_C_LIBS)
+tests_unit_line_SOURCES = %D%/line.c %D%/check.h
+tests_unit_line_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_line_LDADD = shell/libshell.la lib/libdirector.la base/libbase.la $(JANSSON_LIBS) $(EDIT_LIBS) $(LIBBSD_LIBS)
+check_PROGRAMS += tests/unit/plugins
+TESTS += tests/unit/plugins
+tests_unit_plugins_SOURCES = %D%/plugins.c %D%/check.h
+tests_unit_plugins_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_plugins_LDADD = directord/libplugins.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS)
+check_PROGRAMS += tests/unit/loader tests/unit/filters
+TESTS += tests/unit/loader tests/unit/filters
+tests_unit_loader_SOURCES = %D%/loader.c %D%/check.h
+tests_unit_loader_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_loader_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
+tests_unit_filters_SOURCES = %D%/filters.c %D%/check.h
+tests_unit_filters_LDADD = target/serve/libhost.la base/libbase.la
+# The target's pure rooms, alone, over a disk in memory.
+TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
+TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/scsi
+check_PROGRAMS += $(TARGET_TESTS)
+TESTS += $(TARGET_TESTS)
+check_LTLIBRARIES += tests/unit/libworld.la
+tests_unit_libworld_la_SOURCES = %D%/target_world.c %D%/target_world.h
+tests_unit_iscsi_keys_SOURCES = %D%/iscsi_keys.c %D%/check.h
+tests_unit_iscsi_keys_LDADD = $(TARGET_ROOMS)
+tests_unit_iscsi_login_SOURCES = %D%/iscsi_login.c %D%/check.h
+tests_unit_iscsi_login_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
+tests_unit_iscsi_conn_SOURCES = %D%/iscsi_conn.c %D%/check.h
+tests_unit_iscsi_conn_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
+tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h
+tests_unit_scsi_LDADD = $(TARGET_ROOMS)
 check_PROGRAMS += tests/unit/agree
 TESTS += tests/unit/agree
 tests_unit_agree_SOURCES = %D%/agree.c %D%/check.h

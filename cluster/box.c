@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Boxes for one node; the signed knock. */
+#include "cluster/box.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/text.h"
+
+/* The layout of libsodium's sealed boxes, with the ephemeral key from outside. */
+int box_seal(const uint8_t public_key[32], const uint8_t rnd[32], const uint8_t *plain, size_t n, struct buf *out)
+{
+	uint8_t to[32], epk[32], esk[32], both[64], nonce[crypto_box_NONCEBYTES], *wire;
+	int err = 0;
+
+	if (crypto_sign_ed25519_pk_to_curve25519(to, public_key) != 0)
+		return ERR_INVAL;
+	crypto_box_seed_keypair(epk, esk, rnd);
+	memcpy(both, epk, 32);
+	memcpy(both + 32, to, 32);
+	crypto_generichash(nonce, sizeof(nonce), both, sizeof(both), NULL, 0);
+	wire = buf_room(out, n + crypto_box_SEALBYTES);
+	memcpy(wire, epk, 32);
+	if (crypto_box_easy(wire + 32, plain, n, nonce, to, esk) != 0)
+		err = ERR_INVAL;
+	else
+		buf_add(out, n + crypto_box_SEALBYTES);
+	sodium_memzero(esk, sizeof(esk));
+	return err;
+}
+
+int box_open(const uint8_t public_key[32], const uint8_t secret_key[64], const uint8_t *wire, size_t n,
+                  struct buf *out)
+{
+	uint8_t pk[32], sk[32];
+	int err = ERR_CRYPTO;
+
+	if (n < crypto_box_SEALBYTES)
+		return ERR_MALFORMED;
+	if (crypto_sign_ed25519_pk_to_curve25519(pk, public_key) != 0 ||
+	    crypto_sign_ed25519_sk_to_curve25519(sk, secret_key) != 0)
+		return ERR_INVAL;
+	if (crypto_box_seal_open(buf_room(out, n - crypto_box_SEALBYTES), wire, n, pk, sk) == 0) {
+		buf_add(out, n - crypto_box_SEALBYTES);
+		err = 0;
+	}
+	sodium_memzero(sk, sizeof(sk));
+	return err;
+}
+
+#define KNOCK_HEAD "director knock 1"
+#define KNOCK_MIN (32 + BOOT_LEN + 64)
+
+/* What is signed: a fixed text, so that the signature is good for nothing else, and all that precedes it. */
+static size_t knock_signed(const uint8_t *p, size_t n, uint8_t out[16 + KNOCK_MIN + CARD_NAME_MAX])
+{
+	memcpy(out, KNOCK_HEAD, 16);
+	memcpy(out + 16, p, n);
+	return 16 + n;
+}
+
+int knock_make(const struct knock *k, const uint8_t secret_key[64], struct buf *out)
+{
+	uint8_t body[32 + BOOT_LEN + CARD_NAME_MAX], text[16 + KNOCK_MIN + CARD_NAME_MAX], sig[64];
+	size_t name = strnlen(k->name, CARD_NAME_MAX), n = 32 + BOOT_LEN + name;
+
+	if (name == 0 || name == CARD_NAME_MAX)
+		return ERR_INVAL;
+	memcpy(body, k->public_key, 32);
+	memcpy(body + 32, k->boot, BOOT_LEN);
+	memcpy(body + 32 + BOOT_LEN, k->name, name);
+	crypto_sign_detached(sig, NULL, text, knock_signed(body, n, text), secret_key);
+	buf_put(out, body, n);
+	buf_put(out, sig, sizeof(sig));
+	return 0;
+}
+
+int knock_open(const uint8_t *p, size_t n, struct knock *k)
+{
+	uint8_t text[16 + KNOCK_MIN + CARD_NAME_MAX];
+	size_t body = n - 64;
+
+	*k = (struct knock){ 0 };
+	if (n <= KNOCK_MIN || n >= KNOCK_MIN + CARD_NAME_MAX)
+		return ERR_MALFORMED;
+	memcpy(k->public_key, p, 32);
+	memcpy(k->boot, p + 32, BOOT_LEN);
+	memcpy(k->name, p + 32 + BOOT_LEN, body - 32 - BOOT_LEN);
+	if (!text_ok(k->name, CARD_NAME_MAX - 1) || strlen(k->name) != body - 32 - BOOT_LEN) {
+		*k = (struct knock){ 0 };
+		return ERR_MALFORMED;
+	}
+	if (crypto_sign_verify_detached(p + body, text, knock_signed(p, body, text), k->public_key) != 0) {
+		*k = (struct knock){ 0 };
+		return ERR_CRYPTO;
+	}
+	return 0;
+}

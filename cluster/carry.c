@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carrying out: what the catalog wants of this node against what director-target has, as plan actions,
+ * a few at a time; what came of them is reported as facts. That storage was made is recorded durably
+ * before the volume counts as made, so that lost storage is an error and not a new, blank volume.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/cluster_priv.h"
+
+#define CARRY_AT_ONCE 8
+
+static struct plan_action *action_take(struct plan_action *a)
+{
+	struct plan_action *copy = mem_dup(a, sizeof(*a));
+
+	*a = (struct plan_action){ .kind = a->kind };
+	return copy;
+}
+
+static bool is_volume(const struct plan_action *a)
+{
+	return a->kind >= PLAN_VOLUME_CLOSE && a->kind <= PLAN_VOLUME_OPEN;
+}
+
+static bool busy_with(const struct cluster *c, const char *path)
+{
+	for (unsigned i = 0; i < c->n_doing; i++) {
+		const struct doing *d = c->doing[i];
+
+		if (d->kind == CLUSTER_ACT_PLAN && strcmp(d->plan.path, path) == 0)
+			return true;
+		if (d->kind == CLUSTER_ACT_RECORD && d->plan.path && strcmp(d->plan.path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Actions run together only when they are of one kind: the plan's order holds between kinds. */
+static unsigned running(const struct cluster *c, enum plan_kind *kind)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->n_doing; i++) {
+		const struct doing *d = c->doing[i];
+
+		if (d->kind == CLUSTER_ACT_PLAN || (d->kind == CLUSTER_ACT_RECORD && d->plan.path)) {
+			*kind = d->plan.kind;
+			n++;
+		}
+	}
+	return n;
+}
+
+static void begin(struct cluster *c, struct plan_action *a, struct cluster_out *out)
+{
+	struct doing *d = cluster_doing(c, CLUSTER_ACT_PLAN);
+	struct plan_action *taken = action_take(a);
+	struct cluster_act *act = cluster_act(c, out, CLUSTER_ACT_PLAN);
+	struct buf text = { 0 };
+
+	d->plan = *taken;
+	free(taken);
+	act->id = d->id;
+	act->plan = &d->plan;
+	plan_action_text(&d->plan, &text);
+	log_info(c->log, "plan: %s", buf_str(&text));
+	buf_fini(&text);
+}
+
+/* ---- what is there ---- */
+
+void carry_records(struct cluster *c, const struct cluster_record *r, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct plan_have_volume *v = plan_have_volume_add(&c->have, r[i].name, r[i].uuid);
+
+		v->created = true;
+		v->size = r[i].size;
+		attrs_fini(&v->params);
+		attrs_copy(&v->params, &r[i].params);
+	}
+}
+
+/* director-target says what it has open; what we know to be made is kept beside it. */
+void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out)
+{
+	struct attrs none = { 0 };
+
+	c->target_up = have != NULL;
+	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
+		struct plan_have_volume *v = &c->have.volumes[i];
+
+		v->open = false;
+		v->generation = 0;
+		memset(v->hash, 0, sizeof(v->hash));
+		if (!v->created)
+			plan_have_volume_remove(&c->have, v->uuid);
+	}
+	while (c->have.n_targets)
+		plan_have_target_remove(&c->have, c->have.targets[c->have.n_targets - 1].name);
+	cluster_fact(c, "/sessions", NULL);
+	facts_delete_below(c->facts, "/sessions");
+	for (unsigned i = 0; have && i < have->n_volumes; i++) {
+		const struct plan_have_volume *h = &have->volumes[i];
+		struct plan_have_volume *v = plan_have_volume(&c->have, h->uuid);
+
+		if (!v)
+			v = plan_have_volume_add(&c->have, h->name, h->uuid);
+		v->open = true;
+		v->created = true;      /* it is open, so it was made */
+		v->generation = h->generation;
+		v->size = h->size;
+		memcpy(v->hash, h->hash, sizeof(v->hash));
+		if (!v->params.n) {
+			attrs_fini(&v->params);
+			attrs_copy(&v->params, &h->params);
+		}
+	}
+	for (unsigned i = 0; have && i < have->n_targets; i++) {
+		const struct plan_have_target *h = &have->targets[i];
+		struct plan_have_target *t = plan_have_target_add(&c->have, h->name);
+
+		t->generation = h->generation;
+		memcpy(t->hash, h->hash, sizeof(t->hash));
+		for (unsigned k = 0; k < h->n_volumes; k++)
+			plan_have_target_add_volume(t, h->volumes[k]);
+	}
+	if (!have) {
+		/* Whatever was ready is not served any more, and the reason is one. */
+		attrs_set(&none, "state", "failed");
+		attrs_set(&none, "error", "director-target does not run");
+		for (unsigned i = 0; i < c->have.n_volumes; i++) {
+			char path[PATH_LEN_MAX];
+
+			snprintf(path, sizeof(path), "/volumes/%.400s", c->have.volumes[i].name);
+			if (facts_get(c->facts, &c->self, path))
+				cluster_fact(c, path, &none);
+		}
+		attrs_fini(&none);
+	}
+	c->dirty = true;
+	(void)out;
+}
+
+/* ---- what came of it ---- */
+
+static void report(struct cluster *c, const struct plan_action *a, const char *state, const char *error)
+{
+	const struct fact *old = facts_get(c->facts, &c->self, a->path);
+	struct attrs as = { 0 };
+	char n[24];
+
+	if (old)
+		attrs_copy(&as, &old->attrs);
+	attrs_set(&as, "state", state);
+	attrs_set(&as, "error", error);
+	if (!error && a->generation) {
+		snprintf(n, sizeof(n), "%" PRIu64, a->generation);
+		attrs_set(&as, "applied", n);
+	}
+	if (is_volume(a) && a->size && !error) {
+		snprintf(n, sizeof(n), "%" PRIu64, a->size);
+		attrs_set(&as, "size", n);
+	}
+	cluster_fact(c, a->path, &as);
+	attrs_fini(&as);
+}
+
+static void record(struct cluster *c, struct plan_action *a, bool forget, struct cluster_out *out)
+{
+	struct doing *d = cluster_doing(c, CLUSTER_ACT_RECORD);
+	struct cluster_act *act = cluster_act(c, out, CLUSTER_ACT_RECORD);
+
+	memcpy(d->record.uuid, a->uuid, 16);
+	d->record.size = a->size;
+	d->record.name = forget ? NULL : mem_strdup(a->name);
+	attrs_copy(&d->record.params, &a->params);
+	if (a->backstore)
+		attrs_set(&d->record.params, "backstore", a->backstore);
+	d->plan = *a;
+	*a = (struct plan_action){ .kind = a->kind };
+	act->id = d->id;
+	act->record = &d->record;
+}
+
+static struct plan_have_volume *have_volume(struct cluster *c, const struct plan_action *a)
+{
+	struct plan_have_volume *v = plan_have_volume(&c->have, a->uuid);
+
+	return v ? v : plan_have_volume_add(&c->have, a->name, a->uuid);
+}
+
+static void volume_is(struct cluster *c, const struct plan_action *a, bool open)
+{
+	struct plan_have_volume *v = have_volume(c, a);
+
+	v->open = open;
+	if (a->size)
+		v->size = a->size;
+	if (a->params.n) {
+		attrs_fini(&v->params);
+		attrs_copy(&v->params, &a->params);
+		if (a->backstore)
+			attrs_set(&v->params, "backstore", a->backstore);
+	}
+	memcpy(v->hash, a->hash, sizeof(v->hash));
+	if (a->generation)
+		v->generation = a->generation;
+}
+
+static void target_is(struct cluster *c, const struct plan_action *a)
+{
+	struct plan_have_target *t;
+
+	plan_have_target_remove(&c->have, a->name);
+	t = plan_have_target_add(&c->have, a->name);
+	t->generation = a->generation;
+	memcpy(t->hash, a->hash, sizeof(t->hash));
+	for (unsigned i = 0; i < a->n_luns; i++)
+		plan_have_target_add_volume(t, a->luns[i].uuid);
+}
+
+/* What is there stands as it is; only what it was made from moves on. */
+static void report_only(struct cluster *c, const struct plan_action *a)
+{
+	struct plan_have_volume *v = path_below(a->path, "/volumes") ? plan_have_volume(&c->have, a->uuid) : NULL;
+	struct plan_have_target *t = v ? NULL : plan_have_target(&c->have, a->name);
+
+	if (v)
+		v->generation = a->generation;
+	else if (t)
+		t->generation = a->generation;
+}
+
+static void done_well(struct cluster *c, struct plan_action *a, struct cluster_out *out)
+{
+	plan_done(c->retry, a);
+	switch (a->kind) {
+	case PLAN_TARGET_DELETE:
+		plan_have_target_remove(&c->have, a->name);
+		cluster_fact(c, a->path, NULL);
+		break;
+	case PLAN_TARGET_TRIM:
+		target_is(c, a);
+		break;
+	case PLAN_TARGET_SET:
+		target_is(c, a);
+		report(c, a, "ready", NULL);
+		break;
+	case PLAN_VOLUME_CLOSE:
+		volume_is(c, a, false);
+		break;
+	case PLAN_VOLUME_DESTROY:
+	case PLAN_VOLUME_FORGET:
+		cluster_fact(c, a->path, NULL);
+		record(c, a, true, out);
+		break;
+	case PLAN_VOLUME_CREATE:
+		report(c, a, "creating", NULL);
+		record(c, a, false, out);
+		break;
+	case PLAN_REPORT:
+		report_only(c, a);
+		report(c, a, "ready", NULL);
+		break;
+	case PLAN_VOLUME_RESIZE:
+	case PLAN_VOLUME_CHANGE:
+	case PLAN_VOLUME_OPEN:
+		volume_is(c, a, true);
+		report(c, a, "ready", NULL);
+		break;
+	}
+}
+
+void carry_tend(struct cluster *c, struct cluster_out *out)
+{
+	const struct object *me = admit_node(c, &c->self);
+	struct plan plan = { 0 };
+	enum plan_kind kind = 0;
+	unsigned n = running(c, &kind);
+
+	c->plan_wake = MONO_NEVER;
+	if (!me || !c->target_up || c->reset || c->removed || n >= CARRY_AT_ONCE)
+		return;
+	plan_make(c->catalog, path_name(me->path), &c->have, c->retry, c->now, &plan);
+	for (unsigned i = 0; i < plan.n && n < CARRY_AT_ONCE; i++) {
+		struct plan_action *a = &plan.a[i];
+
+		if (busy_with(c, a->path))
+			continue;
+		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
+			done_well(c, a, out);   /* nothing for director-target to do */
+			continue;
+		}
+		if (n && a->kind != kind)
+			break;
+		kind = a->kind;
+		begin(c, a, out);
+		n++;
+	}
+	c->plan_wake = plan.wake;
+	plan_fini(&plan);
+}
+
+void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out)
+{
+	struct plan_action *a = &d->plan;
+	struct plan_have_volume *v;
+
+	if (d->kind == CLUSTER_ACT_RECORD) {
+		/* Without the record the volume does not count as made; making it again is harmless. */
+		if (err) {
+			plan_failed(c->retry, a, c->now);
+			report(c, a, "failed", "this node's store refuses to write");
+		} else if (d->record.name) {
+			v = have_volume(c, a);
+			v->created = true;
+			volume_is(c, a, v->open);
+		} else {
+			plan_have_volume_remove(&c->have, a->uuid);
+		}
+	} else if (err) {
+		plan_failed(c->retry, a, c->now);
+		log_warn(c->log, "plan: %s: %s", a->path, text && *text ? text : err_text(err));
+		if (a->kind != PLAN_TARGET_TRIM)
+			report(c, a, a->kind == PLAN_VOLUME_DESTROY ? "deleting" : "failed", text && *text ? text : err_text(err));
+	} else {
+		done_well(c, a, out);
+	}
+	c->dirty = true;
+}

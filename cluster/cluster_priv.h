@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of struct cluster, for the files that make it up: cluster.c admit.c ring.c request.c carry.c. */
+#ifndef CLUSTER_CLUSTER_PRIV_H
+#define CLUSTER_CLUSTER_PRIV_H
+
+#include "cluster/cluster.h"
+
+#define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
+
+/* What a node says of itself in its card, beyond gossip's own fields. */
+struct extra {
+	uint8_t lineage[16];    /* zeros: none yet */
+	bool votes;             /* may take part in agreement */
+	bool has_data;          /* its lineage holds volumes or targets */
+	bool learning;          /* it has a lineage from another and waits for the state */
+};
+
+/* A request that waits for its entry to be committed. */
+struct waiting {
+	struct agree_rid rid;
+	uint64_t request;       /* the runner's id; 0: our own proposal */
+	struct why why;         /* of the apply, once it happened */
+	bool drop;
+};
+
+/* Something asked of the world, until its DONE. */
+struct doing {
+	uint64_t id;
+	enum cluster_act_kind kind;
+	uint64_t epoch;                 /* RING_WRITE: the ring epoch; KEYS: the key epoch */
+	struct plan_action plan;        /* PLAN: given */
+	struct cluster_record record;   /* RECORD: given */
+};
+
+struct cluster {
+	const struct cluster_codec *codec;
+	const struct log *log;
+	struct cluster_conf conf;       /* strings and bytes copied */
+	char *software;
+	struct buf knock;               /* what we knock with */
+	struct node_id self;
+	struct mono now, begun;
+	uint64_t wall_ms;
+
+	struct facts *facts;
+	struct gossip *gossip;
+	struct agree *agree;
+	enum agree_mode mode_logged;
+	const struct agree_status *status;
+	struct catalog *catalog;
+	struct names *names;
+	struct growth growth;
+	struct keys keys;
+
+	/* admission */
+	struct card card;               /* as last given to gossip */
+	uint8_t lineage[16];            /* zeros: none */
+	bool has_lineage;
+	char hash[17];
+	uint32_t key_epoch;             /* as last given to gossip */
+	bool ready;                     /* gossip made its first contacts */
+	struct mono knock_next, offer_next;
+	struct addr *candidates;        /* where to knock */
+	unsigned n_candidates, cap_candidates;
+	bool was_admitted;
+	bool removed;                   /* the cluster removed this node */
+	struct addr clone;              /* where the other one with our identity is; family 0: none */
+	uint64_t admit_index;           /* applied index at which members were last admitted */
+	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
+	char clash[200];                /* a sentence about another lineage with data; empty: none */
+
+	/* ring */
+	uint32_t *view;                 /* nodeids of the last CPG view */
+	unsigned n_view;
+	bool ring_running, ring_failed, local_view;
+	uint64_t ring_stored, ring_active;
+	bool ring_writing;
+	struct cluster_ring_conf ring_conf;     /* what is being written */
+	struct mono ring_wake;
+
+	/* requests */
+	struct waiting *waiting;
+	unsigned n_waiting, cap_waiting;
+	uint64_t own_rids;              /* counts our own proposals */
+
+	/* carrying out the plan */
+	struct plan_have have;
+	bool target_up;
+	struct plan_retry *retry;
+	struct mono plan_wake;
+	struct doing **doing;
+	unsigned n_doing, cap_doing;
+	uint64_t next_act;
+
+	bool dirty;                     /* something that the housekeeping looks at changed */
+	bool facts_dirty;               /* own facts changed: gossip must be told */
+	struct attrs host;              /* what the runner reports of the host */
+	char *node_path;                /* where it stands */
+	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
+	bool ring_addrs_follow;         /* ring addresses are the gossip address */
+	struct mono agree_wake, tend_wake;
+	struct mono wake;               /* collected during one round of housekeeping */
+};
+
+/* cluster.c */
+struct cluster_act *cluster_act(struct cluster *c, struct cluster_out *out, enum cluster_act_kind kind);
+struct doing *cluster_doing(struct cluster *c, enum cluster_act_kind kind);
+void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_out *out);
+void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out);
+void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs);     /* NULL: gone */
+bool cluster_leads(const struct cluster *c);    /* this node does what one node must do */
+void cluster_reset_state(struct cluster *c, struct cluster_out *out);
+
+/* admit.c: who belongs here, and the key */
+void admit_extra_pack(const struct extra *x, struct card *card);
+bool admit_extra_unpack(const struct card *card, struct extra *x);
+/* Add to `t` what makes a node with this key and name an object. */
+void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name);
+void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out);
+void admit_tend(struct cluster *c, struct cluster_out *out);
+void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
+void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
+void admit_candidate(struct cluster *c, const struct addr *a);
+int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out);
+/* Add to `t` what gives the key `k` to every node that stays. */
+int admit_rotate(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why);
+/* The object of a node with this id; NULL if it is not admitted. */
+const struct object *admit_node(const struct cluster *c, const struct node_id *id);
+bool admit_banned(const struct cluster *c, const struct node_id *id);
+void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
+
+/* ring.c: growth of the ring, views */
+void ring_tend(struct cluster *c, struct cluster_out *out);
+void ring_view(struct cluster *c, const uint32_t *nodeids, unsigned n, struct cluster_out *out);
+void ring_view_again(struct cluster *c, struct cluster_out *out);
+void ring_local(struct cluster *c, struct cluster_out *out);            /* the view without Corosync */
+void ring_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
+
+/* request.c */
+void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);
+void request_reply(struct cluster *c, const struct agree_reply *r, struct cluster_out *out);
+void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why);
+/* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
+void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
+
+/* carry.c: the plan of this node */
+void carry_tend(struct cluster *c, struct cluster_out *out);
+void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out);
+void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
+void carry_records(struct cluster *c, const struct cluster_record *r, unsigned n);
+
+#endif

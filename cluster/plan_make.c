@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan: what this node shall have, against what it has. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/plan_int.h"
+
+/* One volume that this node shall have, with what it has of it. */
+struct want_volume {
+	const struct object *o;
+	const struct plan_have_volume *have;    /* NULL: nothing */
+	bool ready;                             /* open, or will be when the plan has run so far */
+	bool stays;                             /* open already */
+};
+
+struct work {
+	const struct catalog *c;
+	const struct tree *tree;
+	const char *self;
+	const struct plan_have *have;
+	const struct plan_retry *retry;
+	struct mono now;
+	struct plan *p;
+	struct want_volume *volumes;            /* ordered by path */
+	unsigned n_volumes, cap_volumes;
+	const struct object **targets;          /* ordered by path, each once */
+	unsigned n_targets, cap_targets;
+	const struct plan_have_volume **by_uuid;        /* have->volumes, ordered */
+	const struct plan_have_target **by_name;        /* have->targets, ordered */
+};
+
+/* ---- what is there, findable ---- */
+
+static int uuid_cmp(const void *a, const void *b)
+{
+	return memcmp((*(const struct plan_have_volume *const *)a)->uuid,
+	              (*(const struct plan_have_volume *const *)b)->uuid, 16);
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+	return strcmp((*(const struct plan_have_target *const *)a)->name,
+	              (*(const struct plan_have_target *const *)b)->name);
+}
+
+static void have_sort(struct work *w)
+{
+	const struct plan_have *h = w->have;
+
+	w->by_uuid = h->n_volumes ? mem_alloc(h->n_volumes * sizeof(*w->by_uuid)) : NULL;
+	w->by_name = h->n_targets ? mem_alloc(h->n_targets * sizeof(*w->by_name)) : NULL;
+	for (unsigned i = 0; i < h->n_volumes; i++)
+		w->by_uuid[i] = &h->volumes[i];
+	for (unsigned i = 0; i < h->n_targets; i++)
+		w->by_name[i] = &h->targets[i];
+	if (h->n_volumes)
+		qsort(w->by_uuid, h->n_volumes, sizeof(*w->by_uuid), uuid_cmp);
+	if (h->n_targets)
+		qsort(w->by_name, h->n_targets, sizeof(*w->by_name), name_cmp);
+}
+
+static const struct plan_have_volume *have_volume(const struct work *w, const uint8_t uuid[16])
+{
+	struct plan_have_volume probe;
+	const struct plan_have_volume *key = &probe, **found;
+
+	memcpy(probe.uuid, uuid, 16);
+	found = w->by_uuid ? bsearch(&key, w->by_uuid, w->have->n_volumes, sizeof(*w->by_uuid), uuid_cmp) : NULL;
+	return found ? *found : NULL;
+}
+
+static const struct plan_have_target *have_target(const struct work *w, const char *name)
+{
+	struct plan_have_target probe = { .name = (char *)name };
+	const struct plan_have_target *key = &probe, **found;
+
+	found = w->by_name ? bsearch(&key, w->by_name, w->have->n_targets, sizeof(*w->by_name), name_cmp) : NULL;
+	return found ? *found : NULL;
+}
+
+/* ---- what shall be ---- */
+
+static int target_cmp(const void *a, const void *b)
+{
+	return path_cmp((*(const struct object *const *)a)->path, (*(const struct object *const *)b)->path);
+}
+
+/* The targets with a lun of this volume. */
+static void want_targets(struct work *w, const struct object *volume)
+{
+	const struct object *lun = NULL;
+
+	while ((lun = tree_referrer(w->tree, volume->path, lun))) {
+		char luns[PATH_LEN_MAX], path[PATH_LEN_MAX];
+
+		if (lun->type->id != TYPE_LUN)
+			continue;
+		path_parent(lun->path, luns);
+		path_parent(luns, path);
+		w->targets = mem_grow(w->targets, &w->cap_targets, w->n_targets, sizeof(*w->targets));
+		w->targets[w->n_targets++] = tree_get(w->tree, path);
+	}
+}
+
+static void want_all(struct work *w)
+{
+	const struct object *o = NULL;
+	char node[PATH_LEN_MAX];
+	unsigned n = 0;
+
+	if ((size_t)snprintf(node, sizeof(node), "/nodes/%s", w->self) >= sizeof(node))
+		return;
+	while ((o = tree_referrer(w->tree, node, o))) {
+		if (o->type->id != TYPE_VOLUME)
+			continue;
+		w->volumes = mem_grow(w->volumes, &w->cap_volumes, w->n_volumes, sizeof(*w->volumes));
+		w->volumes[w->n_volumes] = (struct want_volume){ .o = o, .have = have_volume(w, o->uuid) };
+		w->volumes[w->n_volumes].stays = w->volumes[w->n_volumes].have && w->volumes[w->n_volumes].have->open;
+		w->n_volumes++;
+		want_targets(w, o);
+	}
+	if (w->n_targets)
+		qsort(w->targets, w->n_targets, sizeof(*w->targets), target_cmp);
+	for (unsigned i = 0; i < w->n_targets; i++)
+		if (i == 0 || w->targets[i] != w->targets[i - 1])
+			w->targets[n++] = w->targets[i];
+	w->n_targets = n;
+}
+
+static struct want_volume *want_volume(const struct work *w, const char *path)
+{
+	unsigned lo = 0, hi = w->n_volumes;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		int d = path_cmp(path, w->volumes[mid].o->path);
+
+		if (d == 0)
+			return &w->volumes[mid];
+		if (d < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+static const struct object *want_target(const struct work *w, const char *name)
+{
+	unsigned lo = 0, hi = w->n_targets;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		int d = strcmp(name, path_name(w->targets[mid]->path));
+
+		if (d == 0)
+			return w->targets[mid];
+		if (d < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+/* ---- fingerprints ---- */
+
+static void feed(crypto_generichash_state *st, const char *s)
+{
+	crypto_generichash_update(st, (const uint8_t *)s, strlen(s) + 1);
+}
+
+static void feed_attrs(crypto_generichash_state *st, const struct attrs *as)
+{
+	for (unsigned i = 0; i < as->n; i++) {
+		feed(st, as->a[i].key);
+		feed(st, as->a[i].value);
+	}
+	feed(st, "");
+}
+
+static void target_hash(struct plan_action *a)
+{
+	crypto_generichash_state st;
+
+	crypto_generichash_init(&st, NULL, 0, sizeof(a->hash));
+	feed(&st, a->alias);
+	feed_attrs(&st, &a->options);
+	for (unsigned i = 0; i < a->n_luns; i++) {
+		uint8_t lun[3] = { (uint8_t)a->luns[i].number, (uint8_t)(a->luns[i].number >> 8), a->luns[i].read_only };
+
+		crypto_generichash_update(&st, lun, sizeof(lun));
+		crypto_generichash_update(&st, a->luns[i].uuid, sizeof(a->luns[i].uuid));
+	}
+	feed(&st, "/");
+	for (unsigned i = 0; i < a->n_hosts; i++) {
+		feed(&st, a->hosts[i].initiator);
+		feed_attrs(&st, &a->hosts[i].auth);
+	}
+	feed(&st, "/");
+	for (unsigned i = 0; i < a->n_portals; i++)
+		feed(&st, a->portals[i]);
+	crypto_generichash_final(&st, a->hash, sizeof(a->hash));
+}
+
+/* ---- actions ---- */
+
+/* Into the plan, unless it failed lately: then it waits. Says which. `a` is emptied. */
+static bool plan_add(struct work *w, struct plan_action *a)
+{
+	struct mono due;
+
+	if (plan_waits(w->retry, a, w->now, &due)) {
+		w->p->n_waiting++;
+		w->p->wake = mono_min(w->p->wake, due);
+		plan_action_fini(a);
+		return false;
+	}
+	w->p->a = mem_grow(w->p->a, &w->p->cap, w->p->n, sizeof(*w->p->a));
+	w->p->a[w->p->n++] = *a;
+	*a = (struct plan_action){ 0 };
+	return true;
+}
+
+/* All that is set or has a default, but what only the cluster cares for. */
+static void params_of(const struct object *o, struct attrs *out)
+{
+	static const char *const ours[] = { "comment", "node", "device", "allow-shrink", "size", "alias" };
+
+	attrs_copy(out, &o->attrs);
+	for (const struct schema_param *p = o->type->params; p->name; p++)
+		if (p->value && !(p->flags & PARAM_OBSERVED) && !attrs_get(out, p->name))
+			attrs_set(out, p->name, p->value);
+	for (unsigned i = 0; i < ARRAY_LEN(ours); i++)
+		attrs_set(out, ours[i], NULL);
+}
+
+static struct plan_action volume_action(enum plan_kind kind, const struct object *o)
+{
+	struct plan_action a = {
+		.kind = kind, .path = mem_strdup(o->path), .name = mem_strdup(path_name(o->path)),
+		.generation = o->generation, .size = schema_get_uint(o->type, &o->attrs, "size"),
+		.backstore = mem_strdup(schema_get(o->type, &o->attrs, "backstore")),
+	};
+	crypto_generichash_state st;
+
+	memcpy(a.uuid, o->uuid, sizeof(a.uuid));
+	params_of(o, &a.params);
+	crypto_generichash_init(&st, NULL, 0, sizeof(a.hash));
+	feed_attrs(&st, &a.params);
+	crypto_generichash_final(&st, a.hash, sizeof(a.hash));
+	return a;
+}
+
+/* For a volume that is not wanted: all that is known of it is what was kept. */
+static struct plan_action leaving_action(enum plan_kind kind, const struct plan_have_volume *v)
+{
+	const char *backstore = attrs_get(&v->params, "backstore");
+	struct plan_action a = {
+		.kind = kind, .path = mem_printf("/volumes/%s", v->name), .name = mem_strdup(v->name),
+		.generation = v->generation, .size = v->size, .backstore = mem_strdup(backstore ? backstore : "file"),
+	};
+
+	memcpy(a.uuid, v->uuid, sizeof(a.uuid));
+	memcpy(a.hash, v->hash, sizeof(a.hash));
+	attrs_copy(&a.params, &v->params);
+	return a;
+}
+
+static void add_lun(struct plan_action *a, const struct object *lun, const struct object *volume)
+{
+	uint64_t number = 0;
+
+	text_u64_parse(path_name(lun->path), &number);
+	a->luns = mem_grow(a->luns, &a->cap_luns, a->n_luns, sizeof(*a->luns));
+	a->luns[a->n_luns] = (struct plan_lun){
+		.number = (unsigned)number, .volume = mem_strdup(path_name(volume->path)),
+		.read_only = schema_get_bool(lun->type, &lun->attrs, "read-only"),
+	};
+	memcpy(a->luns[a->n_luns++].uuid, volume->uuid, 16);
+}
+
+static int lun_cmp(const void *a, const void *b)
+{
+	unsigned x = ((const struct plan_lun *)a)->number, y = ((const struct plan_lun *)b)->number;
+
+	return (x > y) - (x < y);
+}
+
+/* The luns whose volume is here and ready (or, for a trim, stays). Are any of this node's missing? */
+static bool add_luns(const struct work *w, struct plan_action *a, const struct object *target, bool trim)
+{
+	const struct object *lun = NULL;
+	char folder[PATH_LEN_MAX + 8], path[PATH_LEN_MAX];
+	bool missing = false;
+
+	snprintf(folder, sizeof(folder), "%s/luns", target->path);
+	while ((lun = tree_child(w->tree, folder, lun))) {
+		struct want_volume *v;
+
+		schema_ref_path(schema_param(lun->type, "volume"), attrs_get(&lun->attrs, "volume"), path);
+		v = want_volume(w, path);
+		if (!v)
+			continue;
+		if (trim ? v->stays : v->ready)
+			add_lun(a, lun, v->o);
+		else
+			missing = true;
+	}
+	if (a->n_luns)
+		qsort(a->luns, a->n_luns, sizeof(*a->luns), lun_cmp);
+	return missing;
+}
+
+static void add_host(struct plan_action *a, const struct object *host)
+{
+	static const char *const keys[] = { "chap-user", "chap-secret", "mutual-user", "mutual-secret" };
+	struct plan_host *h;
+
+	a->hosts = mem_grow(a->hosts, &a->cap_hosts, a->n_hosts, sizeof(*a->hosts));
+	h = &a->hosts[a->n_hosts++];
+	*h = (struct plan_host){ .initiator = mem_strdup(path_name(host->path)) };
+	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
+		if (attrs_get(&host->attrs, keys[i]))
+			attrs_set(&h->auth, keys[i], attrs_get(&host->attrs, keys[i]));
+}
+
+static struct plan_action target_action(const struct work *w, enum plan_kind kind, const struct object *o)
+{
+	const char *alias = attrs_get(&o->attrs, "alias");
+	struct plan_action a = {
+		.kind = kind, .path = mem_strdup(o->path), .name = mem_strdup(path_name(o->path)),
+		.alias = mem_strdup(alias ? alias : ""), .generation = o->touched,
+	};
+	const struct object *child = NULL;
+
+	params_of(o, &a.options);
+	if (add_luns(w, &a, o, kind == PLAN_TARGET_TRIM))
+		a.generation = 0;
+	while ((child = tree_below(w->tree, o->path, child ? child : o))) {
+		if (child->type->id == TYPE_HOST)
+			add_host(&a, child);
+		if (child->type->id != TYPE_PORTAL)
+			continue;
+		a.portals = mem_grow(a.portals, &a.cap_portals, a.n_portals, sizeof(*a.portals));
+		a.portals[a.n_portals++] = mem_strdup(path_name(child->path));
+	}
+	target_hash(&a);
+	return a;
+}
+
+static void report(struct work *w, const char *path, const char *name, uint64_t generation, const uint8_t hash[16],
+                   const uint8_t *uuid)
+{
+	struct plan_action a = {
+		.kind = PLAN_REPORT, .path = mem_strdup(path), .name = mem_strdup(name), .generation = generation,
+	};
+
+	memcpy(a.hash, hash, sizeof(a.hash));
+	if (uuid)
+		memcpy(a.uuid, uuid, sizeof(a.uuid));
+	plan_add(w, &a);
+}
+
+/* ---- 1. targets let go ---- */
+
+/* The name of a volume is far shorter than a path (NAME_LABEL). */
+static void volume_path(const char *name, char *out)
+{
+	snprintf(out, PATH_LEN_MAX, "/volumes/%.63s", name);
+}
+
+/* Does the target as it is use a volume that is not to stay as it is? */
+static bool uses_leaving(const struct work *w, const struct plan_have_target *t)
+{
+	for (unsigned i = 0; i < t->n_volumes; i++) {
+		const struct plan_have_volume *v = have_volume(w, t->volumes[i]);
+		struct want_volume *want = NULL;
+		char path[PATH_LEN_MAX];
+
+		if (!v)
+			continue;
+		volume_path(v->name, path);
+		want = want_volume(w, path);
+		if (!want || memcmp(want->o->uuid, v->uuid, 16) != 0)
+			return true;
+	}
+	return false;
+}
+
+static void plan_targets_letting_go(struct work *w)
+{
+	uint64_t applied = catalog_applied(w->c);
+
+	for (unsigned i = 0; i < w->have->n_targets; i++) {
+		const struct plan_have_target *t = w->by_name[i];
+		const struct object *o = want_target(w, t->name);
+		struct plan_action a;
+
+		if (t->generation > applied)
+			continue;
+		if (!o) {
+			a = (struct plan_action){ .kind = PLAN_TARGET_DELETE, .path = mem_printf("/targets/%s", t->name),
+			                          .name = mem_strdup(t->name), .generation = t->generation };
+			plan_add(w, &a);
+		} else if (uses_leaving(w, t)) {
+			a = target_action(w, PLAN_TARGET_TRIM, o);
+			plan_add(w, &a);
+		}
+	}
+}
+
+/* ---- 2. volumes leave ---- */
+
+static bool leaving(const struct work *w, const struct plan_have_volume *v)
+{
+	char path[PATH_LEN_MAX];
+	struct want_volume *want;
+
+	if (v->generation > catalog_applied(w->c))
+		return false;
+	volume_path(v->name, path);
+	want = want_volume(w, path);
+	return !want || memcmp(want->o->uuid, v->uuid, 16) != 0;
+}
+
+/* Is a target that will not let go in the way? Then its action failed and waits. */
+static bool held(const struct work *w, const struct plan_have_volume *v)
+{
+	for (unsigned i = 0; i < w->have->n_targets; i++) {
+		const struct plan_have_target *t = &w->have->targets[i];
+		bool uses = false, planned = false;
+
+		for (unsigned k = 0; !uses && k < t->n_volumes; k++)
+			uses = memcmp(t->volumes[k], v->uuid, 16) == 0;
+		for (unsigned k = 0; uses && !planned && k < w->p->n; k++)
+			planned = w->p->a[k].kind <= PLAN_TARGET_TRIM && strcmp(w->p->a[k].name, t->name) == 0;
+		if (uses && !planned)
+			return true;
+	}
+	return false;
+}
+
+static void plan_volumes_leaving(struct work *w)
+{
+	for (unsigned i = 0; i < w->have->n_volumes; i++) {
+		const struct plan_have_volume *v = w->by_uuid[i];
+		struct plan_action a;
+
+		if (!leaving(w, v) || held(w, v))
+			continue;
+		if (v->open) {
+			a = leaving_action(PLAN_VOLUME_CLOSE, v);
+			if (!plan_add(w, &a))
+				continue;
+		}
+		/* What lies in a file or device that the user named is not ours to destroy. */
+		a = leaving_action(!v->created || attrs_get(&v->params, "path") ? PLAN_VOLUME_FORGET : PLAN_VOLUME_DESTROY, v);
+		plan_add(w, &a);
+	}
+}
+
+/* ---- 3. volumes change, 4. volumes come ---- */
+
+static void plan_volume_open(struct work *w, struct want_volume *v)
+{
+	const struct plan_have_volume *h = v->have;
+	struct plan_action change = volume_action(PLAN_VOLUME_CHANGE, v->o);
+	uint64_t size = change.size;
+
+	v->ready = true;
+	if (size && h->size && size != h->size) {
+		struct plan_action resize = volume_action(PLAN_VOLUME_RESIZE, v->o);
+
+		/* Not all is done when other parameters differ too; they are next. */
+		if (memcmp(change.hash, h->hash, sizeof(h->hash)) != 0)
+			resize.generation = 0;
+		plan_add(w, &resize);
+	} else if (memcmp(change.hash, h->hash, sizeof(h->hash)) != 0) {
+		plan_add(w, &change);
+	} else if (h->generation != v->o->generation) {
+		report(w, v->o->path, change.name, v->o->generation, change.hash, v->o->uuid);
+	}
+	plan_action_fini(&change);
+}
+
+/* Is the storage of an earlier volume of this name still there, and not about to go? */
+static bool name_taken(const struct work *w, const struct object *o)
+{
+	for (unsigned i = 0; i < w->have->n_volumes; i++) {
+		const struct plan_have_volume *v = &w->have->volumes[i];
+		bool going = false;
+
+		if (strcmp(v->name, path_name(o->path)) != 0 || memcmp(v->uuid, o->uuid, 16) == 0)
+			continue;
+		for (unsigned k = 0; !going && k < w->p->n; k++)
+			going = (w->p->a[k].kind == PLAN_VOLUME_DESTROY || w->p->a[k].kind == PLAN_VOLUME_FORGET) &&
+			        memcmp(w->p->a[k].uuid, v->uuid, 16) == 0;
+		if (!going)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Storage is made once in a volume's life. One that was made and is not there now is an error to show (a
+ * disk that is not mounted), never a reason to make an empty one.
+ */
+static void plan_volume_come(struct work *w, struct want_volume *v)
+{
+	struct plan_action a;
+
+	if (!v->have || !v->have->created) {
+		if (name_taken(w, v->o))
+			return;
+		a = volume_action(PLAN_VOLUME_CREATE, v->o);
+		if (!plan_add(w, &a))
+			return;
+	}
+	a = volume_action(PLAN_VOLUME_OPEN, v->o);
+	v->ready = plan_add(w, &a);
+}
+
+static void plan_volumes(struct work *w)
+{
+	for (unsigned i = 0; i < w->n_volumes; i++)
+		if (w->volumes[i].stays)
+			plan_volume_open(w, &w->volumes[i]);
+	for (unsigned i = 0; i < w->n_volumes; i++)
+		if (!w->volumes[i].stays)
+			plan_volume_come(w, &w->volumes[i]);
+}
+
+/* ---- 5. targets as they shall be ---- */
+
+static void plan_targets(struct work *w)
+{
+	for (unsigned i = 0; i < w->n_targets; i++) {
+		struct plan_action a = target_action(w, PLAN_TARGET_SET, w->targets[i]);
+		const struct plan_have_target *t = have_target(w, a.name);
+		const uint8_t *hash = t ? t->hash : NULL;
+		uint64_t generation = t ? t->generation : 0;
+
+		if (t && t->generation > catalog_applied(w->c)) {
+			plan_action_fini(&a);
+			continue;
+		}
+		/* A trim of this plan may have brought it there already. */
+		for (unsigned k = 0; k < w->p->n; k++) {
+			if (w->p->a[k].kind == PLAN_TARGET_TRIM && strcmp(w->p->a[k].name, a.name) == 0) {
+				hash = w->p->a[k].hash;
+				generation = w->p->a[k].generation;
+			}
+		}
+		if (!hash || memcmp(hash, a.hash, sizeof(a.hash)) != 0)
+			plan_add(w, &a);
+		else if (a.generation && generation != a.generation)
+			report(w, a.path, a.name, a.generation, a.hash, NULL);
+		plan_action_fini(&a);
+	}
+}
+
+void plan_make(const struct catalog *c, const char *self, const struct plan_have *have,
+               const struct plan_retry *r, struct mono now, struct plan *p)
+{
+	struct work w = { .c = c, .tree = catalog_tree(c), .self = self, .have = have, .retry = r, .now = now, .p = p };
+
+	*p = (struct plan){ .wake = MONO_NEVER };
+	have_sort(&w);
+	want_all(&w);
+	plan_targets_letting_go(&w);
+	plan_volumes_leaving(&w);
+	plan_volumes(&w);
+	plan_targets(&w);
+	free(w.volumes);
+	free(w.targets);
+	free(w.by_uuid);
+	free(w.by_name);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests: each verb becomes one transaction, is prepared and checked here, agreed by all, and answered when it was applied. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/cluster_priv.h"
+#include "cluster/prepare.h"
+
+static struct cluster_reply *reply_add(struct cluster_out *out, uint64_t id, int err)
+{
+	out->reply = mem_grow(out->reply, &out->cap_reply, out->n_reply, sizeof(*out->reply));
+	out->reply[out->n_reply] = (struct cluster_reply){ .id = id, .err = err };
+	return &out->reply[out->n_reply++];
+}
+
+static void refuse(struct cluster_out *out, uint64_t id, int err, const struct why *why)
+{
+	struct cluster_reply *r = reply_add(out, id, err);
+
+	snprintf(r->text, sizeof(r->text), "%s", why && why->text[0] ? why->text : err_text(err));
+}
+
+/* Why nothing can be agreed right now. */
+static int not_now(const struct cluster *c, struct why *why)
+{
+	if (!c->keys.n)
+		return why_set(why, ERR_DENIED, "this node has no cluster key: adopt it from a member "
+		               "(director node adopt %s), or begin a cluster here (director cluster create)", c->conf.name);
+	if (c->clone.family)
+		return why_set(why, ERR_DENIED, "this node's identity is in use elsewhere; see director status");
+	if (c->removed)
+		return why_set(why, ERR_DENIED, "this node was removed from the cluster");
+	if (!c->status->has_log)
+		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
+	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
+		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s", c->status->reason);
+	return 0;
+}
+
+static void propose(struct cluster *c, uint64_t request, struct txn *t, struct cluster_out *out)
+{
+	struct agree_in in = { .kind = AGREE_IN_PROPOSE };
+	struct buf b = { 0 };
+	int err = c->codec->txn_encode(t, &b);
+
+	if (err || b.len > AGREE_PAYLOAD_MAX) {
+		struct why why;
+
+		why_set(&why, ERR_LIMIT, "the transaction is too large: %zu bytes of at most %u", b.len, AGREE_PAYLOAD_MAX);
+		if (request)
+			refuse(out, request, ERR_LIMIT, &why);
+		buf_fini(&b);
+		return;
+	}
+	memcpy(in.propose.rid.b, t->request_id, 16);
+	in.propose.kind = AGREE_TXN;
+	in.propose.payload = b.data;
+	in.propose.len = (uint32_t)b.len;
+	c->waiting = mem_grow(c->waiting, &c->cap_waiting, c->n_waiting, sizeof(*c->waiting));
+	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request };
+	cluster_agree_step(c, &in, out);
+	buf_fini(&b);
+}
+
+void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out)
+{
+	crypto_generichash_state st;
+
+	crypto_generichash_init(&st, NULL, 0, 16);
+	crypto_generichash_update(&st, c->lineage, 16);
+	crypto_generichash_update(&st, (const uint8_t *)what, strlen(what));
+	crypto_generichash_final(&st, t->request_id, 16);
+	free(t->author);
+	free(t->node);
+	t->author = mem_strdup("director");
+	t->node = mem_strdup(cluster_self_name(c));
+	t->time_ms = c->wall_ms;
+	log_debug(c->log, "request: own proposal: %s", what);
+	propose(c, 0, t, out);
+}
+
+static struct waiting *waiting_find(struct cluster *c, const struct agree_rid *rid)
+{
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, rid->b, 16) == 0)
+			return &c->waiting[i];
+	return NULL;
+}
+
+void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why)
+{
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, rid->b, 16) == 0)
+			c->waiting[i].why = *why;
+}
+
+void request_reply(struct cluster *c, const struct agree_reply *r, struct cluster_out *out)
+{
+	struct waiting *w;
+
+	/* The same request may have been asked for twice: all of them get the answer. */
+	while ((w = waiting_find(c, &r->rid))) {
+		if (w->request) {
+			struct cluster_reply *a = reply_add(out, w->request, r->err ? r->err : r->result);
+
+			a->in_doubt = r->in_doubt;
+			a->index = r->index;
+			if (r->err)
+				snprintf(a->text, sizeof(a->text), "%s%s", r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err),
+				         r->in_doubt ? "; it may still be carried out: ask again with the same request id" : "");
+			else if (r->result)
+				snprintf(a->text, sizeof(a->text), "%s", w->why.text[0] ? w->why.text : err_text(r->result));
+		}
+		*w = c->waiting[--c->n_waiting];
+	}
+}
+
+/* ---- verbs ---- */
+
+static bool matches(const struct gossip_pending *p, const char *what)
+{
+	char hex[33], fp[40];
+
+	return strcmp(p->name, what) == 0 || strcmp(node_id_text(&p->id, hex), what) == 0 ||
+	       strcmp(node_id_fingerprint(&p->id, fp), what) == 0;
+}
+
+static int verb_adopt(struct cluster *c, const char *what, struct txn *t, struct why *why)
+{
+	struct gossip_pending p, found;
+	const struct object *o;
+	char list[200] = "", fp[40];
+	unsigned n = 0;
+
+	for (unsigned i = 0; gossip_pending_at(c->gossip, i, &p); i++) {
+		if (matches(&p, what)) {
+			found = p;
+			n++;
+		}
+		if (strlen(list) < 140)
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), " %s", node_id_fingerprint(&p.id, fp));
+	}
+	if (n == 0)
+		return why_set(why, ERR_NOENT, "no pending node is called %s%s%s", what,
+		               list[0] ? "; these wait:" : "; none waits", list);
+	if (n > 1)
+		return why_set(why, ERR_INVAL, "%u pending nodes are called %s: name one by its fingerprint:%s", n, what, list);
+	o = admit_node(c, &found.id);
+	if (o)
+		return why_set(why, ERR_EXIST, "%s is adopted already; the key is on its way", o->path);
+	admit_add_node(c, t, found.public_key, found.name);
+	return 0;
+}
+
+static uint32_t next_epoch(const struct cluster *c)
+{
+	const struct object *cl = catalog_get(c->catalog, "/cluster");
+	uint64_t agreed = cl ? schema_get_uint(cl->type, &cl->attrs, "key-epoch") : 0;
+	uint32_t have = keys_newest(&c->keys)->epoch;
+
+	return (agreed > have ? (uint32_t)agreed : have) + 1;
+}
+
+static int verb_rotate(struct cluster *c, const struct cluster_request *r, const char *without, struct txn *t, struct why *why)
+{
+	struct key k = { .epoch = next_epoch(c) };
+	int err;
+
+	memcpy(k.secret, r->entropy, 32);
+	err = admit_rotate(c, &k, without, t, why);
+	sodium_memzero(&k, sizeof(k));
+	return err;
+}
+
+static int verb_remove(struct cluster *c, const struct cluster_request *r, struct txn *t, struct why *why)
+{
+	char path[PATH_LEN_MAX];
+	const struct object *o;
+
+	snprintf(path, sizeof(path), "/nodes/%.200s", r->what ? r->what : "");
+	o = path_ok(path) ? catalog_get(c->catalog, path) : NULL;
+	if (!o)
+		return why_set(why, ERR_NOENT, "there is no node %s (director node list shows them)", r->what ? r->what : "");
+	if (o == admit_node(c, &c->self))
+		return why_set(why, ERR_INVAL, "%s is the node you are on: remove it from another node's shell", o->path);
+	txn_add(t, TXN_DELETE, path);
+	return verb_rotate(c, r, path, t, why);
+}
+
+static void verb_found(struct cluster *c, const struct cluster_request *r, struct cluster_out *out)
+{
+	struct why why;
+
+	if (c->keys.n) {
+		why_set(&why, ERR_EXIST, "this node holds a cluster key already");
+		refuse(out, r->id, ERR_EXIST, &why);
+		return;
+	}
+	admit_new_key(c, r->entropy, 1, out);
+	reply_add(out, r->id, 0);
+}
+
+static void dry_run(struct cluster *c, const struct cluster_request *r, const struct txn *t, struct cluster_out *out)
+{
+	struct catalog_result res = { 0 };
+	struct diff d = { 0 };
+	struct buf b = { 0 };
+	struct cluster_reply *a;
+
+	catalog_check(c->catalog, t, &res, &d);
+	diff_text(&d, &b);
+	diff_fini(&d);
+	a = reply_add(out, r->id, res.err);
+	if (res.err)
+		snprintf(a->text, sizeof(a->text), "%s", res.why.text[0] ? res.why.text : err_text(res.err));
+	a->plan = buf_take(&b);
+}
+
+void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out)
+{
+	struct txn t = { 0 };
+	struct why why = { "" };
+	int err = 0;
+
+	if (r->verb == CLUSTER_FOUND) {
+		verb_found(c, r, out);
+		return;
+	}
+	if (!r->dry_run || !c->status->has_log)
+		err = not_now(c, &why);
+	if (!err && r->txn)
+		txn_copy(&t, r->txn);
+	if (!err) {
+		switch (r->verb) {
+		case CLUSTER_TXN:
+			break;
+		case CLUSTER_UNDO: {
+			struct txn inverse = { 0 };
+
+			err = catalog_undo(c->catalog, r->number, &inverse, &why);
+			if (!err) {
+				for (unsigned i = 0; i < inverse.n_ops; i++) {
+					struct txn_op *op = txn_add(&t, inverse.ops[i].kind, inverse.ops[i].path);
+
+					op->if_generation = inverse.ops[i].if_generation;
+					attrs_copy(&op->attrs, &inverse.ops[i].attrs);
+				}
+				txn_fini(&inverse);
+			}
+			break;
+		}
+		case CLUSTER_ADOPT:
+			err = verb_adopt(c, r->what ? r->what : "", &t, &why);
+			break;
+		case CLUSTER_REMOVE:
+			err = verb_remove(c, r, &t, &why);
+			break;
+		case CLUSTER_ROTATE:
+			err = verb_rotate(c, r, NULL, &t, &why);
+			break;
+		default:
+			err = why_set(&why, ERR_NOTSUP, "this daemon does not know the request");
+		}
+	}
+	if (!err && r->verb == CLUSTER_TXN) {
+		int perr;
+		uint64_t index;
+
+		/* A repeated request is answered as the first time, even if today it could not be prepared any more. */
+		if (!catalog_find_request(c->catalog, t.request_id, &perr, &index))
+			err = catalog_prepare(c->names, &t, c->now, &why);
+	}
+	if (err) {
+		refuse(out, r->id, err, &why);
+	} else if (r->dry_run) {
+		dry_run(c, r, &t, out);
+	} else {
+		struct catalog_result res = { 0 };
+		int known;
+		uint64_t index;
+
+		/* What would be refused anyway costs nobody a round; what is refused later, by others' changes, is too. */
+		if (!catalog_find_request(c->catalog, t.request_id, &known, &index))
+			catalog_check(c->catalog, &t, &res, NULL);
+		if (res.err)
+			refuse(out, r->id, res.err, &res.why);
+		else
+			propose(c, r->id, &t, out);
+	}
+	txn_fini(&t);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Over the mesh: facts, and member lists too long for datagrams. A change of own facts is pushed at once
+ * and told on by whoever it is news to; two hashes compared now and then find what was missed.
+ */
+#include <assert.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cluster/gossip_int.h"
+
+#define FINGERS 5
+
+static bool busy(const struct gossip *g)
+{
+	return mono_ms_between(g->changed, g->now) < BUSY_MS ||
+	       (g->facts_changed.ns && mono_ms_between(g->facts_changed, g->now) < BUSY_MS);
+}
+
+void sync_soon(struct gossip *g)
+{
+	g->sync = mono_min(g->sync, gossip_in_about(g, SYNC_BUSY_MS));
+}
+
+void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *out)
+{
+	struct gossip_mesh *m = out_mesh(g, to, SYNC_OFFER, out);
+
+	m->sync.members_hash = g->members_hash;
+	m->sync.facts_hash = facts_hash(g->facts);
+}
+
+static void digest_send(struct gossip *g, const struct node_id *to, bool want, struct gossip_out *out)
+{
+	unsigned n = 0, n_facts = facts_nodes(g->facts), i = 0, k = 0;
+	struct sync_have *have = out_alloc(out, (g->n_members + n_facts) * sizeof(*have));
+	struct gossip_mesh *mesh;
+
+	/* Both lists are ordered by id: merge them. */
+	while (i < g->n_members || k < n_facts) {
+		const struct member *m = i < g->n_members ? member_nth(g, i) : NULL;
+		struct facts_have f = k < n_facts ? facts_node_at(g->facts, k) : (struct facts_have){ 0 };
+		int d = !m ? 1 : k >= n_facts ? -1 : node_id_cmp(&m->card->id, &f.node);
+		struct sync_have *h = &have[n++];
+
+		*h = (struct sync_have){ .id = d <= 0 ? m->card->id : f.node };
+		if (d <= 0) {
+			h->member = true;
+			h->state = (enum member_state)m->state;
+			h->incarnation = m->incarnation;
+			h->card_incarnation = m->card->incarnation;
+			h->boot_tag = boot_tag(m->card->boot);
+			i++;
+		}
+		if (d >= 0) {
+			h->floor = f.floor;
+			h->max = f.max;
+			k++;
+		}
+	}
+	mesh = out_mesh(g, to, SYNC_DIGEST, out);
+	mesh->sync.want = want;
+	mesh->sync.have = have;
+	mesh->sync.n_have = n;
+}
+
+static const struct fact *fact_copy(struct gossip_out *out, const struct fact *f)
+{
+	struct fact *c = out_dup(out, f, sizeof(*f));
+
+	c->path = out_dup(out, f->path, strlen(f->path) + 1);
+	c->attrs.a = out_alloc(out, f->attrs.n * sizeof(*c->attrs.a));
+	for (unsigned i = 0; i < f->attrs.n; i++) {
+		c->attrs.a[i].key = out_dup(out, f->attrs.a[i].key, strlen(f->attrs.a[i].key) + 1);
+		c->attrs.a[i].value = out_dup(out, f->attrs.a[i].value, strlen(f->attrs.a[i].value) + 1);
+	}
+	return c;
+}
+
+/* A part whose facts live as long as `out`. */
+static struct facts_part part_copy(struct gossip_out *out, const struct facts_part *part)
+{
+	struct facts_part c = *part;
+
+	c.facts = out_alloc(out, part->n_facts * sizeof(*c.facts));
+	for (unsigned i = 0; i < part->n_facts; i++)
+		c.facts[i] = fact_copy(out, part->facts[i]);
+	return c;
+}
+
+/* Parts for a message, within a budget of bytes. */
+struct parts {
+	struct facts_part *list;
+	unsigned n, cap;
+	size_t left;
+	bool more;
+};
+
+static void parts_add(struct gossip *g, struct parts *p, const struct facts_have *theirs, struct gossip_out *out)
+{
+	const struct fact **room;
+	struct facts_part part;
+	size_t used;
+
+	if (p->more)
+		return;
+	room = mem_alloc(SYNC_FACTS * sizeof(struct fact *));
+	used = facts_delta(g->facts, theirs, p->left, &part, room, SYNC_FACTS);
+	if (used) {
+		p->list = mem_grow(p->list, &p->cap, p->n, sizeof(*p->list));
+		p->list[p->n++] = part_copy(out, &part);
+		p->left = used < p->left ? p->left - used : 0;
+		p->more = p->left == 0 || part.upto < facts_have(g->facts, &theirs->node).max;
+	}
+	mem_autofree(&room);
+}
+
+static void delta_send(struct gossip *g, const struct node_id *to, const struct gossip_update *members, unsigned n_members,
+                       const struct parts *p, bool more, struct gossip_out *out)
+{
+	struct gossip_mesh *mesh;
+
+	if (n_members == 0 && p->n == 0)
+		return;
+	mesh = out_mesh(g, to, SYNC_DELTA, out);
+	mesh->sync.members = members;
+	mesh->sync.n_members = n_members;
+	mesh->sync.parts = p->n ? out_dup(out, p->list, p->n * sizeof(*p->list)) : NULL;
+	mesh->sync.n_parts = p->n;
+	mesh->sync.more = more;
+}
+
+static bool lacks_member(const struct member *m, const struct sync_have *h)
+{
+	if (!h || !h->member)
+		return true;
+	if (h->incarnation != m->incarnation)
+		return h->incarnation < m->incarnation;
+	return h->state < m->state || h->card_incarnation < m->card->incarnation || h->boot_tag != boot_tag(m->card->boot);
+}
+
+static const struct sync_have *have_find(const struct gossip_sync *s, const struct node_id *id)
+{
+	unsigned lo = 0, hi = s->n_have;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		int d = node_id_cmp(&s->have[mid].id, id);
+
+		if (d == 0)
+			return &s->have[mid];
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static void digest_in(struct gossip *g, const struct node_id *from, const struct gossip_sync *s, struct gossip_out *out)
+{
+	struct gossip_update *members = mem_alloc((g->n_members + 1) * sizeof(*members));
+	struct parts p = { .left = SYNC_BYTES };
+	unsigned n = 0;
+	size_t bytes = 0;
+	bool more = false;
+
+	for (unsigned i = 0; i < g->n_members; i++) {
+		struct member *m = member_nth(g, i);
+		const struct sync_have *h = have_find(s, &m->card->id);
+
+		if (h && member_is_self(g, m)) {
+			struct facts_have theirs = { h->id, h->floor, h->max };
+
+			if (facts_outrun(g->facts, &theirs))
+				g->facts_pushed = 0;
+		}
+		if (!lacks_member(m, h))
+			continue;
+		bytes += 160;
+		more = bytes > 4 * SYNC_BYTES;
+		if (more)
+			break;
+		members[n] = update_of(g, m, !h || !h->member || h->card_incarnation < m->card->incarnation ||
+		                       h->boot_tag != boot_tag(m->card->boot));
+		if (members[n].card)
+			members[n].card = out_card(out, members[n].card);
+		n++;
+	}
+	sync_facts(g, out);
+	for (unsigned i = 0; i < facts_nodes(g->facts); i++) {
+		struct facts_have mine = facts_node_at(g->facts, i), theirs = { .node = mine.node };
+		const struct sync_have *h = have_find(s, &mine.node);
+
+		if (h) {
+			theirs.floor = h->floor;
+			theirs.max = h->max;
+		}
+		parts_add(g, &p, &theirs, out);
+	}
+	delta_send(g, from, n ? out_dup(out, members, n * sizeof(*members)) : NULL, n, &p, more || p.more, out);
+	mem_autofree(&members);
+	mem_autofree(&p.list);
+	if (s->want)
+		digest_send(g, from, false, out);
+}
+
+/* Those this node tells about facts: its successors in the ring at growing distance; in a small cluster all. */
+static unsigned fingers(struct gossip *g, const struct node_id *not, struct node_id *out)
+{
+	unsigned n = 0, alive = gossip_alive(g), pos = member_pos(g, &g->self.id), max = FINGERS, step = 1;
+
+	if (alive <= SMALL_CLUSTER)
+		max = SMALL_CLUSTER;
+	for (unsigned at = 1; n < max && at < g->n_members; at += step) {
+		struct member *m = NULL;
+
+		for (; at < g->n_members; at++) {
+			m = member_nth(g, (pos + at) % g->n_members);
+			if (member_answers(m) && member_compatible(g, m->card))
+				break;
+		}
+		if (at >= g->n_members)
+			break;
+		if (!not || !node_id_eq(not, &m->card->id))
+			out[n++] = m->card->id;
+		/* 1, then about N/16, N/8, N/4, N/2: near and far ones, so that few hops reach all. */
+		if (alive > SMALL_CLUSTER)
+			step = n == 1 ? g->n_members / 16 + 1 : at + 1;
+	}
+	return n;
+}
+
+static void parts_spread(struct gossip *g, const struct parts *p, const struct node_id *not, struct gossip_out *out)
+{
+	struct node_id to[SMALL_CLUSTER];
+	unsigned n = fingers(g, not, to);
+
+	for (unsigned i = 0; i < n; i++)
+		delta_send(g, &to[i], NULL, 0, p, false, out);
+}
+
+void sync_facts(struct gossip *g, struct gossip_out *out)
+{
+	struct facts_have have = facts_have(g->facts, &g->self.id), told = have;
+	struct parts p = { .left = PUSH_FACTS_BYTES };
+
+	if (!g->running || have.max == g->facts_pushed)
+		return;
+	g->facts_changed = g->now;
+	sync_soon(g);
+	/* What follows the last push; the floor is as far as others know it, or they will ask. */
+	told.max = g->facts_pushed > have.floor ? g->facts_pushed : have.floor;
+	if (g->facts_pushed == 0)
+		told.max = told.floor = 0;
+	parts_add(g, &p, &told, out);
+	if (p.n)
+		parts_spread(g, &p, NULL, out);
+	mem_autofree(&p.list);
+	g->facts_pushed = have.max;
+}
+
+static void delta_in(struct gossip *g, const struct node_id *from, const struct gossip_sync *s, struct gossip_out *out)
+{
+	struct parts news = { 0 };
+	bool again = s->more;
+
+	for (unsigned i = 0; i < s->n_members; i++)
+		update_in(g, &s->members[i], member_find(g, from), out);
+	for (unsigned i = 0; i < s->n_parts; i++) {
+		bool fresh = false;
+		int err;
+
+		if (!member_find(g, &s->parts[i].node))
+			continue;
+		err = facts_apply(g->facts, &s->parts[i], &fresh);
+		again |= err == ERR_AGAIN;
+		if (!fresh)
+			continue;
+		out->facts_changed = true;
+		g->facts_changed = g->now;
+		sync_soon(g);
+		news.list = mem_grow(news.list, &news.cap, news.n, sizeof(*news.list));
+		news.list[news.n++] = part_copy(out, &s->parts[i]);
+	}
+	/* In a small cluster the writer told everybody. */
+	if (news.n && gossip_alive(g) > SMALL_CLUSTER)
+		parts_spread(g, &news, from, out);
+	mem_autofree(&news.list);
+	if (again)
+		digest_send(g, from, false, out);
+}
+
+void sync_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
+{
+	const struct gossip_sync *s = in->sync;
+	struct node_id from = in->id;
+
+	g->counts.mesh_in++;
+	if (g->quiet || banned(g, &from) || !member_find(g, &from))
+		return;
+	switch (s->kind) {
+	case SYNC_OFFER:
+		if (s->members_hash != g->members_hash || s->facts_hash != facts_hash(g->facts))
+			digest_send(g, &from, true, out);
+		break;
+	case SYNC_DIGEST:
+		digest_in(g, &from, s, out);
+		break;
+	case SYNC_DELTA:
+		delta_in(g, &from, s, out);
+		break;
+	}
+}
+
+void sync_timer(struct gossip *g, struct gossip_out *out)
+{
+	struct member *m;
+
+	if (!mono_due(g->sync, g->now))
+		return;
+	g->sync = gossip_in_about(g, busy(g) ? SYNC_BUSY_MS : SYNC_MS);
+	m = member_random(g);
+	if (m)
+		sync_offer(g, &m->card->id, out);
+}
+
+struct mono sync_wake(const struct gossip *g)
+{
+	return g->sync;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The embedded mDNS responder. It must live beside an avahi-daemon on the same host, hence: no addresses
+ * published by Avahi itself (both would claim the unique reverse record of the address, and rename each other
+ * for ever), but address records of our own without a reverse, under a host name made of the node id.
+ */
+#include "directord/avahi_way.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <avahi-common/domain.h>
+#include <avahi-common/error.h>
+#include <avahi-common/malloc.h>
+#include <avahi-common/strlst.h>
+#include <avahi-core/core.h>
+#include <avahi-core/lookup.h>
+#include <avahi-core/publish.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "directord/avahi_ev.h"
+#include "directord/netaddr.h"
+
+#define CACHE_MAX 2048          /* records per interface */
+
+struct lookup {
+	LIST_ENTRY(lookup) link;
+	struct avahi_core *core;
+	AvahiSServiceResolver *resolver;
+	AvahiIfIndex interface;
+	AvahiProtocol protocol;
+	char name[AVAHI_LABEL_MAX];
+	unsigned tries;
+};
+
+struct avahi_core {
+	const struct log *log;
+	struct discover_conf conf;      /* its interfaces are borrowed */
+	const struct netaddr *addrs;
+	struct avahi_way_ops ops;
+	void *arg;
+	AvahiPoll *poll;
+	AvahiServer *server;
+	AvahiSEntryGroup *service, *hosts;
+	AvahiSServiceBrowser *browser;
+	char name[33];                  /* the service's: the node id */
+	char host[64];                  /* "<node id>-dird.local" */
+	LIST_HEAD(, lookup) lookups;
+	unsigned n_lookups;
+	bool running;
+};
+
+/* ---- publishing ---- */
+
+static void group_state(AvahiServer *s, AvahiSEntryGroup *g, AvahiEntryGroupState state, void *arg)
+{
+	struct avahi_core *c = arg;
+
+	/* The name is a hash of a key: only a copy of this node's disk can have it too. */
+	if (state == AVAHI_ENTRY_GROUP_COLLISION)
+		log_warn(c->log, "discover: another host announces node %s; was this disk copied?", c->name);
+}
+
+static void hosts_publish(struct avahi_core *c)
+{
+	const struct netaddr_entry *e;
+	unsigned n, done = 0;
+
+	if (!c->hosts)
+		c->hosts = avahi_s_entry_group_new(c->server, group_state, c);
+	if (!c->hosts)
+		return;
+	avahi_s_entry_group_reset(c->hosts);
+	e = netaddr_list(c->addrs, &n);
+	for (unsigned i = 0; i < n; i++) {
+		AvahiAddress a = { .proto = e[i].addr.family == 4 ? AVAHI_PROTO_INET : AVAHI_PROTO_INET6 };
+
+		if (!avahi_interface_ok(&c->conf, (int)e[i].ifindex))
+			continue;
+		memcpy(&a.data, e[i].addr.ip, e[i].addr.family == 4 ? 4 : 16);
+		done += avahi_server_add_address(c->server, c->hosts, (AvahiIfIndex)e[i].ifindex, AVAHI_PROTO_UNSPEC,
+		                                 AVAHI_PUBLISH_NO_REVERSE, c->host, &a) >= 0;
+	}
+	if (done)
+		avahi_s_entry_group_commit(c->hosts);
+}
+
+static int service_publish(struct avahi_core *c)
+{
+	AvahiStringList *txt = avahi_txt_make(&c->conf.self);
+	int rc;
+
+	if (!c->service)
+		c->service = avahi_s_entry_group_new(c->server, group_state, c);
+	if (!c->service) {
+		avahi_string_list_free(txt);
+		return avahi_server_errno(c->server);
+	}
+	if (avahi_s_entry_group_is_empty(c->service)) {
+		rc = avahi_server_add_service_strlst(c->server, c->service, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0, c->name,
+		                                     AVAHI_TYPE, NULL, c->host, c->conf.port, txt);
+		if (rc >= 0)
+			rc = avahi_s_entry_group_commit(c->service);
+	} else {
+		rc = avahi_server_update_service_txt_strlst(c->server, c->service, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0,
+		                                            c->name, AVAHI_TYPE, NULL, txt);
+	}
+	avahi_string_list_free(txt);
+	if (rc < 0)
+		log_warn(c->log, "discover: publishing failed: %s", avahi_strerror(rc));
+	return rc;
+}
+
+/* ---- browsing ---- */
+
+static void lookup_free(struct lookup *l)
+{
+	if (l->resolver)
+		avahi_s_service_resolver_free(l->resolver);
+	LIST_REMOVE(l, link);
+	l->core->n_lookups--;
+	mem_autofree(&l);
+}
+
+static void lookup_start(struct lookup *l);
+
+static void resolved(AvahiSServiceResolver *r, AvahiIfIndex interface, AvahiProtocol protocol, AvahiResolverEvent event,
+                     const char *name, const char *type, const char *domain, const char *host, const AvahiAddress *a,
+                     uint16_t port, AvahiStringList *txt, AvahiLookupResultFlags flags, void *arg)
+{
+	struct lookup *l = arg;
+	struct avahi_core *c = l->core;
+	struct discover_card card;
+	struct addr addr;
+
+	if (event != AVAHI_RESOLVER_FOUND) {
+		if (++l->tries < AVAHI_RETRIES)
+			lookup_start(l);
+		else
+			lookup_free(l);
+		return;
+	}
+	addr = avahi_addr(a, interface, port);
+	if (addr.family && port && avahi_txt_card(txt, &card))
+		c->ops.found(c->arg, &addr, &card);
+	/* A resolver that stays would ask again for ever, to keep its records fresh. */
+	lookup_free(l);
+}
+
+static void lookup_start(struct lookup *l)
+{
+	struct avahi_core *c = l->core;
+
+	if (l->resolver)
+		avahi_s_service_resolver_free(l->resolver);
+	l->resolver = avahi_s_service_resolver_new(c->server, l->interface, l->protocol, l->name, AVAHI_TYPE, "local",
+	                                           l->protocol, 0, resolved, l);
+	if (!l->resolver)
+		lookup_free(l);
+}
+
+static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtocol protocol, AvahiBrowserEvent event,
+                    const char *name, const char *type, const char *domain, AvahiLookupResultFlags flags, void *arg)
+{
+	struct avahi_core *c = arg;
+	struct lookup *l;
+
+	if (event == AVAHI_BROWSER_FAILURE) {
+		c->ops.state(c->arg, false, avahi_strerror(avahi_server_errno(c->server)));
+		return;
+	}
+	if (event != AVAHI_BROWSER_NEW || strcmp(name, c->name) == 0 || !avahi_interface_ok(&c->conf, interface))
+		return;
+	if (c->n_lookups == AVAHI_RESOLVERS_MAX) {
+		log_debug(c->log, "discover: too many services at once; %s is left out", name);
+		return;
+	}
+	l = mem_zalloc(sizeof(*l));
+	l->core = c;
+	l->interface = interface;
+	l->protocol = protocol;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	LIST_INSERT_HEAD(&c->lookups, l, link);
+	c->n_lookups++;
+	lookup_start(l);
+}
+
+/* ---- the server ---- */
+
+static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
+{
+	struct avahi_core *c = arg;
+
+	c->server = s;          /* the first call comes from within avahi_server_new */
+	if (state == AVAHI_SERVER_RUNNING && !c->running) {
+		c->running = true;
+		hosts_publish(c);
+		service_publish(c);
+		c->ops.state(c->arg, true, NULL);
+	} else if (state == AVAHI_SERVER_FAILURE) {
+		c->ops.state(c->arg, false, avahi_strerror(avahi_server_errno(s)));
+	}
+}
+
+static void server_config(const struct avahi_core *c, AvahiServerConfig *conf)
+{
+	char host[40];
+
+	avahi_server_config_init(conf);
+	snprintf(host, sizeof(host), "%s-dird", c->name);
+	avahi_free(conf->host_name);
+	conf->host_name = avahi_strdup(host);
+	conf->use_ipv4 = conf->use_ipv6 = 1;
+	conf->publish_addresses = conf->publish_hinfo = conf->publish_workstation = conf->publish_domain = 0;
+	conf->publish_aaaa_on_ipv4 = conf->publish_a_on_ipv6 = 0;
+	conf->enable_wide_area = 0;
+	conf->disallow_other_stacks = 0;
+	conf->n_cache_entries_max = CACHE_MAX;
+	for (unsigned i = 0; i < c->conf.n_interfaces; i++)
+		conf->allow_interfaces = avahi_string_list_add(conf->allow_interfaces, c->conf.interfaces[i]);
+	conf->deny_interfaces = avahi_string_list_add(conf->deny_interfaces, "lo");
+}
+
+struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_conf *conf, const struct netaddr *addrs,
+                                  const struct avahi_way_ops *ops, void *arg, char **why)
+{
+	struct avahi_core *c = mem_zalloc(sizeof(*c));
+	AvahiServerConfig server;
+	int err = 0;
+
+	*c = (struct avahi_core){ .log = conf->log, .conf = *conf, .addrs = addrs, .ops = *ops, .arg = arg };
+	LIST_INIT(&c->lookups);
+	node_id_text(&conf->self.id, c->name);
+	snprintf(c->host, sizeof(c->host), "%s-dird.local", c->name);
+	c->poll = avahi_ev_new(loop);
+	server_config(c, &server);
+	c->server = avahi_server_new(c->poll, &server, server_state, c, &err);
+	avahi_server_config_free(&server);
+	if (c->server)
+		c->browser = avahi_s_service_browser_new(c->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, AVAHI_TYPE, NULL, 0, browsed, c);
+	if (!c->browser) {
+		if (why)
+			*why = mem_strdup(avahi_strerror(c->server ? avahi_server_errno(c->server) : err));
+		avahi_core_free(&c);
+	}
+	return c;
+}
+
+void avahi_core_free(struct avahi_core **cp)
+{
+	struct avahi_core *c = *cp;
+	struct lookup *l;
+
+	if (!c)
+		return;
+	while ((l = LIST_FIRST(&c->lookups)))
+		lookup_free(l);
+	if (c->browser)
+		avahi_s_service_browser_free(c->browser);
+	if (c->server)
+		avahi_server_free(c->server);   /* with its groups; says goodbye */
+	avahi_ev_free(&c->poll);
+	mem_autofree(cp);
+	*cp = NULL;
+}
+
+void avahi_core_publish(struct avahi_core *c, const char *cluster)
+{
+	snprintf(c->conf.self.cluster, sizeof(c->conf.self.cluster), "%s", cluster);
+	if (c->running)
+		service_publish(c);
+}
+
+void avahi_core_addrs(struct avahi_core *c)
+{
+	if (c->running)
+		hosts_publish(c);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plan actions as requests to director-target, and its state as what the cluster takes in. */
+#include "directord/drive.h"
+
+#include <ev.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "directord/file.h"
+#include "directord/target.h"
+
+#define STATS_S 10.0            /* counters of sessions are looked at this often, while there are any */
+
+struct drive {
+	struct drive_ops ops;
+	void *arg;
+	const struct log *log;
+	char *volumes, *socket, *pid_file, *log_file, *program;
+	struct target_link *link;
+	struct ev_loop *loop;
+	ev_timer stats, unsent_timer;
+	unsigned n_sessions;
+	struct pending *unsent;         /* could not be sent; answered from the loop */
+};
+
+struct pending {
+	struct drive *drive;
+	uint64_t act;
+	struct pending *next;
+};
+
+/* ---- what it has ---- */
+
+static void set_uint(struct attrs *as, const char *key, uint64_t v)
+{
+	char n[24];
+
+	snprintf(n, sizeof(n), "%" PRIu64, v);
+	attrs_set(as, key, n);
+}
+
+static void session_path(struct drive *d, const struct target_session *s, char *out)
+{
+	snprintf(out, PATH_LEN_MAX, "/sessions/%.200s-%" PRIu64, d->ops.node_name(d->arg), s->id);
+}
+
+static void session_fact(struct drive *d, const struct target_session *s)
+{
+	struct attrs as = { 0 };
+	char path[PATH_LEN_MAX];
+
+	session_path(d, s, path);
+	attrs_set(&as, "target", s->target);
+	attrs_set(&as, "initiator", s->initiator);
+	attrs_set(&as, "alias", s->alias && *s->alias ? s->alias : NULL);
+	attrs_set(&as, "address", s->address);
+	attrs_set(&as, "portal", s->portal);
+	attrs_set(&as, "node", d->ops.node_name(d->arg));
+	attrs_set(&as, "isid", s->isid);
+	attrs_set(&as, "type", s->target && *s->target ? "normal" : "discovery");
+	set_uint(&as, "tsih", s->tsih);
+	/* Whole seconds, so that a session seen again is the same fact. */
+	set_uint(&as, "since", (wall_ms() - s->age_ms) / 1000 * 1000);
+	set_uint(&as, "commands", s->commands);
+	set_uint(&as, "read-bytes", s->read_bytes);
+	set_uint(&as, "write-bytes", s->write_bytes);
+	d->ops.fact(d->arg, path, &as);
+	attrs_fini(&as);
+}
+
+static void sessions(struct drive *d, const struct target_list *list)
+{
+	d->ops.facts_gone(d->arg, "/sessions");
+	d->n_sessions = list->n_sessions;
+	for (unsigned i = 0; i < list->n_sessions; i++)
+		session_fact(d, &list->sessions[i]);
+}
+
+static void on_up(void *arg, const struct target_hello *hello, const struct target_list *list, bool adopted)
+{
+	struct drive *d = arg;
+	struct plan_have have = { 0 };
+
+	log_info(d->log, "target: director-target (pid %" PRIu32 ") %s: %u volumes, %u targets, %u sessions", hello->pid,
+	         adopted ? "was running and is taken over" : "started", list->n_volumes, list->n_targets, list->n_sessions);
+	for (unsigned i = 0; i < list->n_volumes; i++) {
+		const struct target_volume *v = &list->volumes[i];
+		struct plan_have_volume *h;
+
+		if (v->state != TARGET_STATE_READY)
+			continue;
+		h = plan_have_volume_add(&have, v->name ? v->name : "?", v->uuid);
+		h->open = true;
+		h->generation = v->generation;
+		h->size = v->size;
+	}
+	for (unsigned i = 0; i < list->n_targets; i++) {
+		struct plan_have_target *h = plan_have_target_add(&have, list->targets[i].iqn);
+
+		h->generation = list->targets[i].generation;
+		for (unsigned k = 0; k < list->targets[i].n_luns; k++)
+			plan_have_target_add_volume(h, list->targets[i].luns[k].volume);
+	}
+	d->ops.have(d->arg, &have);
+	plan_have_fini(&have);
+	sessions(d, list);
+}
+
+static void on_down(void *arg, const char *why)
+{
+	struct drive *d = arg;
+
+	log_warn(d->log, "target: director-target is gone: %s", why);
+	d->n_sessions = 0;
+	d->ops.facts_gone(d->arg, "/sessions");
+	d->ops.have(d->arg, NULL);
+}
+
+static void on_event(void *arg, const struct target_event *ev)
+{
+	struct drive *d = arg;
+	char path[PATH_LEN_MAX];
+
+	switch (ev->kind) {
+	case TARGET_EV_SESSION_UP:
+		d->n_sessions++;
+		log_info(d->log, "target: session %" PRIu64 " of %s from %s with %s", ev->session.id, ev->session.initiator,
+		         ev->session.address, ev->session.target ? ev->session.target : "discovery");
+		session_fact(d, &ev->session);
+		break;
+	case TARGET_EV_SESSION_DOWN:
+		d->n_sessions -= d->n_sessions > 0;
+		log_info(d->log, "target: session %" PRIu64 " of %s ended", ev->session.id, ev->session.initiator);
+		session_path(d, &ev->session, path);
+		d->ops.fact(d->arg, path, NULL);
+		break;
+	case TARGET_EV_VOLUME:
+	case TARGET_EV_ERROR:
+		log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
+		break;
+	}
+}
+
+static void on_trouble(void *arg, const char *text)
+{
+	struct drive *d = arg;
+
+	log_warn(d->log, "target: %s", text);
+}
+
+static void stats_reply(void *arg, const struct target_msg *m)
+{
+	struct drive *d = arg;
+
+	if (!m->err) {
+		d->n_sessions = m->list.n_sessions;
+		for (unsigned i = 0; i < m->list.n_sessions; i++)
+			session_fact(d, &m->list.sessions[i]);
+	}
+}
+
+static void on_stats(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct drive *d = w->data;
+	struct target_msg m = { .kind = TARGET_STATS };
+
+	if (d->n_sessions && target_link_is_up(d->link))
+		target_link_send(d->link, &m, stats_reply, d);
+}
+
+/* ---- what to do ---- */
+
+static void param_add(struct target_store *s, const char *key, const char *value)
+{
+	if (!value)
+		return;
+	s->params = mem_realloc(s->params, (s->n_params + 1) * sizeof(*s->params));
+	s->params[s->n_params++] = (struct target_param){ mem_strdup(key), mem_strdup(value) };
+}
+
+static bool attr_is(const struct attrs *as, const char *key, const char *want)
+{
+	const char *v = attrs_get(as, key);
+
+	return v && strcmp(v, want) == 0;
+}
+
+static void volume_of(struct drive *d, const struct plan_action *a, struct target_volume *v)
+{
+	const char *path = attrs_get(&a->params, "path"), *block = attrs_get(&a->params, "block-size");
+	const char *plugin = a->backstore ? a->backstore : attrs_get(&a->params, "backstore");
+	auto_free char *own = NULL;
+	char uuid[37];
+	uint64_t n;
+
+	memcpy(v->uuid, a->uuid, 16);
+	v->name = mem_strdup(a->name);
+	v->size = a->size;
+	v->generation = a->generation;
+	v->read_only = attr_is(&a->params, "read-only", "yes");
+	v->block_size = block && text_u64_parse(block, &n) == 0 ? (uint32_t)n : 0;
+	v->store.plugin = mem_strdup(plugin ? plugin : "file");
+	/* A file without a path of its own is named by what never changes. */
+	if (!path && strcmp(v->store.plugin, "file") == 0)
+		path = own = mem_printf("%s/%s.img", d->volumes, text_uuid(a->uuid, uuid));
+	param_add(&v->store, "path", path);
+	for (unsigned i = 0; i < a->params.n; i++)
+		if (strncmp(a->params.a[i].key, "p.", 2) == 0)
+			param_add(&v->store, a->params.a[i].key + 2, a->params.a[i].value);
+}
+
+static char *dup_attr(const struct attrs *as, const char *key)
+{
+	return mem_strdup(attrs_get(as, key));
+}
+
+static void target_of(const struct plan_action *a, struct target_def *t)
+{
+	memcpy(t->uuid, a->uuid, 16);
+	t->iqn = mem_strdup(a->name);
+	t->alias = mem_strdup(a->alias);
+	t->generation = a->generation;
+	t->n_luns = a->n_luns;
+	t->luns = mem_zalloc(a->n_luns * sizeof(*t->luns));
+	for (unsigned i = 0; i < a->n_luns; i++) {
+		t->luns[i].lun = a->luns[i].number;
+		memcpy(t->luns[i].volume, a->luns[i].uuid, 16);
+		t->luns[i].read_only = a->luns[i].read_only;
+	}
+	t->n_hosts = a->n_hosts;
+	t->hosts = mem_zalloc(a->n_hosts * sizeof(*t->hosts));
+	for (unsigned i = 0; i < a->n_hosts; i++) {
+		const struct plan_host *h = &a->hosts[i];
+
+		t->hosts[i].initiator = mem_strdup(h->initiator);
+		t->hosts[i].user = dup_attr(&h->auth, "chap-user");
+		t->hosts[i].secret = dup_attr(&h->auth, "chap-secret");
+		t->hosts[i].mutual_user = dup_attr(&h->auth, "mutual-user");
+		t->hosts[i].mutual_secret = dup_attr(&h->auth, "mutual-secret");
+	}
+	t->n_portals = a->n_portals;
+	t->portals = mem_zalloc(a->n_portals * sizeof(*t->portals));
+	for (unsigned i = 0; i < a->n_portals; i++)
+		t->portals[i] = mem_strdup(a->portals[i]);
+}
+
+static enum target_msg_kind kind_of(enum plan_kind k)
+{
+	switch (k) {
+	case PLAN_TARGET_DELETE: return TARGET_TARGET_DELETE;
+	case PLAN_TARGET_TRIM:
+	case PLAN_TARGET_SET: return TARGET_TARGET_SET;
+	case PLAN_VOLUME_CLOSE: return TARGET_VOLUME_CLOSE;
+	case PLAN_VOLUME_DESTROY: return TARGET_VOLUME_DESTROY;
+	case PLAN_VOLUME_RESIZE: return TARGET_VOLUME_RESIZE;
+	case PLAN_VOLUME_CREATE: return TARGET_VOLUME_CREATE;
+	default: return TARGET_VOLUME_SET;
+	}
+}
+
+static void replied(void *arg, const struct target_msg *m)
+{
+	struct pending *p = arg;
+
+	p->drive->ops.done(p->drive->arg, p->act, m->err, m->text);
+	free(p);
+}
+
+static void on_unsent(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct target_msg gone = { .err = ERR_UNREACHABLE, .text = (char *)"director-target does not run" };
+	struct drive *d = w->data;
+	struct pending *p;
+
+	while ((p = d->unsent)) {
+		d->unsent = p->next;
+		replied(p, &gone);
+	}
+}
+
+void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
+{
+	struct target_msg m = { .kind = kind_of(a->kind) };
+	struct pending *p = mem_zalloc(sizeof(*p));
+
+	p->drive = d;
+	p->act = act;
+	if (a->kind == PLAN_TARGET_DELETE || a->kind == PLAN_TARGET_TRIM || a->kind == PLAN_TARGET_SET)
+		target_of(a, &m.target);
+	else
+		volume_of(d, a, &m.volume);
+	if (target_link_send(d->link, &m, replied, p) < 0) {
+		p->next = d->unsent;
+		d->unsent = p;
+		ev_timer_start(d->loop, &d->unsent_timer);
+	}
+	target_msg_fini(&m);
+}
+
+/* ---- life ---- */
+
+struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *ops, void *arg)
+{
+	static const struct target_link_ops link_ops = { .up = on_up, .down = on_down, .event = on_event, .trouble = on_trouble };
+	struct drive *d = mem_zalloc(sizeof(*d));
+	struct target_link_conf lc = { 0 };
+
+	d->ops = *ops;
+	d->arg = arg;
+	d->log = conf->log;
+	d->loop = conf->loop;
+	d->volumes = mem_strdup(conf->volumes);
+	d->program = conf->program && *conf->program ? mem_strdup(conf->program) :
+	             file_program("director-target", SBINDIR);
+	d->socket = mem_printf("%s/target.sock", conf->run);
+	d->pid_file = mem_printf("%s/target.pid", conf->run);
+	d->log_file = mem_printf("%s/target.log", conf->run);
+	if (mkdir(d->volumes, 0700) < 0 && access(d->volumes, W_OK) < 0)
+		log_warn(d->log, "target: the directory of volumes, %s, cannot be used: %m", d->volumes);
+	if (conf->plugins && *conf->plugins)
+		setenv("DIRECTOR_PLUGIN_PATH", conf->plugins, 1);
+	lc.program = d->program;
+	lc.socket = d->socket;
+	lc.pid_file = d->pid_file;
+	lc.log_file = d->log_file;
+	d->link = target_link_new(d->loop, &lc, &link_ops, d, conf->log);
+	ev_timer_init(&d->stats, on_stats, STATS_S, STATS_S);
+	d->stats.data = d;
+	ev_timer_start(d->loop, &d->stats);
+	ev_timer_init(&d->unsent_timer, on_unsent, 0., 0.);
+	d->unsent_timer.data = d;
+	return d;
+}
+
+void drive_free(struct drive **dp)
+{
+	struct drive *d = *dp;
+
+	if (!d)
+		return;
+	ev_timer_stop(d->loop, &d->stats);
+	ev_timer_stop(d->loop, &d->unsent_timer);
+	while (d->unsent) {
+		struct pending *p = d->unsent;
+
+		d->unsent = p->next;
+		free(p);
+	}
+	target_link_free(&d->link);
+	free(d->volumes);
+	free(d->socket);
+	free(d->pid_file);
+	free(d->log_file);
+	free(d->program);
+	free(d);
+	*dp = NULL;
+}
+
+void drive_stop(struct drive *d, void (*done)(void *arg), void *arg)
+{
+	target_link_stop(d->link, 3000, done, arg);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The runner's host: director-target, plugins and the devices they find, the API, and what this machine has. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "directord/answer.h"
+#include "directord/drive.h"
+#include "directord/file.h"
+#include "directord/notify.h"
+#include "directord/plugins.h"
+#include "directord/run_int.h"
+
+#define HOST_SECONDS 30.        /* between looks at memory, space and load */
+#define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
+#define STATUS_SECONDS 1.
+
+/* ---- facts ---- */
+
+static void fact(struct run *r, const char *path, const struct attrs *attrs)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_FACT, .path = path, .attrs = attrs };
+
+	run_step(r, &in);
+}
+
+static void set_uint(struct attrs *as, const char *key, uint64_t v)
+{
+	char n[24];
+
+	snprintf(n, sizeof(n), "%" PRIu64, v);
+	attrs_set(as, key, n);
+}
+
+static uint64_t meminfo(const char *key)
+{
+	uint64_t kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+	size_t n = strlen(key);
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, key, n) == 0 && line[n] == ':')
+			kib = strtoull(line + n + 1, NULL, 10);
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
+
+/*
+ * Every change of a fact is told to every node, so measurements are coarse: a sixteenth of the whole, a quarter of
+ * the processors.
+ */
+static uint64_t coarse(uint64_t v, uint64_t total)
+{
+	uint64_t step = total / 16;
+
+	return step ? v / step * step : v;
+}
+
+static char *volumes_dir(struct run *r)
+{
+	return *r->conf->volumes ? mem_strdup(r->conf->volumes) : mem_printf("%s/volumes", r->conf->state);
+}
+
+static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct run *r = w->data;
+	auto_free char *volumes = volumes_dir(r);
+	struct attrs as = { 0 };
+	struct statvfs fs;
+	double load = 0;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t total;
+
+	if (statvfs(volumes, &fs) == 0 || statvfs(r->conf->state, &fs) == 0) {
+		total = (uint64_t)fs.f_blocks * fs.f_frsize;
+		set_uint(&as, "space-total", total);
+		set_uint(&as, "space-free", coarse((uint64_t)fs.f_bavail * fs.f_frsize, total));
+	}
+	total = meminfo("MemTotal");
+	set_uint(&as, "memory-total", total);
+	set_uint(&as, "memory-free", coarse(meminfo("MemAvailable"), total));
+	if (getloadavg(&load, 1) == 1 && cpus > 0)
+		set_uint(&as, "load", (uint64_t)(load * 100 / (double)cpus) / 25 * 25);
+	fact(r, "/node", &as);
+	attrs_fini(&as);
+}
+
+/* ---- devices ---- */
+
+static void list_free(char ***names, unsigned *n)
+{
+	for (unsigned i = 0; i < *n; i++)
+		mem_autofree(&(*names)[i]);
+	mem_autofree(names);
+	*names = NULL;
+	*n = 0;
+}
+
+static bool list_has(char *const *names, unsigned n, const char *name)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void device_found(void *arg, const char *name, const struct attrs *attrs)
+{
+	struct run *r = arg;
+	char path[PATH_LEN_MAX];
+
+	if (!path_name_ok(name) || list_has(r->scan, r->n_scan, name))
+		return;
+	r->scan = mem_realloc(r->scan, (r->n_scan + 1) * sizeof(*r->scan));
+	r->scan[r->n_scan++] = mem_strdup(name);
+	snprintf(path, sizeof(path), "/node/devices/%s", name);
+	fact(r, path, attrs);
+}
+
+/* What the last scan had and this one has not is gone. */
+static void devices_done(void *arg, int err, const char *text)
+{
+	struct run *r = arg;
+	char path[PATH_LEN_MAX];
+
+	if (err)
+		log_warn(r->log, "devices: %s", text && *text ? text : err_text(err));
+	for (unsigned i = 0; i < r->n_devices; i++) {
+		if (err || list_has(r->scan, r->n_scan, r->device[i]))
+			continue;
+		snprintf(path, sizeof(path), "/node/devices/%s", r->device[i]);
+		fact(r, path, NULL);
+	}
+	if (!err || r->n_scan >= r->n_devices) {
+		list_free(&r->device, &r->n_devices);
+		r->device = r->scan;
+		r->n_devices = r->n_scan;
+		r->scan = NULL;
+		r->n_scan = 0;
+	} else {
+		list_free(&r->scan, &r->n_scan);
+	}
+	r->scanning = false;
+	if (r->scan_again)
+		run_host_devices(r);
+}
+
+void run_host_devices(struct run *r)
+{
+	r->scan_again = r->scanning;
+	if (r->scanning || !r->plugins)
+		return;
+	r->scanning = true;
+	plugins_devices(r->plugins, device_found, devices_done, r);
+}
+
+static ev_timer uevent_settle;
+
+static void uevent_settled(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	ev_timer_stop(loop, w);
+	run_host_devices(w->data);
+}
+
+/* The kernel tells of every device; block devices are ours. */
+static void uevent(struct ev_loop *loop, ev_io *w, int revents)
+{
+	char text[8192];
+	ssize_t n;
+	bool block = false;
+
+	while ((n = recv(w->fd, text, sizeof(text) - 1, MSG_DONTWAIT)) > 0 || (n < 0 && errno == ENOBUFS)) {
+		block |= n < 0;
+		for (ssize_t i = 0; i < n; i += (ssize_t)strnlen(text + i, (size_t)(n - i)) + 1)
+			block |= n - i >= 16 && memcmp(text + i, "SUBSYSTEM=block", 16) == 0;
+	}
+	if (block && !ev_is_active(&uevent_settle)) {
+		ev_timer_set(&uevent_settle, UEVENT_SETTLE, 0.);
+		ev_timer_start(loop, &uevent_settle);
+	}
+}
+
+static void uevents_open(struct run *r)
+{
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+
+	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
+	uevent_settle.data = r;
+	ev_io_init(&r->uevents, uevent, fd, EV_READ);
+	r->uevents.data = r;
+	if (fd >= 0 && bind(fd, (void *)&nl, sizeof(nl)) == 0)
+		ev_io_start(r->loop, &r->uevents);
+}
+
+/* ---- plugins ---- */
+
+static void plugin_fact(void *arg, const char *name, const struct attrs *attrs)
+{
+	struct run *r = arg;
+	char path[PATH_LEN_MAX];
+
+	if (!path_name_ok(name))
+		return;
+	snprintf(path, sizeof(path), "/plugins/%s", name);
+	fact(r, path, attrs);
+}
+
+static void plugins_scanned(void *arg)
+{
+	struct run *r = arg;
+
+	plugins_each(r->plugins, plugin_fact, r);
+	run_host_devices(r);
+}
+
+/* ---- director-target ---- */
+
+static void target_have(void *arg, const struct plan_have *have)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_HAVE, .have = have };
+	struct run *r = arg;
+
+	r->target_there = have != NULL;
+	run_step(r, &in);
+}
+
+static void target_done(void *arg, uint64_t act, int err, const char *text)
+{
+	run_done(arg, act, err, text);
+}
+
+static void target_fact(void *arg, const char *path, const struct attrs *attrs)
+{
+	fact(arg, path, attrs);
+}
+
+static void target_facts_gone(void *arg, const char *path)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_FACTS_GONE, .path = path };
+
+	run_step(arg, &in);
+}
+
+static const char *target_node_name(void *arg)
+{
+	struct run *r = arg;
+
+	return cluster_self_name(r->cluster);
+}
+
+void run_host_plan(struct run *r, const struct cluster_act *a)
+{
+	if (r->drive)
+		drive_act(r->drive, a->id, a->plan);
+	else
+		run_done(r, a->id, ERR_NOTSUP, "this node has no director-target");
+}
+
+/* ---- the API ---- */
+
+static void api_request(void *arg, const struct cluster_request *q)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_REQUEST, .request = q };
+
+	run_step(arg, &in);
+}
+
+static void api_debug(void *arg, const char *subjects)
+{
+	struct run *r = arg;
+
+	r->log->debug = NULL;
+	mem_autofree(&r->debug);
+	r->debug = mem_strdup(subjects);
+	if (*r->debug)
+		r->log->debug = r->debug;
+	else if (*r->conf->debug)
+		r->log->debug = r->conf->debug;
+	log_info(r->log, "log: debug of %s", r->log->debug ? r->log->debug : "nothing");
+}
+
+void run_host_cluster(struct run *r)
+{
+	if (r->answer)
+		answer_cluster(r->answer, r->cluster);
+	host_look(r->loop, &r->host, 0);
+	if (r->plugins)
+		plugins_scanned(r);
+}
+
+/* One line for `systemctl status`. */
+static void status_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct run *r = w->data;
+	const struct agree_status *s = cluster_agree(r->cluster);
+
+	ev_timer_stop(loop, w);
+	notify_status("node %s, %u of %u nodes alive, %s", cluster_self_name(r->cluster), gossip_alive(cluster_gossip(r->cluster)),
+	              gossip_count(cluster_gossip(r->cluster)), s->has_log ? agree_mode_name(s->mode) : "in no cluster yet");
+}
+
+void run_host_changed(struct run *r)
+{
+	if (r->answer)
+		answer_changed(r->answer);
+	if (!ev_is_active(&r->status)) {
+		ev_timer_set(&r->status, STATUS_SECONDS, 0.);
+		ev_timer_start(r->loop, &r->status);
+	}
+}
+
+/* ---- open, close ---- */
+
+static void drive_open(struct run *r)
+{
+	static const struct drive_ops ops = {
+		.have = target_have, .done = target_done, .fact = target_fact, .facts_gone = target_facts_gone, .node_name = target_node_name,
+	};
+	auto_free char *volumes = volumes_dir(r);
+	struct drive_conf c = {
+		.loop = r->loop, .log = r->log, .run = r->conf->run, .volumes = volumes,
+		.program = *r->conf->target_program ? r->conf->target_program : NULL,
+		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
+	};
+
+	if (strcmp(r->conf->target_program, "/") != 0)
+		r->drive = drive_new(&c, &ops, r);
+}
+
+/* Before the cluster is first stepped: that may already have something to tell. */
+void run_host_init(struct run *r)
+{
+	ev_timer_init(&r->status, status_due, 0., 0.);
+	r->status.data = r;
+}
+
+int run_host_open(struct run *r, char **why)
+{
+	auto_free char *socket_path = mem_printf("%s/control.sock", r->conf->run);
+	auto_free char *candidates = mem_printf("%s/candidates", r->conf->state);
+	auto_free char *plugin_run = file_program("director-plugin-run", PKGLIBEXECDIR);
+	struct plugins_conf pc = { .run = getenv("DIRECTOR_PLUGIN_RUN") ? NULL : plugin_run, .loop = r->loop, .log = r->log, .path = *r->conf->plugins ? r->conf->plugins : NULL };
+	struct answer_conf ac = {
+		.loop = r->loop, .log = r->log, .socket = socket_path, .state = candidates, .version = VERSION,
+		.request = api_request, .debug = api_debug, .arg = r,
+	};
+	int err;
+
+	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
+	r->host.data = r;
+	file_mkdirs(candidates, 0700);
+	r->plugins = plugins_new(&pc);
+	identity_random(&ac.stream, sizeof(ac.stream));
+	ac.plugins = r->plugins;
+	err = answer_new(&r->answer, &ac, r->cluster);
+	if (err) {
+		if (why)
+			*why = mem_printf("%s: %s", socket_path, err_text(err));
+		return err;
+	}
+	drive_open(r);
+	uevents_open(r);
+	host_look(r->loop, &r->host, 0);
+	ev_timer_start(r->loop, &r->host);
+	plugins_scan(r->plugins, plugins_scanned, r);
+	return 0;
+}
+
+void run_host_close(struct run *r)
+{
+	ev_timer_stop(r->loop, &r->host);
+	ev_timer_stop(r->loop, &r->status);
+	ev_timer_stop(r->loop, &uevent_settle);
+	if (ev_is_active(&r->uevents)) {
+		ev_io_stop(r->loop, &r->uevents);
+		close(r->uevents.fd);
+	}
+	if (r->answer)
+		answer_free(&r->answer);
+	if (r->drive)
+		drive_free(&r->drive);
+	if (r->plugins)
+		plugins_free(&r->plugins);
+	list_free(&r->device, &r->n_devices);
+	list_free(&r->scan, &r->n_scan);
+	r->log->debug = NULL;
+	mem_autofree(&r->debug);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ram: a disk in memory. Sparse: a page takes room when it is first written, and discard gives it back.
+ * The content lives from open to close. There is nothing to wait for, so submit completes at once.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "director/plugin.h"
+
+#define ROOM_LEAST (16ull << 30)        /* address space taken for growing; costs nothing */
+
+struct ram {
+	const struct director_host *host;
+	char *base;
+	uint64_t size, room;
+	uint32_t block_size;
+};
+
+static const struct director_param params[] = {
+	{ .name = "size", .type = DIRECTOR_P_SIZE, .flags = DIRECTOR_PF_REQUIRED, .min = 4096, .max = 1ull << 46,
+	  .help = "size of the disk" },
+	{ .name = "block-size", .type = DIRECTOR_P_ENUM, .value = "512", .choices = "512 4096", .unit = "bytes",
+	  .help = "logical block size" },
+	{ .name = NULL },
+};
+
+static int fail(struct director_err *err, int code, const char *text)
+{
+	if (err) {
+		err->code = code;
+		strncpy(err->text, text, sizeof(err->text) - 1);
+		err->text[sizeof(err->text) - 1] = 0;
+	}
+	return code;
+}
+
+static int ram_init(const struct director_host *host, void **priv)
+{
+	*priv = (void *)host;
+	return 0;
+}
+
+static int ram_check(void *priv, const struct director_conf *conf, struct director_err *err)
+{
+	if (conf->get_uint(conf, "size", 0) % conf->get_uint(conf, "block-size", 512))
+		return fail(err, -EINVAL, "the size must be a multiple of the block size");
+	return 0;
+}
+
+static int ram_open(void *priv, const struct director_conf *conf, void *owner, uint64_t epoch, void **obj,
+	struct director_err *err)
+{
+	struct ram *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->host = priv;
+	r->size = conf->get_uint(conf, "size", 0);
+	r->block_size = (uint32_t)conf->get_uint(conf, "block-size", 512);
+	r->room = r->size > ROOM_LEAST / 4 ? r->size * 4 : ROOM_LEAST;
+	/* The room to grow is reserved now, because I/O of other threads must not see the disk move. */
+	r->base = mmap(NULL, r->room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (r->base == MAP_FAILED || mprotect(r->base, r->size, PROT_READ | PROT_WRITE) < 0) {
+		if (r->base != MAP_FAILED)
+			munmap(r->base, r->room);
+		free(r);
+		return fail(err, -ENOMEM, "there is no address space for a disk of this size");
+	}
+	*obj = r;
+	return 0;
+}
+
+static int ram_caps(void *obj, struct director_caps *c)
+{
+	const struct ram *r = obj;
+
+	c->flags = DIRECTOR_CAP_DISCARD | DIRECTOR_CAP_DISCARD_ZEROES | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_RESIZE |
+		DIRECTOR_CAP_VOLATILE;
+	c->size = r->size;
+	c->block_size = r->block_size;
+	c->physical_block = 4096;
+	c->align = 1;
+	c->discard_granularity = 4096;
+	return 0;
+}
+
+/* Whole pages go back to the system, the rest is written. Either way it reads as zeroes. */
+static void forget(char *p, uint64_t len)
+{
+	char *from = (char *)(((uintptr_t)p + 4095) & ~(uintptr_t)4095);
+	char *to = (char *)(((uintptr_t)p + len) & ~(uintptr_t)4095);
+
+	if (from >= to || madvise(from, (size_t)(to - from), MADV_DONTNEED) < 0) {
+		memset(p, 0, len);
+		return;
+	}
+	memset(p, 0, (size_t)(from - p));
+	memset(to, 0, (size_t)(p + len - to));
+}
+
+static void ram_submit(void *obj, struct director_io *io)
+{
+	struct ram *r = obj;
+	char *p = r->base + io->offset;
+	int32_t result = 0;
+	uint32_t i;
+
+	switch (io->op) {
+	case DIRECTOR_READ:
+		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
+			memcpy(io->iov[i].base, p, io->iov[i].len);
+		break;
+	case DIRECTOR_WRITE:
+		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
+			memcpy(p, io->iov[i].base, io->iov[i].len);
+		break;
+	case DIRECTOR_WRITE_ZEROES:
+		if (!(io->flags & DIRECTOR_IOF_MAY_UNMAP)) {
+			memset(p, 0, io->len);
+			break;
+		}
+		/* fallthrough */
+	case DIRECTOR_DISCARD:
+		forget(p, io->len);
+		break;
+	default:
+		result = -EOPNOTSUPP;
+	}
+	r->host->io_done(r->host->arg, io, result);
+}
+
+static int ram_resize(void *obj, uint64_t size, struct director_err *err)
+{
+	struct ram *r = obj;
+
+	if (size > r->room)
+		return fail(err, -ENOSPC, "it can grow to four times the size it was opened with, or 16G; reopen it");
+	if (size < r->size)
+		forget(r->base + size, r->size - size);
+	else if (mprotect(r->base, size, PROT_READ | PROT_WRITE) < 0)
+		return fail(err, -ENOMEM, "there is no memory for this size");
+	r->size = size;
+	return 0;
+}
+
+static void ram_close(void *obj)
+{
+	struct ram *r = obj;
+
+	munmap(r->base, r->room);
+	free(r);
+}
+
+static const struct director_backstore_ops ops = {
+	.struct_size = sizeof(ops),
+	.threads = DIRECTOR_THREADS_ASYNC,
+	.check = ram_check,
+	.open = ram_open,
+	.caps = ram_caps,
+	.submit = ram_submit,
+	.resize = ram_resize,
+	.close = ram_close,
+};
+
+DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "ram", .version = "1", .license = "Apache-2.0",
+	.summary = "a disk in memory", .params = params, .init = ram_init, .backstore = &ops);

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Transactions and what is remembered of them: begin diff commit abort history blame undo dump. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "shell/cmds.h"
+
+static int cmd_begin(struct shell *s, struct call *c)
+{
+	if (director_candidate_begin(s->d) < 0)
+		return say_error(s);
+	s->in_tx = 1;
+	say(s, "a transaction is open; changes are collected until `director commit`");
+	say_json(s, json_pack("{s:s}", "state", "candidate"));
+	return 0;
+}
+
+static json_t *steps_json(struct shell *s, const struct director_txn *t)
+{
+	json_t *all = json_array();
+	const char *kind, *path, *key, *value;
+
+	for (size_t i = 0; (kind = director_txn_at(t, i, &path)) != NULL; i++) {
+		json_t *attrs = json_object();
+
+		for (size_t k = 0; director_txn_attr_at(t, i, k, &key, &value); k++)
+			json_object_set_new(attrs, key, json_string(value));
+		json_array_append_new(all, json_pack("{s:s, s:s, s:o}", "step", kind, "path", path, "attributes", attrs));
+	}
+	return all;
+}
+
+static void print_steps(const struct director_txn *t, const char *indent)
+{
+	const char *kind, *path, *key, *value;
+
+	for (size_t i = 0; (kind = director_txn_at(t, i, &path)) != NULL; i++) {
+		printf("%s%c %s", indent, *kind == 'c' ? '+' : *kind == 'd' ? '-' : '~', path);
+		for (size_t k = 0; director_txn_attr_at(t, i, k, &key, &value); k++)
+			printf(" %s=%s", key, value);
+		putchar('\n');
+	}
+}
+
+static int cmd_diff(struct shell *s, struct call *c)
+{
+	struct director_txn *steps, *none;
+	struct director_result *r;
+	json_t *plan;
+	const char *line;
+	int err;
+
+	if (director_candidate_show(s->d, &steps) < 0)
+		return say_error(s);
+	director_txn_new(&none);
+	err = director_candidate_commit(s->d, none, DIRECTOR_DRY_RUN, &r);
+	director_txn_free(&none);
+	if (err) {
+		say_error(s);
+		if (!s->json)
+			print_steps(steps, "");
+		director_txn_free(&steps);
+		return err;
+	}
+	plan = json_array();
+	for (size_t i = 0; (line = director_result_line(r, i)) != NULL; i++) {
+		json_array_append_new(plan, json_string(line));
+		if (!s->json)
+			puts(line);
+	}
+	if (!s->json && !director_result_line(r, 0))
+		print_steps(steps, "");
+	say_json(s, json_pack("{s:I, s:o, s:o}", "base", (json_int_t)director_txn_base(steps), "steps", steps_json(s, steps),
+		"diff", plan));
+	director_result_free(&r);
+	director_txn_free(&steps);
+	return 0;
+}
+
+static int cmd_commit(struct shell *s, struct call *c)
+{
+	struct director_txn *t, *steps;
+	struct director_result *r;
+	auto_free char *first = NULL;
+	const char *path = "/";
+	int err;
+
+	if (director_candidate_show(s->d, &steps) < 0)
+		return say_error(s);
+	if (director_txn_n(steps) == 1)
+		director_txn_at(steps, 0, &path);
+	first = mem_strdup(path);
+	director_txn_free(&steps);
+	director_txn_new(&t);
+	if (c->message)
+		director_txn_message(t, c->message);
+	if (c->key)
+		director_txn_key(t, c->key);
+	err = director_candidate_commit(s->d, t, s->dry_run ? DIRECTOR_DRY_RUN : 0, &r);
+	director_txn_free(&t);
+	if (err)
+		return say_error(s);
+	s->in_tx = s->dry_run;
+	if (!s->dry_run)
+		say(s, "committed as %llu; undo with: director undo %llu", (unsigned long long)director_result_index(r),
+		    (unsigned long long)director_result_index(r));
+	return change_follow(s, &r, first, "changed");
+}
+
+static int cmd_abort(struct shell *s, struct call *c)
+{
+	if (director_candidate_abort(s->d) < 0)
+		return say_error(s);
+	s->in_tx = 0;
+	say(s, "the transaction is thrown away; nothing was changed");
+	say_json(s, json_pack("{s:s}", "state", "aborted"));
+	return 0;
+}
+
+/* ---- history ---- */
+
+static const struct column history_columns[] = {
+	{ "INDEX", "index", CELL_NUMBER }, { "TIME", "time", CELL_TIME }, { "AUTHOR", "author", CELL_TEXT },
+	{ "NODE", "node", CELL_TEXT }, { "CHANGES", "changes", CELL_TEXT }, { "MESSAGE", "message", CELL_TEXT },
+};
+
+static const struct column blame_columns[] = {
+	{ "KEY", "key", CELL_TEXT }, { "INDEX", "index", CELL_NUMBER }, { "TIME", "time", CELL_TIME },
+	{ "AUTHOR", "author", CELL_TEXT }, { "NODE", "node", CELL_TEXT }, { "MESSAGE", "message", CELL_TEXT },
+};
+
+/* "+ /volumes/v1" or "+ /volumes/v1 and 3 more". */
+static char *changes_text(const struct director_history *h, size_t i)
+{
+	const struct director_txn *t = director_history_txn(h, i);
+	const char *path, *kind = director_txn_at(t, 0, &path);
+
+	if (!kind)
+		return mem_strdup(director_history_trimmed(h, i) ? "(too many to remember)" : "");
+	if (director_txn_n(t) == 1)
+		return mem_printf("%c %s", *kind == 'c' ? '+' : *kind == 'd' ? '-' : '~', path);
+	return mem_printf("%c %s and %zu more", *kind == 'c' ? '+' : *kind == 'd' ? '-' : '~', path, director_txn_n(t) - 1);
+}
+
+static void cell_number(struct table *t, unsigned column, uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	table_cell(t, column, v ? text : NULL);
+}
+
+static int cmd_history(struct shell *s, struct call *c)
+{
+	const char *limit = call_opt(c, "limit");
+	struct director_history *h;
+	char path[PATH_LEN_MAX];
+	struct table *t;
+	uint64_t n = 0;
+
+	if (limit && text_u64_parse(limit, &n) < 0)
+		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no number", limit);
+	if (path_of(s, c->arg[0] ? c->arg[0] : "/", path) < 0)
+		return ERR_INVAL;
+	if (director_history(s->d, path, 0, n, &h) < 0)
+		return say_error(s);
+	t = table_new(history_columns, ARRAY_LEN(history_columns));
+	for (size_t i = 0; i < director_history_n(h); i++) {
+		auto_free char *changes = changes_text(h, i);
+
+		table_row(t);
+		cell_number(t, 0, director_history_index(h, i));
+		cell_number(t, 1, director_history_time(h, i));
+		table_cell(t, 2, director_history_author(h, i));
+		table_cell(t, 3, director_history_node(h, i));
+		table_cell(t, 4, changes);
+		table_cell(t, 5, director_history_message(h, i));
+		if (s->json)
+			table_json(t, "steps", steps_json(s, director_history_txn(h, i)));
+	}
+	director_history_free(&h);
+	table_print(s, &t);
+	return 0;
+}
+
+static int cmd_blame(struct shell *s, struct call *c)
+{
+	struct director_history *h;
+	char path[PATH_LEN_MAX];
+	struct table *t;
+
+	if (path_of(s, c->arg[0], path) < 0)
+		return ERR_INVAL;
+	if (director_blame(s->d, path, &h) < 0)
+		return say_error(s);
+	t = table_new(blame_columns, ARRAY_LEN(blame_columns));
+	for (size_t i = 0; i < director_history_n(h); i++) {
+		table_row(t);
+		table_cell(t, 0, director_history_key(h, i));
+		cell_number(t, 1, director_history_index(h, i));
+		cell_number(t, 2, director_history_time(h, i));
+		table_cell(t, 3, director_history_author(h, i));
+		table_cell(t, 4, director_history_node(h, i));
+		table_cell(t, 5, director_history_message(h, i));
+	}
+	director_history_free(&h);
+	table_print(s, &t);
+	return 0;
+}
+
+static int cmd_undo(struct shell *s, struct call *c)
+{
+	struct director_result *r;
+	struct director_txn *t;
+	uint64_t index;
+	int err;
+
+	if (text_u64_parse(c->arg[0], &index) < 0)
+		return say_fail(s, ERR_INVAL, NULL, "director history", "\"%s\" is no entry of the history", c->arg[0]);
+	if (shell_in_tx(s))
+		return say_fail(s, ERR_BUSY, NULL, "director commit or director abort", "a transaction is open");
+	director_txn_new(&t);
+	if (c->message)
+		director_txn_message(t, c->message);
+	if (c->key)
+		director_txn_key(t, c->key);
+	err = director_undo(s->d, index, t, s->dry_run ? DIRECTOR_DRY_RUN : 0, &r);
+	director_txn_free(&t);
+	return err ? say_error(s) : change_follow(s, &r, "/", "undone");
+}
+
+/* ---- dump ---- */
+
+/* How an object is made again: the command and which names of its path are its arguments. */
+static const struct {
+	const char *type, *command;
+	unsigned names[2], n;           /* positions in the path, from 1 */
+} makers[] = {
+	{ "cluster", "cluster set", { 0 }, 0 },
+	{ "volume", "volume create", { 2 }, 1 },
+	{ "target", "target create", { 2 }, 1 },
+	{ "portal", "portal add", { 2, 4 }, 2 },
+	{ "host", "host add", { 2, 4 }, 2 },
+};
+
+static void name_at(const char *path, unsigned i, char *out)
+{
+	while (i-- && *path) {
+		path++;
+		if (i)
+			path += strcspn(path, "/");
+	}
+	snprintf(out, PATH_LEN_MAX, "%.*s", (int)strcspn(path, "/"), path);
+}
+
+static bool is_secret(struct shell *s, const char *type, const char *key)
+{
+	struct director_param_info info;
+
+	for (size_t i = 0; shell_schema(s) && director_schema_param(shell_schema(s), type, i, &info); i++)
+		if (strcmp(info.name, key) == 0)
+			return info.flags & DIRECTOR_SECRET;
+	return false;
+}
+
+/* What the cluster itself keeps on objects, and nobody types. */
+static bool internal(const char *type, const char *key)
+{
+	static const char *const keys[] = { "lineage", "key-epoch", "level" };
+
+	for (unsigned i = 0; strcmp(type, "cluster") == 0 && i < ARRAY_LEN(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+/* A target that names no portal gets this one; so it is not in a dump, but its absence is. */
+static const char *default_portal(struct shell *s)
+{
+	static char portal[PATH_LEN_MAX];
+	struct director_object *o = NULL;
+	const char *v = NULL;
+
+	if (!*portal && director_get(s->d, "/cluster", &o) == 0)
+		v = object_value(s, o, "portal");
+	if (v)
+		snprintf(portal, sizeof(portal), "%s", v);
+	director_object_free(&o);
+	return portal;
+}
+
+static char *dump_line(struct shell *s, const struct director_object *o)
+{
+	const char *type = director_object_type(o), *key, *value;
+	char *line = NULL, name[PATH_LEN_MAX], name2[PATH_LEN_MAX], *secrets = mem_strdup("");
+	unsigned n_attrs = 0;
+
+	if (strcmp(type, "portal") == 0 && strcmp(director_object_name(o), default_portal(s)) == 0) {
+		mem_autofree(&secrets);
+		return NULL;
+	}
+	if (strcmp(type, "lun") == 0) {
+		name_at(director_object_path(o), 2, name);
+		name_at(director_object_path(o), 4, name2);
+		value = director_object_desired(o, "volume");
+		line = mem_printf("director lun add %s %s --lun %s", name, value ? value : "", name2);
+	}
+	for (size_t i = 0; !line && i < ARRAY_LEN(makers); i++) {
+		if (strcmp(makers[i].type, type) != 0)
+			continue;
+		line = mem_printf("director %s", makers[i].command);
+		for (unsigned k = 0; k < makers[i].n; k++) {
+			char *more, *quoted;
+
+			name_at(director_object_path(o), makers[i].names[k], name);
+			quoted = line_quote(name);
+			more = mem_printf("%s %s", line, quoted);
+			mem_autofree(&quoted);
+			mem_autofree(&line);
+			line = more;
+		}
+	}
+	for (size_t i = 0; line && director_object_desired_at(o, i, &key, &value); i++) {
+		char *more, *quoted;
+
+		if (internal(type, key) || (strcmp(type, "lun") == 0 && strcmp(key, "volume") == 0))
+			continue;
+		if (is_secret(s, type, key)) {
+			more = mem_printf("%s%s%s", secrets, *secrets ? ", " : "", key);
+			mem_autofree(&secrets);
+			secrets = more;
+			continue;
+		}
+		quoted = line_quote(value);
+		if (strcmp(key, "chap-user") == 0)
+			more = mem_printf("%s --chap %s --secret-file CHAP-SECRET-FILE", line, quoted);
+		else if (strcmp(key, "mutual-user") == 0)
+			more = mem_printf("%s --mutual %s --mutual-secret-file MUTUAL-SECRET-FILE", line, quoted);
+		else
+			more = mem_printf("%s %s=%s", line, key, quoted);
+		mem_autofree(&quoted);
+		mem_autofree(&line);
+		line = more;
+		n_attrs++;
+	}
+	if (line && strcmp(type, "cluster") == 0 && !n_attrs)
+		mem_autofree(&line), line = NULL;
+	if (line && *secrets) {
+		char *more = mem_printf("%s  # the secret is not shown: %s", line, secrets);
+
+		mem_autofree(&line);
+		line = more;
+	}
+	mem_autofree(&secrets);
+	return line;
+}
+
+/* After what is below the i-th object, a target: it may lack the portal that it would get by itself. */
+static char *dump_portal(struct shell *s, const struct director_list *l, size_t i)
+{
+	const struct director_object *o = director_list_at(l, i);
+	auto_free char *quoted = NULL;
+	bool any = false;
+
+	if (strcmp(director_object_type(o), "target") != 0)
+		return NULL;
+	for (size_t k = i + 1; k < director_list_n(l); k++) {
+		const struct director_object *p = director_list_at(l, k);
+
+		if (!path_below(director_object_path(p), director_object_path(o)))
+			break;
+		if (strcmp(director_object_type(p), "portal") == 0 && strcmp(director_object_name(p), default_portal(s)) == 0)
+			return NULL;
+		any = true;
+	}
+	quoted = line_quote(default_portal(s));
+	return any ? mem_printf("director portal remove %s %s", director_object_name(o), quoted) : NULL;
+}
+
+static void dump_out(struct shell *s, const char *line, json_t *lines)
+{
+	if (!line)
+		return;
+	if (!s->json)
+		puts(line);
+	json_array_append_new(lines, json_string(line));
+}
+
+/* Volumes go before the LUNs that name them; the rest of the tree is in an order that works. */
+static void dump_of(struct shell *s, const struct director_list *l, const char *only, const char *but, json_t *lines)
+{
+	for (size_t i = 0; i < director_list_n(l); i++) {
+		const struct director_object *o = director_list_at(l, i);
+		auto_free char *line = NULL, *portal = NULL;
+
+		const char *type = director_object_type(o);
+
+		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
+			continue;
+		line = dump_line(s, o);
+		portal = dump_portal(s, l, i);
+		dump_out(s, line, lines);
+		dump_out(s, portal, lines);
+	}
+}
+
+static int cmd_dump(struct shell *s, struct call *c)
+{
+	struct director_list *l;
+	char path[PATH_LEN_MAX];
+	json_t *lines;
+
+	if (path_of(s, c->arg[0] ? c->arg[0] : "/", path) < 0)
+		return ERR_INVAL;
+	if (!shell_schema(s) || director_list(s->d, path, DIRECTOR_ALL, NULL, 0, &l) < 0)
+		return say_error(s);
+	lines = json_array();
+	dump_of(s, l, "cluster", NULL, lines);
+	dump_of(s, l, "volume", NULL, lines);
+	dump_of(s, l, NULL, "cluster", lines);
+	director_list_free(&l);
+	say_json(s, lines);
+	return 0;
+}
+
+const struct cmd cmd_txn[] = {
+	{ .words = "begin", .run = cmd_begin, .help = "Open a transaction: changes are collected, not done" },
+	{ .words = "diff", .run = cmd_diff, .help = "Show what the open transaction would change" },
+	{ .words = "commit", .run = cmd_commit, .changes = true, .help = "Do the open transaction, whole or not at all" },
+	{ .words = "abort", .run = cmd_abort, .help = "Throw the open transaction away" },
+	{ .words = "history", .run = cmd_history, .args = { MAYBE("PATH", WORD_PATH) },
+	  .opts = { { "limit", 'n', "N", WORD_NUMBER, NULL, "at most so many" } },
+	  .help = "Show the commits that touched a path, newest first" },
+	{ .words = "blame", .run = cmd_blame, .args = { ARG("PATH", WORD_PATH) },
+	  .help = "Show who set each parameter of an object, when and why" },
+	{ .words = "undo", .run = cmd_undo, .args = { ARG("N", WORD_NUMBER) }, .changes = true,
+	  .help = "Take a commit back by a new one" },
+	{ .words = "dump", .run = cmd_dump, .args = { MAYBE("PATH", WORD_PATH) },
+	  .help = "Print the commands that would make all this again" },
+	{ .words = NULL },
+};

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection: its states, its input, its time. What PDUs mean is in request.c and text.c, what leaves in out.c. */
+#include "target/iscsi/conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "target/iscsi/sn.h"
+
+/*
+ * RFC 7143 8.1.4: the moves of a target's connection, with the transition's number. Every state can end in S1
+ * because the owner may drop a connection at any time.
+ */
+static const uint8_t moves[CONN_N_STATES][CONN_N_STATES] = {
+	[CONN_S1_FREE] = { [CONN_S3_XPT_UP] = 3 },
+	[CONN_S3_XPT_UP] = { [CONN_S1_FREE] = 6, [CONN_S4_IN_LOGIN] = 4 },
+	[CONN_S4_IN_LOGIN] = { [CONN_S1_FREE] = 7, [CONN_S5_LOGGED_IN] = 5 },
+	[CONN_S5_LOGGED_IN] = { [CONN_S1_FREE] = 8, [CONN_S6_IN_LOGOUT] = 9, [CONN_S7_LOGOUT_REQUESTED] = 11,
+		[CONN_S8_CLEANUP_WAIT] = 15 },
+	[CONN_S6_IN_LOGOUT] = { [CONN_S1_FREE] = 13, [CONN_S6_IN_LOGOUT] = 14, [CONN_S8_CLEANUP_WAIT] = 17 },
+	[CONN_S7_LOGOUT_REQUESTED] = { [CONN_S1_FREE] = 18, [CONN_S6_IN_LOGOUT] = 10, [CONN_S7_LOGOUT_REQUESTED] = 12,
+		[CONN_S8_CLEANUP_WAIT] = 16 },
+	[CONN_S8_CLEANUP_WAIT] = { [CONN_S1_FREE] = 1 },
+};
+
+void conn_move(struct iscsi_conn *c, enum conn_state to)
+{
+	assert(moves[c->state][to]);
+	c->state = to;
+}
+
+struct iscsi_conn *iscsi_conn_new(const struct iscsi_conn_conf *conf, struct mono now)
+{
+	struct iscsi_conn *c = mem_zalloc(sizeof(*c));
+
+	c->conf = *conf;
+	c->statsn = 1;
+	c->text_ttt = TAG_NONE;
+	c->ping_tag = 1;
+	c->now = c->heard = now;
+	c->deadline = conf->login_ms ? mono_add_ms(now, conf->login_ms) : MONO_NEVER;
+	c->login = mem_alloc(sizeof(*c->login));
+	login_init(c->login);
+	conn_out_init(c);
+	conn_move(c, CONN_S3_XPT_UP);
+	return c;
+}
+
+static void login_drop(struct iscsi_conn *c)
+{
+	if (!c->login)
+		return;
+	login_fini(c->login);
+	free(c->login);
+	c->login = NULL;
+}
+
+static void session_detach(struct iscsi_conn *c)
+{
+	struct iscsi_session *s = c->session;
+	struct iscsi_tmf *tmf;
+
+	if (!s)
+		return;
+	/* Nobody is left to be answered: task management ends with the connection. */
+	session_abort(s, NULL, TAG_NONE, NULL);
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			t->tmf = NULL;
+	while ((tmf = s->tmfs)) {
+		s->tmfs = tmf->next;
+		if (tmf->deciding)
+			tmf->listed = false;    /* conn_tmf_done frees it */
+		else
+			free(tmf);
+	}
+	while ((tmf = c->tmfs)) {
+		c->tmfs = tmf->next;
+		free(tmf);
+	}
+	s->conn = NULL;
+	c->session = NULL;
+}
+
+void iscsi_conn_free(struct iscsi_conn **conn)
+{
+	struct iscsi_conn *c = *conn;
+
+	if (!c)
+		return;
+	conn_out_fini(c);
+	session_detach(c);
+	login_drop(c);
+	buf_fini(&c->in.data);
+	buf_fini(&c->in.backlog);
+	buf_fini(&c->text_in);
+	buf_fini(&c->text_out);
+	free(c);
+	*conn = NULL;
+}
+
+void conn_close(struct iscsi_conn *c, const char *why)
+{
+	if (c->closing == CLOSING_NOW)
+		return;
+	c->closing = CLOSING_NOW;
+	c->why = why;
+}
+
+/* ---- input ---- */
+
+bool conn_reading(const struct iscsi_conn *c)
+{
+	return c->closing == CLOSING_NO && c->ask == ASK_NONE && c->n_small < CONN_OUT_MAX;
+}
+
+static uint32_t header_need(const struct iscsi_conn *c)
+{
+	if (c->in.have < BHS_LEN)
+		return BHS_LEN;
+	return BHS_LEN + bhs_ahs_len(c->in.header) + (c->header_digest ? DIGEST_LEN : 0);
+}
+
+static void pdu_done(struct iscsi_conn *c)
+{
+	c->in.in_data = false;
+	c->in.have = 0;
+	request_end(c, c->in.header);
+	c->in.task = NULL;
+	c->in.dest = NULL;
+}
+
+/* The trailer is here: padding, then the digest. Bytes that went nowhere cannot be checked, and need not be. */
+static void data_done(struct iscsi_conn *c)
+{
+	if (c->data_digest && c->in.len && c->in.dest) {
+		uint32_t crc = crc32c(0, c->in.dest, c->in.len);
+
+		crc = crc32c(crc, c->in.tail, pdu_pad(c->in.len));
+		if (crc != get_digest(c->in.tail + pdu_pad(c->in.len))) {
+			/* Recovery within the connection needs ERL 1; at ERL 0 the session starts anew (7.6). */
+			conn_close(c, "data digest error");
+			return;
+		}
+	}
+	pdu_done(c);
+}
+
+static void header_done(struct iscsi_conn *c, uint32_t len)
+{
+	const uint8_t *bhs = c->in.header;
+
+	if (c->header_digest && crc32c(0, bhs, len - DIGEST_LEN) != get_digest(bhs + len - DIGEST_LEN)) {
+		conn_close(c, "header digest error");
+		return;
+	}
+	c->in.len = bhs_data_len(bhs);
+	c->in.got = 0;
+	c->in.tail_have = 0;
+	c->in.trailer = c->in.len ? pdu_pad(c->in.len) + (c->data_digest ? DIGEST_LEN : 0) : 0;
+	c->in.dest = NULL;
+	c->in.task = NULL;
+	request_begin(c, bhs);
+	if (c->closing != CLOSING_NO)
+		return;
+	c->in.in_data = true;
+	if (c->in.len == 0)
+		pdu_done(c);
+}
+
+/* Take what can be taken of p[0..n) without a question coming up; returns how much. */
+static size_t consume(struct iscsi_conn *c, const uint8_t *p, size_t n)
+{
+	size_t at = 0;
+
+	while (at < n && conn_reading(c)) {
+		size_t k;
+
+		if (!c->in.in_data) {
+			uint32_t need = header_need(c);
+
+			k = need - c->in.have < n - at ? need - c->in.have : n - at;
+			memcpy(c->in.header + c->in.have, p + at, k);
+			c->in.have += (uint32_t)k;
+			at += k;
+			if (c->in.have == need && header_need(c) == need)
+				header_done(c, need);
+		} else if (c->in.got < c->in.len) {
+			k = c->in.len - c->in.got < n - at ? c->in.len - c->in.got : n - at;
+			if (c->in.dest)
+				memcpy(c->in.dest + c->in.got, p + at, k);
+			at += k;
+			c->in.got += (uint32_t)k;
+			if (c->in.got == c->in.len && c->in.trailer == 0)
+				data_done(c);
+		} else {
+			k = c->in.trailer - c->in.tail_have < n - at ? c->in.trailer - c->in.tail_have : n - at;
+			memcpy(c->in.tail + c->in.tail_have, p + at, k);
+			at += k;
+			c->in.tail_have += (uint32_t)k;
+			if (c->in.tail_have == c->in.trailer)
+				data_done(c);
+		}
+	}
+	return at;
+}
+
+uint32_t conn_want(const struct iscsi_conn *c, void **p)
+{
+	if (!c->in.in_data || !c->in.dest || c->in.got == c->in.len || c->in.backlog.len)
+		return 0;
+	*p = c->in.dest + c->in.got;
+	return c->in.len - c->in.got;
+}
+
+void conn_got(struct iscsi_conn *c, uint32_t n)
+{
+	assert(c->in.in_data && n <= c->in.len - c->in.got);
+	c->bytes_in += n;
+	c->in.got += n;
+	if (n && c->in.got == c->in.len && c->in.trailer == 0)
+		data_done(c);
+}
+
+/* A question was answered or output drained: go on with what was kept. */
+static void resume(struct iscsi_conn *c)
+{
+	while (c->in.backlog.len && conn_reading(c)) {
+		size_t n = consume(c, c->in.backlog.data, c->in.backlog.len);
+
+		buf_drop(&c->in.backlog, n);
+	}
+}
+
+void conn_feed(struct iscsi_conn *c, const uint8_t *p, size_t n)
+{
+	size_t at;
+
+	c->bytes_in += n;
+	resume(c);
+	at = c->in.backlog.len ? 0 : consume(c, p, n);
+	if (at < n && c->closing == CLOSING_NO)
+		buf_put(&c->in.backlog, p + at, n - at);
+}
+
+void conn_forget(struct iscsi_conn *c, struct iscsi_task *t)
+{
+	if (c->in.task == t) {
+		c->in.task = NULL;
+		c->in.dest = NULL;
+	}
+}
+
+/* ---- login ---- */
+
+static void login_turn(struct iscsi_conn *c, enum login_next next)
+{
+	struct login *l = c->login;
+	uint8_t *bhs;
+
+	if (next == LOGIN_ASK_POLICY) {
+		c->ask = ASK_POLICY;
+		return;
+	}
+	if (next == LOGIN_ASK_SESSION) {
+		c->ask = ASK_SESSION;
+		return;
+	}
+	bhs = conn_put(c, PDU_LOGIN_RESPONSE, 0, l->itt, l->text, l->text_len);
+	memcpy(bhs, l->bhs, BHS_LEN);
+	if (l->status != LOGIN_OK) {
+		/* A login that failed leaves no session behind, and says nothing of windows. */
+		c->closing = CLOSING_FLUSH;
+		c->why = "login refused";
+	} else if (l->done) {
+		conn_move(c, CONN_S5_LOGGED_IN);
+		session_move(c->session, SESSION_Q3_LOGGED_IN);
+		c->header_digest = l->params.header_digest == DIGEST_CRC32C;
+		c->data_digest = l->params.data_digest == DIGEST_CRC32C;
+		c->deadline = MONO_NEVER;
+		login_drop(c);
+	}
+}
+
+void conn_policy(struct iscsi_conn *c, const struct login_policy *p)
+{
+	assert(c->ask == ASK_POLICY);
+	c->ask = ASK_NONE;
+	login_turn(c, login_policy(c->login, p));
+	resume(c);
+}
+
+void conn_session(struct iscsi_conn *c, enum login_status status, struct iscsi_session *s)
+{
+	assert(c->ask == ASK_SESSION && !s == (status != LOGIN_OK));
+	c->ask = ASK_NONE;
+	if (s) {
+		c->session = s;
+		c->cid = c->login->cid;
+		s->conn = c;
+		/* A leading login's CmdSN begins the session's count (11.12.8); logins are immediate. */
+		s->exp_cmdsn = get32(c->in.header + 24);
+		s->max_cmdsn = s->exp_cmdsn - 1 + s->depth;
+	}
+	login_turn(c, login_session(c->login, status, s ? s->tsih : 0));
+	resume(c);
+}
+
+
+void request_login(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	if (c->state == CONN_S3_XPT_UP)
+		conn_move(c, CONN_S4_IN_LOGIN);
+	login_turn(c, login_request(c->login, bhs, c->in.data.data, c->in.len));
+}
+
+void conn_targets(struct iscsi_conn *c, const void *text, size_t len)
+{
+	assert(c->ask == ASK_TARGETS);
+	c->ask = ASK_NONE;
+	c->ask_text = NULL;
+	buf_put(&c->text_out, text, len);
+	text_answer(c, c->in.header);
+	resume(c);
+}
+
+/* ---- task management that comes back ---- */
+
+void conn_tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
+{
+	struct iscsi_tmf **p = &s->tmfs;
+	uint8_t *bhs;
+
+	while (*p && *p != tmf)
+		p = &(*p)->next;
+	if (*p) {
+		*p = tmf->next;
+		bhs = conn_put(s->conn, PDU_TASK_MGMT_RESPONSE, PDU_FINAL, tmf->itt, NULL, 0);
+		bhs[2] = tmf->response;
+	}
+	free(tmf);
+}
+
+struct iscsi_tmf *conn_next_tmf(struct iscsi_conn *c)
+{
+	struct iscsi_tmf *tmf = c->tmfs;
+
+	if (tmf) {
+		c->tmfs = tmf->next;
+		tmf->next = c->session->tmfs;
+		c->session->tmfs = tmf;
+		tmf->listed = true;
+	}
+	return tmf;
+}
+
+void conn_tmf_done(struct iscsi_session *s, struct iscsi_tmf *tmf, enum tmf_response response)
+{
+	tmf->deciding = false;
+	tmf->response = (uint8_t)response;
+	if (!tmf->listed)
+		free(tmf);
+	else if (tmf->waiting == 0)
+		conn_tmf_finish(s, tmf);
+}
+
+/* ---- time ---- */
+
+static void ping(struct iscsi_conn *c)
+{
+	uint8_t *bhs = conn_put(c, PDU_NOP_IN, PDU_FINAL, TAG_NONE, NULL, 0);
+
+	put32(bhs + 20, c->ping_tag);
+	if (++c->ping_tag == TAG_NONE)
+		c->ping_tag = 1;
+	c->pinged = true;
+}
+
+struct mono conn_tick(struct iscsi_conn *c, struct mono now)
+{
+	struct mono due;
+
+	c->now = now;
+	if (c->heard_bytes != c->bytes_in) {
+		c->heard_bytes = c->bytes_in;
+		c->heard = now;
+		c->pinged = false;
+	}
+	if (mono_due(c->deadline, now)) {
+		conn_close(c, c->state == CONN_S7_LOGOUT_REQUESTED ? "no logout" : "login timed out");
+		return MONO_NEVER;
+	}
+	if (!c->conf.ping_ms || c->state != CONN_S5_LOGGED_IN)
+		return c->deadline;
+	due = mono_add_ms(c->heard, c->conf.ping_ms * (c->pinged ? 2u : 1u));
+	if (mono_due(due, now)) {
+		if (c->pinged) {
+			conn_close(c, "no answer to NOP-In");
+			return MONO_NEVER;
+		}
+		ping(c);
+		due = mono_add_ms(c->heard, c->conf.ping_ms * 2u);
+	}
+	return mono_min(due, c->deadline);
+}
+
+void conn_request_logout(struct iscsi_conn *c, uint32_t ms)
+{
+	uint8_t *bhs;
+
+	if (c->state != CONN_S5_LOGGED_IN) {
+		if (c->state < CONN_S5_LOGGED_IN)
+			conn_close(c, "not wanted any more");
+		return;
+	}
+	conn_move(c, CONN_S7_LOGOUT_REQUESTED);
+	bhs = conn_put(c, PDU_ASYNC, PDU_FINAL, TAG_NONE, NULL, 0);
+	bhs[36] = 1;
+	put16(bhs + 42, (uint16_t)((ms + 999) / 1000));         /* Parameter3: seconds */
+	c->deadline = mono_add_ms(c->now, ms);
+}

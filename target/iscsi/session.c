@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions: command order and tasks. */
+#include "target/iscsi/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "target/iscsi/conn.h"
+#include "target/iscsi/pdu.h"
+#include "target/iscsi/sn.h"
+
+/* RFC 7143 8.3.3: the moves of a target's session, with the transition's number. */
+static const uint8_t moves[SESSION_N_STATES][SESSION_N_STATES] = {
+	[SESSION_Q1_FREE] = { [SESSION_Q2_ACTIVE] = 1 },                                        /* N1 */
+	[SESSION_Q2_ACTIVE] = { [SESSION_Q3_LOGGED_IN] = 2, [SESSION_Q1_FREE] = 9 },            /* N2, N9 */
+	[SESSION_Q3_LOGGED_IN] = { [SESSION_Q1_FREE] = 3, [SESSION_Q4_FAILED] = 5 },            /* N3, N5 */
+	[SESSION_Q4_FAILED] = { [SESSION_Q1_FREE] = 6 },                                        /* N6 */
+};
+
+void session_move(struct iscsi_session *s, enum session_state to)
+{
+	assert(moves[s->state][to]);
+	s->state = to;
+}
+
+struct iscsi_session *iscsi_session_new(const struct login *l, uint16_t tsih, unsigned depth)
+{
+	struct iscsi_session *s = mem_zalloc(sizeof(*s));
+
+	memcpy(s->initiator, l->initiator, sizeof(s->initiator));
+	memcpy(s->target, l->target, sizeof(s->target));
+	memcpy(s->alias, l->alias, sizeof(s->alias));
+	memcpy(s->isid, l->isid, sizeof(s->isid));
+	s->discovery = l->discovery;
+	s->params = l->params;
+	s->tsih = tsih;
+	s->depth = depth < SESSION_DEPTH_MAX / 2 ? depth : SESSION_DEPTH_MAX / 2;
+	s->ready_tail = &s->ready;
+	session_move(s, SESSION_Q2_ACTIVE);
+	return s;
+}
+
+void iscsi_session_free(struct iscsi_session **session)
+{
+	struct iscsi_session *s = *session;
+
+	if (!s)
+		return;
+	assert(!s->conn && s->n_running == 0);
+	session_abort(s, NULL, TAG_NONE, NULL);
+	assert(s->n_tasks == 0 && !s->tmfs);
+	free(s);
+	*session = NULL;
+}
+
+static struct iscsi_task **slot_of(struct iscsi_session *s, uint32_t itt)
+{
+	return &s->hash[(itt ^ itt >> 6 ^ itt >> 16) % SESSION_HASH];
+}
+
+struct iscsi_task *session_find(struct iscsi_session *s, uint32_t itt)
+{
+	struct iscsi_task *t = *slot_of(s, itt);
+
+	while (t && t->itt != itt)
+		t = t->hash_next;
+	return t;
+}
+
+void session_add(struct iscsi_session *s, struct iscsi_task *t)
+{
+	struct iscsi_task **slot = slot_of(s, t->itt);
+
+	t->session = s;
+	t->hash_next = *slot;
+	*slot = t;
+	s->n_tasks++;
+	if (!t->immediate)
+		s->active++;
+}
+
+static void unhash(struct iscsi_session *s, struct iscsi_task *t)
+{
+	struct iscsi_task **p = slot_of(s, t->itt);
+
+	while (*p != t)
+		p = &(*p)->hash_next;
+	*p = t->hash_next;
+	s->n_tasks--;
+}
+
+void session_task_free(struct iscsi_task *t)
+{
+	struct task *task = &t->task;
+
+	unhash(t->session, t);
+	/* One that was answered left the window with its status (conn_task_done). */
+	if (!t->immediate && t->state != ITASK_ANSWERING)
+		t->session->active--;
+	task_put(&task);
+}
+
+/* ---- CmdSN ---- */
+
+static void see(struct iscsi_session *s, uint32_t cmdsn, bool set)
+{
+	uint64_t bit = 1ull << (cmdsn % 64);
+	uint64_t *word = &s->seen[cmdsn / 64 % (SESSION_DEPTH_MAX / 64)];
+
+	*word = set ? *word | bit : *word & ~bit;
+}
+
+static bool seen(const struct iscsi_session *s, uint32_t cmdsn)
+{
+	return s->seen[cmdsn / 64 % (SESSION_DEPTH_MAX / 64)] >> (cmdsn % 64) & 1;
+}
+
+/* exp_cmdsn moved: tasks that were ahead may now have their turn, in order. */
+static void turn(struct iscsi_session *s, uint32_t cmdsn)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			if (t->cmdsn == cmdsn && !t->immediate && !t->arrived) {
+				t->arrived = true;
+				if (t->state == ITASK_HELD)
+					session_task_ready(s, t);
+				return;
+			}
+}
+
+enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn)
+{
+	if (sn_lt(cmdsn, s->exp_cmdsn) || sn_lt(s->max_cmdsn, cmdsn) || seen(s, cmdsn))
+		return CMDSN_IGNORE;
+	if (cmdsn != s->exp_cmdsn) {
+		see(s, cmdsn, true);
+		return CMDSN_AHEAD;
+	}
+	s->exp_cmdsn++;
+	while (seen(s, s->exp_cmdsn)) {
+		see(s, s->exp_cmdsn, false);
+		s->exp_cmdsn++;
+	}
+	return CMDSN_NEXT;
+}
+
+void session_window(struct iscsi_session *s, uint8_t *bhs)
+{
+	uint32_t max = s->exp_cmdsn - 1 + (s->depth > s->active ? s->depth - s->active : 0);
+
+	if (sn_lt(s->max_cmdsn, max))
+		s->max_cmdsn = max;
+	put32(bhs + 28, s->exp_cmdsn);
+	put32(bhs + 32, s->max_cmdsn);
+}
+
+/* ---- ready ---- */
+
+void session_task_ready(struct iscsi_session *s, struct iscsi_task *t)
+{
+	if (!t->arrived) {
+		t->state = ITASK_HELD;
+		return;
+	}
+	t->state = ITASK_READY;
+	t->task.next = NULL;
+	*s->ready_tail = &t->task;
+	s->ready_tail = &t->task.next;
+}
+
+void session_turns(struct iscsi_session *s, uint32_t from)
+{
+	for (; from != s->exp_cmdsn; from++)
+		turn(s, from);
+}
+
+struct task *session_next_task(struct iscsi_session *s)
+{
+	struct task *t = s->ready;
+
+	if (!t)
+		return NULL;
+	s->ready = t->next;
+	if (!s->ready)
+		s->ready_tail = &s->ready;
+	t->next = NULL;
+	((struct iscsi_task *)t)->state = ITASK_RUNNING;
+	s->n_running++;
+	s->commands++;
+	return t;
+}
+
+static void unready(struct iscsi_session *s, struct iscsi_task *t)
+{
+	struct task **p = &s->ready;
+
+	while (*p != &t->task)
+		p = &(*p)->next;
+	*p = t->task.next;
+	if (!*p)
+		s->ready_tail = p;
+}
+
+/* ---- aborting ---- */
+
+static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscsi_tmf *tmf)
+{
+	switch (t->state) {
+	case ITASK_ANSWERING:
+		return false;
+	case ITASK_RUNNING:
+		t->task.aborted = true;
+		if (tmf && !t->tmf) {
+			t->tmf = tmf;
+			tmf->waiting++;
+		}
+		return true;
+	case ITASK_READY:
+		unready(s, t);
+		break;
+	default:
+		/* Data-Out that may be on its way is recognised by its unknown tag and dropped. */
+		if (s->conn)
+			conn_forget(s->conn, t);
+	}
+	session_task_free(t);
+	return true;
+}
+
+/* The same LUN may be written as peripheral or as flat address (SAM-5 4.7). */
+static bool lun_same(const uint8_t *a, const uint8_t *b)
+{
+	uint8_t x = a[0] == 0x40 ? 0 : a[0], y = b[0] == 0x40 ? 0 : b[0];
+
+	return x == y && memcmp(a + 1, b + 1, 7) == 0;
+}
+
+unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i], *next; t; t = next) {
+			next = t->hash_next;
+			if ((!lun || lun_same(t->task.lun, lun)) && (itt == TAG_NONE || t->itt == itt))
+				n += abort_one(s, t, tmf);
+		}
+	return n;
+}
+
+void session_abort_done(struct iscsi_task *t)
+{
+	struct iscsi_session *s = t->session;
+	struct iscsi_tmf *tmf = t->tmf;
+
+	s->n_running--;
+	session_task_free(t);
+	if (tmf && --tmf->waiting == 0 && !tmf->deciding)
+		conn_tmf_finish(s, tmf);
+}

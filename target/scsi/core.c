@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a CDB to a handler: LUN, row, unit attention, reservation, CDB bits, write protection, in the order of SAM-5 5.15
+ * and SPC-4; and back from block operations.
+ */
+#include <string.h>
+
+#include "target/scsi/op.h"
+#include "target/scsi/ops.h"
+#include "target/scsi/sense.h"
+
+#define CONTROL_NACA 0x04
+
+static const uint16_t attentions[UA_N] = {
+#define UA_CODE(name, asc, ascq) [name] = (asc) << 8 | (ascq),
+	UA_TABLE(UA_CODE)
+#undef UA_CODE
+};
+
+/* First row of the opcode, or NULL. */
+static const struct scsi_op *first_row(uint8_t opcode)
+{
+	unsigned lo = 0, hi = scsi_n_ops;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+
+		if (scsi_ops[mid].opcode < opcode)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < scsi_n_ops && scsi_ops[lo].opcode == opcode ? &scsi_ops[lo] : NULL;
+}
+
+const struct scsi_op *scsi_op_row(uint8_t opcode, int sa)
+{
+	for (const struct scsi_op *row = first_row(opcode); row && row < scsi_ops + scsi_n_ops && row->opcode == opcode; row++)
+		if (row->sa == sa)
+			return row;
+	return NULL;
+}
+
+const struct scsi_op *scsi_op_find(const uint8_t *cdb, bool *opcode_known)
+{
+	const struct scsi_op *row = first_row(cdb[0]);
+
+	*opcode_known = row != NULL;
+	if (!row || row->sa == SA_NONE)
+		return row;
+	return scsi_op_row(cdb[0], cdb[1] & 0x1f);
+}
+
+/* The first CDB bit that is set and may not be: reports it and returns true. */
+static bool cdb_refused(struct task *t, const struct scsi_op *row)
+{
+	unsigned last = row->cdb_len - 1u;
+
+	for (unsigned i = 1; i < last; i++) {
+		uint8_t bad = t->cdb[i] & (uint8_t)~row->usage[i];
+		int bit = 7;
+
+		if (!bad)
+			continue;
+		while (!(bad >> bit & 1))
+			bit--;
+		scsi_bad_cdb(t, i, bit);
+		return true;
+	}
+	if (t->cdb[last] & CONTROL_NACA) {
+		scsi_bad_cdb(t, last, 2);
+		return true;
+	}
+	return false;
+}
+
+static bool attention(struct task *t, struct scsi_nexus *n)
+{
+	uint32_t pending = atomic_load_explicit(&n->ua, memory_order_relaxed);
+
+	for (unsigned i = 0; pending && i < UA_N; i++)
+		if (pending >> i & 1) {
+			atomic_fetch_and(&n->ua, ~(1u << i));
+			scsi_check(t, SENSE_UNIT_ATTENTION, attentions[i]);
+			return true;
+		}
+	return false;
+}
+
+static enum scsi_turn no_lun(struct task *t, const struct scsi_op *row)
+{
+	if (!row || !(row->flags & OPF_NO_LUN))
+		return (enum scsi_turn)scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_LUN_NOT_SUPPORTED);
+	if (row->start == op_inquiry)
+		return (enum scsi_turn)inquiry_no_lun(t);
+	return (enum scsi_turn)row->start(t);
+}
+
+static bool write_protected(const struct scsi_nexus *n)
+{
+	return n->lu->read_only || n->read_only || atomic_load_explicit(&n->lu->swp, memory_order_relaxed);
+}
+
+enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
+{
+	struct scsi_nexus *n = it_nexus(it, t->lun);
+	bool known;
+	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
+
+	t->scsi.nexus = n;
+	t->scsi.it = it;
+	t->scsi.row = row;
+	/* SPC-4 4.5.5: CONTROL's place depends on the length, so the row comes first. */
+	if (!n)
+		return no_lun(t, row);
+	if (atomic_load_explicit(&n->ua, memory_order_relaxed) && !(row && row->flags & OPF_KEEP_UA) && attention(t, n))
+		return SCSI_DONE;
+	if (!row)
+		return (enum scsi_turn)(known ? scsi_bad_cdb(t, 1, 4) : scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE));
+	if (atomic_load_explicit(&n->denied, memory_order_acquire) >> row->access & 1)
+		return (enum scsi_turn)scsi_status(t, STATUS_RESERVATION_CONFLICT);
+	if (cdb_refused(t, row))
+		return SCSI_DONE;
+	if (row->flags & OPF_WRITES && write_protected(n))
+		return (enum scsi_turn)scsi_check(t, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+	return (enum scsi_turn)row->start(t);
+}
+
+/* What a failed block operation is called in sense data. */
+static enum scsi_turn block_failed(struct task *t)
+{
+	const struct block_op *op = &t->op;
+	uint64_t lba = op->offset / task_lu(t)->block_size;
+	bool writes = op->kind != BLOCK_READ && op->kind != BLOCK_EXTENTS;
+
+	if (op->key)
+		return (enum scsi_turn)scsi_check_info(t, (enum sense_key)op->key, (uint16_t)(op->asc << 8 | op->ascq), lba);
+	return (enum scsi_turn)scsi_check_info(t, SENSE_MEDIUM_ERROR, writes ? ASC_WRITE_ERROR : ASC_READ_ERROR, lba);
+}
+
+enum scsi_turn scsi_done(struct task *t)
+{
+	/* A miscompare is an outcome that the handler may want to judge itself. */
+	if (t->op.result != 0 && t->op.kind != BLOCK_COMPARE_AND_WRITE)
+		return block_failed(t);
+	if (t->op.result != 0 && t->op.key != SENSE_MISCOMPARE)
+		return block_failed(t);
+	return (enum scsi_turn)t->scsi.next(t);
+}
+
+struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, const struct task *t)
+{
+	bool known;
+	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
+	struct scsi_nexus *n;
+
+	if (!row || !(row->flags & OPF_STATE))
+		return NULL;
+	n = it_nexus(it, t->lun);
+	return n ? n->lu : NULL;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* READ, WRITE, and what else moves or orders blocks (SBC-3 section 5). */
+#include "target/scsi/rw.h"
+
+#include <string.h>
+
+#include "target/scsi/ops.h"
+#include "target/scsi/sense.h"
+
+struct range range_of(const struct task *t)
+{
+	const uint8_t *cdb = t->cdb;
+
+	switch (cdb[0] >> 5) {
+	case 0:
+		return (struct range){ be24(cdb + 1) & 0x1fffff, cdb[4] ? cdb[4] : 256 };
+	case 1:
+	case 2:
+		return (struct range){ be32(cdb + 2), be16(cdb + 7) };
+	case 5:
+		return (struct range){ be32(cdb + 2), be32(cdb + 6) };
+	default:
+		return (struct range){ be64(cdb + 2), be32(cdb + 10) };
+	}
+}
+
+bool range_check(struct task *t, struct range r, uint64_t max)
+{
+	uint64_t total = atomic_load_explicit(&task_lu(t)->blocks, memory_order_relaxed);
+
+	if (r.lba >= total && (r.blocks || r.lba > total)) {
+		scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, r.lba);
+		return false;
+	}
+	if (r.blocks > total - r.lba) {
+		scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, total);
+		return false;
+	}
+	if (max && r.blocks > max) {
+		scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : t->scsi.row->cdb_len == 12 ? 6 : 7, -1);
+		return false;
+	}
+	t->scsi.lba = r.lba;
+	t->scsi.blocks = r.blocks;
+	return true;
+}
+
+uint32_t rw_flags(const struct task *t)
+{
+	const struct scsi_lu *lu = task_lu(t);
+	uint8_t bits = t->cdb[0] < 0x20 ? 0 : t->cdb[1];
+	uint32_t flags = bits & 0x10 ? BLOCK_DPO : 0;
+
+	if (bits & 0x08 || (lu->cache && !atomic_load_explicit(&lu->wce, memory_order_relaxed)))
+		flags |= BLOCK_FUA;
+	return flags;
+}
+
+void op_set(struct task *t, enum block_kind kind, uint64_t offset, void *p, uint64_t n, uint32_t flags)
+{
+	t->op.kind = kind;
+	t->op.flags = flags;
+	t->op.offset = offset;
+	t->op.len = n;
+	t->op.n_iov = p != NULL;
+	t->op.iov[0] = (struct block_iov){ p, n };
+}
+
+static int good(struct task *t)
+{
+	return scsi_good(t);
+}
+
+/* ---- READ: only the blocks that the initiator has room for are read; the residual says the rest ---- */
+
+int op_read(struct task *t)
+{
+	uint32_t bs = task_lu(t)->block_size;
+	uint64_t n, whole;
+
+	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
+		return SCSI_DONE;
+	n = t->scsi.blocks * bs;
+	whole = n < t->expect_in ? n : (t->expect_in + bs - 1) / bs * bs;
+	if (whole == 0) {
+		t->in_len = (uint32_t)n;
+		return scsi_good(t);
+	}
+	if (task_buf_get(t->pool, &t->in, whole) != 0)
+		return scsi_status(t, STATUS_BUSY);
+	t->in_len = (uint32_t)n;
+	op_set(t, BLOCK_READ, t->scsi.lba * bs, t->in.p, whole, rw_flags(t));
+	t->scsi.next = good;
+	return SCSI_BLOCK;
+}
+
+/* ---- WRITE ---- */
+
+int op_write(struct task *t)
+{
+	uint32_t bs = task_lu(t)->block_size;
+	uint64_t n, have;
+
+	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
+		return SCSI_DONE;
+	n = t->scsi.blocks * bs;
+	have = (n < t->out_len ? n : t->out_len) / bs * bs;
+	t->out_want = (uint32_t)n;
+	if (have == 0)
+		return scsi_good(t);
+	op_set(t, BLOCK_WRITE, t->scsi.lba * bs, t->out.p, have, rw_flags(t));
+	t->scsi.next = good;
+	return SCSI_BLOCK;
+}
+
+/* SBC-3 5.10: CONDITION MET says that all of it fits the cache; the page cache is not ours to promise. */
+int op_prefetch(struct task *t)
+{
+	struct range r = range_of(t);
+
+	if (r.blocks == 0)
+		r.blocks = atomic_load(&task_lu(t)->blocks) - (r.lba < atomic_load(&task_lu(t)->blocks) ? r.lba : 0);
+	if (!range_check(t, r, 0))
+		return SCSI_DONE;
+	return scsi_good(t);
+}
+
+/* SBC-3 5.26: IMMED may answer before it is done; answering after is stricter and always right. */
+int op_synchronize(struct task *t)
+{
+	if (!range_check(t, range_of(t), 0))
+		return SCSI_DONE;
+	op_set(t, BLOCK_FLUSH, 0, NULL, 0, 0);
+	t->scsi.next = good;
+	return SCSI_BLOCK;
+}
+
+/* ---- COMPARE AND WRITE, SBC-3 5.3 ---- */
+
+static int caw_done(struct task *t)
+{
+	if (t->op.result != 0)
+		return scsi_check_info(t, SENSE_MISCOMPARE, ASC_MISCOMPARE, t->op.at);
+	return scsi_good(t);
+}
+
+int op_compare_and_write(struct task *t)
+{
+	uint32_t bs = task_lu(t)->block_size, blocks = t->cdb[13];
+	uint64_t n = (uint64_t)blocks * bs;
+
+	if (!range_check(t, (struct range){ be64(t->cdb + 2), blocks }, SCSI_CAW_BLOCKS_MAX))
+		return SCSI_DONE;
+	t->out_want = (uint32_t)(2 * n);
+	/* Another amount of data than both halves need was meant for another length: nothing is compared or written. */
+	if (t->expect_out != 2 * n || t->out_len < 2 * n)
+		return scsi_bad_cdb(t, 13, -1);
+	if (blocks == 0)
+		return scsi_good(t);
+	op_set(t, BLOCK_COMPARE_AND_WRITE, t->scsi.lba * bs, t->out.p, n, rw_flags(t));
+	t->op.iov[0].len = 2 * n;
+	t->scsi.next = caw_done;
+	return SCSI_BLOCK;
+}
+
+/* ---- ORWRITE, SBC-3 5.8: read, then compare-and-write what was read with the OR of it, until nobody was in between ---- */
+
+#define ORWRITE_TRIES 64
+
+static int or_read(struct task *t);
+
+static int or_written(struct task *t)
+{
+	if (t->op.result == 0)
+		return scsi_good(t);
+	if (++t->scsi.step >= ORWRITE_TRIES)
+		return scsi_status(t, STATUS_BUSY);
+	return or_read(t);
+}
+
+static int or_merge(struct task *t)
+{
+	uint64_t n = t->scsi.done;
+	uint8_t *old = t->scsi.work.p, *merged = old + n;
+
+	for (uint64_t i = 0; i < n; i++)
+		merged[i] = old[i] | t->out.p[i];
+	op_set(t, BLOCK_COMPARE_AND_WRITE, t->scsi.lba * task_lu(t)->block_size, old, n, rw_flags(t));
+	t->op.iov[0].len = 2 * n;
+	t->scsi.next = or_written;
+	return SCSI_BLOCK;
+}
+
+static int or_read(struct task *t)
+{
+	op_set(t, BLOCK_READ, t->scsi.lba * task_lu(t)->block_size, t->scsi.work.p, t->scsi.done, 0);
+	t->scsi.next = or_merge;
+	return SCSI_BLOCK;
+}
+
+int op_orwrite(struct task *t)
+{
+	uint32_t bs = task_lu(t)->block_size;
+	uint64_t n;
+
+	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
+		return SCSI_DONE;
+	n = t->scsi.blocks * bs;
+	t->out_want = (uint32_t)n;
+	t->scsi.done = (n < t->out_len ? n : t->out_len) / bs * bs;
+	if (t->scsi.done == 0)
+		return scsi_good(t);
+	if (task_buf_get(t->pool, &t->scsi.work, 2 * t->scsi.done) != 0)
+		return scsi_status(t, STATUS_BUSY);
+	return or_read(t);
+}

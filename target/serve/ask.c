@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A login's questions: does the target exist, may this initiator use it, may the session begin; and SendTargets. */
+#include "config.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "target/serve/serve.h"
+
+/* What we would have. */
+static const struct iscsi_params ours = {
+	.header_digest = DIGEST_CRC32C, .data_digest = DIGEST_CRC32C,
+	.max_connections = 1,
+	.initial_r2t = 0, .immediate_data = 1,
+	.max_recv = 262144,
+	.max_burst = 1048576, .first_burst = 262144,
+	.time2wait = 2, .time2retain = 0,
+	.max_r2t = 16,
+	.pdu_in_order = 1, .sequence_in_order = 1,
+	.erl = 0,
+	.task_reporting = REPORTING_RFC3720,
+	.protocol_level = 1,
+};
+
+/* Does the target offer itself at the address the initiator came to? */
+static bool portal_fits(const struct target_def *t, const struct addr *local)
+{
+	for (unsigned i = 0; i < t->n_portals; i++) {
+		struct addr a;
+		static const uint8_t zero[16];
+
+		if (addr_parse(t->portals[i], 3260, &a) != 0)
+			continue;
+		if (a.port == local->port && (memcmp(a.ip, zero, sizeof(zero)) == 0 ||
+		                              (a.family == local->family && memcmp(a.ip, local->ip, sizeof(a.ip)) == 0)))
+			return true;
+	}
+	return t->n_portals == 0;
+}
+
+static void policy(struct link *l)
+{
+	const struct login *login = l->conn->login;
+	struct registry *r = &l->worker->serve->registry;
+	struct login_policy p = { .status = LOGIN_OK, .tag = 1, .ours = ours };
+	const struct target_host *host;
+	struct target *t;
+
+	randombytes_buf(p.challenge, sizeof(p.challenge));
+	randombytes_buf(&p.chap_id, sizeof(p.chap_id));
+	if (login->discovery) {
+		conn_policy(l->conn, &p);
+		return;
+	}
+	pthread_mutex_lock(&r->lock);
+	t = target_find_locked(r, login->target);
+	host = t ? target_host_for(&t->def, login->initiator) : NULL;
+	if (!t || !portal_fits(&t->def, &l->local)) {
+		p.status = LOGIN_NOT_FOUND;
+	} else if (!host) {
+		p.status = LOGIN_FORBIDDEN;
+	} else {
+		p.alias = t->def.alias;
+		p.tag = t->def.tag ? t->def.tag : 1;
+		p.user = host->user;
+		p.secret = host->secret;
+		p.mutual_user = host->mutual_user;
+		p.mutual_secret = host->mutual_secret;
+	}
+	conn_policy(l->conn, &p);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- may the session begin? ---- */
+
+struct end_msg {
+	struct worker_msg msg;
+	uint64_t id;
+};
+
+static void end_run(struct worker *w, struct worker_msg *m)
+{
+	struct end_msg *end = (struct end_msg *)m;
+
+	for (struct session *ss = w->sessions; ss; ss = ss->next)
+		if (ss->entry->id == end->id && ss->link) {
+			conn_close(ss->link->conn, "session reinstated");
+			worker_dirty(w, ss->link);
+		}
+	free(end);
+}
+
+static struct session_entry *same_session(struct registry *r, const struct login *login)
+{
+	for (struct session_entry *e = r->sessions; e; e = e->next)
+		if (!e->discovery && memcmp(e->isid, login->isid, 6) == 0 && strcmp(e->initiator, login->initiator) == 0 &&
+		    strcmp(e->target, login->target) == 0)
+			return e;
+	return NULL;
+}
+
+static uint16_t tsih_new(struct registry *r)
+{
+	for (;;) {
+		uint16_t tsih = r->next_tsih++;
+		struct session_entry *e = r->sessions;
+
+		while (e && e->tsih != tsih)
+			e = e->next;
+		if (!e && tsih)
+			return tsih;
+	}
+}
+
+static struct session_entry *entry_new(struct link *l)
+{
+	const struct login *login = l->conn->login;
+	struct session_entry *e = mem_zalloc(sizeof(*e));
+
+	e->worker = l->worker;
+	memcpy(e->initiator, login->initiator, sizeof(e->initiator));
+	memcpy(e->target, login->target, sizeof(e->target));
+	memcpy(e->alias, login->alias, sizeof(e->alias));
+	memcpy(e->isid, login->isid, 6);
+	e->discovery = login->discovery;
+	e->peer = l->peer;
+	e->local = l->local;
+	e->since = l->worker->now;
+	return e;
+}
+
+static void session(struct link *l)
+{
+	struct serve *s = l->worker->serve;
+	struct registry *r = &s->registry;
+	const struct login *login = l->conn->login;
+	struct session_entry *e, *old;
+	struct iscsi_session *is;
+	struct end_msg *end = NULL;
+
+	/* RFC 7143 6.3.5: a TSIH that is not 0 names a session to add a connection to; MaxConnections is 1. */
+	if (login->tsih) {
+		pthread_mutex_lock(&r->lock);
+		old = same_session(r, login);
+		pthread_mutex_unlock(&r->lock);
+		conn_session(l->conn, old && old->tsih == login->tsih ? LOGIN_TOO_MANY : LOGIN_NO_SESSION, NULL);
+		return;
+	}
+	pthread_mutex_lock(&r->lock);
+	old = login->discovery ? NULL : same_session(r, login);
+	if (old) {
+		/* 6.3.5: the same ISID reinstates. The old session ends first, then the new one begins. */
+		old->dying = true;
+		end = mem_zalloc(sizeof(*end));
+		end->msg.run = end_run;
+		end->id = old->id;
+		l->waiting = true;
+		worker_post(old->worker, &end->msg);
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
+	if (!login->discovery && !target_find_locked(r, login->target)) {
+		pthread_mutex_unlock(&r->lock);
+		conn_session(l->conn, LOGIN_REMOVED, NULL);
+		return;
+	}
+	e = entry_new(l);
+	e->tsih = tsih_new(r);
+	registry_session_add_locked(r, e);
+	pthread_mutex_unlock(&r->lock);
+	is = iscsi_session_new(login, e->tsih, s->conf.queue_depth);
+	l->session = session_new(l, e, is);
+	l->logged_in = true;
+	source_logged_in(s, &l->peer);
+	conn_session(l->conn, LOGIN_OK, is);
+}
+
+/* ---- SendTargets, RFC 7143 appendix C ---- */
+
+static void put(struct buf *out, const char *key, const char *value)
+{
+	buf_puts(out, key);
+	buf_puts(out, "=");
+	buf_put(out, value, strlen(value) + 1);
+}
+
+static void put_target(struct buf *out, const struct target_def *t, const struct addr *local)
+{
+	char a[64], line[80];
+	unsigned tag = t->tag ? t->tag : 1;
+
+	put(out, "TargetName", t->iqn);
+	for (unsigned i = 0; i < t->n_portals; i++) {
+		struct addr portal;
+		static const uint8_t zero[16];
+
+		/* A wildcard is reached by the address that reached us. */
+		if (addr_parse(t->portals[i], 3260, &portal) != 0)
+			continue;
+		if (memcmp(portal.ip, zero, sizeof(zero)) == 0) {
+			uint16_t port = portal.port;
+
+			portal = *local;
+			portal.port = port;
+		}
+		snprintf(line, sizeof(line), "%s,%u", addr_text(&portal, a), tag);
+		put(out, "TargetAddress", line);
+	}
+	if (t->n_portals == 0) {
+		snprintf(line, sizeof(line), "%s,%u", addr_text(local, a), tag);
+		put(out, "TargetAddress", line);
+	}
+}
+
+static void targets(struct link *l)
+{
+	struct registry *r = &l->worker->serve->registry;
+	const struct iscsi_session *is = l->conn->session;
+	const char *name = l->conn->ask_text;
+	struct buf out = { 0 };
+
+	/* Empty: the target of this session. All: only in discovery sessions. */
+	if (!name[0])
+		name = is->target;
+	pthread_mutex_lock(&r->lock);
+	for (struct target *t = r->targets; t; t = t->next) {
+		bool all = strcmp(name, "All") == 0 && is->discovery;
+
+		if ((all || strcasecmp(name, t->def.iqn) == 0) && target_host_for(&t->def, is->initiator))
+			put_target(&out, &t->def, &l->local);
+	}
+	pthread_mutex_unlock(&r->lock);
+	conn_targets(l->conn, out.data, out.len);
+	buf_fini(&out);
+}
+
+void ask_answer(struct link *l)
+{
+	switch (l->conn->ask) {
+	case ASK_POLICY:
+		policy(l);
+		break;
+	case ASK_SESSION:
+		session(l);
+		break;
+	case ASK_TARGETS:
+		targets(l);
+		break;
+	case ASK_NONE:
+		break;
+	}
+}

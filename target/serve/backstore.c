@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control verbs of backstores: check, create, open, fence, resize, close, for whole stacks. */
+#include "config.h"
+
+#include "target/serve/backstore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "target/serve/bs_host.h"
+
+#define STACK_DEPTH_MAX 8
+
+/* ---- specs ---- */
+
+/* A level of a spec with its plugin and its checked parameters. */
+struct level {
+	struct bs_plugin *plugin;
+	struct plugin_conf *conf;
+};
+
+static int level_new(struct backstore_host *h, const struct backstore_spec *spec, struct level *l,
+	struct director_err *err)
+{
+	const struct director_backstore_ops *ops;
+	int r = bs_plugin_get(h, spec->plugin, &l->plugin, err);
+
+	l->conf = NULL;
+	if (r < 0)
+		return r;
+	ops = &l->plugin->pl->backstore;
+	if (ops->n_children != spec->n_children)
+		return plugin_err(err, -EINVAL, "%s goes over %u other backstore%s, not %u", spec->plugin, ops->n_children,
+			ops->n_children == 1 ? "" : "s", spec->n_children);
+	r = plugin_conf_new(l->plugin->pl, spec->params, spec->n_params, spec->size, &l->conf, err);
+	if (r == 0 && ops->check) {
+		if (err)
+			err->text[0] = 0;
+		r = ops->check(l->plugin->pl->priv, &l->conf->conf, err);
+		if (r < 0 && err && !err->text[0])
+			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
+	}
+	if (r < 0)
+		plugin_conf_free(&l->conf);
+	return r;
+}
+
+/* `verb` on every level, leaves first, the caller's order among children. */
+static int each_level(struct backstore_host *h, const struct backstore_spec *spec, unsigned depth,
+	int (*verb)(struct level *, void *arg, struct director_err *err), void *arg, struct director_err *err)
+{
+	struct level l;
+	unsigned i;
+	int r;
+
+	if (depth == STACK_DEPTH_MAX)
+		return plugin_err(err, -EINVAL, "more than %d backstores over each other", STACK_DEPTH_MAX);
+	r = level_new(h, spec, &l, err);
+	for (i = 0; i < spec->n_children && r == 0; i++)
+		r = each_level(h, &spec->children[i], depth + 1, verb, arg, err);
+	if (r == 0 && verb) {
+		if (err)
+			err->text[0] = 0;
+		r = verb(&l, arg, err);
+		if (r < 0 && err && !err->text[0])
+			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
+	}
+	plugin_conf_free(&l.conf);
+	return r;
+}
+
+static int verb_create(struct level *l, void *arg, struct director_err *err)
+{
+	const struct plugin *pl = l->plugin->pl;
+
+	return pl->backstore.create ? pl->backstore.create(pl->priv, &l->conf->conf, *(uint64_t *)arg, err) : 0;
+}
+
+static int verb_destroy(struct level *l, void *arg, struct director_err *err)
+{
+	const struct plugin *pl = l->plugin->pl;
+
+	return pl->backstore.destroy ? pl->backstore.destroy(pl->priv, &l->conf->conf, err) : 0;
+}
+
+int backstore_check(struct backstore_host *h, const struct backstore_spec *spec, struct director_err *err)
+{
+	return each_level(h, spec, 0, NULL, NULL, err);
+}
+
+int backstore_create(struct backstore_host *h, const struct backstore_spec *spec, uint64_t size,
+	struct director_err *err)
+{
+	/* All of the stack is judged before any of it is made. */
+	int r = backstore_check(h, spec, err);
+
+	return r < 0 ? r : each_level(h, spec, 0, verb_create, &size, err);
+}
+
+int backstore_destroy(struct backstore_host *h, const struct backstore_spec *spec, struct director_err *err)
+{
+	return each_level(h, spec, 0, verb_destroy, NULL, err);
+}
+
+/* ---- capabilities ---- */
+
+static bool pow2(uint64_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static int caps_judge(const struct backstore *bs, const struct director_caps *c, struct director_err *err)
+{
+	const char *name = bs->plugin->pl->p.name;
+
+	if (c->block_size != 512 && c->block_size != 4096)
+		return plugin_err(err, -EINVAL, "%s: a block size of %u bytes cannot be served (512 and 4096 can)", name,
+			c->block_size);
+	if (c->size == 0)
+		return plugin_err(err, -EINVAL, "%s: it has no room, not a single byte", name);
+	if (c->size % c->block_size || c->size > INT64_MAX)
+		return plugin_err(err, -EINVAL, "%s: its size is not a whole number of blocks of %u bytes", name,
+			c->block_size);
+	if (!pow2(c->align) || c->align > (1u << 20))
+		return plugin_err(err, -EINVAL, "%s: buffers aligned to %u bytes make no sense", name, c->align);
+	if (c->physical_block % c->block_size || c->max_io % c->block_size)
+		return plugin_err(err, -EINVAL, "%s: its physical block or longest I/O is not a multiple of its block size",
+			name);
+	return 0;
+}
+
+static uint32_t caps_native(const struct director_caps *c)
+{
+	uint32_t n = 1u << DIRECTOR_READ | 1u << DIRECTOR_WRITE;
+
+	if (c->flags & DIRECTOR_CAP_FLUSH)
+		n |= 1u << DIRECTOR_FLUSH;
+	if (c->flags & DIRECTOR_CAP_DISCARD)
+		n |= 1u << DIRECTOR_DISCARD;
+	if (c->flags & DIRECTOR_CAP_ZERO)
+		n |= 1u << DIRECTOR_WRITE_ZEROES;
+	if (c->flags & DIRECTOR_CAP_CAW)
+		n |= 1u << DIRECTOR_COMPARE_AND_WRITE;
+	if (c->flags & DIRECTOR_CAP_EXTENTS)
+		n |= 1u << DIRECTOR_EXTENTS;
+	return n;
+}
+
+int bs_caps_read(struct backstore *bs, struct director_err *err)
+{
+	struct director_caps c = { .struct_size = sizeof(c), .align = 1, .block_size = 512 };
+	int r = bs->ops->caps(bs->obj, &c);
+
+	if (r < 0)
+		return plugin_err(err, r, "%s: it does not say what it can: %s", bs->plugin->pl->p.name, strerror(-r));
+	if (!c.physical_block)
+		c.physical_block = c.block_size;
+	if (!c.discard_granularity)
+		c.discard_granularity = c.block_size;
+	r = caps_judge(bs, &c, err);
+	if (r < 0)
+		return r;
+	c.struct_size = sizeof(c);
+	pthread_mutex_lock(&bs->caps_lock);
+	bs->caps = c;
+	pthread_mutex_unlock(&bs->caps_lock);
+	atomic_store(&bs->size, c.size);
+	return 0;
+}
+
+/* What I/O looks at, from capabilities that do not change while the object is open. */
+static void caps_use(struct backstore *bs)
+{
+	const struct director_caps *c = &bs->caps;
+
+	bs->native = caps_native(c);
+	bs->block_mask = c->block_size - 1;
+	bs->align_mask = c->align - 1;
+	bs->max_io = c->max_io;
+	bs->max_discard = c->max_discard;
+	bs->fua_ok = (c->flags & DIRECTOR_CAP_FUA) || !(c->flags & DIRECTOR_CAP_WRITE_CACHE);
+	bs->read_only = c->flags & DIRECTOR_CAP_READ_ONLY;
+}
+
+void backstore_caps_plugin(const struct backstore *bs, struct director_caps *out)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&bs->caps_lock;
+
+	pthread_mutex_lock(lock);
+	*out = bs->caps;
+	pthread_mutex_unlock(lock);
+	out->size = atomic_load(&bs->size);
+}
+
+void backstore_caps(const struct backstore *bs, struct director_caps *out)
+{
+	backstore_caps_plugin(bs, out);
+	out->flags |= DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_CAW |
+		DIRECTOR_CAP_EXTENTS;
+	if (out->max_io && !out->optimal_io)
+		out->optimal_io = out->max_io;
+	out->max_io = 0;
+	out->max_discard = 0;
+}
+
+uint64_t backstore_size(const struct backstore *bs)
+{
+	return atomic_load(&bs->size);
+}
+
+/* ---- open and close ---- */
+
+static void slot_take(struct backstore *bs)
+{
+	struct backstore_host *h = bs->host;
+	unsigned i;
+
+	for (i = 0; i < h->n_slots && h->slots[i]; i++)
+		;
+	if (i == h->n_slots) {
+		unsigned n = h->n_slots ? 2 * h->n_slots : 64;
+
+		h->slots = mem_realloc(h->slots, n);
+		memset(h->slots + h->n_slots, 0, n - h->n_slots);
+		h->n_slots = n;
+	}
+	h->slots[i] = 1;
+	bs->slot = i;
+	bs->id = ++h->last_id;
+}
+
+/* Join the host's lists; -EMFILE when there are no slots left. */
+static int enlist(struct backstore *bs)
+{
+	struct backstore_host *h = bs->host;
+	int r = 0;
+
+	pthread_mutex_lock(&h->lock);
+	slot_take(bs);
+	if (bs->slot >= BS_CHUNK * BS_CHUNKS) {
+		h->slots[bs->slot] = 0;
+		r = -EMFILE;
+	} else {
+		LIST_INSERT_HEAD(&h->objects, bs, link);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+static void delist(struct backstore *bs)
+{
+	pthread_mutex_lock(&bs->host->lock);
+	LIST_REMOVE(bs, link);
+	bs->host->slots[bs->slot] = 0;
+	pthread_mutex_unlock(&bs->host->lock);
+}
+
+/* Close one level after the other, top first. What is not opened yet has no obj. */
+static void level_close(struct backstore *bs, bool opened)
+{
+	unsigned i;
+
+	if (opened) {
+		/* Nobody submits here any more; this makes every thread let go of its plugs too. */
+		bs_barrier_wait(bs, BS_CLOSED);
+		bs_pool_leave(bs->host->pool, bs);
+		bs->ops->close(bs->obj);
+	}
+	for (i = 0; i < bs->n_children; i++)
+		if (bs->children[i])
+			level_close(bs->children[i], true);
+	delist(bs);
+	plugin_conf_free(&bs->conf);
+	bs_range_fini(&bs->range);
+	pthread_mutex_destroy(&bs->caps_lock);
+	pthread_mutex_destroy(&bs->control);
+	free(bs->children);
+	free(bs);
+}
+
+static struct backstore *level_alloc(struct backstore_host *h, struct level *l, struct backstore *parent,
+	unsigned n_children)
+{
+	struct backstore *bs = mem_zalloc(sizeof(*bs));
+
+	bs->host = h;
+	bs->plugin = l->plugin;
+	bs->ops = &l->plugin->pl->backstore;
+	bs->plugin_bit = (uint64_t)1 << l->plugin->index;
+	bs->conf = l->conf;
+	bs->parent = parent;
+	bs->root = parent ? parent->root : bs;
+	bs->home = bs_self && bs_self->host == h ? bs_self : NULL;
+	bs->n_children = n_children;
+	bs->children = mem_zalloc((n_children + 1) * sizeof(bs->children[0]));
+	bs->async = bs->ops->threads == DIRECTOR_THREADS_ASYNC;
+	bs->has_fd = bs->async && bs->ops->thread_fd;
+	bs->has_plug = bs->async && bs->ops->plug;
+	bs->serial_tail = &bs->serial_head;
+	STAILQ_INIT(&bs->barriers);
+	bs_range_init(&bs->range);
+	pthread_mutex_init(&bs->caps_lock, NULL);
+	pthread_mutex_init(&bs->control, NULL);
+	return bs;
+}
+
+static int level_open(struct backstore_host *h, const struct backstore_spec *spec, unsigned depth, uint64_t epoch,
+	struct backstore *parent, struct backstore **out, struct director_err *err)
+{
+	struct backstore *bs;
+	struct level l;
+	unsigned i;
+	int r;
+
+	*out = NULL;
+	if (depth == STACK_DEPTH_MAX)
+		return plugin_err(err, -EINVAL, "more than %d backstores over each other", STACK_DEPTH_MAX);
+	r = level_new(h, spec, &l, err);
+	if (r < 0)
+		return r;
+	bs = level_alloc(h, &l, parent, spec->n_children);
+	r = enlist(bs);
+	for (i = 0; i < spec->n_children && r == 0; i++)
+		r = level_open(h, &spec->children[i], depth + 1, epoch, bs, &bs->children[i], err);
+	if (r < 0) {
+		level_close(bs, false);
+		return r;
+	}
+	if (err)
+		err->text[0] = 0;
+	r = bs->ops->open(l.plugin->pl->priv, &bs->conf->conf, bs, epoch, &bs->obj, err);
+	if (r < 0) {
+		if (err && !err->text[0])
+			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
+		level_close(bs, false);
+		return r;
+	}
+	r = bs_caps_read(bs, err);
+	if (r < 0) {
+		level_close(bs, true);
+		return r;
+	}
+	caps_use(bs);
+	*out = bs;
+	return 0;
+}
+
+int backstore_open(struct backstore_host *h, const struct backstore_spec *spec, uint64_t epoch,
+	const struct backstore_watch *watch, struct backstore **out, struct director_err *err)
+{
+	int r = level_open(h, spec, 0, epoch, NULL, out, err);
+
+	if (r < 0)
+		return r;
+	atomic_store(&(*out)->epoch, epoch);
+	pthread_mutex_lock(&h->lock);
+	if (watch)
+		(*out)->watch = *watch;
+	pthread_mutex_unlock(&h->lock);
+	return 0;
+}
+
+void backstore_close(struct backstore **bsp)
+{
+	struct backstore *bs = *bsp;
+
+	if (!bs)
+		return;
+	*bsp = NULL;
+	pthread_mutex_lock(&bs->host->lock);
+	bs->watch = (struct backstore_watch){ 0 };
+	pthread_mutex_unlock(&bs->host->lock);
+	bs_barrier_wait(bs, BS_CLOSED);
+	level_close(bs, true);
+}
+
+/* ---- fence, resize, reconfigure ---- */
+
+static int fence_level(struct backstore *bs, uint64_t epoch, struct director_err *err)
+{
+	unsigned i;
+	int r = bs->ops->fence ? bs->ops->fence(bs->obj, epoch, err) : 0;
+
+	for (i = 0; i < bs->n_children && r == 0; i++)
+		r = fence_level(bs->children[i], epoch, err);
+	return r;
+}
+
+int backstore_fence(struct backstore *bs, uint64_t epoch, struct director_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&bs->control);
+	if (epoch > atomic_load(&bs->epoch))
+		atomic_store(&bs->epoch, epoch);
+	/* Each thread now sees the new epoch, and what it had let through has completed. */
+	bs_barrier_wait(bs, 0);
+	r = fence_level(bs, epoch, err);
+	pthread_mutex_unlock(&bs->control);
+	return r;
+}
+
+static int resize_level(struct backstore *bs, uint64_t size, struct director_err *err)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < bs->n_children && r == 0; i++)
+		r = resize_level(bs->children[i], size, err);
+	if (r == 0 && bs->ops->resize)
+		r = bs->ops->resize(bs->obj, size, err);
+	else if (r == 0 && !bs->n_children)
+		r = plugin_err(err, -EOPNOTSUPP, "%s cannot be resized", bs->plugin->pl->p.name);
+	if (r < 0 && err && !err->text[0])
+		plugin_err(err, r, "%s: %s", bs->plugin->pl->p.name, strerror(-r));
+	/* Also after a failure: it may have gone half of the way. */
+	bs_caps_read(bs, NULL);
+	return r;
+}
+
+int backstore_resize(struct backstore *bs, uint64_t size, struct director_err *err)
+{
+	int r;
+
+	if (size == 0 || size & bs->block_mask)
+		return plugin_err(err, -EINVAL, "a size must be a whole number of blocks of %u bytes", bs->block_mask + 1);
+	if (err)
+		err->text[0] = 0;
+	pthread_mutex_lock(&bs->control);
+	if (size < atomic_load(&bs->size)) {
+		/* First nobody writes there, then it goes. */
+		atomic_store(&bs->size, size);
+		bs_barrier_wait(bs, 0);
+	}
+	r = resize_level(bs, size, err);
+	pthread_mutex_unlock(&bs->control);
+	return r;
+}
+
+int backstore_reconfigure(struct backstore *bs, unsigned depth, const struct plugin_pair *params, unsigned n,
+	struct director_err *err)
+{
+	struct backstore *root = bs;
+	struct plugin_conf *want;
+	const char *fixed;
+	int r;
+
+	while (depth-- && bs->n_children)
+		bs = bs->children[0];
+	r = plugin_conf_new(bs->plugin->pl, params, n, backstore_size(bs), &want, err);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&root->control);
+	fixed = plugin_conf_fixed(bs->conf, want);
+	if (fixed)
+		r = plugin_err(err, -EBUSY, "%s: %s cannot be changed while it is open", bs->plugin->pl->p.name, fixed);
+	else if (!bs->ops->reconfigure)
+		r = plugin_err(err, -EOPNOTSUPP, "%s: nothing can be changed while it is open", bs->plugin->pl->p.name);
+	else
+		r = bs->ops->reconfigure(bs->obj, &want->conf, err);
+	if (r == 0) {
+		plugin_conf_free(&bs->conf);
+		bs->conf = want;
+		want = NULL;
+	}
+	pthread_mutex_unlock(&root->control);
+	plugin_conf_free(&want);
+	return r;
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs that touch storage, one after the other on the job thread. Each says what should be and may be repeated; a
+ * volume that cannot be is kept in the list as failed, with the reason.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "target/serve/serve.h"
+
+#define RELEASE_MS 10000                /* that sessions have to let go of an unmapped volume */
+
+/* ---- specs: proto's stack as the backstore host wants it ---- */
+
+static void spec_make(const struct target_store *s, uint64_t size, struct backstore_spec *spec)
+{
+	struct plugin_pair *params = mem_alloc((s->n_params + 1) * sizeof(*params));
+	struct backstore_spec *children = mem_zalloc((s->n_children + 1) * sizeof(*children));
+
+	for (unsigned i = 0; i < s->n_params; i++)
+		params[i] = (struct plugin_pair){ s->params[i].key, s->params[i].value };
+	for (unsigned i = 0; i < s->n_children; i++)
+		spec_make(&s->children[i], size, &children[i]);
+	*spec = (struct backstore_spec){ .plugin = s->plugin, .params = params, .n_params = s->n_params, .size = size,
+		.children = children, .n_children = s->n_children };
+}
+
+static void spec_free(struct backstore_spec *spec)
+{
+	for (unsigned i = 0; i < spec->n_children; i++)
+		spec_free((struct backstore_spec *)&spec->children[i]);
+	free((void *)spec->children);
+	free((void *)spec->params);
+}
+
+/* ---- answers ---- */
+
+static int fail(struct target_msg *reply, int err, const char *fmt, const char *a)
+{
+	reply->err = err;
+	free(reply->text);
+	reply->text = mem_printf(fmt, a);
+	return err;
+}
+
+static int fail_errno(struct target_msg *reply, int e, const struct director_err *de)
+{
+	return fail(reply, err_from_errno(-e), "%s", de->text[0] ? de->text : strerror(-e));
+}
+
+static void volume_state(struct serve *s, struct volume *v, enum target_state state, const char *error)
+{
+	pthread_mutex_lock(&s->registry.lock);
+	v->def.state = state;
+	free(v->def.error);
+	v->def.error = mem_strdup(error);
+	pthread_mutex_unlock(&s->registry.lock);
+}
+
+static void refresh_run(struct worker *w, struct worker_msg *m)
+{
+	free(m);
+	for (struct session *ss = w->sessions; ss; ss = ss->next)
+		session_refresh(ss);
+}
+
+/* ---- open and close ---- */
+
+static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t value, uint64_t of)
+{
+	struct volume *v = arg;
+	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of };
+
+	memcpy(ev.volume, v->def.uuid, 16);
+	if (kind == DIRECTOR_EV_RESIZED) {
+		pthread_mutex_lock(&v->lu_lock);
+		lu_resize(&v->lu, value);
+		pthread_mutex_unlock(&v->lu_lock);
+	}
+	control_event(v->serve, &ev);
+}
+
+/* What the disk looks like, from what its backstore is. */
+static int shape(struct volume *v, struct target_msg *reply)
+{
+	struct director_caps caps = { .struct_size = sizeof(caps) };
+	uint32_t bs = v->def.block_size;
+	struct scsi_lu *lu = &v->lu;
+
+	backstore_caps(v->bs, &caps);
+	if (!bs)
+		bs = caps.block_size;
+	if (bs < caps.block_size)
+		return fail(reply, ERR_INVAL, "%s has blocks of 4096 bytes; 512 cannot be offered", v->def.name);
+	lu_init(lu, v->def.uuid, v->def.name, caps.size, bs);
+	while (bs << lu->physical_exponent < caps.physical_block && lu->physical_exponent < 8)
+		lu->physical_exponent++;
+	lu->thin = caps.flags & DIRECTOR_CAP_DISCARD;
+	v->discard_zeroes = caps.flags & DIRECTOR_CAP_DISCARD_ZEROES;
+	lu->read_only = v->def.read_only || caps.flags & DIRECTOR_CAP_READ_ONLY;
+	lu->rotational = caps.flags & DIRECTOR_CAP_ROTATIONAL;
+	lu->cache = caps.flags & DIRECTOR_CAP_WRITE_CACHE;
+	lu->optimal_transfer = caps.optimal_io / bs;
+	lu->unmap_granularity = caps.discard_granularity > bs ? caps.discard_granularity / bs : 1;
+	return 0;
+}
+
+static int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	struct backstore_watch watch = { .event = on_event, .arg = v };
+	struct backstore_spec spec;
+	struct backstore *bs = NULL;
+	int r;
+
+	spec_make(&v->def.store, v->def.size, &spec);
+	r = backstore_open(s->host, &spec, v->def.epoch, &watch, &bs, &err);
+	spec_free(&spec);
+	if (r < 0) {
+		fail_errno(reply, r, &err);
+		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
+		return reply->err;
+	}
+	atomic_store(&v->epoch, v->def.epoch);
+	v->bs = bs;
+	if (shape(v, reply) != 0) {
+		backstore_close(&v->bs);
+		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
+		return reply->err;
+	}
+	volume_state(s, v, TARGET_STATE_READY, NULL);
+	workers_post_all(s, refresh_run);
+	return 0;
+}
+
+/* No session uses it any more, or ERR_BUSY after a while. On 0 it is closed. */
+static int volume_close(struct serve *s, struct volume *v, struct target_msg *reply)
+{
+	struct registry *r = &s->registry;
+	struct timespec until;
+	int busy = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += RELEASE_MS / 1000;
+	pthread_mutex_lock(&r->lock);
+	for (struct target *t = r->targets; t && !busy; t = t->next)
+		for (unsigned i = 0; i < t->def.n_luns; i++)
+			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) == 0)
+				busy = fail(reply, ERR_BUSY, "a LUN of %s is this volume", t->def.iqn);
+	while (!busy && v->n_nexus)
+		if (pthread_cond_timedwait(&r->released, &r->lock, &until) == ETIMEDOUT)
+			busy = fail(reply, ERR_BUSY, "%s is still in use by sessions", v->def.name);
+	if (!busy)
+		v->def.state = TARGET_STATE_NONE;
+	pthread_mutex_unlock(&r->lock);
+	if (busy || !v->bs)
+		return busy;
+	backstore_close(&v->bs);
+	lu_fini(&v->lu);
+	return 0;
+}
+
+static void volume_drop(struct serve *s, struct volume *v)
+{
+	struct volume **p = &s->registry.volumes;
+
+	pthread_mutex_lock(&s->registry.lock);
+	while (*p != v)
+		p = &(*p)->next;
+	*p = v->next;
+	pthread_mutex_unlock(&s->registry.lock);
+	pthread_mutex_destroy(&v->lu_lock);
+	target_volume_fini(&v->def);
+	free(v);
+}
+
+/* ---- verbs ---- */
+
+static struct volume *volume_get(struct serve *s, const uint8_t uuid[16])
+{
+	struct volume *v;
+
+	pthread_mutex_lock(&s->registry.lock);
+	v = volume_find_locked(&s->registry, uuid);
+	pthread_mutex_unlock(&s->registry.lock);
+	return v;
+}
+
+static struct volume *volume_add(struct serve *s, const struct target_volume *def)
+{
+	struct volume *v = mem_zalloc(sizeof(*v));
+
+	v->serve = s;
+	target_volume_copy(&v->def, def);
+	v->def.state = TARGET_STATE_CREATING;
+	pthread_mutex_init(&v->lu_lock, NULL);
+	pthread_mutex_lock(&s->registry.lock);
+	v->next = s->registry.volumes;
+	s->registry.volumes = v;
+	pthread_mutex_unlock(&s->registry.lock);
+	return v;
+}
+
+static int resize(struct serve *s, struct volume *v, uint64_t size, struct target_msg *reply)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	int r;
+
+	if (!v->bs)
+		return fail(reply, ERR_BUSY, "%s is not open", v->def.name);
+	if (backstore_size(v->bs) != size) {
+		r = backstore_resize(v->bs, size, &err);
+		if (r < 0)
+			return fail_errno(reply, r, &err);
+	}
+	pthread_mutex_lock(&s->registry.lock);
+	v->def.size = size;
+	pthread_mutex_unlock(&s->registry.lock);
+	pthread_mutex_lock(&v->lu_lock);
+	lu_resize(&v->lu, backstore_size(v->bs));
+	pthread_mutex_unlock(&v->lu_lock);
+	return 0;
+}
+
+static int fence(struct volume *v, uint64_t epoch, struct target_msg *reply)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	int r;
+
+	if (epoch <= atomic_load(&v->epoch) || !v->bs)
+		return 0;
+	r = backstore_fence(v->bs, epoch, &err);
+	if (r < 0)
+		return fail_errno(reply, r, &err);
+	atomic_store(&v->epoch, epoch);
+	return 0;
+}
+
+/* The stack stays: only what may change while it is open. */
+static int change(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply)
+{
+	int r = fence(v, want->epoch, reply);
+
+	if (r == 0 && want->size && want->size != v->def.size)
+		r = resize(s, v, want->size, reply);
+	if (r != 0)
+		return r;
+	pthread_mutex_lock(&s->registry.lock);
+	free(v->def.name);
+	v->def.name = mem_strdup(want->name);
+	v->def.generation = want->generation;
+	v->def.epoch = want->epoch;
+	v->def.read_only = want->read_only;
+	pthread_mutex_unlock(&s->registry.lock);
+	pthread_mutex_lock(&v->lu_lock);
+	v->lu.read_only = want->read_only;
+	pthread_mutex_unlock(&v->lu_lock);
+	return 0;
+}
+
+/* Same plugins, other parameters: each level that differs is asked to take them while it runs. */
+static int reconfigure(struct serve *s, struct volume *v, const struct target_store *want, struct target_msg *reply)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	const struct target_store *have = &v->def.store, *w = want;
+	struct target_store copy;
+
+	for (unsigned depth = 0; ; depth++, have = &have->children[0], w = &w->children[0]) {
+		struct backstore_spec spec;
+		int r;
+
+		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children || w->n_children > 1)
+			return fail(reply, ERR_BUSY, "%s cannot change its stack of plugins while it is open", v->def.name);
+		spec_make(w, v->def.size, &spec);
+		r = backstore_reconfigure(v->bs, depth, spec.params, spec.n_params, &err);
+		spec_free(&spec);
+		if (r < 0)
+			return fail_errno(reply, r, &err);
+		if (!w->n_children)
+			break;
+	}
+	target_store_copy(&copy, want);
+	pthread_mutex_lock(&s->registry.lock);
+	target_store_fini(&v->def.store);
+	v->def.store = copy;
+	pthread_mutex_unlock(&s->registry.lock);
+	return 0;
+}
+
+static void volume_set(struct serve *s, const struct target_msg *req, struct target_msg *reply)
+{
+	const struct target_volume *want = &req->volume;
+	struct volume *v = volume_get(s, want->uuid);
+
+	if (v && v->bs) {
+		if (!target_store_eq(&v->def.store, &want->store) && reconfigure(s, v, &want->store, reply) != 0)
+			return;
+		change(s, v, want, reply);
+		return;
+	}
+	if (v)
+		volume_drop(s, v);
+	v = volume_add(s, want);
+	if (req->kind == TARGET_VOLUME_CREATE) {
+		struct director_err err = { .struct_size = sizeof(err) };
+		struct backstore_spec spec;
+		int r;
+
+		spec_make(&v->def.store, v->def.size, &spec);
+		r = backstore_create(s->host, &spec, v->def.size, &err);
+		spec_free(&spec);
+		if (r < 0) {
+			fail_errno(reply, r, &err);
+			volume_state(s, v, TARGET_STATE_FAILED, reply->text);
+			return;
+		}
+	}
+	volume_open(s, v, reply);
+}
+
+static void volume_destroy(struct serve *s, const struct target_msg *req, struct target_msg *reply)
+{
+	struct volume *v = volume_get(s, req->volume.uuid);
+	struct director_err err = { .struct_size = sizeof(err) };
+	struct backstore_spec spec;
+	int r;
+
+	if (v && volume_close(s, v, reply) != 0)
+		return;
+	if (!v && !req->volume.store.plugin)
+		return;                         /* unknown, and nothing to look for: gone already */
+	spec_make(v ? &v->def.store : &req->volume.store, v ? v->def.size : req->volume.size, &spec);
+	r = backstore_destroy(s->host, &spec, &err);
+	spec_free(&spec);
+	if (r < 0)
+		fail_errno(reply, r, &err);
+	else if (v)
+		volume_drop(s, v);
+}
+
+void job_run(struct serve *s, const struct target_msg *req, struct target_msg *reply)
+{
+	struct volume *v = volume_get(s, req->volume.uuid);
+
+	switch (req->kind) {
+	case TARGET_VOLUME_CREATE:
+	case TARGET_VOLUME_SET:
+		volume_set(s, req, reply);
+		break;
+	case TARGET_VOLUME_RESIZE:
+		if (!v)
+			fail(reply, ERR_NOENT, "%s", "there is no such volume here");
+		else if (resize(s, v, req->volume.size, reply) == 0)
+			v->def.generation = req->volume.generation;
+		break;
+	case TARGET_VOLUME_CLOSE:
+		if (v && volume_close(s, v, reply) == 0)
+			volume_drop(s, v);
+		break;
+	case TARGET_VOLUME_DESTROY:
+		volume_destroy(s, req, reply);
+		break;
+	default:
+		fail(reply, ERR_INVAL, "%s", "not a job");
+	}
+	v = volume_get(s, req->volume.uuid);
+	if (v) {
+		pthread_mutex_lock(&s->registry.lock);
+		target_volume_copy(&reply->volume, &v->def);
+		pthread_mutex_unlock(&s->registry.lock);
+	}
+}
+
+void job_close_all(struct serve *s)
+{
+	struct volume *v;
+
+	while ((v = s->registry.volumes)) {
+		if (v->bs) {
+			backstore_close(&v->bs);
+			lu_fini(&v->lu);
+		}
+		volume_drop(s, v);
+	}
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One TCP connection: bytes between its socket and the sans-I/O connection. */
+#include "config.h"
+
+#include "target/serve/serve.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define IOV_MAX_OUT 192
+
+_Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) && offsetof(struct iscsi_iov, len) == offsetof(struct iovec, iov_len),
+	"iscsi_iov is an iovec");
+
+static void poll_set(struct link *l)
+{
+	bool pause = !conn_reading(l->conn);
+	struct epoll_event ev = { .events = (pause ? 0u : (unsigned)EPOLLIN) | (l->want_out ? (unsigned)EPOLLOUT : 0), .data.ptr = l };
+
+	l->paused = pause;
+	epoll_ctl(l->worker->epfd, EPOLL_CTL_MOD, l->fd, &ev);
+}
+
+struct link *link_new(struct worker *w, int fd, const struct addr *peer, const struct addr *local)
+{
+	const struct serve_conf *conf = &w->serve->conf;
+	struct link *l = mem_zalloc(sizeof(*l));
+	struct iscsi_conn_conf cc = { .pool = &w->pool, .ping_ms = conf->ping_ms, .login_ms = conf->login_ms };
+	int one = 1;
+
+	l->worker = w;
+	l->fd = fd;
+	l->peer = *peer;
+	l->local = *local;
+	l->conn = iscsi_conn_new(&cc, w->now);
+	l->conn->user = l;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	l->next = w->links;
+	if (l->next)
+		l->next->prev = l;
+	w->links = l;
+	atomic_fetch_add(&w->n_links, 1);
+	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l }) < 0) {
+		conn_close(l->conn, "no room to wait for it");
+		worker_dirty(w, l);
+	}
+	return l;
+}
+
+void link_free(struct link **link)
+{
+	struct link *l = *link;
+	struct worker *w = l->worker;
+
+	for (struct link **p = &w->dirty; *p; p = &(*p)->next_dirty)
+		if (*p == l) {
+			*p = l->next_dirty;
+			break;
+		}
+	if (l->next)
+		l->next->prev = l->prev;
+	if (l->prev)
+		l->prev->next = l->next;
+	else
+		w->links = l->next;
+	atomic_fetch_sub(&w->n_links, 1);
+	atomic_fetch_sub(&w->serve->n_links, 1);
+	source_gone(w->serve, &l->peer, l->logged_in);
+	close(l->fd);
+	iscsi_conn_free(&l->conn);
+	if (l->session)
+		session_lost(l->session);
+	free(l);
+	*link = NULL;
+}
+
+void link_readable(struct link *l)
+{
+	struct worker *w = l->worker;
+	struct iovec iov[2];
+	void *place = NULL;
+	uint32_t want = conn_reading(l->conn) ? conn_want(l->conn, &place) : 0;
+	ssize_t n;
+
+	if (!conn_reading(l->conn)) {
+		char c;
+
+		/* Paused, yet something happened: only its end is of interest. */
+		n = recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			conn_close(l->conn, "closed by the initiator");
+		return;
+	}
+	iov[0] = (struct iovec){ place, want };
+	iov[1] = (struct iovec){ w->scratch, sizeof(w->scratch) };
+	n = want ? readv(l->fd, iov, 2) : read(l->fd, w->scratch, sizeof(w->scratch));
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			conn_close(l->conn, strerror(errno));
+		return;
+	}
+	if (n == 0) {
+		conn_close(l->conn, "closed by the initiator");
+		return;
+	}
+	if (want) {
+		uint32_t direct = (size_t)n < want ? (uint32_t)n : want;
+
+		conn_got(l->conn, direct);
+		n -= direct;
+	}
+	if (n > 0)
+		conn_feed(l->conn, w->scratch, (size_t)n);
+}
+
+void link_run(struct link *l)
+{
+	struct task *t;
+	struct iscsi_tmf *tmf;
+
+	while (l->conn->ask != ASK_NONE && !l->waiting && l->conn->closing == CLOSING_NO) {
+		ask_answer(l);
+		if (l->waiting)
+			return;
+	}
+	if (!l->session)
+		return;
+	/* Tasks first: a task management function comes after the commands before it. */
+	while ((t = session_next_task(l->session->is)))
+		exec_task(l->session, t);
+	while (l->conn->closing != CLOSING_NOW && (tmf = conn_next_tmf(l->conn)))
+		tmf_carry_out(l->session, tmf);
+}
+
+/* 1: all gone, 0: the socket is full, -1: broken. */
+static int write_out(struct link *l)
+{
+	struct iscsi_iov iov[IOV_MAX_OUT];
+	unsigned n;
+
+	while ((n = conn_output(l->conn, iov, IOV_MAX_OUT))) {
+		struct msghdr mh = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
+		ssize_t sent = sendmsg(l->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		size_t all = 0;
+
+		if (sent < 0)
+			return errno == EAGAIN || errno == EINTR ? 0 : -1;
+		for (unsigned i = 0; i < n; i++)
+			all += iov[i].len;
+		conn_sent(l->conn, (size_t)sent);
+		if ((size_t)sent < all)
+			return 0;
+	}
+	return 1;
+}
+
+bool link_flush(struct link *l)
+{
+	int r = l->conn->closing == CLOSING_NOW ? -1 : write_out(l);
+	bool out = r == 0;
+
+	if (l->session)
+		session_publish(l->session);
+	if (r < 0 || (r == 1 && l->conn->closing == CLOSING_FLUSH)) {
+		char peer[64];
+
+		if (l->conn->why)
+			log_debug(&l->worker->serve->log, "link: %s: %s", addr_text(&l->peer, peer), l->conn->why);
+		link_free(&l);
+		return false;
+	}
+	if (out != l->want_out || l->paused == conn_reading(l->conn)) {
+		l->want_out = out;
+		poll_set(l);
+	}
+	return true;
+}
+
+struct mono link_tick(struct link *l, struct mono now)
+{
+	return conn_tick(l->conn, now);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes, targets and sessions by name. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "target/serve/serve.h"
+
+void registry_init(struct registry *r)
+{
+	memset(r, 0, sizeof(*r));
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->released, NULL);
+	r->next_session = 1;
+	r->next_tsih = 1;
+}
+
+void registry_fini(struct registry *r)
+{
+	struct target *t;
+
+	while ((t = r->targets)) {
+		r->targets = t->next;
+		target_def_fini(&t->def);
+		free(t);
+	}
+	pthread_cond_destroy(&r->released);
+	pthread_mutex_destroy(&r->lock);
+}
+
+struct volume *volume_find_locked(struct registry *r, const uint8_t uuid[16])
+{
+	struct volume *v = r->volumes;
+
+	while (v && memcmp(v->def.uuid, uuid, 16) != 0)
+		v = v->next;
+	return v;
+}
+
+struct target *target_find_locked(struct registry *r, const char *iqn)
+{
+	struct target *t = r->targets;
+
+	while (t && strcasecmp(t->def.iqn, iqn) != 0)
+		t = t->next;
+	return t;
+}
+
+/* A host of its own name comes before "any". */
+const struct target_host *target_host_for(const struct target_def *t, const char *initiator)
+{
+	const struct target_host *any = NULL;
+
+	for (unsigned i = 0; i < t->n_hosts; i++) {
+		if (strcasecmp(t->hosts[i].initiator, initiator) == 0)
+			return &t->hosts[i];
+		if (strcmp(t->hosts[i].initiator, "any") == 0)
+			any = &t->hosts[i];
+	}
+	return any;
+}
+
+void registry_session_add_locked(struct registry *r, struct session_entry *e)
+{
+	e->id = r->next_session++;
+	e->next = r->sessions;
+	r->sessions = e;
+}
+
+/* Links whose login waits for a session to end look again. */
+static void retry_run(struct worker *w, struct worker_msg *m)
+{
+	free(m);
+	for (struct link *l = w->links; l; l = l->next)
+		if (l->waiting) {
+			l->waiting = false;
+			worker_dirty(w, l);
+		}
+}
+
+void registry_session_remove(struct serve *s, struct session_entry **entry)
+{
+	struct session_entry *e = *entry, **p;
+	bool dying;
+
+	pthread_mutex_lock(&s->registry.lock);
+	for (p = &s->registry.sessions; *p != e; p = &(*p)->next)
+		;
+	*p = e->next;
+	dying = e->dying;
+	pthread_mutex_unlock(&s->registry.lock);
+	free(e);
+	*entry = NULL;
+	if (dying)
+		workers_post_all(s, retry_run);
+}

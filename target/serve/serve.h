@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * director-target's main structs, and who may touch what.
+ *
+ *   main thread    listens, accepts, speaks to directord (libev)
+ *   job thread     control verbs of backstores: they may block
+ *   workers        each an epoll loop with its links (TCP connections), its pool, its backstore queue
+ *
+ * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets, sessions by
+ * name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs, and is told by message
+ * when that changed. A volume lives while `refs` (nexuses of sessions, and the registry) hold it.
+ */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "base/mono.h"
+#include "proto/target.h"
+#include "target/iscsi/conn.h"
+#include "target/scsi/lu.h"
+#include "target/serve/backstore.h"
+#include "target/task.h"
+
+#define WORKERS_MAX 64
+#define SCRATCH_LEN (256u << 10)        /* bytes of one read beyond what lands in place */
+
+struct link;
+struct serve;
+struct session;
+struct worker;
+
+struct serve_conf {
+	const char *socket;             /* of directord */
+	unsigned workers;
+	uint64_t memory;                /* bytes of data buffers, over all workers */
+	unsigned queue_depth;           /* commands of one session */
+	uint32_t login_ms, ping_ms;
+	unsigned links_max, logins_per_source_max;
+};
+
+/* ---- messages to a worker: run on its thread; the memory is the message's own business ---- */
+
+struct worker_msg {
+	struct worker_msg *next;
+	void (*run)(struct worker *w, struct worker_msg *m);
+};
+
+/* ---- volumes and targets: under registry.lock, except where it says otherwise ---- */
+
+struct volume {
+	struct volume *next;
+	struct serve *serve;
+	struct target_volume def;
+	_Atomic uint64_t epoch;
+	struct backstore *bs;           /* NULL: not open. Constant while refs of nexuses exist */
+	struct scsi_lu lu;              /* by lu_lock, see scsi/lu.h */
+	pthread_mutex_t lu_lock;
+	unsigned n_nexus;               /* views that sessions have */
+	bool discard_zeroes;
+	_Atomic uint64_t reads, writes, read_bytes, write_bytes, errors;
+};
+
+struct target {
+	struct target *next;
+	struct target_def def;
+};
+
+/* A session as others know it: by name. The session itself is its worker's. */
+struct session_entry {
+	struct session_entry *next;
+	uint64_t id;
+	struct worker *worker;
+	char initiator[ISCSI_NAME_MAX + 1], target[ISCSI_NAME_MAX + 1], alias[256];
+	uint8_t isid[6];
+	uint16_t tsih;
+	bool discovery, dying;
+	struct addr peer, local;
+	struct mono since;
+	/* written by the worker, read by whoever lists */
+	_Atomic uint64_t commands, read_bytes, write_bytes, errors;
+};
+
+struct registry {
+	pthread_mutex_t lock;
+	pthread_cond_t released;        /* a volume lost its last nexus */
+	struct volume *volumes;
+	struct target *targets;
+	struct session_entry *sessions;
+	uint64_t next_session;
+	uint16_t next_tsih;
+};
+
+/* ---- workers ---- */
+
+/* A task with the part of serve. */
+struct serve_task {
+	struct iscsi_task it;
+	struct session *session;
+	struct nexus *nexus;            /* NULL: no LUN */
+	struct backstore_io bio;
+	struct director_iov iov[TASK_IOV_MAX];
+	struct director_err err;
+};
+
+/* A session's view of one volume. */
+struct nexus {
+	struct scsi_nexus scsi;         /* first: scsi's pointer is ours */
+	struct volume *volume;
+	unsigned n_tasks;               /* of this view, running */
+	unsigned n_aborting;            /* of these, aborted */
+	bool gone;                      /* unmapped; goes when n_tasks is 0 */
+	struct nexus *next;
+};
+
+struct session {
+	struct session *next;
+	struct worker *worker;
+	struct iscsi_session *is;
+	struct session_entry *entry;
+	struct link *link;              /* NULL: lost; ends when nothing runs */
+	struct scsi_it it;
+	struct nexus *nexuses;          /* with those that are gone */
+};
+
+struct link {
+	struct link *next, *prev;
+	struct worker *worker;
+	int fd;
+	struct addr peer, local;
+	struct iscsi_conn *conn;
+	struct session *session;        /* once logged in */
+	bool logged_in;
+	bool dirty;                     /* on worker->dirty */
+	struct link *next_dirty;
+	bool want_out;                  /* EPOLLOUT is asked for */
+	bool paused;                    /* EPOLLIN is not */
+	bool waiting;                   /* for an older session to end */
+	struct mono wake;
+};
+
+/* Waits for aborted tasks of other sessions on a volume (task management that reaches them). */
+struct drain;
+
+struct worker {
+	struct serve *serve;
+	pthread_t thread;
+	unsigned index;
+	int epfd, bell;                 /* bell: an eventfd, rung by worker_post */
+	_Atomic(struct worker_msg *) inbox;
+	struct task_pool pool;
+	struct backstore_queue *queue;
+	struct link *links, *dirty;
+	struct session *sessions;
+	struct drain *drains;
+	_Atomic unsigned n_links;
+	struct mono now, next_tick;
+	bool stopping;
+	uint8_t scratch[SCRATCH_LEN];
+};
+
+struct source;
+
+struct serve {
+	struct serve_conf conf;
+	struct log log;
+	struct registry registry;
+	struct backstore_host *host;
+	struct worker *workers[WORKERS_MAX];
+	unsigned n_workers;
+	struct mono started;
+	uint8_t instance[16];
+	pthread_mutex_t sources_lock;
+	struct source *sources;         /* connections by address */
+	_Atomic unsigned n_links;
+	struct control *control;
+	struct listen *listen;
+};
+
+/* worker.c */
+int worker_new(struct serve *s, unsigned index, struct worker **out);
+/* Drops all links, ends all sessions, joins. */
+void worker_free(struct worker **w);
+void worker_post(struct worker *w, struct worker_msg *m);
+void workers_post_all(struct serve *s, void (*run)(struct worker *w, struct worker_msg *m));
+void worker_dirty(struct worker *w, struct link *l);
+
+/* link.c */
+struct link *link_new(struct worker *w, int fd, const struct addr *peer, const struct addr *local);
+void link_readable(struct link *l);
+/* Run what came in. */
+void link_run(struct link *l);
+/* Send what is to be sent; false: the link is gone. */
+bool link_flush(struct link *l);
+void link_free(struct link **l);
+struct mono link_tick(struct link *l, struct mono now);
+
+/* source.c: connections by source address */
+bool source_admit(struct serve *s, const struct addr *from);
+void source_logged_in(struct serve *s, const struct addr *from);
+void source_gone(struct serve *s, const struct addr *from, bool logged_in);
+void sources_fini(struct serve *s);
+
+/* ask.c: the questions of a login, answered from the registry */
+void ask_answer(struct link *l);
+
+/* session.c */
+struct session *session_new(struct link *l, struct session_entry *e, struct iscsi_session *is);
+/* The link is gone: end when nothing runs any more. */
+void session_lost(struct session *ss);
+/* Give the LUN table the target's present shape. */
+void session_refresh(struct session *ss);
+/* Frees it if it is lost and idle; true if it did. */
+bool session_reap(struct session *ss);
+void session_publish(struct session *ss);
+
+/* exec.c */
+void exec_task(struct session *ss, struct task *t);
+/* tmf.c */
+void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf);
+void drains_check(struct worker *w);
+
+/* registry.c: all take registry.lock unless their name ends in _locked */
+void registry_init(struct registry *r);
+void registry_fini(struct registry *r);
+struct volume *volume_find_locked(struct registry *r, const uint8_t uuid[16]);
+struct target *target_find_locked(struct registry *r, const char *iqn);
+const struct target_host *target_host_for(const struct target_def *t, const char *initiator);
+/* Adds; `e` is the registry's from here on. */
+void registry_session_add_locked(struct registry *r, struct session_entry *e);
+/* Removes and frees; wakes links that wait for it. */
+void registry_session_remove(struct serve *s, struct session_entry **e);
+
+/* listen.c */
+struct ev_loop;
+struct listen *listen_new(struct serve *s, struct ev_loop *loop);
+/* Open and close listeners so that they are the portals of all targets. */
+void listen_refresh(struct listen *ls);
+void listen_free(struct listen **ls);
+/* The portals that are open now, into list->portals. */
+void listen_list(const struct listen *ls, struct target_list *list);
+
+/* control.c */
+struct control *control_new(struct serve *s, struct ev_loop *loop);
+/* Finish the jobs that wait, and end their thread. */
+void control_stop_jobs(struct control *c);
+/* After the workers. */
+void control_free(struct control **c);
+/* From any thread: an event for directord; `ev` is copied. */
+void control_event(struct serve *s, const struct target_event *ev);
+
+/* job.c: control verbs; on the job thread */
+void job_run(struct serve *s, const struct target_msg *req, struct target_msg *reply);
+/* At the end: workers are gone. */
+void job_close_all(struct serve *s);
+
+#endif

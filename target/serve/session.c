@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions on their worker: the LUN table, and the end. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "target/serve/serve.h"
+
+static void event(struct session *ss, enum target_event_kind kind)
+{
+	struct session_entry *e = ss->entry;
+	struct target_event ev = { .kind = kind };
+	char isid[13], peer[64], local[64];
+
+	ev.session = (struct target_session){ .id = e->id, .initiator = e->initiator, .target = e->target, .alias = e->alias,
+		.isid = text_hex(e->isid, 6, isid), .tsih = e->tsih, .address = addr_text(&e->peer, peer),
+		.portal = addr_text(&e->local, local), .commands = e->commands, .read_bytes = e->read_bytes,
+		.write_bytes = e->write_bytes, .errors = e->errors, .age_ms = mono_ms_between(e->since, ss->worker->now) };
+	control_event(ss->worker->serve, &ev);
+	log_info(&ss->worker->serve->log, "session: %s %s on %s from %s", e->initiator,
+	         kind == TARGET_EV_SESSION_UP ? "logged in" : "is gone", e->discovery ? "discovery" : e->target, ev.session.address);
+}
+
+/* ---- the LUN table ---- */
+
+static void nexus_release(struct session *ss, struct nexus *n)
+{
+	struct registry *r = &ss->worker->serve->registry;
+	struct volume *v = n->volume;
+	struct nexus **p = &ss->nexuses;
+
+	while (*p != n)
+		p = &(*p)->next;
+	*p = n->next;
+	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&v->lu_lock);
+	lu_detach(&n->scsi);
+	pthread_mutex_unlock(&v->lu_lock);
+	if (--v->n_nexus == 0)
+		pthread_cond_broadcast(&r->released);
+	pthread_mutex_unlock(&r->lock);
+	free(n);
+}
+
+static void nexuses_sweep(struct session *ss)
+{
+	for (struct nexus *n = ss->nexuses, *next; n; n = next) {
+		next = n->next;
+		if (n->gone && n->n_tasks == 0)
+			nexus_release(ss, n);
+	}
+}
+
+static int by_lun(const void *a, const void *b)
+{
+	const struct scsi_nexus *x = *(struct scsi_nexus *const *)a, *y = *(struct scsi_nexus *const *)b;
+
+	return x->lun < y->lun ? -1 : x->lun > y->lun;
+}
+
+static void table_build(struct session *ss)
+{
+	unsigned n = 0;
+
+	for (struct nexus *x = ss->nexuses; x; x = x->next)
+		n += !x->gone;
+	free(ss->it.luns);
+	ss->it.luns = mem_alloc((n + 1) * sizeof(*ss->it.luns));
+	ss->it.n_luns = 0;
+	for (struct nexus *x = ss->nexuses; x; x = x->next)
+		if (!x->gone)
+			ss->it.luns[ss->it.n_luns++] = &x->scsi;
+	qsort(ss->it.luns, n, sizeof(*ss->it.luns), by_lun);
+}
+
+static bool still_mapped(struct registry *r, const struct target *t, const struct nexus *n)
+{
+	for (unsigned i = 0; t && i < t->def.n_luns; i++)
+		if (t->def.luns[i].lun == n->scsi.lun && volume_find_locked(r, t->def.luns[i].volume) == n->volume)
+			return n->volume->bs != NULL && n->volume->def.state == TARGET_STATE_READY &&
+				t->def.luns[i].read_only == n->scsi.read_only;
+	return false;
+}
+
+static bool has_view(const struct session *ss, uint32_t lun)
+{
+	for (const struct nexus *n = ss->nexuses; n; n = n->next)
+		if (!n->gone && n->scsi.lun == lun)
+			return true;
+	return false;
+}
+
+static void view_add(struct session *ss, struct volume *v, const struct target_lun *lun)
+{
+	struct nexus *n = mem_zalloc(sizeof(*n));
+
+	n->volume = v;
+	n->next = ss->nexuses;
+	ss->nexuses = n;
+	v->n_nexus++;
+	pthread_mutex_lock(&v->lu_lock);
+	lu_attach(&v->lu, &n->scsi, &ss->it, lun->lun, lun->read_only);
+	pthread_mutex_unlock(&v->lu_lock);
+}
+
+void session_refresh(struct session *ss)
+{
+	struct registry *r = &ss->worker->serve->registry;
+	struct target *t;
+	bool changed = false, unwanted, first = !ss->it.luns;
+
+	if (ss->entry->discovery || !ss->link)
+		return;
+	pthread_mutex_lock(&r->lock);
+	t = target_find_locked(r, ss->it.target);
+	unwanted = !t || !target_host_for(&t->def, ss->it.initiator);
+	for (struct nexus *n = ss->nexuses; n; n = n->next)
+		if (!n->gone && !still_mapped(r, t, n)) {
+			n->gone = true;
+			changed = true;
+		}
+	for (unsigned i = 0; t && i < t->def.n_luns; i++) {
+		struct volume *v = volume_find_locked(r, t->def.luns[i].volume);
+
+		if (v && v->bs && v->def.state == TARGET_STATE_READY && !has_view(ss, t->def.luns[i].lun)) {
+			view_add(ss, v, &t->def.luns[i]);
+			changed = true;
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (changed || first)
+		table_build(ss);
+	for (unsigned i = 0; changed && !first && i < ss->it.n_luns; i++)
+		nexus_attention(ss->it.luns[i], UA_LUNS_CHANGED);
+	nexuses_sweep(ss);
+	if (unwanted) {
+		conn_close(ss->link->conn, "the target is gone, or not for this initiator any more");
+		worker_dirty(ss->worker, ss->link);
+	}
+}
+
+/* ---- begin and end ---- */
+
+struct session *session_new(struct link *l, struct session_entry *e, struct iscsi_session *is)
+{
+	struct session *ss = mem_zalloc(sizeof(*ss));
+	struct worker *w = l->worker;
+	struct registry *r = &w->serve->registry;
+	struct target *t;
+
+	ss->worker = w;
+	ss->link = l;
+	ss->entry = e;
+	ss->is = is;
+	is->user = ss;
+	ss->next = w->sessions;
+	w->sessions = ss;
+	snprintf(ss->it.initiator, sizeof(ss->it.initiator), "%s", e->initiator);
+	snprintf(ss->it.target, sizeof(ss->it.target), "%s", e->target);
+	memcpy(ss->it.isid, e->isid, 6);
+	pthread_mutex_lock(&r->lock);
+	t = target_find_locked(r, e->target);
+	ss->it.tag = t && t->def.tag ? t->def.tag : 1;
+	pthread_mutex_unlock(&r->lock);
+	session_refresh(ss);
+	event(ss, TARGET_EV_SESSION_UP);
+	return ss;
+}
+
+void session_lost(struct session *ss)
+{
+	ss->link = NULL;
+	for (struct nexus *n = ss->nexuses; n; n = n->next)
+		n->gone = true;
+}
+
+bool session_reap(struct session *ss)
+{
+	struct worker *w = ss->worker;
+	struct session **p = &w->sessions;
+
+	nexuses_sweep(ss);
+	if (ss->link || ss->is->n_running)
+		return false;
+	while (*p != ss)
+		p = &(*p)->next;
+	*p = ss->next;
+	session_publish(ss);
+	event(ss, TARGET_EV_SESSION_DOWN);
+	iscsi_session_free(&ss->is);
+	nexuses_sweep(ss);
+	registry_session_remove(w->serve, &ss->entry);
+	free(ss->it.luns);
+	free(ss);
+	return true;
+}
+
+void session_publish(struct session *ss)
+{
+	struct session_entry *e = ss->entry;
+
+	atomic_store_explicit(&e->commands, ss->is->commands, memory_order_relaxed);
+	atomic_store_explicit(&e->read_bytes, ss->is->read_bytes, memory_order_relaxed);
+	atomic_store_explicit(&e->write_bytes, ss->is->write_bytes, memory_order_relaxed);
+	atomic_store_explicit(&e->errors, ss->is->errors, memory_order_relaxed);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Task management that reaches beyond one task: all tasks of a LUN, of other sessions too, on other workers (SAM-5 7,
+ * RFC 7143 11.5). The answer waits until every aborted task has ended, wherever it ran.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "target/serve/serve.h"
+
+/* One function that goes around; freed when all workers have reported. */
+struct round {
+	_Atomic unsigned open;          /* workers that have not */
+	struct volume *volume;          /* NULL: all of `target` */
+	char target[ISCSI_NAME_MAX + 1];
+	uint64_t by;                    /* the session that asked: its own tasks are its own business */
+	bool cold;
+	struct worker *origin;
+	struct iscsi_tmf *tmf;
+};
+
+struct round_msg {
+	struct worker_msg msg;
+	struct round *round;
+};
+
+struct drain {
+	struct drain *next;
+	struct round *round;
+};
+
+static bool concerned(const struct round *r, const struct session *ss, const struct nexus *n)
+{
+	return r->volume ? n->volume == r->volume : strcmp(ss->it.target, r->target) == 0;
+}
+
+static bool drained(const struct worker *w, const struct round *r)
+{
+	for (const struct session *ss = w->sessions; ss; ss = ss->next)
+		for (const struct nexus *n = ss->nexuses; n && ss->entry->id != r->by; n = n->next)
+			if (concerned(r, ss, n) && n->n_aborting)
+				return false;
+	return true;
+}
+
+static void answer_run(struct worker *w, struct worker_msg *m)
+{
+	struct round_msg *rm = (struct round_msg *)m;
+	struct round *r = rm->round;
+	struct session *ss = w->sessions;
+
+	while (ss && ss->entry->id != r->by)
+		ss = ss->next;
+	if (ss) {
+		conn_tmf_done(ss->is, r->tmf, TMF_RSP_COMPLETE);
+		if (ss->link)
+			worker_dirty(w, ss->link);
+	} else {
+		free(r->tmf);
+	}
+	free(r);
+	free(rm);
+}
+
+static void report(struct round *r)
+{
+	struct round_msg *rm;
+
+	if (atomic_fetch_sub(&r->open, 1) != 1)
+		return;
+	rm = mem_zalloc(sizeof(*rm));
+	rm->msg.run = answer_run;
+	rm->round = r;
+	worker_post(r->origin, &rm->msg);
+}
+
+void drains_check(struct worker *w)
+{
+	for (struct drain **p = &w->drains, *d; (d = *p); ) {
+		if (!drained(w, d->round)) {
+			p = &d->next;
+			continue;
+		}
+		*p = d->next;
+		report(d->round);
+		free(d);
+	}
+}
+
+/* Abort what this worker's other sessions have on the LUN. */
+static void abort_run(struct worker *w, struct worker_msg *m)
+{
+	struct round_msg *rm = (struct round_msg *)m;
+	struct round *r = rm->round;
+	struct drain *d;
+
+	for (struct session *ss = w->sessions; ss; ss = ss->next) {
+		if (ss->entry->id == r->by)
+			continue;
+		for (struct nexus *n = ss->nexuses; n; n = n->next) {
+			uint8_t lun[8];
+
+			if (!concerned(r, ss, n) || n->gone)
+				continue;
+			lun_bytes(n->scsi.lun, lun);
+			session_abort(ss->is, lun, TAG_NONE, NULL);
+			n->n_aborting = n->n_tasks;
+		}
+		if (r->cold && ss->link && strcmp(ss->it.target, r->target) == 0)
+			conn_request_logout(ss->link->conn, 3000);
+		if (ss->link)
+			worker_dirty(w, ss->link);
+	}
+	d = mem_zalloc(sizeof(*d));
+	d->round = r;
+	d->next = w->drains;
+	w->drains = d;
+	free(rm);
+}
+
+static void reset_units(struct session *ss, const struct nexus *only)
+{
+	for (struct nexus *n = ss->nexuses; n; n = n->next)
+		if (!n->gone && (!only || n == only)) {
+			pthread_mutex_lock(&n->volume->lu_lock);
+			lu_reset(&n->volume->lu, NULL);
+			pthread_mutex_unlock(&n->volume->lu_lock);
+		}
+}
+
+static void go_around(struct session *ss, struct iscsi_tmf *tmf, struct nexus *n)
+{
+	struct serve *s = ss->worker->serve;
+	struct round *r = mem_zalloc(sizeof(*r));
+
+	atomic_store(&r->open, s->n_workers);
+	r->volume = n ? n->volume : NULL;
+	memcpy(r->target, ss->entry->target, sizeof(r->target));
+	r->by = ss->entry->id;
+	r->origin = ss->worker;
+	r->tmf = tmf;
+	r->cold = tmf->function == TMF_TARGET_COLD_RESET;
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct round_msg *rm = mem_zalloc(sizeof(*rm));
+
+		rm->msg.run = abort_run;
+		rm->round = r;
+		worker_post(s->workers[i], &rm->msg);
+	}
+}
+
+void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
+{
+	struct nexus *n = (struct nexus *)it_nexus(&ss->it, tmf->lun);
+	unsigned found;
+
+	switch (tmf->function) {
+	case TMF_ABORT_TASK_SET:
+	case TMF_CLEAR_TASK_SET:
+	case TMF_LU_RESET:
+	case TMF_QUERY_TASK_SET:
+	case TMF_QUERY_ASYNC_EVENT:
+		if (!n) {
+			conn_tmf_done(ss->is, tmf, TMF_RSP_NO_LUN);
+			return;
+		}
+	}
+	switch (tmf->function) {
+	case TMF_ABORT_TASK_SET:
+		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
+		return;
+	case TMF_I_T_NEXUS_RESET:
+		session_abort(ss->is, NULL, TAG_NONE, tmf);
+		for (unsigned i = 0; i < ss->it.n_luns; i++)
+			nexus_attention(ss->it.luns[i], UA_NEXUS_LOSS);
+		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
+		return;
+	case TMF_QUERY_TASK_SET:
+		found = n->n_tasks;
+		conn_tmf_done(ss->is, tmf, found ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
+		return;
+	case TMF_QUERY_ASYNC_EVENT:
+		conn_tmf_done(ss->is, tmf, atomic_load(&n->scsi.ua) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
+		return;
+	case TMF_CLEAR_TASK_SET:
+		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		pthread_mutex_lock(&n->volume->lu_lock);
+		lu_attention(&n->volume->lu, UA_COMMANDS_CLEARED, &n->scsi);
+		pthread_mutex_unlock(&n->volume->lu_lock);
+		go_around(ss, tmf, n);
+		return;
+	case TMF_LU_RESET:
+		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		reset_units(ss, n);
+		go_around(ss, tmf, n);
+		return;
+	default:                        /* TARGET WARM and COLD RESET */
+		session_abort(ss->is, NULL, TAG_NONE, tmf);
+		reset_units(ss, NULL);
+		go_around(ss, tmf, NULL);
+	}
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A daemon for tests of API, library and shell: the real server and the real namespace, but one process plays the
+ * whole cluster n1 n2 n3. What is committed is carried out by itself after --delay ms. A volume whose name
+ * begins with "bad" fails on its node, one that begins with "slow" takes ten times as long.
+ *
+ *	fake-directord SOCKET [--state DIR] [--delay MS] [--volumes N] [--targets N] [--no-quorum] [--events N]
+ *	               [--lose-answer] (drops the connection instead of answering the first commit)
+ */
+#define _GNU_SOURCE
+#include <ev.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/facts.h"
+#include "cluster/prepare.h"
+#include "directord/view.h"
+
+struct fake {
+	struct ev_loop *loop;
+	struct api *api;
+	struct view *view;
+	struct catalog *catalog;
+	struct facts *facts;
+	struct names *names;
+	uint64_t index, version;
+	unsigned delay_ms;
+	bool no_quorum, lose_answer;
+	struct api_token slow;          /* of the verb "sleep" */
+};
+
+/* A commit's work, to be reported when the timer fires. */
+struct work {
+	struct ev_timer timer;
+	struct fake *f;
+	char *path;
+};
+
+static struct node_id id_of(unsigned i)
+{
+	struct node_id id = { { 0 } };
+
+	id.b[15] = (uint8_t)i;
+	return id;
+}
+
+/* ---- the nodes' reports ---- */
+
+static void report(struct fake *f, unsigned node, const char *path, struct attrs *attrs)
+{
+	const struct fact *changed;
+
+	if (node == 1) {
+		if (attrs)
+			facts_set(f->facts, path, attrs);
+		else
+			facts_delete(f->facts, path);
+	} else {
+		struct node_id id = id_of(node);
+		struct facts_have have = facts_have(f->facts, &id);
+		struct fact one = { .node = id, .path = (char *)path, .version = ++f->version, .deleted = !attrs };
+		const struct fact *list[] = { &one };
+		struct facts_part part = { .node = id, .floor = have.floor, .from = have.max, .upto = f->version,
+		                           .facts = list, .n_facts = 1 };
+		bool news;
+
+		if (attrs)
+			one.attrs = *attrs;
+		facts_apply(f->facts, &part, &news);
+	}
+	while ((changed = facts_changed(f->facts)) != NULL)
+		names_fact_changed(f->names, changed);
+}
+
+static unsigned node_of(const char *name)
+{
+	return name && name[0] == 'n' && name[1] >= '1' && name[1] <= '3' ? (unsigned)(name[1] - '0') : 1;
+}
+
+static void done_volume(struct fake *f, const struct object *o)
+{
+	struct attrs as = { 0 };
+	auto_free char *applied = mem_printf("%" PRIu64, o->generation);
+
+	if (strncmp(path_name(o->path), "bad", 3) == 0) {
+		attrs_set(&as, "state", "failed");
+		attrs_set(&as, "error", "the disk of this test is always broken");
+	} else {
+		attrs_set(&as, "state", "ready");
+		attrs_set(&as, "applied", applied);
+		attrs_set(&as, "size", attrs_get(&o->attrs, "size"));
+	}
+	report(f, node_of(attrs_get(&o->attrs, "node")), o->path, &as);
+	attrs_fini(&as);
+}
+
+static void done_target(struct fake *f, const struct object *o)
+{
+	auto_free char *applied = mem_printf("%" PRIu64, f->index);
+	struct attrs as = { 0 };
+
+	attrs_set(&as, "state", "ready");
+	attrs_set(&as, "applied", applied);
+	attrs_set(&as, "sessions", "0");
+	for (unsigned i = 1; i <= 3; i++)
+		report(f, i, o->path, &as);
+	attrs_fini(&as);
+}
+
+static void carry_out(struct fake *f, const char *path)
+{
+	const struct object *o = catalog_get(f->catalog, path);
+
+	if (o && o->type->id == TYPE_VOLUME)
+		done_volume(f, o);
+	else if (o && o->type->id == TYPE_TARGET)
+		done_target(f, o);
+	for (unsigned i = 1; i <= 3 && !o; i++)
+		report(f, i, path, NULL);
+	if (f->api)
+		view_events(f->view, f->api);
+}
+
+static void on_work(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct work *work = w->data;
+
+	carry_out(work->f, work->path);
+	free(work->path);
+	free(work);
+}
+
+static void schedule(struct fake *f, const char *path)
+{
+	struct work *w;
+	char top[PATH_LEN_MAX];
+
+	memcpy(top, path, strlen(path) + 1);
+	while (path_depth(top) > 2)             /* a target's report speaks for what is below it */
+		path_parent(strdupa(top), top);
+	if (!f->api) {
+		carry_out(f, top);
+		return;
+	}
+	w = mem_zalloc(sizeof(*w));
+	w->f = f;
+	w->path = mem_strdup(top);
+	ev_timer_init(&w->timer, on_work, f->delay_ms / 1000.0 * (strncmp(path_name(top), "slow", 4) == 0 ? 10 : 1), 0);
+	w->timer.data = w;
+	ev_timer_start(f->loop, &w->timer);
+}
+
+/* ---- ops ---- */
+
+static int op_get(void *arg, const char *path, const struct control_object **o)
+{
+	return view_get(((struct fake *)arg)->view, path, o);
+}
+
+static bool op_child(void *arg, const char *path, const char *after, char *out)
+{
+	return view_child(((struct fake *)arg)->view, path, after, out);
+}
+
+static int count_node(void *arg, const struct names_entry *e)
+{
+	struct control_status *s = arg;
+	const char *state = attrs_get(&e->derived, "state");
+
+	if (!e->type || e->type->id != TYPE_NODE || !state)
+		return 0;
+	if (strcmp(state, "pending") == 0) {
+		s->pending_nodes++;
+	} else {
+		s->nodes++;
+		s->alive += strcmp(state, "alive") == 0;
+	}
+	return 0;
+}
+
+static void op_status(void *arg, struct control_status *s)
+{
+	struct fake *f = arg;
+
+	s->cluster = mem_strdup("test");
+	s->node = mem_strdup("n1");
+	s->lineage = mem_strdup("");
+	s->version = mem_strdup("0.0.0-fake");
+	s->state = mem_strdup("ready");
+	s->quorate = !f->no_quorum;
+	s->voters = 3;
+	s->voters_alive = f->no_quorum ? 1 : 3;
+	view_status(f->view, s);
+	names_walk(f->names, "/nodes", 1, mono_now(), count_node, s);
+}
+
+static void changed(struct fake *f, const struct catalog_result *r)
+{
+	char (*paths)[PATH_LEN_MAX] = mem_alloc((r->n_changes + 1) * sizeof(*paths));
+	unsigned n = r->n_changes;
+
+	for (unsigned i = 0; i < n; i++)
+		snprintf(paths[i], PATH_LEN_MAX, "%s", r->changes[i].path);
+	names_committed(f->names, r);
+	if (f->api)
+		view_events(f->view, f->api);
+	for (unsigned i = 0; i < n; i++)
+		schedule(f, paths[i]);
+	free(paths);
+}
+
+static void fail(struct fake *f, struct api_token token, int err, const struct why *why)
+{
+	api_fail(f->api, token, err, NULL, NULL, "%s", *why->text ? why->text : err_text(err));
+}
+
+static void op_commit(void *arg, struct api_token token, struct txn *t, bool dry_run)
+{
+	struct fake *f = arg;
+	struct catalog_result r = { 0 };
+	struct control_done d = { 0 };
+	struct diff diff = { 0 };
+	struct why why = { "" };
+	int err = catalog_prepare(f->names, t, mono_now(), &why);
+
+	if (err) {
+		fail(f, token, err, &why);
+		return;
+	}
+	if (dry_run) {
+		catalog_check(f->catalog, t, &r, &diff);
+		if (!r.err)
+			view_diff(&diff, &d);
+		diff_fini(&diff);
+	} else if (f->no_quorum) {
+		r.err = ERR_NOQUORUM;
+	} else {
+		catalog_apply(f->catalog, ++f->index, t, &r);
+	}
+	if (r.err) {
+		fail(f, token, r.err, &r.why);
+		return;
+	}
+	if (!dry_run) {
+		d.index = r.index;
+		if (!r.again)
+			changed(f, &r);
+		d.task = (char *)view_task(f->view, r.index);
+	}
+	if (f->lose_answer && !dry_run) {
+		f->lose_answer = false;
+		kill(getpid(), SIGUSR1);        /* the listener drops every client */
+		return;
+	}
+	api_done(f->api, token, &d);
+	control_done_fini(&(struct control_done){ .lines = d.lines, .n_lines = d.n_lines });
+}
+
+static void op_undo(void *arg, struct api_token token, struct txn *t, uint64_t index, bool dry_run)
+{
+	struct fake *f = arg;
+	struct why why = { "" };
+	struct txn inverse = { 0 };
+	int err = catalog_undo(f->catalog, index, &inverse, &why);
+
+	if (err) {
+		fail(f, token, err, &why);
+		return;
+	}
+	memcpy(inverse.request_id, t->request_id, 16);
+	inverse.author = mem_strdup(t->author);
+	inverse.node = mem_strdup(t->node);
+	inverse.message = mem_strdup(t->message);
+	inverse.time_ms = t->time_ms;
+	op_commit(f, token, &inverse, dry_run);
+	txn_fini(&inverse);
+}
+
+static void op_verb(void *arg, struct api_token token, const struct api_peer *who, const char *verb, const char *path,
+	const struct attrs *args)
+{
+	struct fake *f = arg;
+	struct control_done d = { 0 };
+
+	if (strcmp(verb, "sleep") == 0) {
+		api_progress(f->api, token, 1, 2, "asleep");
+		f->slow = token;
+		return;
+	}
+	if (strcmp(verb, "echo") != 0 && strncmp(verb, "node.", 5) != 0) {
+		api_fail(f->api, token, ERR_NOTSUP, path, NULL, "this daemon knows no verb %s", verb);
+		return;
+	}
+	attrs_set(&d.attrs, "verb", verb);
+	for (unsigned i = 0; i < args->n; i++)
+		attrs_set(&d.attrs, args->a[i].key, args->a[i].value);
+	api_done(f->api, token, &d);
+	attrs_fini(&d.attrs);
+}
+
+static void op_cancel(void *arg, struct api_token token)
+{
+	struct fake *f = arg;
+
+	if (f->slow.request == token.request)
+		api_note(f->api, "/tasks", "the sleeper was canceled");
+}
+
+static int op_history(void *arg, const char *path, uint64_t before, bool (*fn)(void *, const struct control_entry *),
+	void *fn_arg)
+{
+	return view_history(((struct fake *)arg)->view, path, before, fn, fn_arg);
+}
+
+static int op_blame(void *arg, const char *path, bool (*fn)(void *, const struct control_entry *), void *fn_arg)
+{
+	return view_blame(((struct fake *)arg)->view, path, fn, fn_arg);
+}
+
+static void op_schema(void *arg, void (*fn)(void *, const struct control_type *), void *fn_arg)
+{
+	view_schema(((struct fake *)arg)->view, fn, fn_arg);
+}
+
+static bool op_secret(void *arg, const char *path, const char *key)
+{
+	return view_secret(path, key);
+}
+
+static uint64_t op_index(void *arg)
+{
+	return ((struct fake *)arg)->index;
+}
+
+static const struct api_ops ops = {
+	.get = op_get, .child = op_child, .status = op_status, .commit = op_commit, .undo = op_undo, .verb = op_verb,
+	.cancel = op_cancel, .history = op_history, .blame = op_blame, .schema = op_schema, .secret = op_secret,
+	.index = op_index,
+};
+
+/* ---- the beginning ---- */
+
+static void seed_apply(struct fake *f, struct txn *t)
+{
+	struct catalog_result r;
+	struct why why;
+
+	t->author = mem_strdup("root");
+	t->node = mem_strdup("n1");
+	t->message = mem_strdup("seed");
+	t->time_ms = 1767225600000;
+	t->request_id[0] = 1;
+	memcpy(t->request_id + 8, &f->index, sizeof(f->index));
+	if (catalog_prepare(f->names, t, mono_now(), &why) < 0) {
+		fprintf(stderr, "fake: %s\n", why.text);
+		exit(1);
+	}
+	catalog_apply(f->catalog, ++f->index, t, &r);
+	if (r.err) {
+		fprintf(stderr, "fake: %s\n", r.why.text);
+		exit(1);
+	}
+	changed(f, &r);
+	txn_fini(t);
+	*t = (struct txn){ 0 };
+}
+
+static void set(struct txn_op *op, const char *key, const char *value)
+{
+	attrs_set(&op->attrs, key, value);
+}
+
+static void seed(struct fake *f, unsigned volumes, unsigned targets)
+{
+	struct txn t = { 0 };
+	char path[PATH_LEN_MAX], hex[33];
+	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
+
+	set(op, "name", "test");
+	for (unsigned i = 1; i <= 3; i++) {
+		struct node_id id = id_of(i);
+		struct attrs as = { 0 };
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(path, sizeof(path), "/nodes/%s", name);
+		names_node(f->names, &id, name, NODE_ALIVE, mono_now());
+		op = txn_add(&t, TXN_CREATE, path);
+		set(op, "id", node_id_text(&id, hex));
+		attrs_set(&as, "version", "0.0.0-fake");
+		attrs_set(&as, "space-total", "107374182400");
+		attrs_set(&as, "space-free", "53687091200");
+		attrs_set(&as, "memory-free", "8589934592");
+		report(f, i, path, &as);
+		attrs_fini(&as);
+		attrs_set(&as, "path", "/dev/sda");
+		attrs_set(&as, "kind", "disk");
+		attrs_set(&as, "size", "1099511627776");
+		snprintf(path, sizeof(path), "/nodes/%s/devices/sda", name);
+		report(f, i, path, &as);
+		attrs_fini(&as);
+	}
+	seed_apply(f, &t);
+	for (unsigned i = 0; i < volumes; i++) {
+		snprintf(path, sizeof(path), "/volumes/vol%04u", i);
+		op = txn_add(&t, TXN_CREATE, path);
+		set(op, "size", "1G");
+		set(op, "node", i % 3 == 0 ? "n1" : i % 3 == 1 ? "n2" : "n3");
+	}
+	if (volumes)
+		seed_apply(f, &t);
+	for (unsigned i = 0; i < targets; i++) {
+		snprintf(path, sizeof(path), "/targets/iqn.2026-01.org.example:t%04u", i);
+		op = txn_add(&t, TXN_CREATE, path);
+		if (i < volumes) {
+			snprintf(path, sizeof(path), "/targets/iqn.2026-01.org.example:t%04u/luns/0", i);
+			op = txn_add(&t, TXN_CREATE, path);
+			snprintf(path, sizeof(path), "vol%04u", i);
+			set(op, "volume", path);
+		}
+	}
+	if (targets)
+		seed_apply(f, &t);
+}
+
+static void on_end(struct ev_loop *loop, struct ev_signal *w, int revents)
+{
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/* A new server on the same state: clients see their connection break. */
+static struct api_conf conf;
+
+static void on_drop(struct ev_loop *loop, struct ev_signal *w, int revents)
+{
+	struct fake *f = w->data;
+
+	api_free(&f->api);
+	conf.stream++;
+	if (api_new(&f->api, &conf) < 0)
+		exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	struct fake f = { .loop = ev_default_loop(0) };
+	struct node_id self = id_of(1);
+	struct ev_signal term, interrupt, usr1;
+	unsigned volumes = 0, targets = 0;
+
+	if (argc < 2)
+		return 2;
+	conf = (struct api_conf){
+		.loop = f.loop, .socket = argv[1], .node = "n1", .version = "0.0.0-fake", .ops = &ops, .ops_arg = &f,
+		.stream = 77, .stall_ms = 2000,
+	};
+	for (int i = 2; i < argc; i++) {
+		const char *v = i + 1 < argc ? argv[i + 1] : "0";
+
+		if (strcmp(argv[i], "--no-quorum") == 0)
+			f.no_quorum = true;
+		else if (strcmp(argv[i], "--lose-answer") == 0)
+			f.lose_answer = true;
+		else if (strcmp(argv[i], "--state") == 0)
+			conf.state = v, i++;
+		else if (strcmp(argv[i], "--delay") == 0)
+			f.delay_ms = (unsigned)atoi(v), i++;
+		else if (strcmp(argv[i], "--volumes") == 0)
+			volumes = (unsigned)atoi(v), i++;
+		else if (strcmp(argv[i], "--targets") == 0)
+			targets = (unsigned)atoi(v), i++;
+		else if (strcmp(argv[i], "--events") == 0)
+			conf.events_max = (unsigned)atoi(v), i++;
+		else
+			return 2;
+	}
+	f.catalog = catalog_new();
+	f.facts = facts_new(&self, 1);
+	f.version = 1000;
+	f.names = names_new(f.catalog, f.facts);
+	f.view = view_new(f.names, f.catalog);
+	seed(&f, volumes, targets);
+	if (api_new(&f.api, &conf) < 0)
+		return 1;
+	view_events(f.view, f.api);
+	ev_signal_init(&term, on_end, SIGTERM);
+	ev_signal_start(f.loop, &term);
+	ev_signal_init(&interrupt, on_end, SIGINT);
+	ev_signal_start(f.loop, &interrupt);
+	ev_signal_init(&usr1, on_drop, SIGUSR1);
+	usr1.data = &f;
+	ev_signal_start(f.loop, &usr1);
+	ev_run(f.loop, 0);
+	api_free(&f.api);
+	view_free(&f.view);
+	names_free(&f.names);
+	facts_free(&f.facts);
+	catalog_free(&f.catalog);
+	return 0;
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What cannot be done says so, with the status that scripts rely on: no daemon, no quorum, no permission.
+. "${top_srcdir:-.}/tests/shell/functions.sh"
+
+commands() {
+	d status
+	d -o json status
+	start --no-quorum
+	d volume create v1 --size 1G
+	d -o json volume create v1 --size 1G
+	d volume list
+	d status
+	echo "(state of the socket)" "$(stat -c %A "$DIRECTOR_SOCKET")"
+	d volume create v1 --size 1G --secret-file
+	d host add iqn.2026-01.org.example:t1 iqn.2026-01.org.example:h1 --chap u --secret-file "$dir/none" < /dev/null
+	d host add iqn.2026-01.org.example:t1 iqn.2026-01.org.example:h1 --chap u < /dev/null
+}
+same refusals

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the system tests share. A test sources this, makes a lab, and says what it expects.
+# shellcheck shell=bash
+set -u
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+lab=$here/../lab/lab
+build=${DIRECTOR_BUILD:-${abs_top_builddir:-$PWD}}
+export DIRECTOR_BUILD=$build
+test_name=$(basename "$0" .sh)
+LAB=t-$(echo "$test_name" | tr -cd 'a-z0-9' | cut -c1-8)-$$
+export LAB LAB_QUIET=1
+
+skip() { echo "$test_name: skipped: $*"; exit 77; }
+
+# Exit 77 with the reason when something is not there.
+requires() {
+	local p
+	[ "$(id -u)" = 0 ] || skip "needs root (namespaces)"
+	for p in ip iptables nsenter unshare jq "$@"; do
+		command -v "$p" >/dev/null || [ -x "$p" ] || [ -x "/usr/sbin/$p" ] || skip "$p is not installed"
+	done
+	ip netns add "probe-$$" 2>/dev/null || skip "cannot make network namespaces"
+	ip netns del "probe-$$"
+}
+
+lab() { "$lab" "$@"; }
+
+finish() {
+	local status=$?
+	[ $status = 0 ] || [ $status = 77 ] || show_logs
+	if [ -n "${KEEP:-}" ]; then echo "$test_name: kept as LAB=$LAB"; else lab down; fi
+	return $status
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+show_logs() {
+	local n
+	for n in $(lab list 2>/dev/null | awk '{print $1}'); do
+		echo "---- $n"
+		lab logs "$n" 2>/dev/null | tail -n "${LINES_SHOWN:-40}"
+	done >&2
+}
+
+fail() { echo "$test_name: FAILED: $*" >&2; exit 1; }
+step() { echo "$test_name: $*"; }
+
+# until_true SECONDS WHAT CMD...: try until CMD succeeds.
+until_true() {
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || fail "$what (not within the time; \"$*\")"
+		sleep 0.1
+	done
+}
+
+# How far each node's log was looked at; see `seen` and `forget`.
+declare -A mark=()
+log_lines() { lab logs "$1" 2>/dev/null | wc -l; }
+forget() { for n in "$@"; do mark[$n]=$(log_lines "$n"); done; }         # look only at what comes from here on
+logged() { lab logs "$1" 2>/dev/null | tail -n +$((${mark[$1]:-0} + 1)) | grep -qE -- "$2"; }
+# expect NODE SECONDS PATTERN: a line that matches appears in its log.
+expect() { until_true "$2" "$1 logs \"$3\"" logged "$1" "$3"; }
+expect_not() { logged "$1" "$2" && fail "$1 logged \"$2\""; return 0; }

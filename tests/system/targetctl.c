@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Speaks to a running director-target as directord does, one request per run: for the tests and benches of the data plane.
+ *
+ *   targetctl SOCKET create UUID NAME SIZE PLUGIN [key=value…]
+ *   targetctl SOCKET set UUID NAME SIZE PLUGIN [key=value…]
+ *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
+ *   targetctl SOCKET target IQN [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
+ *   targetctl SOCKET untarget IQN
+ *   targetctl SOCKET list | stats | shutdown | events
+ *   targetctl SOCKET drop SESSION
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "proto/target.h"
+
+static int fd;
+static struct buf rx;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "targetctl: %s\n", what);
+	exit(1);
+}
+
+static void send_msg(const struct target_msg *m)
+{
+	struct buf b = { 0 };
+
+	target_msg_encode(m, &b);
+	if (send(fd, b.data, b.len, MSG_NOSIGNAL) != (ssize_t)b.len)
+		die("cannot send");
+	buf_fini(&b);
+}
+
+static void receive(struct target_msg *m)
+{
+	for (;;) {
+		long len = target_frame_len(rx.data, rx.len);
+		ssize_t n;
+
+		if (len < 0)
+			die("malformed frame");
+		if (len > 0) {
+			if (target_msg_decode(rx.data, (size_t)len, m) != 0)
+				die("malformed message");
+			buf_drop(&rx, (size_t)len);
+			return;
+		}
+		n = recv(fd, buf_room(&rx, 65536), 65536, 0);
+		if (n <= 0)
+			die("the target closed the connection");
+		buf_add(&rx, (size_t)n);
+	}
+}
+
+static void show(const struct target_list *l)
+{
+	char u[37];
+
+	for (unsigned i = 0; i < l->n_volumes; i++) {
+		const struct target_volume *v = &l->volumes[i];
+
+		printf("volume %s %s %s %llu %s r=%llu w=%llu err=%llu %s\n", text_uuid(v->uuid, u), v->name, v->store.plugin,
+		       (unsigned long long)v->size, target_state_name(v->state), (unsigned long long)v->reads,
+		       (unsigned long long)v->writes, (unsigned long long)v->errors, v->error ? v->error : "");
+	}
+	for (unsigned i = 0; i < l->n_targets; i++)
+		printf("target %s luns=%u hosts=%u generation=%llu\n", l->targets[i].iqn, l->targets[i].n_luns, l->targets[i].n_hosts,
+		       (unsigned long long)l->targets[i].generation);
+	for (unsigned i = 0; i < l->n_sessions; i++) {
+		const struct target_session *s = &l->sessions[i];
+
+		printf("session %llu %s %s %s commands=%llu read=%llu written=%llu\n", (unsigned long long)s->id, s->initiator,
+		       s->target ? s->target : "discovery", s->address, (unsigned long long)s->commands,
+		       (unsigned long long)s->read_bytes, (unsigned long long)s->write_bytes);
+	}
+	for (unsigned i = 0; i < l->n_portals; i++)
+		printf("portal %s\n", l->portals[i]);
+}
+
+static void show_event(const struct target_event *e)
+{
+	printf("event %llu kind %d %s %s what=%u value=%llu\n", (unsigned long long)e->seq, (int)e->kind,
+	       e->session.initiator ? e->session.initiator : "-", e->session.address ? e->session.address : "-", e->what,
+	       (unsigned long long)e->value);
+	fflush(stdout);
+}
+
+static void parse_volume(struct target_msg *m, int argc, char **argv)
+{
+	struct target_volume *v = &m->volume;
+
+	if (argc < 4 || text_uuid_parse(argv[0], v->uuid) != 0 || text_size_parse(argv[2], &v->size) != 0)
+		die("UUID NAME SIZE PLUGIN [key=value…]");
+	v->name = mem_strdup(argv[1]);
+	v->store.plugin = mem_strdup(argv[3]);
+	v->generation = 1;
+	v->epoch = 1;
+	v->store.params = mem_zalloc((size_t)argc * sizeof(*v->store.params));
+	for (int i = 4; i < argc; i++) {
+		char *eq = strchr(argv[i], '=');
+
+		if (!eq)
+			die("parameters are key=value");
+		v->store.params[v->store.n_params++] = (struct target_param){ mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1) };
+	}
+}
+
+static void parse_lun(struct target_def *t, char *s)
+{
+	struct target_lun *l = &t->luns[t->n_luns++];
+	char *colon = strchr(s, ':'), *ro;
+
+	if (!colon)
+		die("lun=N:UUID");
+	l->lun = (uint32_t)atoi(s);
+	if ((ro = strchr(colon + 1, ':'))) {
+		*ro = '\0';
+		l->read_only = true;
+	}
+	if (text_uuid_parse(colon + 1, l->volume) != 0)
+		die("lun=N:UUID");
+}
+
+static void parse_host(struct target_def *t, char *s)
+{
+	struct target_host *h = &t->hosts[t->n_hosts++];
+	char **to[] = { &h->initiator, &h->user, &h->secret, &h->mutual_user, &h->mutual_secret };
+
+	for (unsigned i = 0; i < 5 && s; i++)
+		*to[i] = mem_strdup(strsep(&s, ","));
+}
+
+static void parse_target(struct target_msg *m, int argc, char **argv)
+{
+	struct target_def *t = &m->target;
+
+	if (argc < 1)
+		die("target IQN …");
+	t->iqn = mem_strdup(argv[0]);
+	t->generation = 1;
+	t->luns = mem_zalloc((size_t)argc * sizeof(*t->luns));
+	t->hosts = mem_zalloc((size_t)argc * sizeof(*t->hosts));
+	t->portals = mem_zalloc((size_t)argc * sizeof(*t->portals));
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "lun=", 4) == 0)
+			parse_lun(t, argv[i] + 4);
+		else if (strncmp(argv[i], "portal=", 7) == 0)
+			t->portals[t->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "host=", 5) == 0)
+			parse_host(t, argv[i] + 5);
+		else
+			die("lun=, portal= or host=");
+	}
+}
+
+static void parse(struct target_msg *m, int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		enum target_msg_kind kind;
+	} verbs[] = {
+		{ "create", TARGET_VOLUME_CREATE }, { "set", TARGET_VOLUME_SET }, { "resize", TARGET_VOLUME_RESIZE },
+		{ "close", TARGET_VOLUME_CLOSE }, { "destroy", TARGET_VOLUME_DESTROY }, { "target", TARGET_TARGET_SET },
+		{ "untarget", TARGET_TARGET_DELETE }, { "list", TARGET_LIST }, { "stats", TARGET_STATS },
+		{ "shutdown", TARGET_SHUTDOWN }, { "drop", TARGET_SESSION_DROP }, { "events", TARGET_LIST },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(argv[0], verbs[i].name) == 0)
+			m->kind = verbs[i].kind;
+	if (!m->kind)
+		die("no such verb");
+	if (m->kind == TARGET_VOLUME_CREATE || m->kind == TARGET_VOLUME_SET)
+		parse_volume(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_TARGET_SET)
+		parse_target(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_TARGET_DELETE && argc > 1)
+		m->target.iqn = mem_strdup(argv[1]);
+	else if (m->kind == TARGET_SESSION_DROP && argc > 1)
+		m->number = (uint64_t)atoll(argv[1]);
+	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
+		die("UUID");
+	if (m->kind == TARGET_VOLUME_RESIZE && (argc < 3 || text_size_parse(argv[2], &m->volume.size) != 0))
+		die("resize UUID SIZE");
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct target_msg m = { .kind = TARGET_HELLO, .id = 1, .hello = { .version = TARGET_PROTO_VERSION } }, reply;
+	int err;
+
+	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
+		die("SOCKET VERB …");
+	strcpy(un.sun_path, argv[1]);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+		die("cannot connect");
+	send_msg(&m);
+	receive(&reply);
+	if (reply.err)
+		die(reply.text ? reply.text : err_text(reply.err));
+	target_msg_fini(&reply);
+	memset(&m, 0, sizeof(m));
+	parse(&m, argc - 2, argv + 2);
+	m.id = 2;
+	send_msg(&m);
+	for (;;) {
+		receive(&reply);
+		if (reply.kind == TARGET_REPLY)
+			break;
+		target_msg_fini(&reply);
+	}
+	err = reply.err;
+	if (err)
+		fprintf(stderr, "targetctl: %s: %s\n", err_name(err), reply.text ? reply.text : err_text(err));
+	show(&reply.list);
+	target_msg_fini(&reply);
+	target_msg_fini(&m);
+	while (strcmp(argv[2], "events") == 0) {
+		receive(&reply);
+		show_event(&reply.event);
+		target_msg_fini(&reply);
+	}
+	buf_fini(&rx);
+	close(fd);
+	return err_exit(err);
+}

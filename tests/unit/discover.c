@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * directord/discover with real mDNS: two network namespaces joined by a veth pair, an embedded responder in each. Both must find
+ * the other: at its IPv4 address and not at the link-local IPv6 one when it has both, and at the latter when there is
+ * nothing else. Needs root; skipped without.
+ */
+#include "directord/discover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/unit/check.h"
+#include "tests/unit/loop.h"
+
+#define SKIP 77
+
+struct seen {
+	struct ev_loop *loop;
+	bool four, six;
+	uint8_t other;
+};
+
+static int sh(const char *fmt, ...)
+{
+	char cmd[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	return system(cmd);
+}
+
+static void found(void *arg, const struct addr *a, const struct discover_card *card)
+{
+	struct seen *s = arg;
+	char t[64];
+
+	printf("  node %u: %s cluster \"%s\"\n", card->id.b[0], addr_text(a, t), card->cluster);
+	CHECK_EQ(card->id.b[0], s->other);
+	CHECK_EQ(a->port, 7340);
+	s->four |= a->family == 4 && a->ip[3] == s->other;
+	s->six |= a->family == 6 && (!addr_is_linklocal(a) || a->scope);
+	CHECK_STR(card->cluster, "00112233445566aa");
+}
+
+static int node(uint8_t number, const char *ns, bool v4)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct discover_conf conf = { .mode = DISCOVER_EMBEDDED, .port = 7340, .self = { .version = 1, .cluster = "00112233445566aa" } };
+	struct seen seen = { .loop = loop, .other = number == 1 ? 2 : 1 };
+	struct mono begin = mono_now();
+	char path[64];
+	struct discover *d;
+	int fd;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", ns);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(setns(fd, CLONE_NEWNET), 0);
+	close(fd);
+	conf.self.id.b[0] = number;
+	d = discover_new(loop, &conf, found, &seen);
+	LOOP_UNTIL(loop, v4 ? seen.four : seen.six);
+	CHECK_STR(discover_status(d), "embedded");
+	printf("  node %u: found after %u ms\n", number, (unsigned)mono_ms_between(begin, mono_now()));
+	/* Long enough for the other to have found us, and for what must not come. */
+	LOOP_FOR(loop, 2.);
+	CHECK_EQ(seen.four, v4);
+	CHECK_EQ(seen.six, !v4);
+	discover_free(&d);
+	ev_loop_destroy(loop);
+	return 0;
+}
+
+static void both_find_each_other(const char *one, const char *two, bool v4)
+{
+	pid_t pid[2];
+	int status;
+
+	for (int i = 0; i < 2; i++) {
+		fflush(stdout);
+		pid[i] = fork();
+		CHECK(pid[i] >= 0);
+		if (pid[i] == 0)
+			exit(node((uint8_t)(i + 1), i == 0 ? one : two, v4));
+	}
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(waitpid(pid[i], &status, 0), pid[i]);
+		CHECK(WIFEXITED(status));
+		CHECK_EQ(WEXITSTATUS(status), 0);
+	}
+}
+
+static char a[32], b[32];
+
+static void clean(void)
+{
+	static pid_t owner;
+
+	if (!owner)
+		owner = getpid();
+	else if (owner == getpid())
+		sh("ip netns del %s 2>/dev/null; ip netns del %s 2>/dev/null", a, b);
+}
+
+int main(void)
+{
+	if (geteuid() != 0) {
+		printf("skipped: network namespaces need root\n");
+		return SKIP;
+	}
+	snprintf(a, sizeof(a), "dtd%da", getpid());
+	snprintf(b, sizeof(b), "dtd%db", getpid());
+	if (sh("ip netns add %s 2>/dev/null && ip netns add %s", a, b) != 0) {
+		printf("skipped: no network namespaces here\n");
+		return SKIP;
+	}
+	clean();
+	atexit(clean);
+	CHECK_EQ(sh("ip -n %s link add v1 type veth peer name v2 netns %s && ip -n %s addr add 10.78.0.1/24 dev v1 && "
+	            "ip -n %s addr add 10.78.0.2/24 dev v2 && ip -n %s link set lo up && ip -n %s link set lo up && "
+	            "ip -n %s link set v1 up && ip -n %s link set v2 up", a, b, a, b, a, b, a, b), 0);
+	/* Until then the link-local addresses are being probed, and cannot be used. */
+	sh("for i in $(seq 50); do ip -n %s -6 addr | grep -q tentative || break; sleep 0.1; done", a);
+	both_find_each_other(a, b, true);
+	printf("ok namespaces_find_each_other_at_the_better_address\n");
+	CHECK_EQ(sh("ip -n %s addr del 10.78.0.1/24 dev v1 && ip -n %s addr del 10.78.0.2/24 dev v2", a, b), 0);
+	both_find_each_other(a, b, false);
+	printf("ok namespaces_find_each_other_by_link_local_ipv6\n");
+	return 0;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what is agreed to what a node does: order, repetition, failures, and what must never be done. */
+#include "cluster/plan.h"
+
+#include "tests/unit/txns.h"
+
+/* The plan of node n1 as text, one action per line. */
+static void plan_text(const struct catalog *c, const struct plan_have *h, const struct plan_retry *r, struct mono now,
+                      struct buf *out)
+{
+	struct plan p;
+
+	buf_reset(out);
+	plan_make(c, "n1", h, r, now, &p);
+	for (unsigned i = 0; i < p.n; i++) {
+		plan_action_text(&p.a[i], out);
+		buf_puts(out, "\n");
+	}
+	plan_fini(&p);
+}
+
+#define PLAN(c, h, r, now, want) do { \
+		struct buf text_ = { 0 }; \
+		plan_text(c, h, r, now, &text_); \
+		CHECK_STR(buf_str(&text_), want); \
+		buf_fini(&text_); \
+	} while (0)
+
+static const struct mono T0 = { 1000000000 };
+
+/* Do an action in the model of what is there, as director-target and the store would. */
+static void perform(struct plan_have *h, const struct plan_action *a)
+{
+	struct plan_have_volume *v;
+	struct plan_have_target *t;
+
+	switch (a->kind) {
+	case PLAN_TARGET_DELETE:
+		plan_have_target_remove(h, a->name);
+		return;
+	case PLAN_TARGET_TRIM:
+	case PLAN_TARGET_SET:
+		plan_have_target_remove(h, a->name);
+		t = plan_have_target_add(h, a->name);
+		t->generation = a->generation;
+		memcpy(t->hash, a->hash, 16);
+		for (unsigned i = 0; i < a->n_luns; i++) {
+			v = plan_have_volume(h, a->luns[i].uuid);
+			CHECK(v && v->open);
+			plan_have_target_add_volume(t, a->luns[i].uuid);
+		}
+		return;
+	case PLAN_VOLUME_CLOSE:
+		for (unsigned i = 0; i < h->n_targets; i++)
+			for (unsigned k = 0; k < h->targets[i].n_volumes; k++)
+				CHECK(memcmp(h->targets[i].volumes[k], a->uuid, 16) != 0);
+		plan_have_volume(h, a->uuid)->open = false;
+		return;
+	case PLAN_VOLUME_FORGET:
+	case PLAN_VOLUME_DESTROY:
+		CHECK(!plan_have_volume(h, a->uuid)->open);
+		plan_have_volume_remove(h, a->uuid);
+		return;
+	case PLAN_VOLUME_CREATE:
+		for (unsigned i = 0; i < h->n_volumes; i++)
+			CHECK(strcmp(h->volumes[i].name, a->name) != 0);
+		plan_have_volume_add(h, a->name, a->uuid)->created = true;
+		plan_have_volume(h, a->uuid)->generation = a->generation;
+		attrs_copy(&plan_have_volume(h, a->uuid)->params, &a->params);
+		return;
+	case PLAN_VOLUME_OPEN:
+	case PLAN_VOLUME_CHANGE:
+	case PLAN_VOLUME_RESIZE:
+		v = plan_have_volume(h, a->uuid);
+		CHECK(v && v->created);
+		v->open = true;
+		if (a->kind != PLAN_VOLUME_RESIZE)
+			memcpy(v->hash, a->hash, 16);
+		if (a->kind != PLAN_VOLUME_CHANGE)
+			v->size = a->size;
+		if (a->generation)
+			v->generation = a->generation;
+		return;
+	case PLAN_REPORT:
+		v = plan_have_volume(h, a->uuid);
+		if (v)
+			v->generation = a->generation;
+		else
+			plan_have_target(h, a->name)->generation = a->generation;
+		return;
+	}
+}
+
+/* Plan and do until there is nothing left; says how many rounds that took. */
+static unsigned converge(const struct catalog *c, struct plan_have *h)
+{
+	struct plan p = { .n = 1 };
+	unsigned rounds = 0;
+
+	while (p.n) {
+		plan_make(c, "n1", h, NULL, T0, &p);
+		for (unsigned i = 0; i < p.n; i++)
+			perform(h, &p.a[i]);
+		rounds += p.n > 0;
+		CHECK(rounds < 5);
+		if (p.n) {
+			plan_fini(&p);
+			p.n = 1;
+		}
+	}
+	plan_fini(&p);
+	return rounds;
+}
+
+static void test_only_what_is_ours(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	PLAN(c, &h, NULL, T0, "create volume v1: file, 1G\nopen volume v1: file\nset target " IQN
+	     ": 1 luns, 1 hosts, 1 portals\n");
+	CHECK_EQ(converge(c, &h), 1);
+	PLAN(c, &h, NULL, T0, "");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_lun_leaves_before_its_volume(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	APPLY_OK(c, "+ /volumes/w size=1G node=n1", "+ /targets/" IQN "/luns/1 volume=w");
+	converge(c, &h);
+	APPLY_OK(c, "- /targets/" IQN "/luns/0", "- /volumes/v1");
+	PLAN(c, &h, NULL, T0, "take volumes out of target " IQN ": 1 luns stay\nclose volume v1\n"
+	     "destroy the storage of volume v1\n");
+	CHECK_EQ(converge(c, &h), 1);
+	APPLY_OK(c, "- /targets/" IQN, "- /volumes/w");
+	PLAN(c, &h, NULL, T0, "delete target " IQN "\nclose volume w\ndestroy the storage of volume w\n");
+	converge(c, &h);
+	CHECK_EQ(h.n_volumes + h.n_targets, 0);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_volume_made_anew(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	converge(c, &h);
+	APPLY_OK(c, "- /targets/" IQN "/luns/0", "- /volumes/v1");
+	APPLY_OK(c, "+ /volumes/v1 size=2G node=n1", "+ /targets/" IQN "/luns/0 volume=v1");
+	PLAN(c, &h, NULL, T0, "take volumes out of target " IQN ": 0 luns stay\nclose volume v1\n"
+	     "destroy the storage of volume v1\ncreate volume v1: file, 2G\nopen volume v1: file\n"
+	     "set target " IQN ": 1 luns, 1 hosts, 1 portals\n");
+	CHECK_EQ(converge(c, &h), 1);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_changes(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	converge(c, &h);
+	APPLY_OK(c, "~ /volumes/v1 size=2G");
+	PLAN(c, &h, NULL, T0, "resize volume v1 to 2G\n");
+	converge(c, &h);
+	APPLY_OK(c, "~ /volumes/v1 p.cache=1 size=3G");
+	PLAN(c, &h, NULL, T0, "resize volume v1 to 3G\n");
+	CHECK_EQ(converge(c, &h), 2);
+	APPLY_OK(c, "~ /volumes/v1 comment=new");
+	PLAN(c, &h, NULL, T0, "/volumes/v1 is as desired\n");
+	converge(c, &h);
+	APPLY_OK(c, "~ /targets/" IQN "/hosts/any chap-user=a chap-secret=secretsecret1");
+	PLAN(c, &h, NULL, T0, "set target " IQN ": 1 luns, 1 hosts, 1 portals\n");
+	converge(c, &h);
+	/* A lun of another node's volume changes nothing here, but it is taken notice of. */
+	APPLY_OK(c, "+ /targets/" IQN "/luns/5 volume=v2");
+	PLAN(c, &h, NULL, T0, "/targets/" IQN " is as desired\n");
+	converge(c, &h);
+	CHECK_EQ(plan_have_target(&h, IQN)->generation, catalog_applied(c));
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+/* director-target starts again: all must be opened, nothing made. */
+static void test_storage_is_made_once(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	converge(c, &h);
+	h.volumes[0].open = false;
+	plan_have_target_remove(&h, IQN);
+	PLAN(c, &h, NULL, T0, "open volume v1: file\nset target " IQN ": 1 luns, 1 hosts, 1 portals\n");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+/* A node that starts has not read its log yet: nothing may be destroyed for that. */
+static void test_a_catalog_that_lags_destroys_nothing(void)
+{
+	struct catalog *c = small_cluster(), *empty = catalog_new();
+	struct plan_have h = { 0 };
+
+	converge(c, &h);
+	PLAN(empty, &h, NULL, T0, "");
+	catalog_skip(empty, 1);
+	PLAN(empty, &h, NULL, T0, "");
+	plan_have_fini(&h);
+	catalog_free(&c);
+	catalog_free(&empty);
+}
+
+static void test_the_users_file_is_not_destroyed(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	APPLY_OK(c, "+ /volumes/mine path=/srv/disk.img node=n1");
+	converge(c, &h);
+	APPLY_OK(c, "- /volumes/mine");
+	PLAN(c, &h, NULL, T0, "close volume mine\nlet go of volume mine, keep /srv/disk.img\n");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_failure_waits_and_doubles(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+	struct plan_retry *r = plan_retry_new();
+	struct mono now = T0;
+	uint64_t wait = PLAN_RETRY_FIRST_MS;
+	struct plan p;
+
+	for (unsigned i = 0; i < 10; i++) {
+		plan_make(c, "n1", &h, r, now, &p);
+		CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
+		plan_failed(r, &p.a[0], now);
+		plan_fini(&p);
+		/* The target goes on without it, and does not claim to be done. */
+		plan_make(c, "n1", &h, r, now, &p);
+		CHECK_EQ(p.n, 1);
+		CHECK_EQ(p.a[0].kind, PLAN_TARGET_SET);
+		CHECK_EQ(p.a[0].n_luns, 0);
+		CHECK_EQ(p.a[0].generation, 0);
+		CHECK_EQ(p.n_waiting, 1);
+		CHECK_EQ(mono_ms_between(now, p.wake), wait);
+		now = p.wake;
+		plan_fini(&p);
+		wait = wait * 2 < PLAN_RETRY_LAST_MS ? wait * 2 : PLAN_RETRY_LAST_MS;
+	}
+	/* A changed wish is tried at once. */
+	plan_make(c, "n1", &h, r, now, &p);
+	plan_failed(r, &p.a[0], now);
+	plan_fini(&p);
+	APPLY_OK(c, "~ /volumes/v1 size=5G");
+	plan_make(c, "n1", &h, r, now, &p);
+	CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
+	CHECK_EQ(p.n_waiting, 0);
+	plan_done(r, &p.a[0]);
+	plan_fini(&p);
+	plan_retry_free(&r);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+/* The target cannot be told to let go: its volume stays open. */
+static void test_volume_in_use_is_not_closed(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+	struct plan_retry *r = plan_retry_new();
+	struct plan p;
+
+	converge(c, &h);
+	APPLY_OK(c, "- /targets/" IQN, "- /volumes/v1");
+	plan_make(c, "n1", &h, r, T0, &p);
+	plan_failed(r, &p.a[0], T0);
+	plan_fini(&p);
+	PLAN(c, &h, r, T0, "");
+	PLAN(c, &h, r, mono_add_ms(T0, PLAN_RETRY_FIRST_MS), "delete target " IQN "\nclose volume v1\n"
+	     "destroy the storage of volume v1\n");
+	plan_retry_free(&r);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_no_secret_in_text(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+	struct buf b = { 0 };
+
+	APPLY_OK(c, "~ /targets/" IQN "/hosts/any chap-user=a chap-secret=secretsecret1");
+	plan_text(c, &h, NULL, T0, &b);
+	CHECK(!strstr(buf_str(&b), "secretsecret1"));
+	buf_fini(&b);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+static void test_thousand(void)
+{
+	struct catalog *c = catalog_new();
+	struct plan_have h = { 0 };
+	char a[128], b[128], l[128];
+
+	APPLY_OK(c, "+ /nodes/n1 id=00000000000000000000000000000001");
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(a, sizeof(a), "+ /volumes/v%u size=1G node=n1", i);
+		snprintf(b, sizeof(b), "+ /targets/" IQN "%u", i);
+		snprintf(l, sizeof(l), "+ /targets/" IQN "%u/luns/0 volume=v%u", i, i);
+		APPLY_OK(c, a, b, l);
+	}
+	CHECK_EQ(converge(c, &h), 1);
+	CHECK_EQ(h.n_volumes, 1000);
+	APPLY_OK(c, "~ /volumes/v500 size=2G");
+	PLAN(c, &h, NULL, T0, "resize volume v500 to 2G\n");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+int main(void)
+{
+	RUN(test_only_what_is_ours);
+	RUN(test_lun_leaves_before_its_volume);
+	RUN(test_volume_made_anew);
+	RUN(test_changes);
+	RUN(test_storage_is_made_once);
+	RUN(test_a_catalog_that_lags_destroys_nothing);
+	RUN(test_the_users_file_is_not_destroyed);
+	RUN(test_failure_waits_and_doubles);
+	RUN(test_volume_in_use_is_not_closed);
+	RUN(test_no_secret_in_text);
+	RUN(test_thousand);
+	return 0;
+}
