@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,11 +258,15 @@ static void on_signal(struct daemon *d, ev_signal *w, int signum, void (*cb)(str
 
 /* ---- the process ---- */
 
-/* Many sockets per peer and many volumes; and no core file with keys in it. */
+/*
+ * Many sockets per peer and many volumes; no core file with keys in it; and one heap for all threads, of which
+ * only the loop's uses much.
+ */
 static void limits_set(void)
 {
 	struct rlimit files, none = { 0, 0 };
 
+	mallopt(M_ARENA_MAX, 1);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 16384) {
 		files.rlim_cur = files.rlim_max < 16384 ? files.rlim_max : 16384;
 		setrlimit(RLIMIT_NOFILE, &files);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/netlink.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,7 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 		set_uint(&as, "load", (uint64_t)(load * 100 / (double)cpus) / 25 * 25);
 	fact(r, "/node", &as);
 	attrs_fini(&as);
+	malloc_trim(0);
 }
 
 /* ---- devices ---- */
@@ -197,8 +199,6 @@ static void uevents_open(struct run *r)
 	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = 1 };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 
-	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
-	uevent_settle.data = r;
 	ev_io_init(&r->uevents, uevent, fd, EV_READ);
 	r->uevents.data = r;
 	if (fd >= 0 && bind(fd, (void *)&nl, sizeof(nl)) == 0)
@@ -340,11 +340,12 @@ static void drive_open(struct run *r)
 		r->drive = drive_new(&c, &ops, r);
 }
 
-/* Before the cluster is first stepped: that may already have something to tell. */
 void run_host_init(struct run *r)
 {
 	ev_timer_init(&r->status, status_due, 0., 0.);
-	r->status.data = r;
+	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
+	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
+	r->status.data = r->host.data = uevent_settle.data = r;
 }
 
 int run_host_open(struct run *r, char **why)
@@ -359,8 +360,6 @@ int run_host_open(struct run *r, char **why)
 	};
 	int err;
 
-	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
-	r->host.data = r;
 	file_mkdirs(candidates, 0700);
 	r->plugins = plugins_new(&pc);
 	identity_random(&ac.stream, sizeof(ac.stream));

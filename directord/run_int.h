@@ -144,7 +144,7 @@ void run_ring_cast(struct run *r, const struct cluster_cast *c);
 void run_ring_reset(struct run *r);
 
 /* ---- run_host.c: director-target, plugins, devices, the API, what the host is like ---- */
-void run_host_init(struct run *r);
+void run_host_init(struct run *r);      /* before the first step, which may tell of changes already */
 int run_host_open(struct run *r, char **why);
 void run_host_close(struct run *r);
 void run_host_plan(struct run *r, const struct cluster_act *a);

@@ -64,3 +64,35 @@ logged() { lab logs "$1" 2>/dev/null | tail -n +$((${mark[$1]:-0} + 1)) | grep -
 # expect NODE SECONDS PATTERN: a line that matches appears in its log.
 expect() { until_true "$2" "$1 logs \"$3\"" logged "$1" "$3"; }
 expect_not() { logged "$1" "$2" && fail "$1 logged \"$2\""; return 0; }
+
+# The shell on a node, and what it says of the cluster.
+d() { local n=$1; shift; lab sh "$n" timeout "${D_TIMEOUT:-30}" director "$@" </dev/null; }
+status() { d "$1" status -o json 2>/dev/null | jq -r --arg f "$2" '.data[$f]'; }
+status_is() { [ "$(status "$1" "$2")" = "$3" ]; }
+node_state() { d "$1" node list -o json 2>/dev/null | jq -r --arg n "$2" '.data[] | select(.name == $n) | .state'; }
+state_is() { [ "$(node_state "$1" "$2")" = "$3" ]; }
+state_is_not() { local s; s=$(node_state "$1" "$2") && [ -n "$s" ] && [ "$s" != "$3" ]; }
+has() { d "$1" get "$2" >/dev/null 2>&1; }              # has NODE PATH
+target() { echo "iqn.2026-01.test:$1"; }
+make_target() { d "$1" target create "$(target "$2")" >/dev/null; }
+count_targets() { d "$1" target list -o json 2>/dev/null | jq '.data | length'; }
+commit_of() { status "$1" index; }
+same_commit() { # all given nodes have applied the same index
+	local n first
+	first=$(commit_of "$1")
+	[ -n "$first" ] && [ "$first" != null ] || return 1
+	for n in "$@"; do [ "$(commit_of "$n")" = "$first" ] || return 1; done
+}
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+# The program is built with sanitizers: what they say is a failure too.
+check_sanitizers() {
+	local n
+	for n in $(lab list | awk '{print $1}'); do
+		if lab logs "$n" 2>/dev/null | grep -qE 'ERROR: (Address|Leak)Sanitizer|runtime error:|Assertion .* failed'; then
+			lab logs "$n" | grep -E -A12 'Sanitizer|runtime error:|Assertion' | head -40 >&2
+			fail "$n: a sanitizer or an assertion spoke"
+		fi
+	done
+}
+has_director() { [ -x "$build/directord/directord" ] || skip "directord is not built in $build"; }
+pass() { check_sanitizers; step "done"; }

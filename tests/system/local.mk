@@ -16,3 +16,6 @@ tests_system_iscsi_read_SOURCES = %D%/iscsi-read.c
 tests_system_iscsi_read_CFLAGS = $(AM_CFLAGS) $(ISCSI_CFLAGS)
 tests_system_iscsi_read_LDADD = $(ISCSI_LIBS)
 endif
+EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
+	%D%/adopt.sh %D%/avahi.sh %D%/cut.sh %D%/diskfull.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh \
+	%D%/lab.sh %D%/many.sh %D%/pause.sh %D%/powerloss.sh %D%/restart.sh %D%/ring.sh %D%/upgrade.sh %D%/wrongkey.sh
