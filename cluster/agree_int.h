@@ -169,7 +169,7 @@ struct agree {
 	unsigned put_cap;
 	struct agree_reply *reply;
 	unsigned n_reply, reply_cap;
-	struct agree_snap *install_out;
+	const struct agree_snap *install_out;
 	struct agree_put put;
 	struct agree_status status;
 	struct agree_member status_member[AGREE_MEMBERS_MAX];

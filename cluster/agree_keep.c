@@ -92,6 +92,7 @@ static void apply_installed(struct agree *a, const struct agree_applied *ap)
 	if (ap->index != a->emitted || !want || memcmp(want, ap->hash, AGREE_HASH_LEN) != 0)
 		agree_diverge(a, "the state decoded from a snapshot is not the state that was encoded");
 	agree_ask_known(a);
+	agree_emit(a);
 }
 
 void agree_keep_applied(struct agree *a, const struct agree_applied *ap, unsigned n)
@@ -332,9 +333,10 @@ void agree_keep_start(struct agree *a, const struct agree_disk *d)
 		if (a->commit > last)
 			a->commit = last > a->snap_index ? last : a->snap_index;
 		a->ok_commit = a->commit;
+		/* The caller begins from the stored state, too; what follows it is handed out after that. */
+		a->installing = true;
+		a->install_out = d->snap;
 	}
-	if (!a->store_failed)
-		agree_emit(a);
 	agree_view_again(a, "started");
 }
 
