@@ -25,7 +25,7 @@ struct agree_conf {
 /* What the store had when the process started, or after a failed store was opened again. */
 struct agree_disk {
 	uint64_t promised, synced, commit;
-	const struct agree_snap *snap;  /* NULL: nothing was ever stored. Its bytes are not looked at. */
+	const struct agree_snap *snap;  /* NULL: nothing was ever stored. Comes back as out.install: keep it until then. */
 	const struct agree_entry *const *entry;         /* in order of index */
 	unsigned n_entry;
 };
@@ -143,7 +143,8 @@ struct agree_out {
 	unsigned n_cast;
 	const struct agree_send *send;
 	unsigned n_send;
-	const struct agree_snap *install;       /* the state becomes this; answer with APPLIED (one item) */
+	/* The state becomes this (from a member, or from our disk at START); answer with APPLIED (one item). */
+	const struct agree_snap *install;
 	const struct agree_entry *const *commit;        /* apply in order; answer with APPLIED */
 	unsigned n_commit;
 	const struct agree_reply *reply;

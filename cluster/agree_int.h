@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside agreement. The files of this noun share one struct:
- *   agree.c        inputs in, outputs out: start, stores, timers, status
+ *   agree.c        inputs in, outputs out: messages, timers, status
+ *   agree_keep.c   what is applied and what is durable: puts, snapshots, the start from disk
  *   agree_view.c   from a view to an active epoch: rounds, promises, the log an epoch begins with
  *   agree_order.c  an active epoch: the sequencer, acknowledgements, commit
  *   agree_ask.c    proposals and their answers
@@ -168,7 +169,7 @@ struct agree {
 	unsigned put_cap;
 	struct agree_reply *reply;
 	unsigned n_reply, reply_cap;
-	struct agree_snap *install_out;
+	const struct agree_snap *install_out;
 	struct agree_put put;
 	struct agree_status status;
 	struct agree_member status_member[AGREE_MEMBERS_MAX];
@@ -190,9 +191,19 @@ void agree_dirty(struct agree *a, uint64_t index);
 void agree_cut(struct agree *a, uint64_t from);
 bool agree_mute(const struct agree *a);
 struct member *agree_member(struct agree *a, const struct node_id *id);
+void agree_snap_drop(struct agree_snap **s);
+void agree_snap_later(struct agree *a, struct agree_snap **s);
+
+/* agree_keep.c */
+void agree_keep_start(struct agree *a, const struct agree_disk *d);
+void agree_keep_found(struct agree *a, const struct agree_snap *s);
+void agree_keep_stored(struct agree *a, uint64_t seq, int err);
+void agree_keep_applied(struct agree *a, const struct agree_applied *ap, unsigned n);
+void agree_keep_snapshot(struct agree *a, uint64_t index, const uint8_t *bytes, uint32_t len);
+void agree_keep_want(struct agree *a);          /* ask for a snapshot if one is due */
+const struct agree_put *agree_keep_put(struct agree *a);
 void agree_emit(struct agree *a);
 void agree_diverge(struct agree *a, const char *why);
-void agree_snap_drop(struct agree_snap **s);
 /* Applied state, window and roster become those of `s`. */
 void agree_snap_take(struct agree *a, const struct agree_snap *s);
 const uint8_t *agree_hash_at(const struct agree *a, uint64_t index);

@@ -301,10 +301,13 @@ static void unpack_node(struct cursor *c, struct roster_node *n)
 
 int roster_unpack(const void *p, size_t n, struct roster *r)
 {
-	struct cursor c = { .r = p, .end = (const uint8_t *)p + n };
+	struct cursor c = { .r = p };
 
 	memset(r, 0, sizeof(*r));
-	if (n > ROSTER_PACKED_MAX || get(&c, 1) < PACK_VERSION)
+	if (n == 0 || n > ROSTER_PACKED_MAX)
+		return ERR_MALFORMED;
+	c.end = c.r + n;
+	if (get(&c, 1) < PACK_VERSION)
 		return ERR_MALFORMED;
 	r->version = get(&c, 8);
 	r->ring_epoch = get(&c, 8);

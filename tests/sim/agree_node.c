@@ -332,8 +332,6 @@ static void start_from_disk(struct node *nd)
 	store_load(&nd->store, &d);
 	nd->count = 0;
 	memset(nd->hash, 0, sizeof(nd->hash));
-	if (d.snap)
-		state_decode(nd, d.snap->bytes, d.snap->len);
 	node_step(nd, &(struct agree_in){ .kind = AGREE_IN_START, .disk = &d });
 	store_unload(&d);
 }

@@ -145,7 +145,7 @@ struct one {
 	struct agree_out out;
 	struct mono now;
 	uint64_t seq;           /* of the last put */
-	unsigned n_commit, n_reply;
+	unsigned n_commit, n_reply, n_install;
 	struct agree_reply reply;
 };
 
@@ -161,9 +161,14 @@ static void step(struct one *o, struct agree_in in)
 	if (o->out.n_reply)
 		o->reply = o->out.reply[o->out.n_reply - 1];
 	o->n_reply += o->out.n_reply;
-	for (; n < o->out.n_commit; n++)
-		ap[n].index = o->out.commit[n]->index;
-	o->n_commit += n;
+	if (o->out.install) {
+		ap[n].index = o->out.install->index;
+		memcpy(ap[n++].hash, o->out.install->hash, AGREE_HASH_LEN);
+		o->n_install++;
+	}
+	for (unsigned i = 0; i < o->out.n_commit; i++)
+		ap[n++].index = o->out.commit[i]->index;
+	o->n_commit += o->out.n_commit;
 	if (n)
 		step(o, (struct agree_in){ .kind = AGREE_IN_APPLIED, .applied = { ap, n } });
 }
@@ -298,6 +303,7 @@ static void what_was_stored_is_there_after_a_restart(void)
 	p.now = o.now;
 	p.a = agree_new(&conf);
 	step(&p, (struct agree_in){ .kind = AGREE_IN_START, .disk = &disk });
+	CHECK_EQ(p.n_install, 1);       /* the state of the snapshot first */
 	CHECK_EQ(p.n_commit, 0);        /* stored is not committed ... */
 	step(&p, (struct agree_in){ .kind = AGREE_IN_VIEW, .view = { true, &self, 1 } });
 	stored(&p);
