@@ -19,7 +19,7 @@ struct json_t;
 struct plugins;
 
 struct plugins_conf {
-	struct ev_loop *loop;
+	struct ev_loop *loop;           /* the default loop: it watches children */
 	const struct log *log;
 	const char *path;               /* folders, ':' between; NULL: $DIRECTOR_PLUGIN_PATH, then the installed one */
 	const char *run;                /* director-plugin-run; NULL: $DIRECTOR_PLUGIN_RUN, else the installed one */
@@ -30,13 +30,13 @@ struct plugins_conf {
 
 /* How a verb ended. */
 struct plugins_result {
-	int err;                        /* 0; ERR_FAILED, ERR_NOTSUP, ERR_TIMEOUT, ERR_MALFORMED, ERR_NOENT, ERR_BUSY (quarantined) */
+	int err;                        /* 0; ERR_FAILED, ERR_NOTSUP, ERR_TIMEOUT, ERR_MALFORMED, ERR_NOENT, ERR_BUSY (quarantined), ERR_CANCELED */
 	const char *text;               /* why, for people; "" if all went well. Lent for the callback */
 	const struct json_t *out;       /* what the plugin said; NULL unless err is 0. Lent for the callback */
 };
 
 struct plugins *plugins_new(const struct plugins_conf *);
-/* Kills what runs; their callbacks get ERR_CANCELED. */
+/* Kills what runs; their callbacks get ERR_CANCELED. Not from inside of a callback. */
 void plugins_free(struct plugins **);
 
 /* Look at the folders again and ask new or changed files who they are. done (may be NULL) when all have answered. */
@@ -50,7 +50,7 @@ void plugins_run(struct plugins *, const char *name, const char *verb, const cha
 
 /*
  * Every known plugin as the attributes of /plugins/NAME: kind, version, license, summary, file, abi, state
- * (ready|quarantined|broken), reason, until (seconds left of the quarantine), failures, params.
+ * (probing|ready|quarantined|broken), reason, until (seconds left of the quarantine), failures, params.
  */
 void plugins_each(const struct plugins *, void (*fn)(void *arg, const char *name, const struct attrs *), void *arg);
 /* Let a quarantined plugin run again at once. ERR_NOENT. */

@@ -14,11 +14,101 @@ target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS)
 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
-plugin_LTLIBRARIES += plugins/file/file.la plugins/ram/ram.la
 PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c
+plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
+	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la
+
 plugins_file_file_la_SOURCES = %D%/file/file.c $(PLUGIN_DISK)
 plugins_file_file_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
 plugins_file_file_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_file_file_la_LIBADD = $(URING_LIBS)
+plugins_block_block_la_SOURCES = %D%/block/block.c $(PLUGIN_DISK)
+plugins_block_block_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
+plugins_block_block_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_block_block_la_LIBADD = $(URING_LIBS)
 plugins_ram_ram_la_SOURCES = %D%/ram/ram.c
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_fault_fault_la_SOURCES = %D%/fault/fault.c
+plugins_fault_fault_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_delay_delay_la_SOURCES = %D%/delay/delay.c
+plugins_delay_delay_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_log_log_la_SOURCES = %D%/log/log.c
+plugins_log_log_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+
+# The numbered examples: built with every build so that they stay true, not installed. -rpath makes a module of them.
+noinst_LTLIBRARIES += plugins/example1/example1.la plugins/example2/example2.la plugins/example3/example3.la
+PLUGIN_HERE_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
+plugins_example1_example1_la_SOURCES = %D%/example1/example1.c
+plugins_example1_example1_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+plugins_example2_example2_la_SOURCES = %D%/example2/example2.c
+plugins_example2_example2_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+plugins_example3_example3_la_SOURCES = %D%/example3/example3.c
+plugins_example3_example3_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+
+noinst_PROGRAMS += tests/bench/backstore
+tests_bench_backstore_SOURCES = tests/bench/backstore.c
+tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la
+
+# The conformance kit, and plugins that it must refuse.
+bin_PROGRAMS += director-plugin-test
+director_plugin_test_SOURCES = %D%/kit/main.c %D%/kit/kit.c %D%/kit/kit.h %D%/kit/life.c %D%/kit/data.c %D%/kit/crash.c
+director_plugin_test_LDADD = target/serve/libhost.la base/libbase.la
+
+check_LTLIBRARIES += tests/plugins/bad-none.la tests/plugins/bad-double.la tests/plugins/bad-lost.la \
+	tests/plugins/bad-size.la tests/plugins/bad-block.la tests/plugins/bad-silent.la tests/plugins/bad-leak.la \
+	tests/plugins/bad-tail.la
+tests_plugins_bad_none_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_none_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=NONE
+tests_plugins_bad_none_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_double_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_double_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=DOUBLE
+tests_plugins_bad_double_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_lost_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_lost_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=LOST
+tests_plugins_bad_lost_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_size_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_size_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=SIZE
+tests_plugins_bad_size_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_block_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_block_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=BLOCK
+tests_plugins_bad_block_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_silent_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_silent_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=SILENT
+tests_plugins_bad_silent_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_leak_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_leak_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=LEAK
+tests_plugins_bad_leak_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+tests_plugins_bad_tail_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_tail_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=TAIL
+tests_plugins_bad_tail_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
+
+# Control-plane plugins: run in a process of their own.
+plugin_LTLIBRARIES += plugins/device-local/device-local.la
+plugins_device_local_device_local_la_SOURCES = %D%/device-local/device-local.c %D%/device-local/local.h \
+	%D%/device-local/used.c %D%/device-local/signature.c
+plugins_device_local_device_local_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+pkglibexec_PROGRAMS += director-plugin-run
+director_plugin_run_SOURCES = %D%/run/main.c
+director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
+EXTRA_DIST += plugins/example4-exec/example4-exec
+
+# directord's side of plugins: linked into directord.
+noinst_LTLIBRARIES += directord/libplugins.la
+directord_libplugins_la_SOURCES = directord/plugins.c directord/plugins.h directord/plugin_run.c directord/plugin_run.h
+directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
+
+# Each plugin's test: the kit on it, and what is its own.
+PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh \
+	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
+	%D%/example4-exec/test.sh tests/plugins/kit.sh
+dist_check_SCRIPTS += $(PLUGIN_TESTS)
+TESTS += $(PLUGIN_TESTS)
+EXTRA_DIST += %D%/test-lib.sh
+
+pkginclude_HEADERS += include/director/plugin.h
+dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/director-plugin-run.8 \
+	%D%/block/director-plugin-block.7 %D%/delay/director-plugin-delay.7 \
+	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
+	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7

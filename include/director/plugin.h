@@ -127,6 +127,8 @@ struct director_host {
 	 * For stacked backstores, valid from open() to close(): a child named in the object's parameters
 	 * (its index, from 0), its capabilities, and I/O to it. Child I/O completes by a call of
 	 * io->done(io, result) on any thread.
+	 * A filter submits I/O of its own, or passes on the very io that it was given: then it
+	 * does not call io_done for it and never sees it again.
 	 */
 	struct director_bs *(*child)(void *arg, void *owner, uint32_t index);
 	int (*child_caps)(void *arg, struct director_bs *child, struct director_caps *caps);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A few threads for I/O that a ring cannot do. Started when there is work, gone after a while without. */
+/*
+ * A few threads for I/O that a ring cannot do, started when there is work. They are joined at the end,
+ * never detached: the code that they run goes away with the plugin.
+ */
 #include "config.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "plugins/common/disk.h"
 
 #define THREADS_MAX 8
-#define IDLE_S 10
 
 struct item {
 	struct item *next;
@@ -19,8 +20,9 @@ struct item {
 
 struct aside {
 	pthread_mutex_t lock;
-	pthread_cond_t work, gone;
+	pthread_cond_t work;
 	struct item *head, **tail;
+	pthread_t thread[THREADS_MAX];
 	unsigned threads, idle;
 	bool ending;
 };
@@ -28,16 +30,11 @@ struct aside {
 struct aside *aside_new(void)
 {
 	struct aside *a = calloc(1, sizeof(*a));
-	pthread_condattr_t attr;
 
 	if (!a)
 		return NULL;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_cond_init(&a->work, &attr);
-	pthread_cond_init(&a->gone, NULL);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&a->work, NULL);
 	a->tail = &a->head;
 	return a;
 }
@@ -50,11 +47,10 @@ void aside_free(struct aside **ap)
 	pthread_mutex_lock(&a->lock);
 	a->ending = true;
 	pthread_cond_broadcast(&a->work);
-	while (a->threads)
-		pthread_cond_wait(&a->gone, &a->lock);
 	pthread_mutex_unlock(&a->lock);
+	while (a->threads)
+		pthread_join(a->thread[--a->threads], NULL);
 	pthread_cond_destroy(&a->work);
-	pthread_cond_destroy(&a->gone);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
@@ -74,17 +70,13 @@ static struct director_io *take(struct aside *a)
 static void *worker(void *arg)
 {
 	struct aside *a = arg;
-	struct timespec until;
 	struct director_io *io;
-	int r;
 
 	pthread_mutex_lock(&a->lock);
 	for (;;) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += IDLE_S;
 		a->idle++;
-		for (r = 0; !a->head && !a->ending && r != ETIMEDOUT;)
-			r = pthread_cond_timedwait(&a->work, &a->lock, &until);
+		while (!a->head && !a->ending)
+			pthread_cond_wait(&a->work, &a->lock);
 		a->idle--;
 		if (!a->head)
 			break;
@@ -94,8 +86,6 @@ static void *worker(void *arg)
 			;
 		pthread_mutex_lock(&a->lock);
 	}
-	if (--a->threads == 0)
-		pthread_cond_signal(&a->gone);
 	pthread_mutex_unlock(&a->lock);
 	return NULL;
 }
@@ -104,12 +94,10 @@ static void *worker(void *arg)
 static void worker_start(struct aside *a)
 {
 	pthread_attr_t attr;
-	pthread_t t;
 
 	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 << 10);
-	if (pthread_create(&t, &attr, worker, a) == 0)
+	if (pthread_create(&a->thread[a->threads], &attr, worker, a) == 0)
 		a->threads++;
 	pthread_attr_destroy(&attr);
 }

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct director_iov) == sizeof(struct iovec) &&
@@ -60,6 +61,17 @@ void disk_engine_free(struct disk_engine **ep)
 	aside_free(&(*ep)->aside);
 	free(*ep);
 	*ep = NULL;
+}
+
+int disk_when_free(int (*again)(void *arg), void *arg)
+{
+	int i, r = again(arg);
+
+	for (i = 0; i < 150 && r == -EBUSY; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+		r = again(arg);
+	}
+	return r;
 }
 
 int disk_thread_fd(void *engine)

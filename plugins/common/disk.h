@@ -50,6 +50,12 @@ void disk_unplug(struct disk *);
 /* Put `code` and text into err (may be NULL). Returns code. */
 int disk_err(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/*
+ * Call `again` until it gives something other than -EBUSY, for 3 seconds: when a process is killed, its ring lets
+ * go of the files a moment after the process is gone.
+ */
+int disk_when_free(int (*again)(void *arg), void *arg);
+
 /* ---- ring.c ---- */
 
 /* What is known of an I/O that is under way: kept in io->plugin[]. */

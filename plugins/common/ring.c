@@ -42,9 +42,13 @@ struct ring *ring_self(const struct disk_engine *e)
 
 static int ring_open(struct io_uring *u)
 {
-	/* The best first: completions run when this thread asks for them (Linux 6.1), then what older ones know. */
+	/*
+	 * The best first: no interrupt for completions, they run when this thread enters the kernel. Not
+	 * DEFER_TASKRUN: a thread that sleeps in poll on the ring through an epoll is not woken by it.
+	 */
 	static const unsigned flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+			IORING_SETUP_CQSIZE,
 		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
 		IORING_SETUP_CQSIZE,
 	};

@@ -165,11 +165,12 @@ static int direct_align(struct file *f, const char *path, struct director_err *e
 	return 0;
 }
 
-static int lock(int fd, bool read_only)
+static int lock(void *arg)
 {
-	struct flock l = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	const struct file *f = arg;
+	struct flock l = { .l_type = f->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
 
-	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+	if (fcntl(f->disk.fd, F_OFD_SETLK, &l) == 0)
 		return 0;
 	/* Some network file systems have no locks; that is the administrator's choice. */
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : 0;
@@ -183,7 +184,7 @@ static int look(struct file *f, const char *path, bool direct, struct director_e
 		return disk_err(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return disk_err(err, -EINVAL, "%s is not a regular file", path);
-	if (lock(f->disk.fd, f->read_only) < 0)
+	if (disk_when_free(lock, f) < 0)
 		return disk_err(err, -EBUSY, "%s is open in another place already", path);
 	f->size = (uint64_t)st.st_size / f->block_size * f->block_size;
 	f->fs_block = st.st_blksize >= 512 && !(st.st_blksize & (st.st_blksize - 1)) && st.st_blksize <= 65536 ?

@@ -142,6 +142,9 @@ static int backstore_judge(struct plugin *pl, struct director_err *err)
 		return plugin_err(err, -ENOEXEC, "it has only one of plug and unplug");
 	if (!b->thread_fd != !b->reap)
 		return plugin_err(err, -ENOEXEC, "it has only one of thread_fd and reap");
+	/* A blocked filter would keep the worker that its child waits for. */
+	if (b->n_children && b->threads != DIRECTOR_THREADS_ASYNC)
+		return plugin_err(err, -ENOEXEC, "it has children and is not ASYNC");
 	if (b->n_children > 32)
 		return plugin_err(err, -ENOEXEC, "it has %u children", b->n_children);
 	return 0;
