@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "target/iscsi/sn.h"
 
+#define FLUSH_MS 5000
+
 /*
  * RFC 7143 8.1.4: the moves of a target's connection, with the transition's number. Every state can end in S1
  * because the owner may drop a connection at any time.
@@ -390,8 +392,14 @@ struct mono conn_tick(struct iscsi_conn *c, struct mono now)
 		c->pinged = false;
 	}
 	if (mono_due(c->deadline, now)) {
-		conn_close(c, c->state == CONN_S7_LOGOUT_REQUESTED ? "no logout" : "login timed out");
+		/* The reason of an end that was already decided stays. */
+		conn_close(c, c->why ? c->why : c->state == CONN_S7_LOGOUT_REQUESTED ? "no logout" : "login timed out");
 		return MONO_NEVER;
+	}
+	if (c->closing == CLOSING_FLUSH) {
+		/* The last words may take a while, but not for ever. */
+		c->deadline = mono_min(c->deadline, mono_add_ms(now, FLUSH_MS));
+		return c->deadline;
 	}
 	if (!c->conf.ping_ms || c->state != CONN_S5_LOGGED_IN)
 		return c->deadline;

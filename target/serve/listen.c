@@ -116,8 +116,15 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 	char text[64];
 	int fd = accept4(l->fd, (struct sockaddr *)&peer, &np, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of descriptors or memory: the readiness stays, so look away for a while. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			log_warn(&s->log, "listen: accept: %s", strerror(errno));
+			ev_io_stop(loop, io);
+			ev_timer_again(loop, &l->owner->retry);
+		}
 		return;
+	}
 	getsockname(fd, (struct sockaddr *)&local, &nl);
 	m = mem_zalloc(sizeof(*m));
 	m->msg.run = accept_run;
@@ -165,6 +172,7 @@ static void listener_want(struct listen *ls, const struct addr *a)
 		l = l->next;
 	if (l) {
 		l->wanted = true;
+		ev_io_start(ls->loop, &l->io);
 		return;
 	}
 	fd = socket_open(a, &err);

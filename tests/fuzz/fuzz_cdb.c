@@ -4,6 +4,7 @@
  * operation. A record: a byte of flags (initiator, data direction), a byte of lengths, 16 bytes of CDB, up to 64 of data.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	lu_init(&lu, uuid, "fuzz", DISK, BS);
 	lu.thin = true;
 	for (unsigned i = 0; i < 2; i++) {
-		strcpy(its[i].initiator, i ? "iqn.b" : "iqn.a");
+		snprintf(its[i].initiator, sizeof(its[i].initiator), "iqn.%c", i ? 'b' : 'a');
 		lu_attach(&lu, &nexus[i], &its[i], 0, false);
 		nexus[i].ua = 0;
 		table[i] = &nexus[i];

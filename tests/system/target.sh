@@ -124,5 +124,7 @@ pid=
 mkdir "$dir/link"
 "$build/tests/system/targetlink" "$build/director-target" "$dir/link" >"$dir/log" 2>&1
 check spawn-adopt-restart $?
+# What it left behind if it failed.
+[ -f "$dir/link/t.pid" ] && kill "$(cut -d' ' -f1 "$dir/link/t.pid")" 2>/dev/null
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed -eq 0 ]

@@ -95,7 +95,7 @@ static void volume_is_open(void *arg, const struct target_msg *reply)
 {
 	struct target_msg req = { .kind = TARGET_TARGET_SET };
 	struct target_lun lun = { .lun = 1 };
-	char *portal = (char *)"127.0.0.1:0";
+	char *portal = (char *)"127.0.0.1:13299";
 	struct target_host host = { .initiator = (char *)"any" };
 
 	CHECK_EQ(reply->err, 0);
