@@ -64,6 +64,7 @@ lab kill n2
 lab start n2
 [ "$(lab list | awk '$1 == "n2" { print $4 }')" = running ] || fail "n2 runs again"
 lab sh n1 sh -c 'trap "" TERM HUP; sleep 1000 & wait' </dev/null >/dev/null 2>&1 &
+sleep 0.7
 lab kill all
 [ "$(lab list | grep -c stopped)" = 3 ] || fail "all are dead"
 [ "$(lab sh n1 cat /var/lib/director/x)" = private ] || fail "what was on disk stays"

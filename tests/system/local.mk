@@ -3,12 +3,6 @@
 check_PROGRAMS += tests/system/ringer
 tests_system_ringer_SOURCES = %D%/ringer.c
 tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
-EXTRA_DIST += tests/lab/lab
-dist_check_SCRIPTS += %D%/ring.sh
-EXTRA_DIST += %D%/functions.sh
-TESTS += $(SYSTEM_TESTS)
-SYSTEM_TESTS = %D%/ring.sh
-EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh %D%/ring.sh %D%/lab.sh
 
 if HAVE_LIBISCSI
 noinst_PROGRAMS += tests/system/iscsi-read
