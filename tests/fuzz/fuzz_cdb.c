@@ -5,6 +5,7 @@
  */
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -99,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	lu_init(&lu, uuid, "fuzz", DISK, BS);
 	lu.thin = true;
 	for (unsigned i = 0; i < 2; i++) {
-		strcpy(its[i].initiator, i ? "iqn.b" : "iqn.a");
+		snprintf(its[i].initiator, sizeof(its[i].initiator), "%s", i ? "iqn.b" : "iqn.a");
 		lu_attach(&lu, &nexus[i], &its[i], 0, false);
 		nexus[i].ua = 0;
 		table[i] = &nexus[i];

@@ -202,7 +202,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
 		die("SOCKET VERB …");
-	strcpy(un.sun_path, argv[1]);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", argv[1]);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
 		die("cannot connect");

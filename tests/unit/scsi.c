@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* target/scsi: the opcode table, the command set over a disk in memory, reservations, unit attentions. */
+#include <stdio.h>
 #include <string.h>
 
 #include "target/scsi/limits.h"
@@ -27,8 +28,8 @@ static void setup(void)
 	memset(its, 0, sizeof(its));
 	memset(nexuses, 0, sizeof(nexuses));
 	for (unsigned i = 0; i < 2; i++) {
-		strcpy(its[i].initiator, i ? "iqn.2026-11.test:b" : "iqn.2026-11.test:a");
-		strcpy(its[i].target, "iqn.2026-11.test:t");
+		snprintf(its[i].initiator, sizeof(its[i].initiator), "%s", i ? "iqn.2026-11.test:b" : "iqn.2026-11.test:a");
+		snprintf(its[i].target, sizeof(its[i].target), "%s", "iqn.2026-11.test:t");
 		its[i].tag = 1;
 		its[i].isid[5] = (uint8_t)i;
 		lu_attach(&lu, &nexuses[i], &its[i], 3, false);

@@ -3,6 +3,7 @@
 #include "tests/unit/target_world.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/crc32c.h"
@@ -29,8 +30,8 @@ void world_init(struct world *w, uint64_t size, uint32_t block_size)
 	w->disk = mem_zalloc(size);
 	lu_init(&w->lu, uuid, "test", size, block_size);
 	w->lu.thin = true;
-	strcpy(w->it.initiator, "iqn.2026-11.test:i");
-	strcpy(w->it.target, "iqn.2026-11.test:t");
+	snprintf(w->it.initiator, sizeof(w->it.initiator), "%s", "iqn.2026-11.test:i");
+	snprintf(w->it.target, sizeof(w->it.target), "%s", "iqn.2026-11.test:t");
 	w->it.tag = 1;
 	lu_attach(&w->lu, &w->nexus, &w->it, 0, false);
 	w->nexus.ua = 0;
