@@ -19,3 +19,4 @@ dist_man_MANS += %D%/man/directord.8 %D%/man/director.conf.5
 EXTRA_DIST += %D%/director.conf
 EXTRA_DIST += doc/agreement.md
 EXTRA_DIST += %D%/protocol-control.md
+EXTRA_DIST += doc/agreement.md doc/architecture.md doc/dependencies.md doc/words.md

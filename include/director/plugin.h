@@ -4,7 +4,7 @@
  *
  * A plugin is a shared object that exports one symbol, `director_plugin`, through DIRECTOR_PLUGIN().
  * It resolves no symbol of the host: everything it may call arrives in `struct director_host`, so the
- * same file loads in director-target, in the helper process of directord and in director-plugin-test.
+ * same file loads in director-target, in the process beside directord and in director-plugin-test.
  *
  * ABI rules. Both sides state their major, minor and struct sizes. Fields are only ever appended; a
  * field beyond the other side's size is absent (NULL, 0). A plugin of another major is refused with a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * device-local: finds the block devices of this machine, and image files of a folder. Runs in a helper
- * process with a deadline, so it may wait for a slow disk.
+ * device-local: finds the block devices of this machine, and image files of a folder. Runs in a process of
+ * its own with a deadline, so it may wait for a slow disk.
  */
 #include "config.h"
 

@@ -28,7 +28,10 @@ tests_fuzz_fuzz_plugin_params_LDADD = $(FUZZ_MAIN) target/serve/libhost.la base/
 
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += $(FUZZ_TARGETS)
-EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run tests/fuzz/replay.c
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run
+fuzz-targets: $(BUILT_SOURCES)
+	$(MAKE) $(FUZZ_TARGETS)
+.PHONY: fuzz-targets
 
 # directord's files.
 FUZZ_TARGETS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_disk

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Sixteen nodes.
+# Slow: not in ./runtests.
 . "$(dirname "$0")/functions.sh"
 requires corosync
 has_director

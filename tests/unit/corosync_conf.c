@@ -105,10 +105,10 @@ static void test_what_would_break_a_ring_is_refused(void)
 	c.token_ms = 300;
 	refused(&c, "token 300");
 	c = conf_of(2);
-	strcpy(c.nodes[0].name, "n1 }");
+	snprintf(c.nodes[0].name, sizeof(c.nodes[0].name), "%s", "n1 }");
 	refused(&c, "one word");
 	c = conf_of(2);
-	strcpy(c.cluster, "a\nb");
+	snprintf(c.cluster, sizeof(c.cluster), "%s", "a\nb");
 	refused(&c, "one word");
 	c = conf_of(2);
 	memset(c.cluster, 'x', sizeof(c.cluster));
@@ -141,7 +141,7 @@ static void test_hash_names_everything_that_nodes_must_have_alike(void)
 	DIFFERS(b.n_nodes = 2);
 	DIFFERS(b.token_ms = 2000);
 	DIFFERS(b.port = 5500);
-	DIFFERS(strcpy(b.cluster, "other"));
+	DIFFERS(snprintf(b.cluster, sizeof(b.cluster), "%s", "other"));
 }
 
 static void test_keys_and_their_names_differ_with_the_key(void)
