@@ -88,6 +88,7 @@ struct cluster {
 	bool target_up;
 	struct plan_retry *retry;
 	struct mono plan_wake;
+	uint64_t carry_seen;            /* reports were last compared with the catalog at this index */
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
