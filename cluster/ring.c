@@ -184,6 +184,7 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	c->ring_wake = MONO_NEVER;
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
