@@ -20,3 +20,4 @@ EXTRA_DIST += %D%/director.conf
 EXTRA_DIST += doc/agreement.md
 EXTRA_DIST += %D%/protocol-control.md
 EXTRA_DIST += doc/agreement.md doc/architecture.md doc/dependencies.md doc/words.md
+EXTRA_DIST += doc/data-plane.md
