@@ -30,6 +30,8 @@ struct listen {
 	struct ev_loop *loop;
 	struct listener *listeners;
 	ev_timer retry;
+	struct addr failed;             /* the last address that could not be opened, and why */
+	int failed_errno;
 };
 
 struct accept_msg {
@@ -184,7 +186,11 @@ static void listener_want(struct listen *ls, const struct addr *a)
 		return;
 	}
 	if (fd < 0) {
-		log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
+		/* Once per address and reason: it is tried again every RETRY_S. */
+		if (!addr_eq(&ls->failed, a) || ls->failed_errno != err)
+			log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
+		ls->failed = *a;
+		ls->failed_errno = err;
 		ev_timer_again(ls->loop, &ls->retry);
 		return;
 	}
@@ -269,6 +275,29 @@ void listen_free(struct listen **listen)
 	ev_timer_stop(ls->loop, &ls->retry);
 	free(ls);
 	*listen = NULL;
+}
+
+static bool is_open(const struct listen *ls, const struct addr *a)
+{
+	for (const struct listener *l = ls->listeners; l; l = l->next)
+		/* The wildcard of IPv4 stands in for that of IPv6 where there is none. */
+		if (addr_eq(&l->addr, a) || (l->addr.port == a->port && l->addr.family == 4 && a->family == 6 && l->addr.ip[0] == 0))
+			return true;
+	return false;
+}
+
+char *listen_trouble(const struct listen *ls, const struct target_def *t)
+{
+	char text[64];
+	struct addr a;
+
+	/* An address that is not here may be another node's, or move here later: that is no trouble. */
+	if (ls->failed_errno == 0 || ls->failed_errno == EADDRNOTAVAIL)
+		return NULL;
+	for (unsigned i = 0; i < t->n_portals || (i == 0 && !t->n_portals); i++)
+		if (addr_parse(t->n_portals ? t->portals[i] : DEFAULT_PORTAL, 3260, &a) == 0 && addr_eq(&a, &ls->failed) && !is_open(ls, &a))
+			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text), strerror(ls->failed_errno));
+	return NULL;
 }
 
 void listen_list(const struct listen *ls, struct target_list *list)
