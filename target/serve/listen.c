@@ -20,7 +20,8 @@ struct listener {
 	struct listener *next;
 	struct listen *owner;
 	struct addr addr;
-	int fd;
+	int fd;                         /* -1: it could not be opened */
+	int err;                        /* why */
 	ev_io io;
 	bool wanted;
 };
@@ -30,8 +31,6 @@ struct listen {
 	struct ev_loop *loop;
 	struct listener *listeners;
 	ev_timer retry;
-	struct addr failed;             /* the last address that could not be opened, and why */
-	int failed_errno;
 };
 
 struct accept_msg {
@@ -164,47 +163,79 @@ static int socket_open(const struct addr *a, int *err)
 	return fd;
 }
 
-static void listener_want(struct listen *ls, const struct addr *a)
+static struct listener *listener_get(struct listen *ls, const struct addr *a)
 {
 	struct listener *l = ls->listeners;
-	char text[64];
-	int fd, err = 0;
 
 	while (l && !addr_eq(&l->addr, a))
 		l = l->next;
-	if (l) {
-		l->wanted = true;
-		ev_io_start(ls->loop, &l->io);
-		return;
-	}
-	fd = socket_open(a, &err);
-	if (fd < 0 && err == EAFNOSUPPORT && a->family == 6) {
-		/* A host without IPv6: the wildcard is that of IPv4. */
-		struct addr four = { .family = 4, .port = a->port };
-
-		listener_want(ls, &four);
-		return;
-	}
-	if (fd < 0) {
-		/* Once per address and reason: it is tried again every RETRY_S. */
-		if (!addr_eq(&ls->failed, a) || ls->failed_errno != err)
-			log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
-		ls->failed = *a;
-		ls->failed_errno = err;
-		ev_timer_again(ls->loop, &ls->retry);
-		return;
-	}
+	if (l)
+		return l;
 	l = mem_zalloc(sizeof(*l));
 	l->owner = ls;
 	l->addr = *a;
-	l->fd = fd;
-	l->wanted = true;
-	ev_io_init(&l->io, on_readable, fd, EV_READ);
+	l->fd = -1;
+	ev_io_init(&l->io, on_readable, -1, EV_READ);
 	l->io.data = l;
-	ev_io_start(ls->loop, &l->io);
 	l->next = ls->listeners;
 	ls->listeners = l;
-	log_info(&ls->serve->log, "listen: %s", addr_text(a, text));
+	return l;
+}
+
+static bool is_wildcard(const struct addr *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->ip, zero, sizeof(zero)) == 0;
+}
+
+/* Does the wildcard `w` take what comes to `a`? Both cannot be bound at once. */
+static bool covers(const struct addr *w, const struct addr *a)
+{
+	return is_wildcard(w) && !addr_eq(w, a) && w->port == a->port && (w->family == 6 || a->family == 4);
+}
+
+static void listener_shut(struct listener *l)
+{
+	ev_io_stop(l->owner->loop, &l->io);
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+}
+
+static void listener_want(struct listen *ls, const struct addr *a)
+{
+	struct listener *l = listener_get(ls, a);
+	struct addr four = { .family = 4, .port = a->port };
+	char text[64];
+	int err = 0;
+
+	l->wanted = true;
+	for (struct listener *o = ls->listeners; o; o = o->next) {
+		if (covers(&o->addr, a) && o->wanted && o->fd >= 0) {
+			listener_shut(l);
+			l->err = 0;
+			return;
+		}
+		if (covers(a, &o->addr))
+			listener_shut(o);
+	}
+	if (l->fd < 0 && (l->fd = socket_open(a, &err)) >= 0) {
+		ev_io_set(&l->io, l->fd, EV_READ);
+		log_info(&ls->serve->log, "listen: %s", addr_text(a, text));
+	}
+	if (l->fd >= 0) {
+		l->err = 0;
+		ev_io_start(ls->loop, &l->io);
+		return;
+	}
+	/* A host without IPv6: its wildcard is that of IPv4. */
+	if (err == EAFNOSUPPORT && a->family == 6 && addr_eq(a, &(struct addr){ .family = 6, .port = a->port }))
+		listener_want(ls, &four);
+	if (err != l->err)
+		log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
+	l->err = err;
+	ev_timer_again(ls->loop, &ls->retry);
 }
 
 static void listener_close(struct listen *ls, struct listener **p)
@@ -212,8 +243,7 @@ static void listener_close(struct listen *ls, struct listener **p)
 	struct listener *l = *p;
 
 	*p = l->next;
-	ev_io_stop(ls->loop, &l->io);
-	close(l->fd);
+	listener_shut(l);
 	free(l);
 }
 
@@ -223,13 +253,13 @@ static void want_all(struct listen *ls)
 	struct addr a;
 
 	pthread_mutex_lock(&r->lock);
-	for (struct target *t = r->targets; t; t = t->next) {
-		for (unsigned i = 0; i < t->def.n_portals; i++)
-			if (addr_parse(t->def.portals[i], 3260, &a) == 0)
-				listener_want(ls, &a);
-		if (t->def.n_portals == 0 && addr_parse(DEFAULT_PORTAL, 3260, &a) == 0)
-			listener_want(ls, &a);
-	}
+	/* Wildcards first: they take the place of single addresses. */
+	for (int wildcards = 1; wildcards >= 0; wildcards--)
+		for (struct target *t = r->targets; t; t = t->next)
+			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)
+				if (addr_parse(t->def.n_portals ? t->def.portals[i] : DEFAULT_PORTAL, 3260, &a) == 0 &&
+				    is_wildcard(&a) == wildcards)
+					listener_want(ls, &a);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -238,12 +268,12 @@ void listen_refresh(struct listen *ls)
 	for (struct listener *l = ls->listeners; l; l = l->next)
 		l->wanted = false;
 	want_all(ls);
-	/* Old ones go before new ones are tried again: a wildcard and an address of the same port exclude each other. */
 	for (struct listener **p = &ls->listeners; *p; )
 		if ((*p)->wanted)
 			p = &(*p)->next;
 		else
 			listener_close(ls, p);
+	/* Where an old wildcard has gone, single addresses can be had again. */
 	want_all(ls);
 }
 
@@ -277,26 +307,22 @@ void listen_free(struct listen **listen)
 	*listen = NULL;
 }
 
-static bool is_open(const struct listen *ls, const struct addr *a)
-{
-	for (const struct listener *l = ls->listeners; l; l = l->next)
-		/* The wildcard of IPv4 stands in for that of IPv6 where there is none. */
-		if (addr_eq(&l->addr, a) || (l->addr.port == a->port && l->addr.family == 4 && a->family == 6 && l->addr.ip[0] == 0))
-			return true;
-	return false;
-}
-
 char *listen_trouble(const struct listen *ls, const struct target_def *t)
 {
 	char text[64];
 	struct addr a;
 
-	/* An address that is not here may be another node's, or move here later: that is no trouble. */
-	if (ls->failed_errno == 0 || ls->failed_errno == EADDRNOTAVAIL)
-		return NULL;
-	for (unsigned i = 0; i < t->n_portals || (i == 0 && !t->n_portals); i++)
-		if (addr_parse(t->n_portals ? t->portals[i] : DEFAULT_PORTAL, 3260, &a) == 0 && addr_eq(&a, &ls->failed) && !is_open(ls, &a))
-			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text), strerror(ls->failed_errno));
+	for (unsigned i = 0; i < t->n_portals || (i == 0 && !t->n_portals); i++) {
+		const struct listener *l = ls->listeners;
+
+		if (addr_parse(t->n_portals ? t->portals[i] : DEFAULT_PORTAL, 3260, &a) != 0)
+			continue;
+		while (l && !addr_eq(&l->addr, &a))
+			l = l->next;
+		/* An address that is not here may be another node's, or move here later: that is no trouble. */
+		if (l && l->err && l->err != EADDRNOTAVAIL && l->err != EAFNOSUPPORT)
+			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text), strerror(l->err));
+	}
 	return NULL;
 }
 
@@ -309,5 +335,6 @@ void listen_list(const struct listen *ls, struct target_list *list)
 		n++;
 	list->portals = mem_zalloc((n + 1) * sizeof(*list->portals));
 	for (struct listener *l = ls->listeners; l; l = l->next)
-		list->portals[list->n_portals++] = mem_strdup(addr_text(&l->addr, text));
+		if (l->fd >= 0)
+			list->portals[list->n_portals++] = mem_strdup(addr_text(&l->addr, text));
 }
