@@ -238,6 +238,11 @@ static void listener_want(struct listen *ls, const struct addr *a)
 	ev_timer_again(ls->loop, &ls->retry);
 }
 
+static void listener_mark(struct listen *ls, const struct addr *a)
+{
+	listener_get(ls, a)->wanted = true;
+}
+
 static void listener_close(struct listen *ls, struct listener **p)
 {
 	struct listener *l = *p;
@@ -247,19 +252,19 @@ static void listener_close(struct listen *ls, struct listener **p)
 	free(l);
 }
 
-static void want_all(struct listen *ls)
+/* fn of every portal of every target; wildcards first, because they take the place of single addresses. */
+static void each_portal(struct listen *ls, void (*fn)(struct listen *, const struct addr *))
 {
 	struct registry *r = &ls->serve->registry;
 	struct addr a;
 
 	pthread_mutex_lock(&r->lock);
-	/* Wildcards first: they take the place of single addresses. */
 	for (int wildcards = 1; wildcards >= 0; wildcards--)
 		for (struct target *t = r->targets; t; t = t->next)
 			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)
 				if (addr_parse(t->def.n_portals ? t->def.portals[i] : DEFAULT_PORTAL, 3260, &a) == 0 &&
 				    is_wildcard(&a) == wildcards)
-					listener_want(ls, &a);
+					fn(ls, &a);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -267,14 +272,13 @@ void listen_refresh(struct listen *ls)
 {
 	for (struct listener *l = ls->listeners; l; l = l->next)
 		l->wanted = false;
-	want_all(ls);
+	each_portal(ls, listener_mark);
 	for (struct listener **p = &ls->listeners; *p; )
 		if ((*p)->wanted)
 			p = &(*p)->next;
 		else
 			listener_close(ls, p);
-	/* Where an old wildcard has gone, single addresses can be had again. */
-	want_all(ls);
+	each_portal(ls, listener_want);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
