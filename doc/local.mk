@@ -21,3 +21,7 @@ EXTRA_DIST += %D%/director.conf
 dist_man_MANS += %D%/man/director-namespace.7
 EXTRA_DIST += %D%/agreement.md %D%/architecture.md %D%/dependencies.md %D%/gossip.md %D%/gossip-scale.svg \
 	%D%/protocol-control.md %D%/words.md
+EXTRA_DIST += doc/agreement.md
+EXTRA_DIST += %D%/protocol-control.md
+EXTRA_DIST += doc/agreement.md doc/architecture.md doc/dependencies.md doc/words.md
+EXTRA_DIST += doc/data-plane.md

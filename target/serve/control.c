@@ -264,6 +264,7 @@ static void list_fill(struct serve *s, struct target_list *l, bool whole)
 		volume_list(v, &l->volumes[l->n_volumes++]);
 	for (struct target *t = r->targets; t && whole; t = t->next) {
 		target_def_copy(&l->targets[l->n_targets], &t->def);
+		l->targets[l->n_targets].error = listen_trouble(s->listen, &t->def);
 		secrets_drop(&l->targets[l->n_targets++]);
 	}
 	for (struct session_entry *e = r->sessions; e; e = e->next)
@@ -327,6 +328,9 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
+	/* The target is set, and served where it can be; that it is not everywhere is said. */
+	if ((reply->text = listen_trouble(s->listen, want)))
+		reply->err = ERR_BUSY;
 }
 
 static void target_delete(struct serve *s, const char *iqn)

@@ -208,7 +208,7 @@ static struct volume *volume_add(struct serve *s, const struct target_volume *de
 	return v;
 }
 
-static int resize(struct serve *s, struct volume *v, uint64_t size, struct target_msg *reply)
+static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t generation, struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	int r;
@@ -222,6 +222,7 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, struct targe
 	}
 	pthread_mutex_lock(&s->registry.lock);
 	v->def.size = size;
+	v->def.generation = generation;
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
@@ -249,7 +250,7 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	int r = fence(v, want->epoch, reply);
 
 	if (r == 0 && want->size && want->size != v->def.size)
-		r = resize(s, v, want->size, reply);
+		r = resize(s, v, want->size, want->generation, reply);
 	if (r != 0)
 		return r;
 	pthread_mutex_lock(&s->registry.lock);
@@ -357,8 +358,8 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 	case TARGET_VOLUME_RESIZE:
 		if (!v)
 			fail(reply, ERR_NOENT, "%s", "there is no such volume here");
-		else if (resize(s, v, req->volume.size, reply) == 0)
-			v->def.generation = req->volume.generation;
+		else
+			resize(s, v, req->volume.size, req->volume.generation, reply);
 		break;
 	case TARGET_VOLUME_CLOSE:
 		if (v && volume_close(s, v, reply) == 0)

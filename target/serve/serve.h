@@ -242,6 +242,8 @@ struct listen *listen_new(struct serve *s, struct ev_loop *loop);
 /* Open and close listeners so that they are the portals of all targets. */
 void listen_refresh(struct listen *ls);
 void listen_free(struct listen **ls);
+/* Why a portal of `t` is not open, given; NULL: all are. */
+char *listen_trouble(const struct listen *ls, const struct target_def *t);
 /* The portals that are open now, into list->portals. */
 void listen_list(const struct listen *ls, struct target_list *list);
 
