@@ -20,4 +20,4 @@ EXTRA_DIST += %D%/director.conf
 # The namespace; the list of objects is made from cluster/schema_table.c and compared with it by tests/unit/schema.
 dist_man_MANS += %D%/man/director-namespace.7
 EXTRA_DIST += %D%/agreement.md %D%/architecture.md %D%/dependencies.md %D%/gossip.md %D%/gossip-scale.svg \
-	%D%/protocol-control.md %D%/words.md
+	%D%/protocol-control.md %D%/protocols.md %D%/words.md
