@@ -25,3 +25,4 @@ EXTRA_DIST += doc/agreement.md
 EXTRA_DIST += %D%/protocol-control.md
 EXTRA_DIST += doc/agreement.md doc/architecture.md doc/dependencies.md doc/words.md
 EXTRA_DIST += doc/data-plane.md
+	%D%/protocol-control.md %D%/protocols.md %D%/words.md
