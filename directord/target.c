@@ -161,7 +161,8 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 		snprintf(what, sizeof(what), "exited with status %d", WEXITSTATUS(w->rstatus));
 	if (!l->stopping)
 		trouble(l, "director-target %s", what);
-	/* The socket says the same, at once; without one (it never came up) the next try is due after the back-off. */
+	/* The socket says the same, at once; without one (it never came up) the next try is due after the
+	 * back-off. */
 	if (l->state == LINK_DOWN && !l->stopping)
 		retry_in(l, l->backoff_ms);
 }
@@ -266,7 +267,8 @@ static void hello_reply(struct target_link *l, struct target_msg *m)
 	struct target_msg list = { .kind = TARGET_LIST };
 
 	if (m->err || m->hello.version != TARGET_PROTO_VERSION) {
-		trouble(l, "the director-target that runs speaks another version: %s", m->text ? m->text : "end it first");
+		trouble(l, "the director-target that runs speaks another version: %s",
+			m->text ? m->text : "end it first");
 		l->backoff_ms = or_default(l->conf.backoff_ms_max, BACKOFF_MS_MAX);
 		go_down(l, "version");
 		return;
@@ -282,8 +284,9 @@ static void list_reply(struct target_link *l, const struct target_msg *m)
 	l->state = LINK_UP;
 	l->up_since = mono_now();
 	pid_file_write(l);
-	log_info(l->log, "target: %s director-target, pid %u: %u volumes, %u targets, %u sessions", l->adopted ? "adopted" : "connected to",
-	         l->hello.pid, m->list.n_volumes, m->list.n_targets, m->list.n_sessions);
+	log_info(l->log, "target: %s director-target, pid %u: %u volumes, %u targets, %u sessions",
+		l->adopted ? "adopted" : "connected to", l->hello.pid, m->list.n_volumes, m->list.n_targets,
+		m->list.n_sessions);
 	l->ops.up(l->arg, &l->hello, &m->list, l->adopted);
 }
 
@@ -380,7 +383,8 @@ static int socket_connect(const struct target_link *l)
 
 static void link_try(struct target_link *l)
 {
-	struct target_msg hello = { .kind = TARGET_HELLO, .hello = { .version = TARGET_PROTO_VERSION, .pid = (uint32_t)getpid() } };
+	struct target_msg hello = { .kind = TARGET_HELLO,
+		.hello = { .version = TARGET_PROTO_VERSION, .pid = (uint32_t)getpid() } };
 
 	l->fd = socket_connect(l);
 	if (l->fd < 0) {
