@@ -161,7 +161,8 @@ static void report(struct cluster *c, const struct plan_action *a, const char *s
 		attrs_copy(&as, &old->attrs);
 	attrs_set(&as, "state", state);
 	attrs_set(&as, "error", error);
-	if (!error && a->generation) {
+	/* Only what is there counts as carried out: "creating" is on its way. */
+	if (!error && a->generation && strcmp(state, "ready") == 0) {
 		snprintf(n, sizeof(n), "%" PRIu64, a->generation);
 		attrs_set(&as, "applied", n);
 	}
@@ -279,6 +280,31 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 	}
 }
 
+/* Reports about what is neither wanted nor there any more: a volume that was deleted before it could be made. */
+static void forget_stale(struct cluster *c, const char *folder)
+{
+	char stale[PATH_LEN_MAX] = "";
+	const struct fact *f = facts_first(c->facts, folder);
+
+	for (; f && path_below(f->path, folder); f = facts_next(c->facts, f)) {
+		bool there = false;
+
+		if (!node_id_eq(&f->node, &c->self) || path_depth(f->path) != 2 || catalog_get(c->catalog, f->path) ||
+		    busy_with(c, f->path))
+			continue;
+		for (unsigned i = 0; i < c->have.n_volumes; i++)
+			there |= strcmp(c->have.volumes[i].name, path_name(f->path)) == 0;
+		there |= plan_have_target(&c->have, path_name(f->path)) != NULL;
+		if (!there)
+			snprintf(stale, sizeof(stale), "%s", f->path);
+	}
+	/* One at a time: what is left over comes with the next round. */
+	if (stale[0]) {
+		cluster_fact(c, stale, NULL);
+		c->dirty = true;
+	}
+}
+
 void carry_tend(struct cluster *c, struct cluster_out *out)
 {
 	const struct object *me = admit_node(c, &c->self);
@@ -289,6 +315,11 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 	c->plan_wake = MONO_NEVER;
 	if (!me || !c->target_up || c->reset || c->removed || n >= CARRY_AT_ONCE)
 		return;
+	if (c->carry_seen != catalog_applied(c->catalog) || c->n_doing == 0) {
+		c->carry_seen = catalog_applied(c->catalog);
+		forget_stale(c, "/volumes");
+		forget_stale(c, "/targets");
+	}
 	plan_make(c->catalog, path_name(me->path), &c->have, c->retry, c->now, &plan);
 	for (unsigned i = 0; i < plan.n && n < CARRY_AT_ONCE; i++) {
 		struct plan_action *a = &plan.a[i];

@@ -131,17 +131,17 @@ static struct cluster_cast *cast_add(struct cluster_cast **list, unsigned *n, un
 
 /* ---- gossip ---- */
 
+/*
+ * An event may lead to another step, with events of its own: there is one cursor for all of them, so that each
+ * is seen once and in order.
+ */
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out)
 {
-	unsigned seen = out->gossip.n_events;
-
 	in->now = c->now;
 	gossip_step(c->gossip, in, &out->gossip);
-	/* An event may lead to another step, which may grow the list. */
-	while (seen < out->gossip.n_events) {
-		struct gossip_event ev = out->gossip.events[seen++];
+	while (c->events_seen < out->gossip.n_events) {
+		struct gossip_event ev = out->gossip.events[c->events_seen++];
 
-		out->gossip.n_events = seen;
 		admit_event(c, &ev, out);
 	}
 }
@@ -653,6 +653,7 @@ void cluster_step(struct cluster *c, const struct cluster_in *in, struct cluster
 {
 	c->now = in->now;
 	c->wall_ms = in->wall_ms;
+	c->events_seen = out->gossip.n_events;
 	dispatch(c, in, out);
 	if (in->kind != CLUSTER_IN_LEAVE)
 		tend(c, out);

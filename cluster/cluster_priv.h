@@ -44,6 +44,7 @@ struct cluster {
 
 	struct facts *facts;
 	struct gossip *gossip;
+	unsigned events_seen;           /* of the output's gossip events */
 	struct agree *agree;
 	enum agree_mode mode_logged;
 	const struct agree_status *status;
@@ -88,6 +89,7 @@ struct cluster {
 	bool target_up;
 	struct plan_retry *retry;
 	struct mono plan_wake;
+	uint64_t carry_seen;            /* reports were last compared with the catalog at this index */
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;

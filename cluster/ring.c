@@ -30,7 +30,8 @@ static bool fact_is(const struct fact *f, const char *key, const char *want)
 	return v && strcmp(v, want) == 0;
 }
 
-static unsigned ring_addrs(const struct fact *f, const struct gossip_member *m, struct addr out[ROSTER_ADDRS_MAX])
+/* Only what the node itself says: the address that gossip happens to use may be of the other family. */
+static unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX])
 {
 	const char *v = f ? attrs_get(&f->attrs, "ring-addresses") : NULL;
 	unsigned n = 0;
@@ -46,11 +47,6 @@ static unsigned ring_addrs(const struct fact *f, const struct gossip_member *m, 
 				n++;
 		}
 		v += len + (v[len] == ' ');
-	}
-	if (n == 0 && m->addr.family) {
-		out[0] = m->addr;
-		out[0].port = 0;
-		n = 1;
 	}
 	return n;
 }
@@ -75,15 +71,13 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 		g->roster_version = c->status->has_log ? c->status->roster.version : 0;
 		g->n_addr = c->conf.n_ring_addrs;
 		memcpy(g->addr, c->conf.ring_addrs, sizeof(g->addr));
-		if (g->n_addr == 0)
-			g->n_addr = ring_addrs(NULL, m, g->addr);
 		return;
 	}
 	g->running = fact_is(f, "ring", "running");
 	g->stored = fact_uint(f, "ring-stored");
 	g->active = fact_uint(f, "ring-active");
 	g->roster_version = fact_uint(f, "roster");
-	g->n_addr = ring_addrs(f, m, g->addr);
+	g->n_addr = ring_addrs(f, g->addr);
 }
 
 static void make_conf(struct cluster *c, const struct roster *r, struct cluster_ring_conf *conf)
@@ -148,6 +142,9 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		a->conf = &c->ring_conf;
 		break;
 	case GROWTH_RELOAD:
+		/* A Corosync that starts reads the file by itself; one without a view cannot be asked. */
+		if (c->n_view == 0)
+			return;
 		log_info(c->log, "ring: reloading all (%s)", g->why);
 		d = cluster_doing(c, CLUSTER_ACT_RING_RELOAD);
 		cluster_act(c, out, CLUSTER_ACT_RING_RELOAD)->id = d->id;
@@ -190,6 +187,7 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	c->ring_wake = MONO_NEVER;
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
