@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listeners: the portals of all targets, opened and closed as targets come and go; accepted sockets go to workers. */
+/* Listeners: the portals of all targets, opened and closed as targets come and go; accepted sockets go to
+ * workers. */
 #include "config.h"
 
 #include <errno.h>
@@ -133,7 +134,8 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 	m->peer = from_sockaddr(&peer);
 	m->local = from_sockaddr(&local);
 	if (atomic_load(&s->n_links) >= s->conf.links_max || !source_admit(s, &m->peer)) {
-		log_warn(&s->log, "listen: %s has too many connections without a login", addr_text(&m->peer, text));
+		log_warn(&s->log, "listen: %s has too many connections without a login",
+			addr_text(&m->peer, text));
 		close(fd);
 		free(m);
 		return;
@@ -230,7 +232,8 @@ static void listener_want(struct listen *ls, const struct addr *a)
 		return;
 	}
 	/* A host without IPv6: its wildcard is that of IPv4. */
-	if (err == EAFNOSUPPORT && a->family == 6 && addr_eq(a, &(struct addr){ .family = 6, .port = a->port }))
+	if (err == EAFNOSUPPORT && a->family == 6 &&
+		addr_eq(a, &(struct addr){ .family = 6, .port = a->port }))
 		listener_want(ls, &four);
 	if (err != l->err)
 		log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
@@ -262,8 +265,9 @@ static void each_portal(struct listen *ls, void (*fn)(struct listen *, const str
 	for (int wildcards = 1; wildcards >= 0; wildcards--)
 		for (struct target *t = r->targets; t; t = t->next)
 			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)
-				if (addr_parse(t->def.n_portals ? t->def.portals[i] : DEFAULT_PORTAL, 3260, &a) == 0 &&
-				    is_wildcard(&a) == wildcards)
+				if (addr_parse(t->def.n_portals ? t->def.portals[i] : DEFAULT_PORTAL, 3260,
+					    &a) == 0 &&
+					is_wildcard(&a) == wildcards)
 					fn(ls, &a);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -323,9 +327,11 @@ char *listen_trouble(const struct listen *ls, const struct target_def *t)
 			continue;
 		while (l && !addr_eq(&l->addr, &a))
 			l = l->next;
-		/* An address that is not here may be another node's, or move here later: that is no trouble. */
+		/* An address that is not here may be another node's, or move here later: that is no
+		 * trouble. */
 		if (l && l->err && l->err != EADDRNOTAVAIL && l->err != EAFNOSUPPORT)
-			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text), strerror(l->err));
+			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text),
+				strerror(l->err));
 	}
 	return NULL;
 }

@@ -6,9 +6,10 @@
  *   job thread     control verbs of backstores: they may block
  *   workers        each an epoll loop with its links (TCP connections), its pool, its backstore queue
  *
- * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets, sessions by
- * name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs, and is told by message
- * when that changed. A volume lives while `refs` (nexuses of sessions, and the registry) hold it.
+ * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets,
+ * sessions by name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs,
+ * and is told by message when that changed. A volume lives while `refs` (nexuses of sessions, and the
+ * registry) hold it.
  */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logins that no well-behaved initiator makes, over real sockets: the same session again and again, from many threads at once,
- * beside connections that never log in, and a thousand sessions. Arguments: PORT IQN [PID of director-target].
+ * Logins that no well-behaved initiator makes, over real sockets: the same session again and again, from
+ * many threads at once, beside connections that never log in, and a thousand sessions. Arguments: PORT IQN
+ * [PID of director-target].
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -23,7 +24,9 @@ static size_t keys_len;
 
 static int tcp(void)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
 	struct timeval limit = { .tv_sec = 20 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -156,7 +159,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	port = (uint16_t)atoi(argv[1]);
-	keys_len = (size_t)snprintf(keys, sizeof(keys), "InitiatorName=iqn.2026-11.test:raw%cTargetName=%s%c", 0, argv[2], 0);
+	keys_len = (size_t)snprintf(keys, sizeof(keys),
+		"InitiatorName=iqn.2026-11.test:raw%cTargetName=%s%c", 0, argv[2], 0);
 	RUN(the_same_session_again_ends_the_old_one);
 	RUN(racing_for_one_session_lets_everyone_in_in_turn);
 	RUN(stalled_logins_do_not_keep_others_out);
