@@ -184,6 +184,12 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	if (c->removed && c->ring_running && !c->ring_leaving) {
+		/* In the view it would go on to vote and to follow, and the others could not do without it. */
+		log_info(c->log, "ring: stopping Corosync (this node was removed)");
+		c->ring_leaving = true;
+		cluster_act(c, out, CLUSTER_ACT_RING_STOP);
+	}
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
