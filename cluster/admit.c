@@ -263,8 +263,11 @@ void admit_candidate(struct cluster *c, const struct addr *a)
 static void tend_knock(struct cluster *c, struct cluster_out *out)
 {
 	bool keyed = c->keys.n > 0;
+	const struct object *first = tree_child(catalog_tree(c->catalog), "/nodes", NULL);
+	bool others = first && tree_child(catalog_tree(c->catalog), "/nodes", first);
 
-	if (!c->knock.len || (keyed && (gossip_alive(c->gossip) > 1 || c->has_lineage)))
+	/* Who slept through a rotation has a lineage and a key, and hears nobody. */
+	if (!c->knock.len || (keyed && (gossip_alive(c->gossip) > 1 || (c->has_lineage && !others))))
 		return;
 	if (keyed && !mono_due(mono_add_ms(c->begun, KNOCK_KEYED_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, KNOCK_KEYED_MS));

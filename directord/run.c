@@ -6,6 +6,7 @@
 #include "directord/run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,6 +161,23 @@ static void ring_addresses(struct run *r, struct cluster_conf *c)
 			c->n_ring_addrs++;
 }
 
+/* DIRECTORD_PROTOCOL=MIN-MAX plays a node of another version: upgrades are tested with it. */
+static void play_version(struct run *r, struct cluster_conf *c)
+{
+	const char *s = getenv("DIRECTORD_PROTOCOL");
+	unsigned min, max;
+
+	if (!s)
+		return;
+	if (sscanf(s, "%5u-%5u", &min, &max) != 2 || min == 0 || min > max || max > UINT16_MAX) {
+		log_warn(r->log, "directord: DIRECTORD_PROTOCOL=%s is not MIN-MAX: ignored", s);
+		return;
+	}
+	c->version_min = (uint16_t)min;
+	c->version_max = (uint16_t)max;
+	log_warn(r->log, "directord: plays protocol versions %u to %u (DIRECTORD_PROTOCOL)", min, max);
+}
+
 /* Make the cluster from what is on disk and start it. */
 static int cluster_begin(struct run *r, const struct store_image *image, char **why)
 {
@@ -186,11 +204,13 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	memcpy(c.name, r->name, sizeof(c.name));
 	c.n_addrs = run_own_addrs(r, c.addrs);
 	ring_addresses(r, &c);
+	play_version(r, &c);
 	seal_fini(&r->seal);
 	seal_init(&r->seal, c.boot);
 	r->keys = (struct keys){ 0 };
 	run_seal_keys(r, &c.keys);
 	r->cluster = cluster_new(&c);
+	run_host_bind(r);
 	r->out = (struct cluster_out){ .n_put = 0 };
 	log_info(r->log, "directord: node %s, %s cluster key, log up to %llu", r->name, c.keys.n ? "with" : "without",
 	         (unsigned long long)(disk.agree.n_entry ? disk.agree.entry[disk.agree.n_entry - 1]->index :

@@ -292,10 +292,15 @@ static void api_debug(void *arg, const char *subjects)
 	log_info(r->log, "log: debug of %s", r->log->debug ? r->log->debug : "nothing");
 }
 
-void run_host_cluster(struct run *r)
+void run_host_bind(struct run *r)
 {
 	if (r->answer)
 		answer_cluster(r->answer, r->cluster);
+}
+
+void run_host_cluster(struct run *r)
+{
+	run_host_bind(r);
 	host_look(r->loop, &r->host, 0);
 	if (r->plugins)
 		plugins_scanned(r);

@@ -150,6 +150,7 @@ void run_host_close(struct run *r);
 void run_host_plan(struct run *r, const struct cluster_act *a);
 void run_host_devices(struct run *r);
 void run_host_changed(struct run *r);   /* the namespace changed */
-void run_host_cluster(struct run *r);   /* the cluster was made anew */
+void run_host_bind(struct run *r);      /* r->cluster is another one: before its first step */
+void run_host_cluster(struct run *r);   /* the cluster was made anew and has started */
 
 #endif
