@@ -51,6 +51,7 @@ static const struct schema_param node_params[] = {
 	  .help = "What the members make of it" },
 	{ .name = "version", .type = VALUE_STRING, .flags = OBS, .help = "Version of directord" },
 	{ .name = "schema-level", .type = VALUE_UINT, .flags = OBS, .help = "Newest schema level it knows" },
+	{ .name = "host-name", .type = VALUE_STRING, .flags = OBS, .help = "What the machine calls itself, where that differs" },
 	{ .name = "addresses", .type = VALUE_STRING, .flags = OBS, .help = "Its addresses, separated by spaces" },
 	{ .name = "space-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes",
 	  .help = "Size of the file system that holds file volumes" },
@@ -60,9 +61,7 @@ static const struct schema_param node_params[] = {
 	{ .name = "load", .type = VALUE_UINT, .flags = OBS, .unit = "percent", .help = "How busy its processors are" },
 	{ .name = "quorate", .type = VALUE_BOOL, .flags = OBS, .help = "Does it see a majority of the voters?" },
 	{ .name = "voter", .type = VALUE_BOOL, .flags = OBS, .help = "Is it one of the voters?" },
-	{ .name = "target", .type = VALUE_STRING, .flags = OBS, .help = "State of its director-target" },
-	{ .name = "index", .type = VALUE_UINT, .flags = OBS, .help = "Last log index it has applied" },
-	ERROR,
+	{ .name = "target", .type = VALUE_ENUM, .flags = OBS, .choices = "running stopped", .help = "Its director-target" },
 	{ .name = NULL },
 };
 
@@ -78,6 +77,7 @@ static const struct schema_param device_params[] = {
 	{ .name = "serial", .type = VALUE_STRING, .flags = OBS, .help = "Serial number" },
 	{ .name = "wwn", .type = VALUE_STRING, .flags = OBS, .help = "World-wide name" },
 	{ .name = "used-by", .type = VALUE_STRING, .flags = OBS, .help = "What occupies it; nothing: free" },
+	{ .name = "plugin", .type = VALUE_STRING, .flags = OBS, .help = "The plugin that found it" },
 	{ .name = NULL },
 };
 
@@ -103,7 +103,6 @@ static const struct schema_param volume_params[] = {
 	COMMENT,
 	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting",
 	  .help = "How it is on its node" },
-	{ .name = "used", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "Space that its data takes" },
 	APPLIED,
 	ERROR,
 	{ .name = NULL },
@@ -119,9 +118,7 @@ static const struct schema_param target_params[] = {
 	{ .name = "data-digest", .type = VALUE_ENUM, .flags = LIVE, .value = "offer", .choices = "offer require none",
 	  .help = "CRC32C over PDU data" },
 	COMMENT,
-	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "ready partial failed",
-	  .help = "How it is on the node; partial: some volumes are missing" },
-	{ .name = "sessions", .type = VALUE_UINT, .flags = OBS, .help = "Sessions on the node" },
+	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "ready failed", .help = "How it is on the node" },
 	APPLIED,
 	ERROR,
 	{ .name = NULL },
@@ -163,9 +160,10 @@ static const struct schema_param session_params[] = {
 	{ .name = "isid", .type = VALUE_STRING, .flags = OBS, .help = "Initiator part of the session id" },
 	{ .name = "tsih", .type = VALUE_UINT, .flags = OBS, .help = "Target part of the session id" },
 	{ .name = "type", .type = VALUE_ENUM, .flags = OBS, .choices = "normal discovery", .help = "Kind of session" },
-	{ .name = "connections", .type = VALUE_UINT, .flags = OBS, .help = "Connections of the session" },
-	{ .name = "auth", .type = VALUE_STRING, .flags = OBS, .help = "How it authenticated" },
 	{ .name = "since", .type = VALUE_UINT, .flags = OBS, .unit = "milliseconds", .help = "Login time (since 1970)" },
+	{ .name = "commands", .type = VALUE_UINT, .flags = OBS, .help = "Commands so far, when it was last looked at" },
+	{ .name = "read-bytes", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "Read so far" },
+	{ .name = "write-bytes", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "Written so far" },
 	{ .name = NULL },
 };
 
@@ -190,9 +188,12 @@ static const struct schema_param plugin_params[] = {
 	{ .name = "license", .type = VALUE_STRING, .flags = OBS, .help = "Its licence" },
 	{ .name = "summary", .type = VALUE_STRING, .flags = OBS, .help = "What it does" },
 	{ .name = "file", .type = VALUE_PATH, .flags = OBS, .help = "File it was loaded from" },
-	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "loaded refused quarantined",
+	{ .name = "params", .type = VALUE_STRING, .flags = OBS, .help = "Its parameters, each with its type" },
+	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "probing ready quarantined broken",
 	  .help = "Whether the node uses it" },
-	ERROR,
+	{ .name = "reason", .type = VALUE_STRING, .flags = OBS, .help = "Why it does not" },
+	{ .name = "failures", .type = VALUE_UINT, .flags = OBS, .help = "How often it failed in a row" },
+	{ .name = "until", .type = VALUE_UINT, .flags = OBS, .unit = "seconds", .help = "What is left of its quarantine" },
 	{ .name = NULL },
 };
 
