@@ -44,6 +44,7 @@ struct cluster {
 
 	struct facts *facts;
 	struct gossip *gossip;
+	unsigned events_seen;           /* of the output's gossip events */
 	struct agree *agree;
 	enum agree_mode mode_logged;
 	const struct agree_status *status;

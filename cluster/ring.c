@@ -142,6 +142,9 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		a->conf = &c->ring_conf;
 		break;
 	case GROWTH_RELOAD:
+		/* A Corosync that starts reads the file by itself; one without a view cannot be asked. */
+		if (c->n_view == 0)
+			return;
 		log_info(c->log, "ring: reloading all (%s)", g->why);
 		d = cluster_doing(c, CLUSTER_ACT_RING_RELOAD);
 		cluster_act(c, out, CLUSTER_ACT_RING_RELOAD)->id = d->id;
@@ -184,6 +187,7 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	c->ring_wake = MONO_NEVER;
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
