@@ -346,7 +346,7 @@ static void node_fact(struct cluster *c)
 {
 	const struct agree_status *s = c->status;
 	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
-	char path[PATH_LEN_MAX];
+	char path[PATH_LEN_MAX], addrs[CARD_ADDRS_MAX * 64] = "", a[64];
 	struct attrs as;
 
 	snprintf(path, sizeof(path), "/nodes/%.200s", cluster_self_name(c));
@@ -359,6 +359,9 @@ static void node_fact(struct cluster *c)
 		c->node_path = mem_strdup(path);
 	}
 	attrs_copy(&as, &c->host);
+	for (unsigned i = 0; i < c->card.n_addrs; i++)
+		snprintf(addrs + strlen(addrs), sizeof(addrs) - strlen(addrs), "%s%s", i ? " " : "", addr_text(&c->card.addrs[i], a));
+	attrs_set(&as, "addresses", addrs[0] ? addrs : NULL);
 	attrs_set(&as, "version", c->software);
 	attrs_set(&as, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");

@@ -188,6 +188,11 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	unsigned n;
 
 	c->ring_wake = MONO_NEVER;
+	if (c->removed && c->ring_running && !c->ring_left) {
+		/* Who was removed leaves the ring at once; the others then take it out of the roster. */
+		c->ring_left = true;
+		cluster_act(c, out, CLUSTER_ACT_RING_STOP);
+	}
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {

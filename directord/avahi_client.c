@@ -313,6 +313,7 @@ static void *thread_main(void *arg)
 {
 	struct avahi_client *c = arg;
 
+	avahi_client_thread = true;
 	c->poll = avahi_ev_new(c->own);
 	client_try(c->own, &c->retry, 0);
 	ev_run(c->own, 0);

@@ -28,6 +28,9 @@ struct avahi_way_ops {
 struct avahi_core;
 struct avahi_client;
 
+/* True in the client's thread; see avahi_names.c. */
+extern _Thread_local bool avahi_client_thread;
+
 /* `addrs` are followed: avahi_core_addrs when they change. NULL: *why is given. */
 struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_conf *conf, const struct netaddr *addrs,
                                   const struct avahi_way_ops *ops, void *arg, char **why);

@@ -25,8 +25,10 @@ static const char *ask(struct iscsi_params *result, const char *name_value, bool
 	struct key_pair pair = { name_value, strchr(name_value, '=') + 1 };
 	struct buf out = { 0 };
 
-	if (keys_negotiate(&n, KEY_OPERATIONAL, &pair, &out) != 0)
+	if (keys_negotiate(&n, KEY_OPERATIONAL, &pair, &out) != 0) {
+		buf_fini(&out);
 		return NULL;
+	}
 	snprintf(text, sizeof(text), "%s", out.len ? (char *)out.data : "");
 	buf_fini(&out);
 	return text;
