@@ -131,17 +131,17 @@ static struct cluster_cast *cast_add(struct cluster_cast **list, unsigned *n, un
 
 /* ---- gossip ---- */
 
+/*
+ * An event may lead to another step, with events of its own: there is one cursor for all of them, so that each
+ * is seen once and in order.
+ */
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out)
 {
-	unsigned seen = out->gossip.n_events;
-
 	in->now = c->now;
 	gossip_step(c->gossip, in, &out->gossip);
-	/* An event may lead to another step, which may grow the list. */
-	while (seen < out->gossip.n_events) {
-		struct gossip_event ev = out->gossip.events[seen++];
+	while (c->events_seen < out->gossip.n_events) {
+		struct gossip_event ev = out->gossip.events[c->events_seen++];
 
-		out->gossip.n_events = seen;
 		admit_event(c, &ev, out);
 	}
 }
@@ -346,7 +346,7 @@ static void node_fact(struct cluster *c)
 {
 	const struct agree_status *s = c->status;
 	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
-	char path[PATH_LEN_MAX];
+	char path[PATH_LEN_MAX], addrs[CARD_ADDRS_MAX * 64] = "", a[64];
 	struct attrs as;
 
 	snprintf(path, sizeof(path), "/nodes/%.200s", cluster_self_name(c));
@@ -359,6 +359,9 @@ static void node_fact(struct cluster *c)
 		c->node_path = mem_strdup(path);
 	}
 	attrs_copy(&as, &c->host);
+	for (unsigned i = 0; i < c->card.n_addrs; i++)
+		snprintf(addrs + strlen(addrs), sizeof(addrs) - strlen(addrs), "%s%s", i ? " " : "", addr_text(&c->card.addrs[i], a));
+	attrs_set(&as, "addresses", addrs[0] ? addrs : NULL);
 	attrs_set(&as, "version", c->software);
 	attrs_set(&as, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
@@ -653,6 +656,7 @@ void cluster_step(struct cluster *c, const struct cluster_in *in, struct cluster
 {
 	c->now = in->now;
 	c->wall_ms = in->wall_ms;
+	c->events_seen = out->gossip.n_events;
 	dispatch(c, in, out);
 	if (in->kind != CLUSTER_IN_LEAVE)
 		tend(c, out);

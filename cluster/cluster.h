@@ -51,7 +51,7 @@ struct cluster_conf {
 	const char *software;                   /* version of the program, for people */
 	struct keys keys;                       /* n 0: no cluster key; the node knocks */
 	uint32_t incarnation;                   /* the last one stored */
-	uint64_t fact_base;                     /* see facts_new: the wall clock in ms at start will do */
+	uint64_t fact_base;                     /* see facts_new: the wall clock in microseconds at start will do */
 	struct addr addrs[CARD_ADDRS_MAX];      /* own gossip addresses; n 0: learned */
 	unsigned n_addrs;
 	struct addr ring_addrs[ROSTER_ADDRS_MAX];       /* for Corosync; n 0: the first of `addrs` */

@@ -44,6 +44,7 @@ struct cluster {
 
 	struct facts *facts;
 	struct gossip *gossip;
+	unsigned events_seen;           /* of the output's gossip events */
 	struct agree *agree;
 	enum agree_mode mode_logged;
 	const struct agree_status *status;
@@ -72,8 +73,7 @@ struct cluster {
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
 	unsigned n_view;
-	bool ring_running, ring_failed, local_view;
-	bool ring_leaving;              /* told to stop, because this node was removed */
+	bool ring_running, ring_failed, ring_left, local_view;
 	uint64_t ring_stored, ring_active;
 	bool ring_writing;
 	struct cluster_ring_conf ring_conf;     /* what is being written */

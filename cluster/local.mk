@@ -8,7 +8,6 @@ cluster_libcluster_la_SOURCES = \
 	%D%/obj.c %D%/obj.h \
 	%D%/txn.c %D%/txn.h
 # Gossip: membership and the spreading of facts.
-EXTRA_DIST += doc/gossip.md doc/gossip-scale.svg
 cluster_libcluster_la_SOURCES += \
 	%D%/card.c %D%/card.h \
 	%D%/facts.c %D%/facts.h \

@@ -145,6 +145,9 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		a->conf = &c->ring_conf;
 		break;
 	case GROWTH_RELOAD:
+		/* A Corosync that starts reads the file by itself; one without a view cannot be asked. */
+		if (c->n_view == 0)
+			return;
 		log_info(c->log, "ring: reloading all (%s)", g->why);
 		d = cluster_doing(c, CLUSTER_ACT_RING_RELOAD);
 		cluster_act(c, out, CLUSTER_ACT_RING_RELOAD)->id = d->id;
@@ -187,10 +190,10 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
-	if (c->removed && c->ring_running && !c->ring_leaving) {
-		/* In the view it would go on to vote and to follow, and the others could not do without it. */
-		log_info(c->log, "ring: stopping Corosync (this node was removed)");
-		c->ring_leaving = true;
+	c->ring_wake = MONO_NEVER;
+	if (c->removed && c->ring_running && !c->ring_left) {
+		/* Who was removed leaves the ring at once; the others then take it out of the roster. */
+		c->ring_left = true;
 		cluster_act(c, out, CLUSTER_ACT_RING_STOP);
 	}
 	if (!c->has_lineage || c->reset || c->removed)

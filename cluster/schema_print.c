@@ -224,6 +224,29 @@ static void mdoc_text(struct buf *out, const char *s)
 	}
 }
 
+/* A help text as a sentence on a line of its own. */
+static void mdoc_sentence(struct buf *out, const char *s)
+{
+	size_t n = strlen(s);
+
+	mdoc_text(out, s);
+	buf_puts(out, n && strchr(".?!", s[n - 1]) ? "\n" : ".\n");
+}
+
+static void mdoc_choices(struct buf *out, const struct schema_param *p)
+{
+	char word[ATTR_KEY_MAX], next[ATTR_KEY_MAX];
+	bool more = p->choices && schema_choice_at(p, 0, next);
+
+	if (more)
+		buf_puts(out, "One of\n");
+	for (unsigned i = 0; more; i++) {
+		memcpy(word, next, sizeof(word));
+		more = schema_choice_at(p, i + 1, next);
+		buf_printf(out, ".Cm %s %s\n", word, more ? "," : ".");
+	}
+}
+
 static void mdoc_range(struct buf *out, const struct schema_param *p)
 {
 	char lo[32], hi[32];
@@ -251,17 +274,13 @@ static void mdoc_range(struct buf *out, const struct schema_param *p)
 
 static void mdoc_param(struct buf *out, const struct schema_param *p)
 {
-	char word[ATTR_KEY_MAX];
-
 	buf_puts(out, ".It Cm ");
 	mdoc_text(out, p->name);
 	buf_puts(out, " Ns = Ns Ar ");
 	mdoc_text(out, p->ref ? schema_types[p->ref].name : schema_value_name(p->type));
 	buf_puts(out, "\n");
-	mdoc_text(out, p->help);
-	buf_puts(out, ".\n");
-	for (unsigned i = 0; p->choices && schema_choice_at(p, i, word); i++)
-		buf_printf(out, "%s %s%s\n", i ? ".Cm" : "One of\n.Cm", word, p->choices && strlen(word) ? " ," : "");
+	mdoc_sentence(out, p->help);
+	mdoc_choices(out, p);
 	mdoc_range(out, p);
 	if (p->value) {
 		buf_puts(out, "The default is\n.Cm ");
@@ -300,8 +319,7 @@ void schema_mdoc(struct buf *out)
 		const struct schema_type *t = &schema_types[id];
 
 		buf_printf(out, ".Ss %s\n.Pa %s\n.Pp\n", t->name, t->pattern);
-		mdoc_text(out, t->help);
-		buf_puts(out, ".\n");
+		mdoc_sentence(out, t->help);
 		mdoc_side(out, t, 0, "Parameters:");
 		mdoc_side(out, t, PARAM_OBSERVED, "Reported by nodes:");
 		if (t->id == TYPE_VOLUME)

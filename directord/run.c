@@ -183,7 +183,7 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 {
 	struct run_disk disk;
 	struct cluster_conf c = {
-		.codec = &codec, .log = r->log, .software = VERSION, .incarnation = r->incarnation, .fact_base = wall_ms(),
+		.codec = &codec, .log = r->log, .software = VERSION, .incarnation = r->incarnation, .fact_base = wall_ms() * 1000,
 		.votes = r->conf->agreement != CONF_AGREEMENT_OFF, .founds = r->conf->found,
 		.host_ring = r->conf->agreement == CONF_AGREEMENT_HOST,
 	};

@@ -35,6 +35,7 @@
 #define BACKOFF_MS_MAX 10000
 #define CONNECT_MS 50                   /* between tries while a process that we started comes up */
 #define START_MS 10000                  /* that it has for it */
+#define ANSWER_MS 10000                 /* to hello and the first list */
 #define HEALTHY_MS 30000                /* up for so long: the back-off starts anew */
 
 enum link_state { LINK_DOWN, LINK_HELLO, LINK_LISTING, LINK_UP };
@@ -161,7 +162,8 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 		snprintf(what, sizeof(what), "exited with status %d", WEXITSTATUS(w->rstatus));
 	if (!l->stopping)
 		trouble(l, "director-target %s", what);
-	/* The socket says the same, at once; without one (it never came up) the next try is due after the back-off. */
+	/* The socket says the same, at once; without one (it never came up) the next try is due after the
+	 * back-off. */
 	if (l->state == LINK_DOWN && !l->stopping)
 		retry_in(l, l->backoff_ms);
 }
@@ -266,7 +268,8 @@ static void hello_reply(struct target_link *l, struct target_msg *m)
 	struct target_msg list = { .kind = TARGET_LIST };
 
 	if (m->err || m->hello.version != TARGET_PROTO_VERSION) {
-		trouble(l, "the director-target that runs speaks another version: %s", m->text ? m->text : "end it first");
+		trouble(l, "the director-target that runs speaks another version: %s",
+			m->text ? m->text : "end it first");
 		l->backoff_ms = or_default(l->conf.backoff_ms_max, BACKOFF_MS_MAX);
 		go_down(l, "version");
 		return;
@@ -280,10 +283,12 @@ static void hello_reply(struct target_link *l, struct target_msg *m)
 static void list_reply(struct target_link *l, const struct target_msg *m)
 {
 	l->state = LINK_UP;
+	ev_timer_stop(l->loop, &l->retry);
 	l->up_since = mono_now();
 	pid_file_write(l);
-	log_info(l->log, "target: %s director-target, pid %u: %u volumes, %u targets, %u sessions", l->adopted ? "adopted" : "connected to",
-	         l->hello.pid, m->list.n_volumes, m->list.n_targets, m->list.n_sessions);
+	log_info(l->log, "target: %s director-target, pid %u: %u volumes, %u targets, %u sessions",
+		l->adopted ? "adopted" : "connected to", l->hello.pid, m->list.n_volumes, m->list.n_targets,
+		m->list.n_sessions);
 	l->ops.up(l->arg, &l->hello, &m->list, l->adopted);
 }
 
@@ -380,7 +385,8 @@ static int socket_connect(const struct target_link *l)
 
 static void link_try(struct target_link *l)
 {
-	struct target_msg hello = { .kind = TARGET_HELLO, .hello = { .version = TARGET_PROTO_VERSION, .pid = (uint32_t)getpid() } };
+	struct target_msg hello = { .kind = TARGET_HELLO,
+		.hello = { .version = TARGET_PROTO_VERSION, .pid = (uint32_t)getpid() } };
 
 	l->fd = socket_connect(l);
 	if (l->fd < 0) {
@@ -404,14 +410,23 @@ static void link_try(struct target_link *l)
 	ev_io_set(&l->out, l->fd, EV_WRITE);
 	ev_io_start(l->loop, &l->in);
 	put(l, &hello);
+	retry_in(l, ANSWER_MS);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *t, int revents)
 {
 	struct target_link *l = t->data;
 
-	if (l->state == LINK_DOWN && !l->stopping)
+	if (l->stopping || l->state == LINK_UP)
+		return;
+	if (l->state == LINK_DOWN) {
 		link_try(l);
+		return;
+	}
+	/* Somebody has the socket and does not speak: stopped, or stuck. Only one can be, so wait for it. */
+	trouble(l, "the director-target at %s does not answer", l->conf.socket);
+	l->backoff_ms = or_default(l->conf.backoff_ms_max, BACKOFF_MS_MAX);
+	go_down(l, "no answer");
 }
 
 static void on_stop_timer(struct ev_loop *loop, ev_timer *t, int revents)

@@ -17,6 +17,7 @@ dist_man_MANS += %D%/man/director.1 %D%/man/libdirector.3
 # directord: its pages and the commented default file; the list of keys in both is made from the table in directord/conf.c.
 dist_man_MANS += %D%/man/directord.8 %D%/man/director.conf.5
 EXTRA_DIST += %D%/director.conf
-EXTRA_DIST += doc/agreement.md
-EXTRA_DIST += %D%/protocol-control.md
-EXTRA_DIST += doc/agreement.md doc/architecture.md doc/dependencies.md doc/words.md
+# The namespace; the list of objects is made from cluster/schema_table.c and compared with it by tests/unit/schema.
+dist_man_MANS += %D%/man/director-namespace.7
+EXTRA_DIST += %D%/agreement.md %D%/architecture.md %D%/data-plane.md %D%/dependencies.md %D%/gossip.md \
+	%D%/gossip-scale.svg %D%/protocol-control.md %D%/protocols.md %D%/words.md

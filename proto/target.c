@@ -57,7 +57,8 @@ bool target_store_eq(const struct target_store *a, const struct target_store *b)
 	if (!str_eq(a->plugin, b->plugin) || a->n_params != b->n_params || a->n_children != b->n_children)
 		return false;
 	for (unsigned i = 0; i < a->n_params; i++)
-		if (!str_eq(a->params[i].key, b->params[i].key) || !str_eq(a->params[i].value, b->params[i].value))
+		if (!str_eq(a->params[i].key, b->params[i].key) ||
+			!str_eq(a->params[i].value, b->params[i].value))
 			return false;
 	for (unsigned i = 0; i < a->n_children; i++)
 		if (!target_store_eq(&a->children[i], &b->children[i]))
@@ -430,7 +431,8 @@ static int store_in(const Director__TargetStore *p, struct target_store *s, unsi
 {
 	int r;
 
-	if (depth > TARGET_STORE_DEPTH_MAX || p->n_params > TARGET_PARAMS_MAX || p->n_children > TARGET_STORE_CHILDREN_MAX)
+	if (depth > TARGET_STORE_DEPTH_MAX || p->n_params > TARGET_PARAMS_MAX ||
+		p->n_children > TARGET_STORE_CHILDREN_MAX)
 		return ERR_MALFORMED;
 	r = str_in(p->plugin, 64, &s->plugin);
 	if (r || !s->plugin)
@@ -486,8 +488,8 @@ static int def_in(const Director__TargetDef *p, struct target_def *t)
 {
 	int r = 0;
 
-	if (uuid_in(&p->uuid, t->uuid) || p->tag > 65535 || p->n_luns > TARGET_LUNS_MAX || p->n_hosts > TARGET_HOSTS_MAX ||
-	    p->n_portals > TARGET_PORTALS_MAX)
+	if (uuid_in(&p->uuid, t->uuid) || p->tag > 65535 || p->n_luns > TARGET_LUNS_MAX ||
+		p->n_hosts > TARGET_HOSTS_MAX || p->n_portals > TARGET_PORTALS_MAX)
 		return ERR_MALFORMED;
 	r |= str_in(p->iqn, TARGET_NAME_MAX, &t->iqn);
 	r |= str_in(p->alias, 255, &t->alias);
@@ -553,8 +555,8 @@ static int list_in(const Director__TargetList *p, struct target_list *l)
 {
 	int r = 0;
 
-	if (p->n_volumes > TARGET_LIST_MAX || p->n_targets > TARGET_LIST_MAX || p->n_sessions > TARGET_LIST_MAX ||
-	    p->n_portals > TARGET_LIST_MAX)
+	if (p->n_volumes > TARGET_LIST_MAX || p->n_targets > TARGET_LIST_MAX ||
+		p->n_sessions > TARGET_LIST_MAX || p->n_portals > TARGET_LIST_MAX)
 		return ERR_MALFORMED;
 	l->volumes = mem_zalloc((p->n_volumes + 1) * sizeof(*l->volumes));
 	while (l->n_volumes < p->n_volumes && !r) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What directord and director-target say to each other over /run/director/target.sock, as plain structs; the bytes
- * are this file's business alone. A frame is a little-endian u32 length and one protobuf TargetMsg.
+ * What directord and director-target say to each other over /run/director/target.sock, as plain structs;
+ * the bytes are this file's business alone. A frame is a little-endian u32 length and one protobuf TargetMsg.
  *
- * directord connects and sends HELLO; the target answers with its own. Every request has an id that is not 0 and gets
- * exactly one REPLY with it: err is 0 or an ERR_* code, text the sentence for it. EVENTs come at any time with id 0.
- * All requests say what should be ("set"), not how to get there: repeating one changes nothing.
+ * directord connects and sends HELLO; the target answers with its own. Every request has an id that is not
+ * 0 and gets exactly one REPLY with it: err is 0 or an ERR_* code, text the sentence for it. EVENTs come at
+ * any time with id 0. All requests say what should be ("set"), not how to get there: repeating one changes
+ * nothing.
  */
 #ifndef PROTO_TARGET_H
 #define PROTO_TARGET_H
@@ -170,7 +171,10 @@ void target_msg_encode(const struct target_msg *m, struct buf *out);
  * otherwise its length with the prefix.
  */
 long target_frame_len(const uint8_t *p, size_t n);
-/* The message of one whole frame. On 0 `m` is filled and must be given to target_msg_fini; else ERR_MALFORMED. */
+/*
+ * The message of one whole frame. On 0 `m` is filled and must be given to target_msg_fini; else
+ * ERR_MALFORMED.
+ */
 int target_msg_decode(const uint8_t *p, size_t n, struct target_msg *m);
 void target_msg_fini(struct target_msg *m);
 

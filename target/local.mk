@@ -46,3 +46,6 @@ check_PROGRAMS += tests/system/targetlink
 tests_system_targetlink_SOURCES = tests/system/targetlink.c directord/target.c directord/target.h
 tests_system_targetlink_LDADD = proto/libproto.la base/libbase.la $(EV_LIBS)
 EXTRA_DIST += tests/system/target.sh
+check_PROGRAMS += tests/system/rawlogin
+tests_system_rawlogin_SOURCES = tests/system/rawlogin.c
+tests_system_rawlogin_LDADD = base/libbase.la -lpthread

@@ -60,7 +60,8 @@ struct task *task_get(struct task_pool *pool)
 	}
 	/* The iov array and the sense bytes need no clearing: n_iov and sense_len say what is in them. */
 	memset(t, 0, offsetof(struct task, sense));
-	memset((char *)t + offsetof(struct task, in), 0, offsetof(struct task, op) - offsetof(struct task, in));
+	memset((char *)t + offsetof(struct task, in), 0,
+		offsetof(struct task, op) - offsetof(struct task, in));
 	t->op.kind = 0;
 	t->op.n_iov = 0;
 	memset((char *)t + offsetof(struct task, scsi), 0, sizeof(*t) - offsetof(struct task, scsi));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one header where target/iscsi and target/scsi meet: a task, that is one SCSI command with its data and its
- * answer. iscsi fills the request half and hands the task over when all its data is there; scsi turns it into
- * block operations and then an answer; iscsi sends that. serve carries the task between them and runs the block
- * operations. Neither room knows the other, and neither does I/O.
+ * The one header where target/iscsi and target/scsi meet: a task, that is one SCSI command with its data
+ * and its answer. iscsi fills the request half and hands the task over when all its data is there; scsi
+ * turns it into block operations and then an answer; iscsi sends that. serve carries the task between them
+ * and runs the block operations. Neither room knows the other, and neither does I/O.
  *
- * Memory: a task comes from a `struct task_pool`, which belongs to one thread; its buffers too. They go back with
- * task_put. Nothing here is locked.
+ * Memory: a task comes from a `struct task_pool`, which belongs to one thread; its buffers too. They go
+ * back with task_put. Nothing here is locked.
  */
 #ifndef TARGET_TASK_H
 #define TARGET_TASK_H
@@ -121,8 +121,9 @@ struct task {
 };
 
 /*
- * The pool: tasks of `size` bytes (a struct task at offset 0, the rest the owner's) and aligned buffers in classes of
- * powers of two, both kept for reuse. `bytes_max` bounds the buffers; beyond it task_buf_get fails.
+ * The pool: tasks of `size` bytes (a struct task at offset 0, the rest the owner's) and aligned buffers in
+ * classes of powers of two, both kept for reuse. `bytes_max` bounds the buffers; beyond it task_buf_get
+ * fails.
  */
 #define TASK_CLASSES 13         /* 4 KiB … 16 MiB */
 
@@ -142,7 +143,10 @@ void task_pool_fini(struct task_pool *pool);
 struct task *task_get(struct task_pool *pool);
 /* Gives the task and its buffers back, and nulls the pointer. */
 void task_put(struct task **task);
-/* Memory for at least `n` bytes into `b`, which has none; 0 or ERR_NOMEM. The content is what the last user left. */
+/*
+ * Memory for at least `n` bytes into `b`, which has none; 0 or ERR_NOMEM. The content is what the last user
+ * left.
+ */
 int task_buf_get(struct task_pool *pool, struct task_buf *b, size_t n);
 void task_buf_put(struct task_pool *pool, struct task_buf *b);
 /* Free kept buffers until at most `bytes` are held; for idle times. */

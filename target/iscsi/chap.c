@@ -39,7 +39,8 @@ size_t chap_len(unsigned algorithm)
 	return h ? h->digest_size : 0;
 }
 
-size_t chap_response(unsigned algorithm, uint8_t id, const char *secret, const uint8_t *challenge, size_t n, uint8_t *out)
+size_t chap_response(unsigned algorithm, uint8_t id, const char *secret, const uint8_t *challenge, size_t n,
+	uint8_t *out)
 {
 	const struct nettle_hash *h = hash_of(algorithm);
 	union chap_ctx ctx;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CHAP (RFC 1994) as iSCSI uses it: response = H(id, secret, challenge). RFC 7143 12.1.3; algorithms from IANA's registry. */
+/*
+ * CHAP (RFC 1994) as iSCSI uses it: response = H(id, secret, challenge). RFC 7143 12.1.3; algorithms from
+ * IANA's registry.
+ */
 #ifndef ISCSI_CHAP_H
 #define ISCSI_CHAP_H
 
@@ -22,7 +25,8 @@ enum chap_algorithm {
 /* Bytes of a response; 0: we do not have this algorithm. */
 size_t chap_len(unsigned algorithm);
 /* The response; `out` holds CHAP_HASH_MAX bytes. Returns its length. */
-size_t chap_response(unsigned algorithm, uint8_t id, const char *secret, const uint8_t *challenge, size_t n, uint8_t *out);
+size_t chap_response(unsigned algorithm, uint8_t id, const char *secret, const uint8_t *challenge, size_t n,
+	uint8_t *out);
 /* Equal, in a time that does not say where they differ? */
 bool chap_equal(const uint8_t *a, const uint8_t *b, size_t n);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connection: its states, its input, its time. What PDUs mean is in request.c and text.c, what leaves in out.c. */
+/* A connection: its states, its input, its time. What PDUs mean is in request.c and text.c, what leaves in
+ * out.c. */
 #include "target/iscsi/conn.h"
 
 #include <assert.h>
@@ -20,10 +21,16 @@ static const uint8_t moves[CONN_N_STATES][CONN_N_STATES] = {
 	[CONN_S1_FREE] = { [CONN_S3_XPT_UP] = 3 },
 	[CONN_S3_XPT_UP] = { [CONN_S1_FREE] = 6, [CONN_S4_IN_LOGIN] = 4 },
 	[CONN_S4_IN_LOGIN] = { [CONN_S1_FREE] = 7, [CONN_S5_LOGGED_IN] = 5 },
-	[CONN_S5_LOGGED_IN] = { [CONN_S1_FREE] = 8, [CONN_S6_IN_LOGOUT] = 9, [CONN_S7_LOGOUT_REQUESTED] = 11,
+	[CONN_S5_LOGGED_IN] = { [CONN_S1_FREE] = 8,
+		[CONN_S6_IN_LOGOUT] = 9,
+		[CONN_S7_LOGOUT_REQUESTED] = 11,
 		[CONN_S8_CLEANUP_WAIT] = 15 },
-	[CONN_S6_IN_LOGOUT] = { [CONN_S1_FREE] = 13, [CONN_S6_IN_LOGOUT] = 14, [CONN_S8_CLEANUP_WAIT] = 17 },
-	[CONN_S7_LOGOUT_REQUESTED] = { [CONN_S1_FREE] = 18, [CONN_S6_IN_LOGOUT] = 10, [CONN_S7_LOGOUT_REQUESTED] = 12,
+	[CONN_S6_IN_LOGOUT] = { [CONN_S1_FREE] = 13,
+		[CONN_S6_IN_LOGOUT] = 14,
+		[CONN_S8_CLEANUP_WAIT] = 17 },
+	[CONN_S7_LOGOUT_REQUESTED] = { [CONN_S1_FREE] = 18,
+		[CONN_S6_IN_LOGOUT] = 10,
+		[CONN_S7_LOGOUT_REQUESTED] = 12,
 		[CONN_S8_CLEANUP_WAIT] = 16 },
 	[CONN_S8_CLEANUP_WAIT] = { [CONN_S1_FREE] = 1 },
 };
@@ -135,7 +142,8 @@ static void pdu_done(struct iscsi_conn *c)
 	c->in.dest = NULL;
 }
 
-/* The trailer is here: padding, then the digest. Bytes that went nowhere cannot be checked, and need not be. */
+/* The trailer is here: padding, then the digest. Bytes that went nowhere cannot be checked, and need not
+ * be. */
 static void data_done(struct iscsi_conn *c)
 {
 	if (c->data_digest && c->in.len && c->in.dest) {
@@ -143,7 +151,8 @@ static void data_done(struct iscsi_conn *c)
 
 		crc = crc32c(crc, c->in.tail, pdu_pad(c->in.len));
 		if (crc != get_digest(c->in.tail + pdu_pad(c->in.len))) {
-			/* Recovery within the connection needs ERL 1; at ERL 0 the session starts anew (7.6). */
+			/* Recovery within the connection needs ERL 1; at ERL 0 the session starts anew
+			 * (7.6). */
 			conn_close(c, "data digest error");
 			return;
 		}
@@ -199,7 +208,8 @@ static size_t consume(struct iscsi_conn *c, const uint8_t *p, size_t n)
 			if (c->in.got == c->in.len && c->in.trailer == 0)
 				data_done(c);
 		} else {
-			k = c->in.trailer - c->in.tail_have < n - at ? c->in.trailer - c->in.tail_have : n - at;
+			k = c->in.trailer - c->in.tail_have < n - at ? c->in.trailer - c->in.tail_have
+								     : n - at;
 			memcpy(c->in.tail + c->in.tail_have, p + at, k);
 			at += k;
 			c->in.tail_have += (uint32_t)k;
@@ -393,7 +403,9 @@ struct mono conn_tick(struct iscsi_conn *c, struct mono now)
 	}
 	if (mono_due(c->deadline, now)) {
 		/* The reason of an end that was already decided stays. */
-		conn_close(c, c->why ? c->why : c->state == CONN_S7_LOGOUT_REQUESTED ? "no logout" : "login timed out");
+		conn_close(c, c->why				     ? c->why
+			      : c->state == CONN_S7_LOGOUT_REQUESTED ? "no logout"
+								     : "login timed out");
 		return MONO_NEVER;
 	}
 	if (c->closing == CLOSING_FLUSH) {

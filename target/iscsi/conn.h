@@ -133,8 +133,8 @@ struct iscsi_conn {
 
 struct iscsi_conn *iscsi_conn_new(const struct iscsi_conn_conf *conf, struct mono now);
 /*
- * The connection is over, however that came. Tasks that nobody runs go; `session` is left without connection, and is the
- * owner's to free when n_running is 0. NULLs the pointer.
+ * The connection is over, however that came. Tasks that nobody runs go; `session` is left without
+ * connection, and is the owner's to free when n_running is 0. NULLs the pointer.
  */
 void iscsi_conn_free(struct iscsi_conn **conn);
 
@@ -157,7 +157,10 @@ void conn_targets(struct iscsi_conn *c, const void *text, size_t len);
 
 /* ---- tasks ---- */
 
-/* The owner has the answer (status, sense, in) of a task from session_next_task. The task is no longer the owner's. */
+/*
+ * The owner has the answer (status, sense, in) of a task from session_next_task. The task is no longer the
+ * owner's.
+ */
 void conn_task_done(struct task *task);
 /* A task management function to carry out over all sessions; NULL: none. Then conn_tmf_done. */
 struct iscsi_tmf *conn_next_tmf(struct iscsi_conn *c);
@@ -187,7 +190,8 @@ void request_end(struct iscsi_conn *c, const uint8_t *bhs);
 void text_request(struct iscsi_conn *c, const uint8_t *bhs);
 void text_answer(struct iscsi_conn *c, const uint8_t *bhs);
 /* out.c */
-uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data, uint32_t len);
+uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data,
+	uint32_t len);
 void conn_put_task(struct iscsi_conn *c, struct iscsi_task *t);
 void conn_reject(struct iscsi_conn *c, const uint8_t *bhs, enum reject_reason reason);
 void conn_out_init(struct iscsi_conn *c);

@@ -179,7 +179,9 @@ static int bool_parse(const char *s, uint32_t *v)
 	return 0;
 }
 
-/* The first value of the list "a,b,c" that we would have: `ours` itself, or the row's default (always had). */
+/*
+ * The first value of the list "a,b,c" that we would have: `ours` itself, or the row's default (always had).
+ */
 static int list_choose(const struct key_row *r, const char *list, uint32_t ours, uint32_t *v)
 {
 	for (const char *s = list; ; s++) {

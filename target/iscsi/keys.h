@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text keys (RFC 7143 section 6 and 13, RFC 7144): the key=value list as bytes, and negotiation as one table whose
- * rows say where a key is legal, what range it has and which function makes the result of both sides' values.
+ * Text keys (RFC 7143 section 6 and 13, RFC 7144): the key=value list as bytes, and negotiation as one
+ * table whose rows say where a key is legal, what range it has and which function makes the result of both
+ * sides' values.
  */
 #ifndef ISCSI_KEYS_H
 #define ISCSI_KEYS_H
@@ -79,8 +80,8 @@ struct key_pair {
 bool key_is(const struct key_pair *pair, const char *name);
 
 /*
- * Step through the pairs of text[0..len): 1 and a pair, 0 at the end, ERR_MALFORMED for what is not a pair. `*at` begins
- * with 0. text[len - 1] must be NUL, so that no string leaves the text.
+ * Step through the pairs of text[0..len): 1 and a pair, 0 at the end, ERR_MALFORMED for what is not a pair.
+ * `*at` begins with 0. text[len - 1] must be NUL, so that no string leaves the text.
  */
 int keys_next(const char *text, size_t len, size_t *at, struct key_pair *pair);
 /* Append "name=value\0". */
@@ -96,16 +97,17 @@ struct keys_negotiation {
 };
 
 /*
- * Negotiate one pair in `where` (KEY_SECURITY, OPERATIONAL or FULL) and append the answer to `out`. KEY_TEXT rows are not
- * answered. ERR_INVAL: the negotiation has failed (repeated key, wrong stage, illegal answer); a value out of range or of
- * no meaning is answered "Reject" and fails nothing by itself (6.2).
+ * Negotiate one pair in `where` (KEY_SECURITY, OPERATIONAL or FULL) and append the answer to `out`.
+ * KEY_TEXT rows are not answered. ERR_INVAL: the negotiation has failed (repeated key, wrong stage, illegal
+ * answer); a value out of range or of no meaning is answered "Reject" and fails nothing by itself (6.2).
  */
 int keys_negotiate(struct keys_negotiation *n, unsigned where, const struct key_pair *pair, struct buf *out);
 
 /* A number as 6.1 writes it: decimal or 0x hexadecimal. ERR_MALFORMED. */
 int keys_number(const char *s, uint64_t *v);
 /*
- * Binary as 6.1 writes it: 0x hexadecimal or 0b base64. At most `max` bytes to `out`; the length, or ERR_MALFORMED.
+ * Binary as 6.1 writes it: 0x hexadecimal or 0b base64. At most `max` bytes to `out`; the length, or
+ * ERR_MALFORMED.
  */
 long keys_binary(const char *s, uint8_t *out, size_t max);
 /* Is `s` an iSCSI name (4.2.7: iqn., eui., naa.; characters and length)? */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Login, target side. Stages move SecurityNegotiation -> LoginOperationalNegotiation -> FullFeaturePhase (6.3); a request
- * that is continued (C bit) is only collected. Every exit is a Login response: an error is a status in it.
+ * Login, target side. Stages move SecurityNegotiation -> LoginOperationalNegotiation -> FullFeaturePhase
+ * (6.3); a request that is continued (C bit) is only collected. Every exit is a Login response: an error is
+ * a status in it.
  */
 #include "target/iscsi/login.h"
 
@@ -15,7 +16,7 @@
 
 #define PAIRS_MAX 256                   /* keys of one request */
 #define ROUNDS_MAX 64                   /* requests of one login */
-#define RESPONSE_MAX 8192               /* data of one Login response: the initiator's limit is not yet negotiated */
+#define RESPONSE_MAX 8192 /* data of one Login response: the initiator's limit is not yet negotiated */
 
 void login_init(struct login *l)
 {
@@ -86,7 +87,8 @@ static enum login_next refuse(struct login *l, enum login_status status)
 }
 
 /* The pairs of the request, from the top; returns 0, or the status that ends the login. */
-static enum login_status each_pair(struct login *l, enum login_status (*fn)(struct login *, const struct key_pair *))
+static enum login_status each_pair(struct login *l, enum login_status (*fn)(struct login *,
+	const struct key_pair *))
 {
 	struct key_pair pair;
 	size_t at = 0;
@@ -109,7 +111,8 @@ static enum login_status name_copy(char *to, const char *value)
 	if (!iscsi_name_ok(value))
 		return LOGIN_INITIATOR_ERROR;
 	memcpy(to, value, strlen(value) + 1);
-	/* 4.2.7.1: names compare after case folding; ASCII is what iqn. and eui. names are made of in practice. */
+	/* 4.2.7.1: names compare after case folding; ASCII is what iqn. and eui. names are made of in
+	 * practice. */
 	for (char *p = to; *p; p++)
 		if (*p >= 'A' && *p <= 'Z')
 			*p |= 0x20;
@@ -248,13 +251,16 @@ static int chap_collect(struct login *l, struct chap_keys *k)
 static bool chap_proves(const struct login *l, const struct chap_keys *k)
 {
 	uint8_t want[CHAP_HASH_MAX], got[CHAP_HASH_MAX];
-	size_t n = chap_response(l->chap_algorithm, l->chap_id, l->secret, l->challenge, chap_len(l->chap_algorithm), want);
-	bool user = strlen(k->n) == strlen(l->user) && chap_equal((const uint8_t *)k->n, (const uint8_t *)l->user, strlen(l->user));
+	size_t n = chap_response(l->chap_algorithm, l->chap_id, l->secret, l->challenge,
+		chap_len(l->chap_algorithm), want);
+	bool user = strlen(k->n) == strlen(l->user) &&
+		    chap_equal((const uint8_t *)k->n, (const uint8_t *)l->user, strlen(l->user));
 
 	return keys_binary(k->r, got, sizeof(got)) == (long)n && chap_equal(want, got, n) && user;
 }
 
-/* The initiator wants our proof. Its challenge must not be ours (reflection), nor may both sides share a secret (12.1.3). */
+/* The initiator wants our proof. Its challenge must not be ours (reflection), nor may both sides share a
+ * secret (12.1.3). */
 static enum login_status chap_mutual(struct login *l, const struct chap_keys *k)
 {
 	uint8_t challenge[CHAP_CHALLENGE_MAX], rsp[CHAP_HASH_MAX];
@@ -414,7 +420,8 @@ static enum login_status header_check(struct login *l, const uint8_t *bhs)
 	if (csg(l) != l->stage || csg(l) > STAGE_OPERATIONAL || ++l->rounds > ROUNDS_MAX)
 		return LOGIN_INITIATOR_ERROR;
 	if (l->flags & LOGIN_TRANSIT &&
-	    (l->flags & LOGIN_CONTINUE || nsg(l) <= csg(l) || (nsg(l) != STAGE_OPERATIONAL && nsg(l) != STAGE_FULL_FEATURE)))
+		(l->flags & LOGIN_CONTINUE || nsg(l) <= csg(l) ||
+			(nsg(l) != STAGE_OPERATIONAL && nsg(l) != STAGE_FULL_FEATURE)))
 		return LOGIN_INITIATOR_ERROR;
 	return LOGIN_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The login phase of one connection, target side (RFC 7143 section 6.3, 11.12, 11.13, 12.1): requests in, responses out.
- * It asks its owner twice, as data: who is this (LOGIN_ASK_POLICY), and may this session begin (LOGIN_ASK_SESSION).
+ * The login phase of one connection, target side (RFC 7143 section 6.3, 11.12, 11.13, 12.1): requests in,
+ * responses out. It asks its owner twice, as data: who is this (LOGIN_ASK_POLICY), and may this session
+ * begin (LOGIN_ASK_SESSION).
  */
 #ifndef ISCSI_LOGIN_H
 #define ISCSI_LOGIN_H

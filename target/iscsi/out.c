@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Output: what is to be sent waits as items in order; conn_output cuts PDUs from them into the wire ring, with
- * digests and sequence numbers, and lists their pieces. Data-In leaves from the task's buffer.
+ * Output: what is to be sent waits as items in order; conn_output cuts PDUs from them into the wire ring,
+ * with digests and sequence numbers, and lists their pieces. Data-In leaves from the task's buffer.
  */
 #include "target/iscsi/conn.h"
 
@@ -60,7 +60,8 @@ static void enqueue(struct iscsi_conn *c, struct iscsi_out *o)
 	c->out_tail = &o->next;
 }
 
-uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data, uint32_t len)
+uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data,
+	uint32_t len)
 {
 	struct small *s = mem_alloc(sizeof(*s) + len);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PDUs as bytes: the basic header segment of RFC 7143 section 11, and one table that says what is known of each
- * opcode. Offsets are those of the RFC's figures.
+ * PDUs as bytes: the basic header segment of RFC 7143 section 11, and one table that says what is known of
+ * each opcode. Offsets are those of the RFC's figures.
  */
 #ifndef ISCSI_PDU_H
 #define ISCSI_PDU_H

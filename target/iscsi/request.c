@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each PDU of the initiator means. request_begin sees the header, judges it and says where the data goes;
- * request_end sees the whole PDU. At ERL 0 what breaks the protocol ends the connection, what is merely not possible is
- * answered with Reject (RFC 7143 7.7, 11.17).
+ * What each PDU of the initiator means. request_begin sees the header, judges it and says where the data
+ * goes; request_end sees the whole PDU. At ERL 0 what breaks the protocol ends the connection, what is
+ * merely not possible is answered with Reject (RFC 7143 7.7, 11.17).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -187,8 +187,9 @@ static void command_end(struct iscsi_conn *c)
 /* ---- Data-Out, 11.7 ---- */
 
 /*
- * A sequence with a gap or a repetition: at ERL 0 its data cannot be asked for again, so the task ends with CHECK
- * CONDITION, ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR (7.8, 11.4.7.2); what is still on the way is dropped.
+ * A sequence with a gap or a repetition: at ERL 0 its data cannot be asked for again, so the task ends with
+ * CHECK CONDITION, ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR (7.8, 11.4.7.2); what is still on the way is
+ * dropped.
  */
 static void data_broken(struct iscsi_conn *c, struct iscsi_task *t)
 {
@@ -305,7 +306,8 @@ static void abort_task(struct iscsi_conn *c, const uint8_t *bhs)
 
 	if (!t || memcmp(t->task.lun, bhs + 8, 8) != 0) {
 		/* Inside the window and not seen: from now on it counts as received (and will be ignored). */
-		if (!t && !sn_lt(ref, s->exp_cmdsn) && sn_lt(ref, bhs_cmdsn(bhs)) && sn_le(ref, s->max_cmdsn)) {
+		if (!t && !sn_lt(ref, s->exp_cmdsn) && sn_lt(ref, bhs_cmdsn(bhs)) &&
+			sn_le(ref, s->max_cmdsn)) {
 			if (session_cmdsn(s, ref) == CMDSN_NEXT)
 				session_turns(s, ref + 1);
 			tmf_answer(c, bhs_itt(bhs), TMF_RSP_COMPLETE);
@@ -348,7 +350,8 @@ static void tmf_begin(struct iscsi_conn *c, const uint8_t *bhs)
 		*p = tmf;
 		return;
 	case TMF_QUERY_TASK:
-		tmf_answer(c, bhs_itt(bhs), session_find(s, bhs_ttt(bhs)) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
+		tmf_answer(c, bhs_itt(bhs),
+			session_find(s, bhs_ttt(bhs)) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
 		return;
 	case TMF_TASK_REASSIGN:
 		tmf_answer(c, bhs_itt(bhs), TMF_RSP_NO_REASSIGN);       /* ERL 0 */
@@ -436,8 +439,9 @@ static bool admissible(struct iscsi_conn *c, const uint8_t *bhs, const struct pd
 		return false;
 	}
 	if ((c->session->discovery && !(row->flags & PDU_F_DISCOVERY)) ||
-	    (bhs_immediate(bhs) && !(row->flags & PDU_F_IMMEDIATE)) || (c->in.len && !(row->flags & PDU_F_DATA)) ||
-	    (bhs_ahs_len(bhs) && row->op != PDU_SCSI_COMMAND)) {
+		(bhs_immediate(bhs) && !(row->flags & PDU_F_IMMEDIATE)) ||
+		(c->in.len && !(row->flags & PDU_F_DATA)) ||
+		(bhs_ahs_len(bhs) && row->op != PDU_SCSI_COMMAND)) {
 		refuse(c, bhs, REJECT_PROTOCOL);
 		return false;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session, target side: the order of commands (CmdSN window, RFC 7143 4.2.2), the tasks by their tags, and what task
- * management does to them. Its connections (iscsi/conn.h) bring the PDUs; MaxConnections is 1 so far.
+ * A session, target side: the order of commands (CmdSN window, RFC 7143 4.2.2), the tasks by their tags,
+ * and what task management does to them. Its connections (iscsi/conn.h) bring the PDUs; MaxConnections is 1
+ * so far.
  */
 #ifndef ISCSI_SESSION_H
 #define ISCSI_SESSION_H
@@ -90,7 +91,10 @@ struct task *session_next_task(struct iscsi_session *s);
 
 enum cmdsn_verdict { CMDSN_NEXT, CMDSN_AHEAD, CMDSN_IGNORE };
 
-/* Judge the CmdSN of a non-immediate PDU and take note of it (4.2.2.1: outside of the window it is ignored). */
+/*
+ * Judge the CmdSN of a non-immediate PDU and take note of it (4.2.2.1: outside of the window it is
+ * ignored).
+ */
 enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn);
 /* What to put into ExpCmdSN and MaxCmdSN of a PDU; MaxCmdSN never goes back. */
 void session_window(struct iscsi_session *s, uint8_t *bhs);
@@ -101,8 +105,9 @@ void session_task_ready(struct iscsi_session *s, struct iscsi_task *t);
 /* Forget the task and give its memory back. */
 void session_task_free(struct iscsi_task *t);
 /*
- * End tasks without an answer: those of `lun` (NULL: all), or only `itt` (TAG_NONE: all). What the owner runs is marked
- * aborted and comes back by conn_task_done; `tmf` (may be NULL) counts these. Returns how many were ended or marked.
+ * End tasks without an answer: those of `lun` (NULL: all), or only `itt` (TAG_NONE: all). What the owner
+ * runs is marked aborted and comes back by conn_task_done; `tmf` (may be NULL) counts these. Returns how
+ * many were ended or marked.
  */
 unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf);
 /* An aborted task is back; tells its tmf. Frees it. */

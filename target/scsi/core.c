@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a CDB to a handler: LUN, row, unit attention, reservation, CDB bits, write protection, in the order of SAM-5 5.15
- * and SPC-4; and back from block operations.
+ * From a CDB to a handler: LUN, row, unit attention, reservation, CDB bits, write protection, in the order
+ * of SAM-5 5.15 and SPC-4; and back from block operations.
  */
 #include <string.h>
 
@@ -35,7 +35,8 @@ static const struct scsi_op *first_row(uint8_t opcode)
 
 const struct scsi_op *scsi_op_row(uint8_t opcode, int sa)
 {
-	for (const struct scsi_op *row = first_row(opcode); row && row < scsi_ops + scsi_n_ops && row->opcode == opcode; row++)
+	for (const struct scsi_op *row = first_row(opcode);
+		row && row < scsi_ops + scsi_n_ops && row->opcode == opcode; row++)
 		if (row->sa == sa)
 			return row;
 	return NULL;
@@ -113,10 +114,12 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 	/* SPC-4 4.5.5: CONTROL's place depends on the length, so the row comes first. */
 	if (!n)
 		return no_lun(t, row);
-	if (atomic_load_explicit(&n->ua, memory_order_relaxed) && !(row && row->flags & OPF_KEEP_UA) && attention(t, n))
+	if (atomic_load_explicit(&n->ua, memory_order_relaxed) && !(row && row->flags & OPF_KEEP_UA) &&
+		attention(t, n))
 		return SCSI_DONE;
 	if (!row)
-		return (enum scsi_turn)(known ? scsi_bad_cdb(t, 1, 4) : scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE));
+		return (enum scsi_turn)(known ? scsi_bad_cdb(t, 1, 4)
+					      : scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE));
 	if (atomic_load_explicit(&n->denied, memory_order_acquire) >> row->access & 1)
 		return (enum scsi_turn)scsi_status(t, STATUS_RESERVATION_CONFLICT);
 	if (cdb_refused(t, row))
@@ -134,8 +137,10 @@ static enum scsi_turn block_failed(struct task *t)
 	bool writes = op->kind != BLOCK_READ && op->kind != BLOCK_EXTENTS;
 
 	if (op->key)
-		return (enum scsi_turn)scsi_check_info(t, (enum sense_key)op->key, (uint16_t)(op->asc << 8 | op->ascq), lba);
-	return (enum scsi_turn)scsi_check_info(t, SENSE_MEDIUM_ERROR, writes ? ASC_WRITE_ERROR : ASC_READ_ERROR, lba);
+		return (enum scsi_turn)scsi_check_info(t, (enum sense_key)op->key,
+			(uint16_t)(op->asc << 8 | op->ascq), lba);
+	return (enum scsi_turn)scsi_check_info(t, SENSE_MEDIUM_ERROR,
+		writes ? ASC_WRITE_ERROR : ASC_READ_ERROR, lba);
 }
 
 enum scsi_turn scsi_done(struct task *t)

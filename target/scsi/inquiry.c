@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* INQUIRY: what the unit is (SPC-4 6.6, 7.8; SBC-3 6.6). Identity comes from the volume's UUID, so every node says the same. */
+/* INQUIRY: what the unit is (SPC-4 6.6, 7.8; SBC-3 6.6). Identity comes from the volume's UUID, so every
+ * node says the same. */
 #include <stdio.h>
 #include <string.h>
 
@@ -58,7 +59,8 @@ static void serial(const struct scsi_lu *lu, char *out)
 #define CODE_UTF8 3
 #define PROTOCOL_ISCSI 0x50
 
-static uint8_t *designator(uint8_t *p, unsigned code, unsigned assoc, unsigned type, const void *data, unsigned len)
+static uint8_t *designator(uint8_t *p, unsigned code, unsigned assoc, unsigned type, const void *data,
+	unsigned len)
 {
 	p[0] = (uint8_t)((assoc ? PROTOCOL_ISCSI : 0) | code);
 	p[1] = (uint8_t)((assoc ? 0x80 : 0) | assoc | type);
@@ -84,7 +86,8 @@ static uint8_t *identification(const struct task *t, uint8_t *p)
 	uint8_t naa[8], uuid[18] = { 0x10, 0 }, number[4] = { 0 };
 	char text[8 + 32 + 1] = VENDOR, port[264];
 
-	/* NAA 3, locally assigned (7.8.6.6.4): there is no company id to use, and 60 bits of a random UUID suffice. */
+	/* NAA 3, locally assigned (7.8.6.6.4): there is no company id to use, and 60 bits of a random UUID
+	 * suffice. */
 	memcpy(naa, lu->uuid, 8);
 	naa[0] = (uint8_t)(0x30 | (naa[0] & 0x0f));
 	p = designator(p, CODE_BINARY, ASSOC_LU, 3, naa, sizeof(naa));
@@ -114,7 +117,7 @@ static uint8_t *page_serial(const struct task *t, uint8_t *p)
 /* 86h, extended INQUIRY: 7.8.7 */
 static uint8_t *page_extended(const struct task *t, uint8_t *p)
 {
-	p[1] = 0x01;            /* SIMPSUP; HEADSUP and ORDSUP are not kept across the initiator's own queue */
+	p[1] = 0x01; /* SIMPSUP; HEADSUP and ORDSUP are not kept across the initiator's own queue */
 	p[2] = task_lu(t)->cache ? 0x01 : 0x00;         /* V_SUP */
 	p[3] = 0x00;
 	return p + 60;

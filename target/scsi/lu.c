@@ -27,7 +27,8 @@ void lu_fini(struct scsi_lu *lu)
 	reserve_fini(&lu->reserve);
 }
 
-void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *it, uint32_t lun, bool read_only)
+void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *it, uint32_t lun,
+	bool read_only)
 {
 	n->lu = lu;
 	n->it = it;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logical units and who uses them. A `scsi_lu` is the disk that all see; a `scsi_nexus` is one initiator port's view of
- * it (I_T_L nexus, SAM-5 4.7); a `scsi_it` is that port's way to all LUNs of a target.
+ * Logical units and who uses them. A `scsi_lu` is the disk that all see; a `scsi_nexus` is one initiator
+ * port's view of it (I_T_L nexus, SAM-5 4.7); a `scsi_it` is that port's way to all LUNs of a target.
  *
- * Threads: commands of many workers run against one lu. Fields marked atomic are read on the I/O path without a lock.
- * All else in the lu, and its list of nexuses, is for those who hold the owner's lock of the lu: commands whose row has
- * OPF_STATE, and the lu_* functions below.
+ * Threads: commands of many workers run against one lu. Fields marked atomic are read on the I/O path
+ * without a lock. All else in the lu, and its list of nexuses, is for those who hold the owner's lock of
+ * the lu: commands whose row has OPF_STATE, and the lu_* functions below.
  */
 #ifndef SCSI_LU_H
 #define SCSI_LU_H
@@ -92,19 +92,24 @@ struct scsi_lu {
 	struct scsi_nexus *nexuses;
 };
 
-void lu_init(struct scsi_lu *lu, const uint8_t uuid[16], const char *name, uint64_t size, uint32_t block_size);
+void lu_init(struct scsi_lu *lu, const uint8_t uuid[16], const char *name, uint64_t size,
+	uint32_t block_size);
 void lu_fini(struct scsi_lu *lu);
 
 /* ---- with the owner's lock ---- */
 
 /* A new view; it begins with POWER ON. Zeroed memory of the caller's, which lu_detach gives back. */
-void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *it, uint32_t lun, bool read_only);
+void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *it, uint32_t lun,
+	bool read_only);
 void lu_detach(struct scsi_nexus *n);
 /* A unit attention for every nexus but `but` (NULL: for every one). */
 void lu_attention(struct scsi_lu *lu, enum scsi_ua ua, const struct scsi_nexus *but);
 /* Returns whether it changed. */
 bool lu_resize(struct scsi_lu *lu, uint64_t size);
-/* LU RESET, or a target reset that reaches it (SAM-5 6.3.3): SPC-2 reservations go, all get a unit attention. */
+/*
+ * LU RESET, or a target reset that reaches it (SAM-5 6.3.3): SPC-2 reservations go, all get a unit
+ * attention.
+ */
 void lu_reset(struct scsi_lu *lu, const struct scsi_nexus *but);
 
 /* ---- without ---- */

@@ -80,7 +80,8 @@ static const struct mode_page pages[] = {
 
 /* ---- MODE SENSE ---- */
 
-static uint8_t *page_put(const struct scsi_lu *lu, const struct mode_page *page, enum page_control pc, uint8_t *p)
+static uint8_t *page_put(const struct scsi_lu *lu, const struct mode_page *page, enum page_control pc,
+	uint8_t *p)
 {
 	p[0] = page->code;
 	p[1] = page->len;
@@ -145,7 +146,8 @@ int op_mode_sense(struct task *t)
 /* ---- MODE SELECT: every page is checked before any is taken ---- */
 
 /* Looks at the page at p[0..n): its length with header; 0 with the answer set. `apply`: takes it. */
-static uint32_t page_take(struct task *t, struct scsi_lu *lu, const uint8_t *p, uint32_t n, uint32_t at, bool apply, bool *changed)
+static uint32_t page_take(struct task *t, struct scsi_lu *lu, const uint8_t *p, uint32_t n, uint32_t at,
+	bool apply, bool *changed)
 {
 	uint8_t may[PAGE_MAX] = { 0 }, now[PAGE_MAX] = { 0 };
 

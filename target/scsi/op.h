@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The opcode table: what dispatches commands, checks their CDBs and reservations, answers REPORT SUPPORTED OPERATION
- * CODES, and will say how a command may be repeated after a takeover. A command that is not in it does not exist.
+ * The opcode table: what dispatches commands, checks their CDBs and reservations, answers REPORT SUPPORTED
+ * OPERATION CODES, and will say how a command may be repeated after a takeover. A command that is not in it
+ * does not exist.
  */
 #ifndef SCSI_OP_H
 #define SCSI_OP_H
@@ -25,7 +26,8 @@ enum scsi_turn {
 
 /*
  * What happens if a command is executed again because its answer was lost (session continuation):
- * READ: changes nothing. IDEMPOTENT: the same effect again. ONCE: its outcome must be known before its effect.
+ * READ: changes nothing. IDEMPOTENT: the same effect again. ONCE: its outcome must be known before its
+ * effect.
  */
 enum scsi_repeat { REPEAT_READ, REPEAT_IDEMPOTENT, REPEAT_ONCE };
 
@@ -46,13 +48,16 @@ struct scsi_op {
 extern const struct scsi_op scsi_ops[];
 extern const unsigned scsi_n_ops;
 
-/* The row of a CDB; NULL: none. *opcode_known: some row has this opcode (then only the service action is unknown). */
+/*
+ * The row of a CDB; NULL: none. *opcode_known: some row has this opcode (then only the service action is
+ * unknown).
+ */
 const struct scsi_op *scsi_op_find(const uint8_t *cdb, bool *opcode_known);
 const struct scsi_op *scsi_op_row(uint8_t opcode, int sa);
 
 /*
- * Begin a whole command. `it` is the session's view. For rows with OPF_STATE the caller holds the lock of the unit;
- * scsi_needs_lock says so beforehand.
+ * Begin a whole command. `it` is the session's view. For rows with OPF_STATE the caller holds the lock of
+ * the unit; scsi_needs_lock says so beforehand.
  */
 enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t);
 /* task->op is done: its result is in it. */

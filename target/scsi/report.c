@@ -156,7 +156,8 @@ int op_report_tmfs(struct task *t)
 		return scsi_bad_cdb(t, 6, -1);
 	if (!p)
 		return SCSI_DONE;
-	p[0] = 0x80 | 0x40 | 0x10 | 0x08 | 0x04 | 0x02; /* ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LU RESET, QUERY TASK, TARGET RESET */
+	p[0] = 0x80 | 0x40 | 0x10 | 0x08 | 0x04 |
+	       0x02; /* ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LU RESET, QUERY TASK, TARGET RESET */
 	p[1] = 0x02 | 0x01;     /* QUERY TASK SET, I_T NEXUS RESET */
 	if (extended)
 		p[3] = 0x0c;
@@ -258,7 +259,8 @@ int op_get_lba_status(struct task *t)
 
 /* ---- what a fixed disk only accepts ---- */
 
-/* SBC-3 5.25: LOEJ needs a medium that can be ejected. A stop for one initiator must not stop the others: no effect. */
+/* SBC-3 5.25: LOEJ needs a medium that can be ejected. A stop for one initiator must not stop the others:
+ * no effect. */
 int op_start_stop(struct task *t)
 {
 	if (t->cdb[4] & 0x02)

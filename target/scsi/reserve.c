@@ -30,7 +30,8 @@ static struct pr_port port_of(const struct scsi_it *it)
 
 static bool port_eq(const struct pr_port *p, const struct scsi_it *it)
 {
-	return p->tag == it->tag && memcmp(p->isid, it->isid, 6) == 0 && strcmp(p->initiator, it->initiator) == 0;
+	return p->tag == it->tag && memcmp(p->isid, it->isid, 6) == 0 &&
+	       strcmp(p->initiator, it->initiator) == 0;
 }
 
 static struct pr_registrant *registrant_of(struct scsi_reserve *r, const struct scsi_it *it)
@@ -48,12 +49,14 @@ static bool all_type(enum pr_type type)
 
 static bool registrants_type(enum pr_type type)
 {
-	return type == PR_WRITE_EXCLUSIVE_REGISTRANTS || type == PR_EXCLUSIVE_ACCESS_REGISTRANTS || all_type(type);
+	return type == PR_WRITE_EXCLUSIVE_REGISTRANTS || type == PR_EXCLUSIVE_ACCESS_REGISTRANTS ||
+	       all_type(type);
 }
 
 static bool exclusive_type(enum pr_type type)
 {
-	return type == PR_EXCLUSIVE_ACCESS || type == PR_EXCLUSIVE_ACCESS_REGISTRANTS || type == PR_EXCLUSIVE_ACCESS_ALL;
+	return type == PR_EXCLUSIVE_ACCESS || type == PR_EXCLUSIVE_ACCESS_REGISTRANTS ||
+	       type == PR_EXCLUSIVE_ACCESS_ALL;
 }
 
 static bool type_ok(unsigned type)
@@ -286,7 +289,8 @@ static int pr_reserve(struct task *t, const struct pr_request *q, struct pr_regi
 	struct scsi_reserve *r = &task_lu(t)->reserve;
 
 	if (r->type != PR_NONE)
-		return holds(r, g) && r->type == q->type ? scsi_good(t) : scsi_status(t, STATUS_RESERVATION_CONFLICT);
+		return holds(r, g) && r->type == q->type ? scsi_good(t)
+							 : scsi_status(t, STATUS_RESERVATION_CONFLICT);
 	r->type = (enum pr_type)q->type;
 	g->holder = true;
 	reserve_apply(task_lu(t));
@@ -321,7 +325,8 @@ static int pr_clear(struct task *t)
 	return scsi_good(t);
 }
 
-/* Remove all registrations with `key` (`all`: every one) but the preemptor's own. Returns whether there were any. */
+/* Remove all registrations with `key` (`all`: every one) but the preemptor's own. Returns whether there
+ * were any. */
 static bool remove_key(struct scsi_lu *lu, const struct task *t, uint64_t key, bool all)
 {
 	struct scsi_reserve *r = &lu->reserve;
@@ -344,7 +349,8 @@ static bool remove_key(struct scsi_lu *lu, const struct task *t, uint64_t key, b
 	return any;
 }
 
-/* 5.13.11.4: with the holder's key (or 0 for an all-registrants reservation) the reservation is taken over as well. */
+/* 5.13.11.4: with the holder's key (or 0 for an all-registrants reservation) the reservation is taken over
+ * as well. */
 static int pr_preempt(struct task *t, const struct pr_request *q)
 {
 	struct scsi_lu *lu = task_lu(t);
@@ -354,7 +360,8 @@ static int pr_preempt(struct task *t, const struct pr_request *q)
 	struct pr_registrant *g;
 
 	for (unsigned i = 0; i < r->n; i++)
-		takes |= r->type != PR_NONE && !all && r->registrants[i].holder && r->registrants[i].key == q->sa_key;
+		takes |= r->type != PR_NONE && !all && r->registrants[i].holder &&
+			 r->registrants[i].key == q->sa_key;
 	takes |= all && q->sa_key == 0;
 	if (q->sa_key == 0 && !all)
 		return scsi_bad_parameter(t, 8, -1);

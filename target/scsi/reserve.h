@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reservations of a logical unit: SPC-2 RESERVE/RELEASE and SPC-4 persistent reservations. State only, with pure
- * functions over it: what the cluster will replicate. Registrants are initiator ports by name, so they outlive sessions.
+ * Reservations of a logical unit: SPC-2 RESERVE/RELEASE and SPC-4 persistent reservations. State only, with
+ * pure functions over it: what the cluster will replicate. Registrants are initiator ports by name, so they
+ * outlive sessions.
  */
 #ifndef SCSI_RESERVE_H
 #define SCSI_RESERVE_H

@@ -119,7 +119,8 @@ int op_prefetch(struct task *t)
 	struct range r = range_of(t);
 
 	if (r.blocks == 0)
-		r.blocks = atomic_load(&task_lu(t)->blocks) - (r.lba < atomic_load(&task_lu(t)->blocks) ? r.lba : 0);
+		r.blocks = atomic_load(&task_lu(t)->blocks) -
+			   (r.lba < atomic_load(&task_lu(t)->blocks) ? r.lba : 0);
 	if (!range_check(t, r, 0))
 		return SCSI_DONE;
 	return scsi_good(t);
@@ -152,7 +153,8 @@ int op_compare_and_write(struct task *t)
 	if (!range_check(t, (struct range){ be64(t->cdb + 2), blocks }, SCSI_CAW_BLOCKS_MAX))
 		return SCSI_DONE;
 	t->out_want = (uint32_t)(2 * n);
-	/* Another amount of data than both halves need was meant for another length: nothing is compared or written. */
+	/* Another amount of data than both halves need was meant for another length: nothing is compared or
+	 * written. */
 	if (t->expect_out != 2 * n || t->out_len < 2 * n)
 		return scsi_bad_cdb(t, 13, -1);
 	if (blocks == 0)
@@ -163,7 +165,8 @@ int op_compare_and_write(struct task *t)
 	return SCSI_BLOCK;
 }
 
-/* ---- ORWRITE, SBC-3 5.8: read, then compare-and-write what was read with the OR of it, until nobody was in between ---- */
+/* ---- ORWRITE, SBC-3 5.8: read, then compare-and-write what was read with the OR of it, until nobody was
+ * in between ---- */
 
 #define ORWRITE_TRIES 64
 

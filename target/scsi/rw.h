@@ -15,8 +15,8 @@ struct range {
 /* LBA and TRANSFER LENGTH of a 6, 10, 12 or 16 byte CDB. */
 struct range range_of(const struct task *t);
 /*
- * Into task->scsi.{lba,blocks} if it lies inside the unit and has at most `max` blocks (0: any); else ends the command
- * and returns false. SBC-3 4.5.
+ * Into task->scsi.{lba,blocks} if it lies inside the unit and has at most `max` blocks (0: any); else ends
+ * the command and returns false. SBC-3 4.5.
  */
 bool range_check(struct task *t, struct range r, uint64_t max);
 /* BLOCK_FUA if the CDB's FUA bit is set, or the write cache is off; BLOCK_DPO. */

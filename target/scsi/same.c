@@ -33,7 +33,8 @@ static int pattern_next(struct task *t)
 
 	if (left == 0)
 		return scsi_good(t);
-	op_set(t, BLOCK_WRITE, t->scsi.lba * bs + t->scsi.done, t->scsi.work.p, left < SCSI_CHUNK ? left : SCSI_CHUNK, rw_flags(t) & BLOCK_FUA);
+	op_set(t, BLOCK_WRITE, t->scsi.lba * bs + t->scsi.done, t->scsi.work.p,
+		left < SCSI_CHUNK ? left : SCSI_CHUNK, rw_flags(t) & BLOCK_FUA);
 	t->scsi.next = pattern_written;
 	return SCSI_BLOCK;
 }
@@ -73,7 +74,8 @@ int op_write_same(struct task *t)
 		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
 	if (!ndob && !all_zero(t->out.p, bs))
 		return pattern(t);
-	op_set(t, BLOCK_WRITE_ZEROES, r.lba * bs, NULL, r.blocks * bs, (rw_flags(t) & BLOCK_FUA) | (unmap ? BLOCK_MAY_UNMAP : 0));
+	op_set(t, BLOCK_WRITE_ZEROES, r.lba * bs, NULL, r.blocks * bs,
+		(rw_flags(t) & BLOCK_FUA) | (unmap ? BLOCK_MAY_UNMAP : 0));
 	t->scsi.next = good;
 	return SCSI_BLOCK;
 }

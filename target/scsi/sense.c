@@ -72,7 +72,8 @@ int scsi_check_info(struct task *t, enum sense_key key, uint16_t asc, uint64_t i
 /* Sense-key specific: the field pointer. */
 static int bad_field(struct task *t, uint16_t asc, bool cdb, unsigned byte, int bit)
 {
-	uint8_t sks[3] = { (uint8_t)(0x80 | (cdb ? 0x40 : 0) | (bit >= 0 ? 8 | bit : 0)), (uint8_t)(byte >> 8), (uint8_t)byte };
+	uint8_t sks[3] = { (uint8_t)(0x80 | (cdb ? 0x40 : 0) | (bit >= 0 ? 8 | bit : 0)),
+		(uint8_t)(byte >> 8), (uint8_t)byte };
 
 	check(t, SENSE_ILLEGAL_REQUEST, asc, NULL);
 	if (t->sense[0] == 0x72) {

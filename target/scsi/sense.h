@@ -57,8 +57,8 @@ int scsi_bad_parameter(struct task *t, unsigned byte, int bit);
 unsigned sense_build(bool descriptor, enum sense_key key, uint16_t asc, const uint64_t *info, uint8_t *out);
 
 /*
- * Data for the initiator: `n` bytes of room, zeroed, in task->in; NULL with the answer set (BUSY) if there is no memory.
- * scsi_data ends the command with n bytes, cut to the CDB's allocation length.
+ * Data for the initiator: `n` bytes of room, zeroed, in task->in; NULL with the answer set (BUSY) if there
+ * is no memory. scsi_data ends the command with n bytes, cut to the CDB's allocation length.
  */
 uint8_t *scsi_room(struct task *t, uint32_t n);
 int scsi_data(struct task *t, uint32_t n, uint32_t allocation);

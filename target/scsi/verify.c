@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VERIFY and WRITE AND VERIFY (SBC-3 5.29, 5.37): what is on the medium, compared with data or merely read. */
+/* VERIFY and WRITE AND VERIFY (SBC-3 5.29, 5.37): what is on the medium, compared with data or merely read.
+ */
 #include <string.h>
 
 #include "target/scsi/ops.h"
@@ -57,7 +58,8 @@ static int verify_next(struct task *t)
 	return SCSI_BLOCK;
 }
 
-/* Compared bytes that did not come cannot be compared: verify the whole blocks that did (the residual says so). */
+/* Compared bytes that did not come cannot be compared: verify the whole blocks that did (the residual says
+ * so). */
 static void cut_to_data(struct task *t)
 {
 	uint32_t bs = task_lu(t)->block_size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A login's questions: does the target exist, may this initiator use it, may the session begin; and SendTargets. */
+/* A login's questions: does the target exist, may this initiator use it, may the session begin; and
+ * SendTargets. */
 #include "config.h"
 
 #include <sodium.h>
@@ -35,8 +36,9 @@ static bool portal_fits(const struct target_def *t, const struct addr *local)
 
 		if (addr_parse(t->portals[i], 3260, &a) != 0)
 			continue;
-		if (a.port == local->port && (memcmp(a.ip, zero, sizeof(zero)) == 0 ||
-		                              (a.family == local->family && memcmp(a.ip, local->ip, sizeof(a.ip)) == 0)))
+		if (a.port == local->port &&
+			(memcmp(a.ip, zero, sizeof(zero)) == 0 ||
+				(a.family == local->family && memcmp(a.ip, local->ip, sizeof(a.ip)) == 0)))
 			return true;
 	}
 	return t->n_portals == 0;
@@ -97,8 +99,9 @@ static void end_run(struct worker *w, struct worker_msg *m)
 static struct session_entry *same_session(struct registry *r, const struct login *login)
 {
 	for (struct session_entry *e = r->sessions; e; e = e->next)
-		if (!e->discovery && memcmp(e->isid, login->isid, 6) == 0 && strcmp(e->initiator, login->initiator) == 0 &&
-		    strcmp(e->target, login->target) == 0)
+		if (!e->discovery && memcmp(e->isid, login->isid, 6) == 0 &&
+			strcmp(e->initiator, login->initiator) == 0 &&
+			strcmp(e->target, login->target) == 0)
 			return e;
 	return NULL;
 }
@@ -142,12 +145,14 @@ static void session(struct link *l)
 	struct iscsi_session *is;
 	struct end_msg *end = NULL;
 
-	/* RFC 7143 6.3.5: a TSIH that is not 0 names a session to add a connection to; MaxConnections is 1. */
+	/* RFC 7143 6.3.5: a TSIH that is not 0 names a session to add a connection to; MaxConnections is 1.
+	 */
 	if (login->tsih) {
 		pthread_mutex_lock(&r->lock);
 		old = same_session(r, login);
 		pthread_mutex_unlock(&r->lock);
-		conn_session(l->conn, old && old->tsih == login->tsih ? LOGIN_TOO_MANY : LOGIN_NO_SESSION, NULL);
+		conn_session(l->conn, old && old->tsih == login->tsih ? LOGIN_TOO_MANY : LOGIN_NO_SESSION,
+			NULL);
 		return;
 	}
 	pthread_mutex_lock(&r->lock);

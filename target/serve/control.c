@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket of directord: frames in, replies and events out. What is quick is done here on the main thread; what touches
- * storage goes to the job thread. directord may come and go: nothing here ends with its connection (I11).
+ * The socket of directord: frames in, replies and events out. What is quick is done here on the main
+ * thread; what touches storage goes to the job thread. directord may come and go: nothing here ends with
+ * its connection (I11).
  */
 #include "config.h"
 
@@ -230,8 +231,14 @@ static void secrets_drop(struct target_def *t)
 static void session_list(const struct session_entry *e, struct target_session *to)
 {
 	char isid[25], peer[64], local[64];
-	struct target_session s = { .id = e->id, .initiator = (char *)e->initiator, .target = (char *)e->target,
-		.alias = (char *)e->alias, .isid = isid, .tsih = e->tsih, .address = peer, .portal = local };
+	struct target_session s = { .id = e->id,
+		.initiator = (char *)e->initiator,
+		.target = (char *)e->target,
+		.alias = (char *)e->alias,
+		.isid = isid,
+		.tsih = e->tsih,
+		.address = peer,
+		.portal = local };
 
 	for (unsigned i = 0; i < 6; i++)
 		snprintf(isid + 2 * i, 3, "%02x", e->isid[i]);
@@ -264,6 +271,7 @@ static void list_fill(struct serve *s, struct target_list *l, bool whole)
 		volume_list(v, &l->volumes[l->n_volumes++]);
 	for (struct target *t = r->targets; t && whole; t = t->next) {
 		target_def_copy(&l->targets[l->n_targets], &t->def);
+		l->targets[l->n_targets].error = listen_trouble(s->listen, &t->def);
 		secrets_drop(&l->targets[l->n_targets++]);
 	}
 	for (struct session_entry *e = r->sessions; e; e = e->next)
@@ -297,9 +305,11 @@ static int target_check(const struct target_def *t, struct target_msg *reply)
 		if (addr_parse(t->portals[i], 3260, &a) != 0)
 			return fail(reply, ERR_INVAL, "a portal is not an address");
 	for (unsigned i = 0; i < t->n_hosts; i++)
-		if (!t->hosts[i].user != !t->hosts[i].secret || !t->hosts[i].mutual_user != !t->hosts[i].mutual_secret ||
-		    (t->hosts[i].mutual_secret && !t->hosts[i].secret))
-			return fail(reply, ERR_INVAL, "CHAP needs a user with its secret, and one-way CHAP before mutual");
+		if (!t->hosts[i].user != !t->hosts[i].secret ||
+			!t->hosts[i].mutual_user != !t->hosts[i].mutual_secret ||
+			(t->hosts[i].mutual_secret && !t->hosts[i].secret))
+			return fail(reply, ERR_INVAL,
+				"CHAP needs a user with its secret, and one-way CHAP before mutual");
 	for (unsigned i = 0; i < t->n_luns; i++)
 		for (unsigned k = 0; k < i; k++)
 			if (t->luns[i].lun == t->luns[k].lun)
@@ -327,6 +337,9 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
+	/* The target is set, and served where it can be; that it is not everywhere is said. */
+	if ((reply->text = listen_trouble(s->listen, want)))
+		reply->err = ERR_BUSY;
 }
 
 static void target_delete(struct serve *s, const char *iqn)

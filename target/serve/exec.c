@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A task through scsi and the backstore: scsi says what it needs next, the backstore does it, until there is an answer. */
+/* A task through scsi and the backstore: scsi says what it needs next, the backstore does it, until there
+ * is an answer. */
 #include "config.h"
 
 #include <string.h>
@@ -44,11 +45,15 @@ static void submit(struct serve_task *st)
 	memset(io, 0, sizeof(*io));
 	io->struct_size = sizeof(*io);
 	io->op = ops[op->kind];
-	/* We promise zeroes after UNMAP (LBPRZ): a discard that does not give them is a write of zeroes that may unmap. */
+	/* We promise zeroes after UNMAP (LBPRZ): a discard that does not give them is a write of zeroes
+	 * that may unmap. */
 	if (op->kind == BLOCK_DISCARD && !v->discard_zeroes)
 		io->op = DIRECTOR_WRITE_ZEROES;
-	io->flags = (uint16_t)((op->flags & BLOCK_FUA ? DIRECTOR_IOF_FUA : 0) | (op->flags & BLOCK_DPO ? DIRECTOR_IOF_DPO : 0) |
-		(op->flags & BLOCK_MAY_UNMAP || op->kind == BLOCK_DISCARD ? DIRECTOR_IOF_MAY_UNMAP : 0));
+	io->flags = (uint16_t)((op->flags & BLOCK_FUA ? DIRECTOR_IOF_FUA : 0) |
+			       (op->flags & BLOCK_DPO ? DIRECTOR_IOF_DPO : 0) |
+			       (op->flags & BLOCK_MAY_UNMAP || op->kind == BLOCK_DISCARD
+					       ? DIRECTOR_IOF_MAY_UNMAP
+					       : 0));
 	io->offset = op->offset;
 	io->len = op->len;
 	for (unsigned i = 0; i < op->n_iov; i++)

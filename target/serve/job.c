@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs that touch storage, one after the other on the job thread. Each says what should be and may be repeated; a
- * volume that cannot be is kept in the list as failed, with the reason.
+ * The verbs that touch storage, one after the other on the job thread. Each says what should be and may be
+ * repeated; a volume that cannot be is kept in the list as failed, with the reason.
  */
 #include "config.h"
 
@@ -28,8 +28,12 @@ static void spec_make(const struct target_store *s, uint64_t size, struct backst
 		params[i] = (struct plugin_pair){ s->params[i].key, s->params[i].value };
 	for (unsigned i = 0; i < s->n_children; i++)
 		spec_make(&s->children[i], size, &children[i]);
-	*spec = (struct backstore_spec){ .plugin = s->plugin, .params = params, .n_params = s->n_params, .size = size,
-		.children = children, .n_children = s->n_children };
+	*spec = (struct backstore_spec){ .plugin = s->plugin,
+		.params = params,
+		.n_params = s->n_params,
+		.size = size,
+		.children = children,
+		.n_children = s->n_children };
 }
 
 static void spec_free(struct backstore_spec *spec)
@@ -98,7 +102,8 @@ static int shape(struct volume *v, struct target_msg *reply)
 	if (!bs)
 		bs = caps.block_size;
 	if (bs < caps.block_size)
-		return fail(reply, ERR_INVAL, "%s has blocks of 4096 bytes; 512 cannot be offered", v->def.name);
+		return fail(reply, ERR_INVAL, "%s has blocks of 4096 bytes; 512 cannot be offered",
+			v->def.name);
 	lu_init(lu, v->def.uuid, v->def.name, caps.size, bs);
 	while (bs << lu->physical_exponent < caps.physical_block && lu->physical_exponent < 8)
 		lu->physical_exponent++;
@@ -208,7 +213,8 @@ static struct volume *volume_add(struct serve *s, const struct target_volume *de
 	return v;
 }
 
-static int resize(struct serve *s, struct volume *v, uint64_t size, struct target_msg *reply)
+static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t generation,
+	struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	int r;
@@ -222,6 +228,7 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, struct targe
 	}
 	pthread_mutex_lock(&s->registry.lock);
 	v->def.size = size;
+	v->def.generation = generation;
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
@@ -244,12 +251,13 @@ static int fence(struct volume *v, uint64_t epoch, struct target_msg *reply)
 }
 
 /* The stack stays: only what may change while it is open. */
-static int change(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply)
+static int change(struct serve *s, struct volume *v, const struct target_volume *want,
+	struct target_msg *reply)
 {
 	int r = fence(v, want->epoch, reply);
 
 	if (r == 0 && want->size && want->size != v->def.size)
-		r = resize(s, v, want->size, reply);
+		r = resize(s, v, want->size, want->generation, reply);
 	if (r != 0)
 		return r;
 	pthread_mutex_lock(&s->registry.lock);
@@ -266,7 +274,8 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */
-static int reconfigure(struct serve *s, struct volume *v, const struct target_store *want, struct target_msg *reply)
+static int reconfigure(struct serve *s, struct volume *v, const struct target_store *want,
+	struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	const struct target_store *have = &v->def.store, *w = want;
@@ -276,8 +285,10 @@ static int reconfigure(struct serve *s, struct volume *v, const struct target_st
 		struct backstore_spec spec;
 		int r;
 
-		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children || w->n_children > 1)
-			return fail(reply, ERR_BUSY, "%s cannot change its stack of plugins while it is open", v->def.name);
+		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children ||
+			w->n_children > 1)
+			return fail(reply, ERR_BUSY,
+				"%s cannot change its stack of plugins while it is open", v->def.name);
 		spec_make(w, v->def.size, &spec);
 		r = backstore_reconfigure(v->bs, depth, spec.params, spec.n_params, &err);
 		spec_free(&spec);
@@ -300,7 +311,8 @@ static void volume_set(struct serve *s, const struct target_msg *req, struct tar
 	struct volume *v = volume_get(s, want->uuid);
 
 	if (v && v->bs) {
-		if (!target_store_eq(&v->def.store, &want->store) && reconfigure(s, v, &want->store, reply) != 0)
+		if (!target_store_eq(&v->def.store, &want->store) &&
+			reconfigure(s, v, &want->store, reply) != 0)
 			return;
 		change(s, v, want, reply);
 		return;
@@ -357,8 +369,8 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 	case TARGET_VOLUME_RESIZE:
 		if (!v)
 			fail(reply, ERR_NOENT, "%s", "there is no such volume here");
-		else if (resize(s, v, req->volume.size, reply) == 0)
-			v->def.generation = req->volume.generation;
+		else
+			resize(s, v, req->volume.size, req->volume.generation, reply);
 		break;
 	case TARGET_VOLUME_CLOSE:
 		if (v && volume_close(s, v, reply) == 0)

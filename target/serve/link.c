@@ -19,13 +19,16 @@
 
 #define IOV_MAX_OUT 192
 
-_Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) && offsetof(struct iscsi_iov, len) == offsetof(struct iovec, iov_len),
+_Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) &&
+		       offsetof(struct iscsi_iov, len) == offsetof(struct iovec, iov_len),
 	"iscsi_iov is an iovec");
 
 static void poll_set(struct link *l)
 {
 	bool pause = !conn_reading(l->conn);
-	struct epoll_event ev = { .events = (pause ? 0u : (unsigned)EPOLLIN) | (l->want_out ? (unsigned)EPOLLOUT : 0), .data.ptr = l };
+	struct epoll_event ev = { .events = (pause ? 0u : (unsigned)EPOLLIN) |
+					    (l->want_out ? (unsigned)EPOLLOUT : 0),
+		.data.ptr = l };
 
 	l->paused = pause;
 	epoll_ctl(l->worker->epfd, EPOLL_CTL_MOD, l->fd, &ev);
@@ -35,7 +38,9 @@ struct link *link_new(struct worker *w, int fd, const struct addr *peer, const s
 {
 	const struct serve_conf *conf = &w->serve->conf;
 	struct link *l = mem_zalloc(sizeof(*l));
-	struct iscsi_conn_conf cc = { .pool = &w->pool, .ping_ms = conf->ping_ms, .login_ms = conf->login_ms };
+	struct iscsi_conn_conf cc = {
+		.pool = &w->pool, .ping_ms = conf->ping_ms, .login_ms = conf->login_ms
+	};
 	int one = 1;
 
 	l->worker = w;
@@ -51,7 +56,8 @@ struct link *link_new(struct worker *w, int fd, const struct addr *peer, const s
 	w->links = l;
 	atomic_fetch_add(&w->n_links, 1);
 	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
-	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l }) < 0) {
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd,
+		    &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l }) < 0) {
 		conn_close(l->conn, "no room to wait for it");
 		worker_dirty(w, l);
 	}
@@ -176,7 +182,8 @@ bool link_flush(struct link *l)
 		char peer[64];
 
 		if (l->conn->why)
-			log_debug(&l->worker->serve->log, "link: %s: %s", addr_text(&l->peer, peer), l->conn->why);
+			log_debug(&l->worker->serve->log, "link: %s: %s", addr_text(&l->peer, peer),
+				l->conn->why);
 		link_free(&l);
 		return false;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listeners: the portals of all targets, opened and closed as targets come and go; accepted sockets go to workers. */
+/* Listeners: the portals of all targets, opened and closed as targets come and go; accepted sockets go to
+ * workers. */
 #include "config.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ struct listener {
 	struct listener *next;
 	struct listen *owner;
 	struct addr addr;
-	int fd;
+	int fd;                         /* -1: it could not be opened */
+	int err;                        /* why */
 	ev_io io;
 	bool wanted;
 };
@@ -132,7 +134,8 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 	m->peer = from_sockaddr(&peer);
 	m->local = from_sockaddr(&local);
 	if (atomic_load(&s->n_links) >= s->conf.links_max || !source_admit(s, &m->peer)) {
-		log_warn(&s->log, "listen: %s has too many connections without a login", addr_text(&m->peer, text));
+		log_warn(&s->log, "listen: %s has too many connections without a login",
+			addr_text(&m->peer, text));
 		close(fd);
 		free(m);
 		return;
@@ -162,43 +165,85 @@ static int socket_open(const struct addr *a, int *err)
 	return fd;
 }
 
-static void listener_want(struct listen *ls, const struct addr *a)
+static struct listener *listener_get(struct listen *ls, const struct addr *a)
 {
 	struct listener *l = ls->listeners;
-	char text[64];
-	int fd, err = 0;
 
 	while (l && !addr_eq(&l->addr, a))
 		l = l->next;
-	if (l) {
-		l->wanted = true;
-		ev_io_start(ls->loop, &l->io);
-		return;
-	}
-	fd = socket_open(a, &err);
-	if (fd < 0 && err == EAFNOSUPPORT && a->family == 6) {
-		/* A host without IPv6: the wildcard is that of IPv4. */
-		struct addr four = { .family = 4, .port = a->port };
-
-		listener_want(ls, &four);
-		return;
-	}
-	if (fd < 0) {
-		log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
-		ev_timer_again(ls->loop, &ls->retry);
-		return;
-	}
+	if (l)
+		return l;
 	l = mem_zalloc(sizeof(*l));
 	l->owner = ls;
 	l->addr = *a;
-	l->fd = fd;
-	l->wanted = true;
-	ev_io_init(&l->io, on_readable, fd, EV_READ);
+	l->fd = -1;
+	ev_io_init(&l->io, on_readable, -1, EV_READ);
 	l->io.data = l;
-	ev_io_start(ls->loop, &l->io);
 	l->next = ls->listeners;
 	ls->listeners = l;
-	log_info(&ls->serve->log, "listen: %s", addr_text(a, text));
+	return l;
+}
+
+static bool is_wildcard(const struct addr *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->ip, zero, sizeof(zero)) == 0;
+}
+
+/* Does the wildcard `w` take what comes to `a`? Both cannot be bound at once. */
+static bool covers(const struct addr *w, const struct addr *a)
+{
+	return is_wildcard(w) && !addr_eq(w, a) && w->port == a->port && (w->family == 6 || a->family == 4);
+}
+
+static void listener_shut(struct listener *l)
+{
+	ev_io_stop(l->owner->loop, &l->io);
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+}
+
+static void listener_want(struct listen *ls, const struct addr *a)
+{
+	struct listener *l = listener_get(ls, a);
+	struct addr four = { .family = 4, .port = a->port };
+	char text[64];
+	int err = 0;
+
+	l->wanted = true;
+	for (struct listener *o = ls->listeners; o; o = o->next) {
+		if (covers(&o->addr, a) && o->wanted && o->fd >= 0) {
+			listener_shut(l);
+			l->err = 0;
+			return;
+		}
+		if (covers(a, &o->addr))
+			listener_shut(o);
+	}
+	if (l->fd < 0 && (l->fd = socket_open(a, &err)) >= 0) {
+		ev_io_set(&l->io, l->fd, EV_READ);
+		log_info(&ls->serve->log, "listen: %s", addr_text(a, text));
+	}
+	if (l->fd >= 0) {
+		l->err = 0;
+		ev_io_start(ls->loop, &l->io);
+		return;
+	}
+	/* A host without IPv6: its wildcard is that of IPv4. */
+	if (err == EAFNOSUPPORT && a->family == 6 &&
+		addr_eq(a, &(struct addr){ .family = 6, .port = a->port }))
+		listener_want(ls, &four);
+	if (err != l->err)
+		log_warn(&ls->serve->log, "listen: %s: %s", addr_text(a, text), strerror(err));
+	l->err = err;
+	ev_timer_again(ls->loop, &ls->retry);
+}
+
+static void listener_mark(struct listen *ls, const struct addr *a)
+{
+	listener_get(ls, a)->wanted = true;
 }
 
 static void listener_close(struct listen *ls, struct listener **p)
@@ -206,24 +251,24 @@ static void listener_close(struct listen *ls, struct listener **p)
 	struct listener *l = *p;
 
 	*p = l->next;
-	ev_io_stop(ls->loop, &l->io);
-	close(l->fd);
+	listener_shut(l);
 	free(l);
 }
 
-static void want_all(struct listen *ls)
+/* fn of every portal of every target; wildcards first, because they take the place of single addresses. */
+static void each_portal(struct listen *ls, void (*fn)(struct listen *, const struct addr *))
 {
 	struct registry *r = &ls->serve->registry;
 	struct addr a;
 
 	pthread_mutex_lock(&r->lock);
-	for (struct target *t = r->targets; t; t = t->next) {
-		for (unsigned i = 0; i < t->def.n_portals; i++)
-			if (addr_parse(t->def.portals[i], 3260, &a) == 0)
-				listener_want(ls, &a);
-		if (t->def.n_portals == 0 && addr_parse(DEFAULT_PORTAL, 3260, &a) == 0)
-			listener_want(ls, &a);
-	}
+	for (int wildcards = 1; wildcards >= 0; wildcards--)
+		for (struct target *t = r->targets; t; t = t->next)
+			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)
+				if (addr_parse(t->def.n_portals ? t->def.portals[i] : DEFAULT_PORTAL, 3260,
+					    &a) == 0 &&
+					is_wildcard(&a) == wildcards)
+					fn(ls, &a);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -231,14 +276,13 @@ void listen_refresh(struct listen *ls)
 {
 	for (struct listener *l = ls->listeners; l; l = l->next)
 		l->wanted = false;
-	want_all(ls);
-	/* Old ones go before new ones are tried again: a wildcard and an address of the same port exclude each other. */
+	each_portal(ls, listener_mark);
 	for (struct listener **p = &ls->listeners; *p; )
 		if ((*p)->wanted)
 			p = &(*p)->next;
 		else
 			listener_close(ls, p);
-	want_all(ls);
+	each_portal(ls, listener_want);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -271,6 +315,27 @@ void listen_free(struct listen **listen)
 	*listen = NULL;
 }
 
+char *listen_trouble(const struct listen *ls, const struct target_def *t)
+{
+	char text[64];
+	struct addr a;
+
+	for (unsigned i = 0; i < t->n_portals || (i == 0 && !t->n_portals); i++) {
+		const struct listener *l = ls->listeners;
+
+		if (addr_parse(t->n_portals ? t->portals[i] : DEFAULT_PORTAL, 3260, &a) != 0)
+			continue;
+		while (l && !addr_eq(&l->addr, &a))
+			l = l->next;
+		/* An address that is not here may be another node's, or move here later: that is no
+		 * trouble. */
+		if (l && l->err && l->err != EADDRNOTAVAIL && l->err != EAFNOSUPPORT)
+			return mem_printf("cannot listen at %s: %s; it is tried again", addr_text(&a, text),
+				strerror(l->err));
+	}
+	return NULL;
+}
+
 void listen_list(const struct listen *ls, struct target_list *list)
 {
 	unsigned n = 0;
@@ -280,5 +345,6 @@ void listen_list(const struct listen *ls, struct target_list *list)
 		n++;
 	list->portals = mem_zalloc((n + 1) * sizeof(*list->portals));
 	for (struct listener *l = ls->listeners; l; l = l->next)
-		list->portals[list->n_portals++] = mem_strdup(addr_text(&l->addr, text));
+		if (l->fd >= 0)
+			list->portals[list->n_portals++] = mem_strdup(addr_text(&l->addr, text));
 }

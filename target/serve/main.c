@@ -38,7 +38,8 @@ static void log_sink(void *arg, enum log_level level, const char *line)
 {
 	/* One write per line, so that threads do not mix theirs. */
 	char out[1024];
-	int n = snprintf(out, sizeof(out), "director-target: %s%s\n", level == LOG_LEVEL_WARN ? "warning: " : "", line);
+	int n = snprintf(out, sizeof(out), "director-target: %s%s\n",
+		level == LOG_LEVEL_WARN ? "warning: " : "", line);
 
 	if (n > (int)sizeof(out) - 1)
 		n = sizeof(out) - 1;
@@ -48,7 +49,8 @@ static void log_sink(void *arg, enum log_level level, const char *line)
 
 static void bad(const char *option, const char *value)
 {
-	fprintf(stderr, "director-target: --%s: \"%s\" is not a value it can have; see --help\n", option, value);
+	fprintf(stderr, "director-target: --%s: \"%s\" is not a value it can have; see --help\n", option,
+		value);
 	exit(2);
 }
 
@@ -89,8 +91,15 @@ static void options(int argc, char **argv, struct serve *s)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int o, index = 0;
 
-	*c = (struct serve_conf){ .socket = DEFAULT_SOCKET, .workers = cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus,
-		.memory = 512u << 20, .queue_depth = 128, .login_ms = 15000, .ping_ms = 30000, .links_max = 4096,
+	*c = (struct serve_conf){ .socket = DEFAULT_SOCKET,
+		.workers = cpus < 1		? 1
+			   : cpus > WORKERS_MAX ? WORKERS_MAX
+						: (unsigned)cpus,
+		.memory = 512u << 20,
+		.queue_depth = 128,
+		.login_ms = 15000,
+		.ping_ms = 30000,
+		.links_max = 4096,
 		.logins_per_source_max = 256 };
 	while ((o = getopt_long(argc, argv, "", table, &index)) != -1) {
 		const char *name = o == '?' ? NULL : table[index].name;

@@ -6,9 +6,10 @@
  *   job thread     control verbs of backstores: they may block
  *   workers        each an epoll loop with its links (TCP connections), its pool, its backstore queue
  *
- * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets, sessions by
- * name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs, and is told by message
- * when that changed. A volume lives while `refs` (nexuses of sessions, and the registry) hold it.
+ * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets,
+ * sessions by name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs,
+ * and is told by message when that changed. A volume lives while `refs` (nexuses of sessions, and the
+ * registry) hold it.
  */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
@@ -242,6 +243,8 @@ struct listen *listen_new(struct serve *s, struct ev_loop *loop);
 /* Open and close listeners so that they are the portals of all targets. */
 void listen_refresh(struct listen *ls);
 void listen_free(struct listen **ls);
+/* Why a portal of `t` is not open, given; NULL: all are. */
+char *listen_trouble(const struct listen *ls, const struct target_def *t);
 /* The portals that are open now, into list->portals. */
 void listen_list(const struct listen *ls, struct target_list *list);
 

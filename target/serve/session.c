@@ -16,13 +16,23 @@ static void event(struct session *ss, enum target_event_kind kind)
 	struct target_event ev = { .kind = kind };
 	char isid[13], peer[64], local[64];
 
-	ev.session = (struct target_session){ .id = e->id, .initiator = e->initiator, .target = e->target, .alias = e->alias,
-		.isid = text_hex(e->isid, 6, isid), .tsih = e->tsih, .address = addr_text(&e->peer, peer),
-		.portal = addr_text(&e->local, local), .commands = e->commands, .read_bytes = e->read_bytes,
-		.write_bytes = e->write_bytes, .errors = e->errors, .age_ms = mono_ms_between(e->since, ss->worker->now) };
+	ev.session = (struct target_session){ .id = e->id,
+		.initiator = e->initiator,
+		.target = e->target,
+		.alias = e->alias,
+		.isid = text_hex(e->isid, 6, isid),
+		.tsih = e->tsih,
+		.address = addr_text(&e->peer, peer),
+		.portal = addr_text(&e->local, local),
+		.commands = e->commands,
+		.read_bytes = e->read_bytes,
+		.write_bytes = e->write_bytes,
+		.errors = e->errors,
+		.age_ms = mono_ms_between(e->since, ss->worker->now) };
 	control_event(ss->worker->serve, &ev);
 	log_info(&ss->worker->serve->log, "session: %s %s on %s from %s", e->initiator,
-	         kind == TARGET_EV_SESSION_UP ? "logged in" : "is gone", e->discovery ? "discovery" : e->target, ev.session.address);
+		kind == TARGET_EV_SESSION_UP ? "logged in" : "is gone",
+		e->discovery ? "discovery" : e->target, ev.session.address);
 }
 
 /* ---- the LUN table ---- */
@@ -80,7 +90,8 @@ static void table_build(struct session *ss)
 static bool still_mapped(struct registry *r, const struct target *t, const struct nexus *n)
 {
 	for (unsigned i = 0; t && i < t->def.n_luns; i++)
-		if (t->def.luns[i].lun == n->scsi.lun && volume_find_locked(r, t->def.luns[i].volume) == n->volume)
+		if (t->def.luns[i].lun == n->scsi.lun &&
+			volume_find_locked(r, t->def.luns[i].volume) == n->volume)
 			return n->volume->bs != NULL && n->volume->def.state == TARGET_STATE_READY &&
 				t->def.luns[i].read_only == n->scsi.read_only;
 	return false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections by source address: one source that opens connections and never logs in must not keep others out. */
+/* Connections by source address: one source that opens connections and never logs in must not keep others
+ * out. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static struct source **find(struct serve *s, const struct addr *from)
 {
 	struct source **p = &s->sources;
 
-	while (*p && ((*p)->addr.family != from->family || memcmp((*p)->addr.ip, from->ip, sizeof(from->ip)) != 0))
+	while (*p && ((*p)->addr.family != from->family ||
+			     memcmp((*p)->addr.ip, from->ip, sizeof(from->ip)) != 0))
 		p = &(*p)->next;
 	return p;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Task management that reaches beyond one task: all tasks of a LUN, of other sessions too, on other workers (SAM-5 7,
- * RFC 7143 11.5). The answer waits until every aborted task has ended, wherever it ran.
+ * Task management that reaches beyond one task: all tasks of a LUN, of other sessions too, on other workers
+ * (SAM-5 7, RFC 7143 11.5). The answer waits until every aborted task has ended, wherever it ran.
  */
 #include "config.h"
 

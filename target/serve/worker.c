@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: one thread, one epoll, its links. A turn of the loop reads all that is readable, runs the commands that came,
- * delivers completions, and only then writes: many PDUs for one read, many answers for one write.
+ * A worker: one thread, one epoll, its links. A turn of the loop reads all that is readable, runs the
+ * commands that came, delivers completions, and only then writes: many PDUs for one read, many answers for
+ * one write.
  */
 #include "config.h"
 
@@ -190,8 +191,9 @@ int worker_new(struct serve *s, unsigned index, struct worker **out)
 	w->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	task_pool_init(&w->pool, sizeof(struct serve_task), s->conf.memory / s->conf.workers, 1u << 16);
 	if (w->epfd < 0 || w->bell < 0 ||
-	    epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->bell, &(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w) }) < 0 ||
-	    pthread_create(&w->thread, NULL, worker_main, w) != 0) {
+		epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->bell,
+			&(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w) }) < 0 ||
+		pthread_create(&w->thread, NULL, worker_main, w) != 0) {
 		free(w);
 		return ERR_FAILED;
 	}

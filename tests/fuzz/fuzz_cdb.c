@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CDBs with data, one after the other, against one unit with two initiators, over a disk in memory that checks every block
- * operation. A record: a byte of flags (initiator, data direction), a byte of lengths, 16 bytes of CDB, up to 64 of data.
+ * CDBs with data, one after the other, against one unit with two initiators, over a disk in memory that
+ * checks every block operation. A record: a byte of flags (initiator, data direction), a byte of lengths,
+ * 16 bytes of CDB, up to 64 of data.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text keys: the list as bytes, every pair negotiated in the stage that the first byte names, every value as a number and as binary. */
+/* Text keys: the list as bytes, every pair negotiated in the stage that the first byte names, every value
+ * as a number and as binary. */
 #include <stdint.h>
 #include <string.h>
 
@@ -10,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	static const struct iscsi_params ours = { .header_digest = 1, .max_connections = 4, .max_burst = 65536, .max_r2t = 8, .erl = 2 };
+	static const struct iscsi_params ours = {
+		.header_digest = 1, .max_connections = 4, .max_burst = 65536, .max_r2t = 8, .erl = 2
+	};
 	struct iscsi_params result;
 	struct keys_negotiation neg = { .ours = &ours, .result = &result };
 	struct key_pair pair;
@@ -28,7 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		keys_number(pair.value, &v);
 		keys_binary(pair.value, bytes, sizeof(bytes));
 		iscsi_name_ok(pair.value);
-		if (keys_negotiate(&neg, p[0] & 4 ? KEY_OPERATIONAL : p[0] & 8 ? KEY_FULL : KEY_SECURITY, &pair, &out) != 0)
+		if (keys_negotiate(&neg,
+			    p[0] & 4   ? KEY_OPERATIONAL
+			    : p[0] & 8 ? KEY_FULL
+				       : KEY_SECURITY,
+			    &pair, &out) != 0)
 			break;
 	}
 	buf_fini(&out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection of the target fed with bytes, over a disk in memory. The first byte chooses: logged in already (bit 0),
- * with what negotiated (bits 1, 2), in what pieces (bits 3 to 5), tasks held back until the end (bit 6).
+ * A connection of the target fed with bytes, over a disk in memory. The first byte chooses: logged in
+ * already (bit 0), with what negotiated (bits 1, 2), in what pieces (bits 3 to 5), tasks held back until
+ * the end (bit 6).
  */
 #include <stdint.h>
 

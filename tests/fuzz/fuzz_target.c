@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The messages between directord and director-target: what decodes must encode and decode again to the same bytes. */
+/* The messages between directord and director-target: what decodes must encode and decode again to the same
+ * bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -88,7 +88,7 @@ struct sim {
 	uint64_t next_request;
 	unsigned acked, refused, crashes, cuts, blackouts;
 	uint64_t hash_index[4096];
-	uint8_t hash_at[4096][32];
+	uint8_t hash_at[4096][32], hash_lineage[4096][16];
 	bool failed;
 	char why[256];
 };
@@ -454,6 +454,29 @@ static void on_reload(void *ctx, unsigned i, uint64_t act, void *p)
 	later_done(n, act, 0, 1000);
 }
 
+static void start(struct node *n);
+static void crash(struct node *n);
+
+/* The node gives up its agreed state for that of another lineage, and begins anew. */
+static void on_reset(void *ctx, unsigned i, uint64_t life, void *p)
+{
+	struct sim *s = ctx;
+	struct node *n = &s->node[i];
+	struct disk *d = &n->disk;
+
+	if (!n->up || n->life != life)
+		return;
+	crash(n);
+	for (unsigned k = 0; k < d->n_entry; k++)
+		entry_free(d->entry[k]);
+	d->n_entry = 0;
+	snap_free(d->snap);
+	d->snap = NULL;
+	d->promised = d->synced = d->commit = 0;
+	n->stored_epoch = 0;
+	start(n);
+}
+
 static void do_plan(struct node *n, const struct cluster_act *a)
 {
 	later_done(n, a->id, !n->sim->quiet && world_chance(&n->sim->w, 20) ? ERR_IO : 0, world_between(&n->sim->w, 500, 5000));
@@ -485,7 +508,9 @@ static void do_act(struct node *n, const struct cluster_act *a)
 		break;
 	case CLUSTER_ACT_RING_STOP:
 		ring_stop(n);
-		ring_state(n, 0);
+		on_view(s, n->i, NULL, 0);      /* the seat is lost with the ring */
+		if (n->up)
+			ring_state(n, 0);
 		break;
 	case CLUSTER_ACT_KEYS:
 		n->disk.keys = *cluster_keys(n->c);
@@ -514,6 +539,9 @@ static void do_act(struct node *n, const struct cluster_act *a)
 		later_done(n, a->id, 0, 1000);
 		break;
 	}
+	case CLUSTER_ACT_RESET:
+		world_in_us(&s->w, 1000, on_reset, s, n->i, n->life, NULL);
+		break;
 	default:
 		break;
 	}
@@ -531,10 +559,13 @@ static void check_hash(struct node *n)
 	if (i == 0)
 		return;
 	catalog_hash(c, h);
-	if (s->hash_index[slot] == i && memcmp(s->hash_at[slot], h, 32) != 0)
+	/* Two lineages may live side by side for a while; each is one history. */
+	if (s->hash_index[slot] == i && memcmp(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16) == 0 &&
+	    memcmp(s->hash_at[slot], h, 32) != 0)
 		fail(s, "I7: %s has another state at index %" PRIu64, n->name, i);
 	s->hash_index[slot] = i;
 	memcpy(s->hash_at[slot], h, 32);
+	memcpy(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16);
 }
 
 static void reply(struct node *n, const struct cluster_reply *r)

@@ -39,6 +39,7 @@ show_logs() {
 	local n
 	for n in $(lab list 2>/dev/null | awk '{print $1}'); do
 		echo "---- $n"
+		lab logs "$n" 2>/dev/null | grep -E -A24 'ERROR: (Address|Leak)Sanitizer|runtime error:|Assertion .* failed' | head -n 80
 		lab logs "$n" 2>/dev/null | tail -n "${LINES_SHOWN:-40}"
 	done >&2
 }

@@ -14,3 +14,10 @@ EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
 	%D%/adopt.sh %D%/avahi.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh \
 	%D%/lab.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/pause.sh %D%/powerloss.sh %D%/remove.sh \
 	%D%/restart.sh %D%/ring.sh %D%/rotate.sh %D%/takeover.sh %D%/upgrade.sh %D%/version.sh %D%/wrongkey.sh
+
+# Measuring, by hand: see the first lines of each in tests/bench.
+noinst_PROGRAMS += tests/bench/commit
+tests_bench_commit_SOURCES = tests/bench/commit.c
+tests_bench_commit_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS)
+tests_bench_commit_LDADD = lib/libdirector.la $(COROSYNC_LIBS)
+EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/membership

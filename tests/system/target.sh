@@ -94,6 +94,11 @@ check resize $?
 ! ctl close "$(uuid 1)" 2>/dev/null
 check a-mapped-volume-does-not-close $?
 
+# Logins that no good initiator makes.
+ulimit -n 4096 2>/dev/null
+"$build/tests/system/rawlogin" "$port" $iqn "$pid"
+check raw-logins $?
+
 cu() { # lun, allowed failures
 	iscsi-test-cu -t ALL --dataloss --allow-sanitize -V "$url/$1" "$url/$1" >"$dir/cu" 2>&1
 	awk '

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Speaks to a running director-target as directord does, one request per run: for the tests and benches of the data plane.
+ * Speaks to a running director-target as directord does, one request per run: for the tests and benches of
+ * the data plane.
  *
  *   targetctl SOCKET create UUID NAME SIZE PLUGIN [key=value…]
  *   targetctl SOCKET set UUID NAME SIZE PLUGIN [key=value…]
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
- *   targetctl SOCKET target IQN [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
- *   targetctl SOCKET untarget IQN
- *   targetctl SOCKET list | stats | shutdown | events
- *   targetctl SOCKET drop SESSION
+ *   targetctl SOCKET target IQN [lun=N:UUID[:ro]…] [portal=ADDR…]
+ * [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…] targetctl SOCKET untarget IQN targetctl SOCKET list | stats
+ * | shutdown | events targetctl SOCKET drop SESSION
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,19 +69,22 @@ static void show(const struct target_list *l)
 	for (unsigned i = 0; i < l->n_volumes; i++) {
 		const struct target_volume *v = &l->volumes[i];
 
-		printf("volume %s %s %s %llu %s r=%llu w=%llu err=%llu %s\n", text_uuid(v->uuid, u), v->name, v->store.plugin,
-		       (unsigned long long)v->size, target_state_name(v->state), (unsigned long long)v->reads,
-		       (unsigned long long)v->writes, (unsigned long long)v->errors, v->error ? v->error : "");
+		printf("volume %s %s %s %llu %s r=%llu w=%llu err=%llu %s\n", text_uuid(v->uuid, u),
+			v->name, v->store.plugin, (unsigned long long)v->size, target_state_name(v->state),
+			(unsigned long long)v->reads, (unsigned long long)v->writes,
+			(unsigned long long)v->errors, v->error ? v->error : "");
 	}
 	for (unsigned i = 0; i < l->n_targets; i++)
-		printf("target %s luns=%u hosts=%u generation=%llu\n", l->targets[i].iqn, l->targets[i].n_luns, l->targets[i].n_hosts,
-		       (unsigned long long)l->targets[i].generation);
+		printf("target %s luns=%u hosts=%u generation=%llu\n", l->targets[i].iqn,
+			l->targets[i].n_luns, l->targets[i].n_hosts,
+			(unsigned long long)l->targets[i].generation);
 	for (unsigned i = 0; i < l->n_sessions; i++) {
 		const struct target_session *s = &l->sessions[i];
 
-		printf("session %llu %s %s %s commands=%llu read=%llu written=%llu\n", (unsigned long long)s->id, s->initiator,
-		       s->target ? s->target : "discovery", s->address, (unsigned long long)s->commands,
-		       (unsigned long long)s->read_bytes, (unsigned long long)s->write_bytes);
+		printf("session %llu %s %s %s commands=%llu read=%llu written=%llu\n",
+			(unsigned long long)s->id, s->initiator, s->target ? s->target : "discovery",
+			s->address, (unsigned long long)s->commands, (unsigned long long)s->read_bytes,
+			(unsigned long long)s->write_bytes);
 	}
 	for (unsigned i = 0; i < l->n_portals; i++)
 		printf("portal %s\n", l->portals[i]);
@@ -90,8 +93,8 @@ static void show(const struct target_list *l)
 static void show_event(const struct target_event *e)
 {
 	printf("event %llu kind %d %s %s what=%u value=%llu\n", (unsigned long long)e->seq, (int)e->kind,
-	       e->session.initiator ? e->session.initiator : "-", e->session.address ? e->session.address : "-", e->what,
-	       (unsigned long long)e->value);
+		e->session.initiator ? e->session.initiator : "-",
+		e->session.address ? e->session.address : "-", e->what, (unsigned long long)e->value);
 	fflush(stdout);
 }
 
@@ -111,7 +114,9 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 
 		if (!eq)
 			die("parameters are key=value");
-		v->store.params[v->store.n_params++] = (struct target_param){ mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1) };
+		v->store.params[v->store.n_params++] = (struct target_param){
+			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
+		};
 	}
 }
 
@@ -169,10 +174,18 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		const char *name;
 		enum target_msg_kind kind;
 	} verbs[] = {
-		{ "create", TARGET_VOLUME_CREATE }, { "set", TARGET_VOLUME_SET }, { "resize", TARGET_VOLUME_RESIZE },
-		{ "close", TARGET_VOLUME_CLOSE }, { "destroy", TARGET_VOLUME_DESTROY }, { "target", TARGET_TARGET_SET },
-		{ "untarget", TARGET_TARGET_DELETE }, { "list", TARGET_LIST }, { "stats", TARGET_STATS },
-		{ "shutdown", TARGET_SHUTDOWN }, { "drop", TARGET_SESSION_DROP }, { "events", TARGET_LIST },
+		{ "create", TARGET_VOLUME_CREATE },
+		{ "set", TARGET_VOLUME_SET },
+		{ "resize", TARGET_VOLUME_RESIZE },
+		{ "close", TARGET_VOLUME_CLOSE },
+		{ "destroy", TARGET_VOLUME_DESTROY },
+		{ "target", TARGET_TARGET_SET },
+		{ "untarget", TARGET_TARGET_DELETE },
+		{ "list", TARGET_LIST },
+		{ "stats", TARGET_STATS },
+		{ "shutdown", TARGET_SHUTDOWN },
+		{ "drop", TARGET_SESSION_DROP },
+		{ "events", TARGET_LIST },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -197,7 +210,10 @@ static void parse(struct target_msg *m, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct target_msg m = { .kind = TARGET_HELLO, .id = 1, .hello = { .version = TARGET_PROTO_VERSION } }, reply;
+	struct target_msg m = { .kind = TARGET_HELLO,
+		.id = 1,
+		.hello = { .version = TARGET_PROTO_VERSION } },
+			  reply;
 	int err;
 
 	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
@@ -223,7 +239,8 @@ int main(int argc, char **argv)
 	}
 	err = reply.err;
 	if (err)
-		fprintf(stderr, "targetctl: %s: %s\n", err_name(err), reply.text ? reply.text : err_text(err));
+		fprintf(stderr, "targetctl: %s: %s\n", err_name(err),
+			reply.text ? reply.text : err_text(err));
 	show(&reply.list);
 	target_msg_fini(&reply);
 	target_msg_fini(&m);

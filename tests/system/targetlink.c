@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * directord/target.c against a real director-target: started, used, left alone, adopted, killed, restarted, ended.
- * Arguments: the program, a folder to work in. Each step is the callback of the one before.
+ * directord/target.c against a real director-target: started, used, left alone, adopted, killed, restarted,
+ * ended. Arguments: the program, a folder to work in. Each step is the callback of the one before.
  */
 #include <ev.h>
 #include <signal.h>
@@ -103,8 +103,14 @@ static void volume_is_open(void *arg, const struct target_msg *reply)
 	CHECK_EQ(reply->volume.generation, 7);
 	n_replies++;
 	memset(lun.volume, 0x31, 16);
-	req.target = (struct target_def){ .iqn = (char *)"iqn.2026-11.test:link", .luns = &lun, .n_luns = 1, .hosts = &host, .n_hosts = 1,
-		.portals = &portal, .n_portals = 1, .generation = 8 };
+	req.target = (struct target_def){ .iqn = (char *)"iqn.2026-11.test:link",
+		.luns = &lun,
+		.n_luns = 1,
+		.hosts = &host,
+		.n_hosts = 1,
+		.portals = &portal,
+		.n_portals = 1,
+		.generation = 8 };
 	CHECK_EQ(target_link_send(link_, &req, target_is_set, NULL), 0);
 }
 
@@ -135,8 +141,10 @@ static void up(void *arg, const struct target_hello *hello, const struct target_
 		return;
 	case 3:
 		CHECK(adopted && hello->pid == first_pid && memcmp(hello->instance, first_instance, 16) == 0);
-		CHECK(list->n_volumes == 1 && list->volumes[0].generation == 7 && list->volumes[0].state == TARGET_STATE_READY);
-		CHECK(list->n_targets == 1 && list->targets[0].generation == 8 && list->targets[0].n_luns == 1);
+		CHECK(list->n_volumes == 1 && list->volumes[0].generation == 7 &&
+			list->volumes[0].state == TARGET_STATE_READY);
+		CHECK(list->n_targets == 1 && list->targets[0].generation == 8 &&
+			list->targets[0].n_luns == 1);
 		CHECK(!list->targets[0].hosts[0].secret);
 		kill((pid_t)hello->pid, SIGSTOP);
 		req.kind = TARGET_LIST;

@@ -88,8 +88,8 @@ static void play(struct world *w, size_t piece, size_t split)
 }
 
 /*
- * The answers of each task in their order, task by task: which task is answered first may depend on what came when. R2Ts,
- * StatSN and the window say how much was in work at that moment, and are left out.
+ * The answers of each task in their order, task by task: which task is answered first may depend on what
+ * came when. R2Ts, StatSN and the window say how much was in work at that moment, and are left out.
  */
 static void answers(struct world *w, struct buf *to)
 {
@@ -169,7 +169,8 @@ static void write_as_negotiated(const char *keys, size_t len, uint32_t total)
 	first = total < p->first_burst ? total : p->first_burst;
 	if (p->immediate_data)
 		at = first < 3000 ? first : 3000;
-	itt = put_command(&w, &b, CMD_WRITE | (p->initial_r2t || at == total ? PDU_FINAL : 0), cdb, total, data, at);
+	itt = put_command(&w, &b, CMD_WRITE | (p->initial_r2t || at == total ? PDU_FINAL : 0), cdb, total,
+		data, at);
 	while (!p->initial_r2t && at < total && at < first) {
 		uint32_t n = first - at < 7000 ? first - at : 7000;
 

@@ -14,7 +14,10 @@ static const struct iscsi_params ours = { .header_digest = DIGEST_CRC32C, .data_
 	.initial_r2t = 0, .immediate_data = 1, .max_recv = 65536, .max_burst = 100000, .first_burst = 50000, .time2wait = 5,
 	.time2retain = 0, .max_r2t = 8, .pdu_in_order = 1, .sequence_in_order = 1, .protocol_level = 1 };
 
-/* What the target answers to name=value in the operational stage; "" for nothing, NULL for a failed negotiation. */
+/*
+ * What the target answers to name=value in the operational stage; "" for nothing, NULL for a failed
+ * negotiation.
+ */
 static const char *ask(struct iscsi_params *result, const char *name_value, bool discovery)
 {
 	static char text[256];
@@ -22,8 +25,10 @@ static const char *ask(struct iscsi_params *result, const char *name_value, bool
 	struct key_pair pair = { name_value, strchr(name_value, '=') + 1 };
 	struct buf out = { 0 };
 
-	if (keys_negotiate(&n, KEY_OPERATIONAL, &pair, &out) != 0)
+	if (keys_negotiate(&n, KEY_OPERATIONAL, &pair, &out) != 0) {
+		buf_fini(&out);
 		return NULL;
+	}
 	snprintf(text, sizeof(text), "%s", out.len ? (char *)out.data : "");
 	buf_fini(&out);
 	return text;

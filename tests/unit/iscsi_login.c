@@ -13,7 +13,8 @@
 #define KEYS(s) (s), sizeof(s) - 1
 
 /* Send one login request and give the response's status; text of it in *answer (lent until the next). */
-static unsigned request(struct world *w, unsigned csg, unsigned nsg, bool transit, const char *text, size_t len, const char **answer,
+static unsigned request(struct world *w, unsigned csg, unsigned nsg, bool transit, const char *text,
+	size_t len, const char **answer,
                         uint8_t *flags)
 {
 	struct buf b = { 0 };
@@ -138,7 +139,8 @@ static void secure(struct world *w, bool mutual)
 }
 
 /* Up to the challenge; the response is for `secret`. Returns the text with CHAP_N and CHAP_R. */
-static void chap_text(struct world *w, const char *algorithms, unsigned algorithm, const char *user, const char *secret, struct buf *t)
+static void chap_text(struct world *w, const char *algorithms, unsigned algorithm, const char *user,
+	const char *secret, struct buf *t)
 {
 	struct buf a = { 0 };
 	const char *text;
@@ -235,7 +237,10 @@ static void a_reflected_challenge_is_refused(void)
 	world_fini(&w);
 }
 
-/* One request each that must not begin a session where a secret is asked for, or be taken for a login at all. */
+/*
+ * One request each that must not begin a session where a secret is asked for, or be taken for a login at
+ * all.
+ */
 static void refusals(void)
 {
 	static const struct {
@@ -268,7 +273,8 @@ static void refusals(void)
 		world_init(&w, DISK, 512);
 		if (r[i].secure)
 			w.policy.user = "alice", w.policy.secret = "x";
-		CHECK_EQ(request(&w, r[i].csg, r[i].nsg, r[i].transit, r[i].text, r[i].len, NULL, NULL), r[i].status);
+		CHECK_EQ(request(&w, r[i].csg, r[i].nsg, r[i].transit, r[i].text, r[i].len, NULL, NULL),
+			r[i].status);
 		CHECK(!w.session && w.conn->closing == CLOSING_FLUSH);
 		world_fini(&w);
 	}

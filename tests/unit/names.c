@@ -447,10 +447,10 @@ static void test_placement_needs_the_plugin(void)
 	struct txn t;
 
 	spaces(&w);
-	observe(&w, 1, "/plugins/file kind=backstore state=loaded");
-	observe(&w, 1, "/plugins/ram kind=backstore state=loaded");
-	observe(&w, 2, "/plugins/file kind=backstore state=loaded");
-	observe(&w, 3, "/plugins/file kind=backstore state=loaded");
+	observe(&w, 1, "/plugins/file kind=backstore state=ready");
+	observe(&w, 1, "/plugins/ram kind=backstore state=ready");
+	observe(&w, 2, "/plugins/file kind=backstore state=ready");
+	observe(&w, 3, "/plugins/file kind=backstore state=ready");
 	t = prepared(&w, "+ /volumes/w size=1G backstore=ram");
 	CHECK_STR(attrs_get(&t.ops[0].attrs, "node"), "n1");
 	txn_fini(&t);

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "tests/unit/check.h"
 
+#define PAGE_MAX (256u << 10)
+
 static const char *name_of(const char *type, const char *name)
 {
 	static char out[PATH_LEN_MAX];
@@ -256,8 +258,41 @@ static void test_errors_name_object_cause_and_remedy(void)
 	attrs_fini(&as);
 }
 
-int main(void)
+/* "tests/unit/schema --mdoc" prints the part of the page that is made from the tables. */
+static void test_manual_page_is_the_tables(void)
 {
+	const char *src = getenv("top_srcdir");
+	struct buf want = { 0 };
+	char path[4096], *page = mem_zalloc(PAGE_MAX);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/doc/man/director-namespace.7", src ? src : ".");
+	f = fopen(path, "r");
+	CHECK(f);
+	CHECK(fread(page, 1, PAGE_MAX - 1, f) > 0);
+	fclose(f);
+	buf_puts(&want, "schema_table.c.\n");
+	schema_mdoc(&want);
+	buf_puts(&want, ".Sh SEE ALSO\n");
+	CHECK(strstr(page, buf_str(&want)));
+	buf_fini(&want);
+	mem_autofree(&page);
+}
+
+static int print_mdoc(void)
+{
+	struct buf b = { 0 };
+
+	schema_mdoc(&b);
+	fputs(buf_str(&b), stdout);
+	buf_fini(&b);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--mdoc") == 0)
+		return print_mdoc();
 	RUN(test_iscsi_names);
 	RUN(test_other_names);
 	RUN(test_values_get_one_form);
@@ -268,6 +303,7 @@ int main(void)
 	RUN(test_secrets);
 	RUN(test_plugin_parameter_as_text);
 	RUN(test_json_is_json);
+	RUN(test_manual_page_is_the_tables);
 	RUN(test_errors_name_object_cause_and_remedy);
 	return 0;
 }

@@ -90,7 +90,8 @@ static void block(struct block_op *op)
 static struct task *last;
 
 /* Execute a CDB through nexus `who` with data-out; the task stays to be looked at until the next. */
-static struct task *run(unsigned who, const char *cdb, unsigned n, const void *out, uint32_t out_len, uint32_t expect_in)
+static struct task *run(unsigned who, const char *cdb, unsigned n, const void *out, uint32_t out_len,
+	uint32_t expect_in)
 {
 	enum scsi_turn turn;
 
@@ -156,7 +157,10 @@ static void every_bit_that_may_not_be_set_is_refused(void)
 			if (o->usage[bit / 8] >> (7 - bit % 8) & 1)
 				continue;
 			cdb[bit / 8] |= (char)(0x80 >> bit % 8);
-			/* VERIFY's BYTCHK and the like are judged by value: any refusal will do, but of this field. */
+			/*
+			 * VERIFY's BYTCHK and the like are judged by value: any refusal will do, but of
+			 * this field.
+			 */
 			run(0, cdb, o->cdb_len, NULL, 0, 512);
 			check_sense(last, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
 			CHECK_EQ(be16(last->sense + 16), bit / 8);
@@ -184,7 +188,8 @@ static void reads_and_writes_of_every_length_of_cdb(void)
 		CHECK(last->status == STATUS_GOOD && last->out_want == 1024);
 		CHECK(memcmp(disk + rows[i].lba * BS, data, 1024) == 0);
 		run(0, rows[i].r, rows[i].n, NULL, 0, 1024);
-		CHECK(last->status == STATUS_GOOD && last->in_len == 1024 && memcmp(last->in.p, data, 1024) == 0);
+		CHECK(last->status == STATUS_GOOD && last->in_len == 1024 && memcmp(last->in.p, data,
+			1024) == 0);
 	}
 	/* Less room than data: what fits is read, the residual is the caller's to see. */
 	run(0, CDB(r10), NULL, 0, 700);

@@ -260,7 +260,8 @@ void put_login(struct buf *b, unsigned csg, unsigned nsg, bool transit, const ch
 	pdu_put(b, bhs, text, (uint32_t)len, false);
 }
 
-uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8_t *cdb, uint32_t edtl, const void *data, uint32_t len)
+uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8_t *cdb, uint32_t edtl,
+	const void *data, uint32_t len)
 {
 	uint8_t bhs[BHS_LEN];
 
@@ -272,7 +273,8 @@ uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8
 	return w->itt++;
 }
 
-void put_data_out(struct world *w, struct buf *b, uint32_t itt, uint32_t ttt, uint32_t datasn, uint32_t offset, bool final,
+void put_data_out(struct world *w, struct buf *b, uint32_t itt, uint32_t ttt, uint32_t datasn,
+	uint32_t offset, bool final,
                   const void *data, uint32_t len)
 {
 	uint8_t bhs[BHS_LEN];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A world for the pure rooms of the target: one connection over a disk in memory, driven with bytes that a test writes as an
- * initiator would, without sockets, clock or threads. What the target sends is collected.
+ * A world for the pure rooms of the target: one connection over a disk in memory, driven with bytes that a
+ * test writes as an initiator would, without sockets, clock or threads. What the target sends is collected.
  */
 #ifndef TESTS_TARGET_WORLD_H
 #define TESTS_TARGET_WORLD_H
@@ -40,7 +40,10 @@ void world_feed(struct world *w, const void *p, size_t n, size_t piece);
 void world_run(struct world *w);
 /* Execute what was held. */
 void world_release(struct world *w);
-/* The next PDU of the target: its BHS, lent; *data is its data segment (without digests: the test knows of them). NULL: none. */
+/*
+ * The next PDU of the target: its BHS, lent; *data is its data segment (without digests: the test knows of
+ * them). NULL: none.
+ */
 const uint8_t *world_pdu(struct world *w, const uint8_t **data);
 
 /* ---- PDUs of an initiator: appended to `b` with padding, and digests if `digests` ---- */
@@ -49,10 +52,15 @@ void pdu_put(struct buf *b, const uint8_t *bhs, const void *data, uint32_t len, 
 /* A Login request; `text` has `len` bytes. */
 void put_login(struct buf *b, unsigned csg, unsigned nsg, bool transit, const char *text, size_t len);
 /* A SCSI Command at the world's next CmdSN; returns its ITT. */
-uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8_t *cdb, uint32_t edtl, const void *data, uint32_t len);
-void put_data_out(struct world *w, struct buf *b, uint32_t itt, uint32_t ttt, uint32_t datasn, uint32_t offset, bool final,
+uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8_t *cdb, uint32_t edtl,
+	const void *data, uint32_t len);
+void put_data_out(struct world *w, struct buf *b, uint32_t itt, uint32_t ttt, uint32_t datasn,
+	uint32_t offset, bool final,
                   const void *data, uint32_t len);
-/* Login without security, with these keys in the operational stage ("" for none); the world is in full feature phase after it. */
+/*
+ * Login without security, with these keys in the operational stage ("" for none); the world is in full
+ * feature phase after it.
+ */
 void world_login(struct world *w, const char *keys, size_t len);
 #define LOGIN_KEYS "InitiatorName=iqn.2026-11.test:i\0TargetName=iqn.2026-11.test:t\0SessionType=Normal\0"
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Logins that no well-behaved initiator makes, over real sockets: the same session again and again, from
+ * many threads at once, beside connections that never log in, and a thousand sessions. Arguments: PORT IQN
+ * [PID of director-target].
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "target/iscsi/pdu.h"
+#include "tests/unit/check.h"
+
+static uint16_t port;
+static char keys[512];
+static size_t keys_len;
+
+static int tcp(void)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	struct timeval limit = { .tv_sec = 20 };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+/* Logs in as session `n`: the status, and the TSIH. */
+static unsigned login(int fd, uint32_t n, unsigned *tsih)
+{
+	uint8_t b[BHS_LEN + 512] = { 0 }, r[BHS_LEN + 1024];
+	size_t got = 0, len = BHS_LEN;
+
+	bhs_init(b, PDU_LOGIN, 0x87, (uint32_t)keys_len, 1);
+	b[0] |= PDU_IMMEDIATE;
+	b[8] = 0x80;
+	put32(b + 10, n);
+	put32(b + 24, 1);
+	memcpy(b + BHS_LEN, keys, keys_len);
+	CHECK(send(fd, b, BHS_LEN + keys_len + pdu_pad((uint32_t)keys_len), MSG_NOSIGNAL) > 0);
+	while (got < len) {
+		ssize_t k = recv(fd, r + got, len - got, 0);
+
+		if (k <= 0)
+			return 0xffff;
+		got += (size_t)k;
+		if (got == BHS_LEN)
+			len = BHS_LEN + bhs_data_len(r) + pdu_pad(bhs_data_len(r));
+		CHECK(len <= sizeof(r));
+	}
+	if (tsih)
+		*tsih = get16(r + 14);
+	return get16(r + 36);
+}
+
+static void the_same_session_again_ends_the_old_one(void)
+{
+	unsigned tsih, before = 0;
+	int old = -1, fd;
+	char c;
+
+	for (unsigned i = 0; i < 20; i++) {
+		fd = tcp();
+		CHECK_EQ(login(fd, 1, &tsih), 0);
+		CHECK(tsih != before);
+		before = tsih;
+		if (old >= 0) {
+			CHECK_EQ(recv(old, &c, 1, 0), 0);
+			close(old);
+		}
+		old = fd;
+	}
+	close(old);
+}
+
+static void *racer(void *arg)
+{
+	unsigned *ok = arg;
+
+	for (unsigned i = 0; i < 25; i++) {
+		int fd = tcp();
+
+		*ok += login(fd, 2, NULL) == 0;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void racing_for_one_session_lets_everyone_in_in_turn(void)
+{
+	pthread_t t[8];
+	unsigned ok[8] = { 0 }, sum = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, racer, &ok[i]), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		pthread_join(t[i], NULL);
+		sum += ok[i];
+	}
+	CHECK_EQ(sum, 200);
+}
+
+static void stalled_logins_do_not_keep_others_out(void)
+{
+	int stalled[200], fd;
+
+	for (unsigned i = 0; i < 200; i++)
+		stalled[i] = tcp();
+	fd = tcp();
+	CHECK_EQ(login(fd, 3, NULL), 0);
+	close(fd);
+	for (unsigned i = 0; i < 200; i++)
+		close(stalled[i]);
+}
+
+static unsigned resident_kb(const char *pid)
+{
+	char path[64], line[128];
+	unsigned kb = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmRSS: %u", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+static void a_thousand_sessions(const char *pid)
+{
+	static int fds[900];
+	unsigned before = pid ? resident_kb(pid) : 0;
+
+	for (unsigned i = 0; i < 900; i++) {
+		fds[i] = tcp();
+		CHECK_EQ(login(fds[i], 100 + i, NULL), 0);
+	}
+	if (pid)
+		printf("  resident: %u kB, with 900 sessions more %u kB\n", before, resident_kb(pid));
+	for (unsigned i = 0; i < 900; i++)
+		close(fds[i]);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	port = (uint16_t)atoi(argv[1]);
+	keys_len = (size_t)snprintf(keys, sizeof(keys),
+		"InitiatorName=iqn.2026-11.test:raw%cTargetName=%s%c", 0, argv[2], 0);
+	RUN(the_same_session_again_ends_the_old_one);
+	RUN(racing_for_one_session_lets_everyone_in_in_turn);
+	RUN(stalled_logins_do_not_keep_others_out);
+	a_thousand_sessions(argc > 3 ? argv[3] : NULL);
+	puts("ok a_thousand_sessions");
+	return 0;
+}
