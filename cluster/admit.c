@@ -431,6 +431,7 @@ static void drop_old_keys(struct cluster *c, struct cluster_out *out)
 	}
 	if (keys_drop_before(&c->keys, newest->epoch)) {
 		log_info(c->log, "admission: older cluster keys are not accepted any more");
+		c->ring_stored = 0;     /* the ring's file may be of such a key: whoever starts must find the same */
 		d = cluster_doing(c, CLUSTER_ACT_KEYS);
 		d->epoch = newest->epoch;
 		cluster_act(c, out, CLUSTER_ACT_KEYS)->id = d->id;

@@ -425,6 +425,12 @@ static const char *want_move(struct ctx *c, struct roster *next)
 	return NULL;
 }
 
+/* After a rotation: the ring's key follows. With one node there is no ring. */
+static const char *want_key(struct ctx *c, struct roster *next)
+{
+	return c->in->key_epoch && c->r->n > 1 && roster_rekey(next, c->in->key_epoch) == 0 ? "the cluster has a new key" : NULL;
+}
+
 static const char *want_votes(struct ctx *c, struct roster *next)
 {
 	struct roster_candidate cand[ROSTER_RING_MAX];
@@ -490,11 +496,16 @@ static void lead(struct ctx *c)
 	if (!why)
 		why = want_votes(c, &next);
 	if (!why && !wait) {
-		why = want_move(c, &next);
+		why = want_key(c, &next);
+		if (!why)
+			why = want_move(c, &next);
 		if (!why)
 			why = want_more(c, &next);
 	}
 	next.version = c->r->version + 1;
+	/* A new file has the newest key at once: who is no more in the list does not have it. */
+	if (next.ring_epoch != c->r->ring_epoch && c->in->key_epoch)
+		next.key_epoch = c->in->key_epoch;
 	if (!why || !act(c, GROWTH_PROPOSE, next.version == c->g->proposed ? REPEAT_MS : 0, why))
 		return;
 	c->g->proposed = next.version;

@@ -48,6 +48,7 @@ struct growth_in {
 	const struct agree_status *agree;
 	const struct growth_fact *fact;         /* sorted by id; ours too */
 	unsigned n_fact;
+	uint32_t key_epoch;                     /* of the newest cluster key; 0: it does not matter */
 	bool start_failed;                      /* the Corosync that we asked for did not start or died */
 };
 

@@ -82,9 +82,12 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 
 static void make_conf(struct cluster *c, const struct roster *r, struct cluster_ring_conf *conf)
 {
+	const struct key *k = keys_find(&c->keys, r->key_epoch);
+
 	*conf = (struct cluster_ring_conf){ .epoch = r->ring_epoch, .roster = *r };
 	text_uuid(c->lineage, conf->cluster);
-	keys_derive(keys_newest(&c->keys), "corosync", c->lineage, conf->key, sizeof(conf->key));
+	/* All make the same key of the same list, whenever they write it. Who lacks that key can only try the newest. */
+	keys_derive(k ? k : keys_newest(&c->keys), "corosync", c->lineage, conf->key, sizeof(conf->key));
 	for (unsigned i = 0; i < r->n; i++) {
 		const char *name = names_node_name(c->names, &r->node[i].id);
 
@@ -215,6 +218,7 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	}
 	qsort(fact, in.n_fact, sizeof(fact[0]), by_id);
 	in.start_failed = c->ring_failed;
+	in.key_epoch = keys_newest(&c->keys) ? keys_newest(&c->keys)->epoch : 0;
 	c->ring_failed = false;
 	n = growth_step(&c->growth, &in, act);
 	for (unsigned i = 0; i < n; i++)

@@ -72,7 +72,7 @@ static bool node_eq(const struct roster_node *a, const struct roster_node *b)
 bool roster_eq(const struct roster *a, const struct roster *b)
 {
 	if (a->version != b->version || a->ring_epoch != b->ring_epoch || a->next_nodeid != b->next_nodeid ||
-	    a->n != b->n)
+	    a->key_epoch != b->key_epoch || a->n != b->n)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
 		if (!node_eq(&a->node[i], &b->node[i]))
@@ -108,7 +108,7 @@ bool roster_ok(const struct roster *r)
 /* Would corosync.conf be the same? */
 static bool same_ring(const struct roster *a, const struct roster *b)
 {
-	if (a->n != b->n)
+	if (a->n != b->n || a->key_epoch != b->key_epoch)
 		return false;
 	for (unsigned i = 0; i < a->n; i++) {
 		struct roster_node x = a->node[i];
@@ -211,6 +211,16 @@ int roster_move(struct roster *r, const struct node_id *id, const struct addr *a
 	return 0;
 }
 
+int roster_rekey(struct roster *r, uint32_t key_epoch)
+{
+	if (r->key_epoch == key_epoch)
+		return ERR_EXIST;
+	r->key_epoch = key_epoch;
+	r->ring_epoch++;
+	r->version++;
+	return 0;
+}
+
 /* A writer and a reader of little-endian numbers; the reader remembers that it ran over the end. */
 struct cursor {
 	uint8_t *w;
@@ -248,7 +258,7 @@ static void get_bytes(struct cursor *c, void *to, size_t n)
 }
 
 /*
- *   version u8 | roster version u64 | ring epoch u64 | next nodeid u32 | count u8 | records
+ *   version u8 | roster version u64 | ring epoch u64 | next nodeid u32 | count u8 | records | key epoch u32 unless 0
  *   record: length u8 of what follows | id 16 | nodeid u32 | role u8 | addresses, each: family u8, ip 16
  */
 #define RECORD_LEN (16 + 4 + 1 + ROSTER_ADDRS_MAX * 17)
@@ -257,7 +267,7 @@ size_t roster_pack(const struct roster *r, uint8_t out[ROSTER_PACKED_MAX])
 {
 	struct cursor c = { .w = out };
 
-	_Static_assert(22 + ROSTER_RING_MAX * (1 + RECORD_LEN) <= ROSTER_PACKED_MAX, "packed roster");
+	_Static_assert(22 + 4 + ROSTER_RING_MAX * (1 + RECORD_LEN) <= ROSTER_PACKED_MAX, "packed roster");
 	put(&c, PACK_VERSION, 1);
 	put(&c, r->version, 8);
 	put(&c, r->ring_epoch, 8);
@@ -277,6 +287,8 @@ size_t roster_pack(const struct roster *r, uint8_t out[ROSTER_PACKED_MAX])
 			c.w += 16;
 		}
 	}
+	if (r->key_epoch)
+		put(&c, r->key_epoch, 4);
 	return (size_t)(c.w - out);
 }
 
@@ -317,5 +329,7 @@ int roster_unpack(const void *p, size_t n, struct roster *r)
 		return ERR_MALFORMED;
 	for (unsigned i = 0; i < r->n && !c.bad; i++)
 		unpack_node(&c, &r->node[i]);
+	if (!c.bad && c.r < c.end)
+		r->key_epoch = (uint32_t)get(&c, 4);
 	return c.bad || !roster_ok(r) ? ERR_MALFORMED : 0;
 }

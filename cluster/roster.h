@@ -34,7 +34,8 @@ struct roster_node {
 
 struct roster {
 	uint64_t version;       /* raised by one with every change: the precondition of the next one */
-	uint64_t ring_epoch;    /* raised by one whenever corosync.conf changes (nodes or addresses) */
+	uint64_t ring_epoch;    /* raised by one whenever corosync.conf or its key changes (nodes, addresses, key epoch) */
+	uint32_t key_epoch;     /* of the cluster key that the ring's key is made from; 0: not said */
 	uint32_t next_nodeid;   /* the nodeid for the next newcomer */
 	unsigned n;
 	struct roster_node node[ROSTER_RING_MAX];       /* in the order of their nodeids */
@@ -60,6 +61,7 @@ int roster_add(struct roster *r, const struct node_id *id, const struct addr *ad
 int roster_set_role(struct roster *r, const struct node_id *id, enum roster_role role);
 int roster_drop(struct roster *r, const struct node_id *id);
 int roster_move(struct roster *r, const struct node_id *id, const struct addr *addr, unsigned n_addr);
+int roster_rekey(struct roster *r, uint32_t key_epoch);         /* ERR_EXIST: it has that one */
 
 /*
  * The payload of a roster entry. A fixed layout of our own, because it is hashed: every node must see

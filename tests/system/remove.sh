@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A removed node: its key works no more, it is refused, it shows up as pending at most; adopted, it is a member again.
+. "$(dirname "$0")/functions.sh"
+requires corosync
+has_director
+lab up 3 || fail "lab up"
+make_target n1 before || fail "commit"
+key() { lab sh "$1" sha256sum /etc/director/cluster.key | cut -d' ' -f1; }
+old=$(key n3)
+
+step "n3 is removed while it runs"
+d n1 node remove n3 || fail "node remove"
+for n in n1 n2; do
+	until_true 10 "$n has another key" eval '[ "$(key '$n')" != "$old" ]'
+	until_true 10 "$n sees two nodes" status_is $n alive 2
+	until_true 10 "$n is quorate" status_is $n quorate true
+	! has $n /nodes/n3 || [ "$(node_state $n n3)" = pending ] || fail "$n still has n3: $(node_state $n n3)"
+done
+[ "$(key n1)" = "$(key n2)" ] || fail "n1 and n2 hold one key"
+[ "$(key n3)" = "$old" ] || fail "n3 got the new key"
+! make_target n3 forbidden 2>/dev/null || fail "a removed node changes something"
+until_true 10 "commits go on" make_target n2 without
+sleep 1
+! has n3 "/targets/$(target without)" || fail "the removed node follows"
+status_is n3 quorate false || fail "the removed node is quorate"
+
+step "it comes back with its old key and state: refused"
+lab kill n3
+lab start n3
+sleep 5
+for n in n1 n2; do
+	s=$(node_state $n n3)
+	[ -z "$s" ] || [ "$s" = pending ] || fail "$n says that n3 is $s"
+	status_is $n alive 2 || fail "$n sees two"
+done
+! make_target n3 forbidden 2>/dev/null || fail "a removed node changes something"
+make_target n1 undisturbed || fail "commit"
+! has n3 "/targets/$(target undisturbed)" || fail "the removed node reads what is new"
+
+step "with nothing of its state but the old key it is not let in either"
+lab kill n3
+lab sh n3 sh -c 'rm -rf /var/lib/director/*'
+lab start n3
+sleep 5
+for n in n1 n2; do status_is $n alive 2 || fail "$n sees two"; done
+! has n3 "/targets/$(target undisturbed)" || fail "the old key reads what is new"
+make_target n1 still-undisturbed || fail "commit"
+pass
