@@ -73,7 +73,8 @@ struct cluster {
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
 	unsigned n_view;
-	bool ring_running, ring_failed, ring_left, local_view;
+	bool ring_running, ring_failed, local_view;
+	bool ring_leaving;              /* told to stop, because this node was removed */
 	uint64_t ring_stored, ring_active;
 	bool ring_writing;
 	struct cluster_ring_conf ring_conf;     /* what is being written */

@@ -317,6 +317,14 @@ static bool add_luns(const struct work *w, struct plan_action *a, const struct o
 	return missing;
 }
 
+/* A target that is not enabled lets nobody in; one that insists on CHAP only those who can be asked for it. */
+static bool may_log_in(const struct object *target, const struct object *host)
+{
+	if (!schema_get_bool(target->type, &target->attrs, "enabled"))
+		return false;
+	return strcmp(schema_get(target->type, &target->attrs, "auth"), "chap") != 0 || attrs_get(&host->attrs, "chap-secret");
+}
+
 static void add_host(struct plan_action *a, const struct object *host)
 {
 	static const char *const keys[] = { "chap-user", "chap-secret", "mutual-user", "mutual-secret" };
@@ -343,7 +351,7 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 	if (add_luns(w, &a, o, kind == PLAN_TARGET_TRIM))
 		a.generation = 0;
 	while ((child = tree_below(w->tree, o->path, child ? child : o))) {
-		if (child->type->id == TYPE_HOST)
+		if (child->type->id == TYPE_HOST && may_log_in(o, child))
 			add_host(&a, child);
 		if (child->type->id != TYPE_PORTAL)
 			continue;

@@ -37,6 +37,8 @@ static int not_now(const struct cluster *c, struct why *why)
 		return why_set(why, ERR_DENIED, "this node's identity is in use elsewhere; see director status");
 	if (c->removed)
 		return why_set(why, ERR_DENIED, "this node was removed from the cluster");
+	if (c->reset)
+		return why_set(why, ERR_AGAIN, "this node is joining another cluster; try again in a moment");
 	if (!c->status->has_log)
 		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
 	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
@@ -112,7 +114,12 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 
 			a->in_doubt = r->in_doubt;
 			a->index = r->index;
-			if (r->err)
+			if (c->reset) {
+				/* What was agreed here is about to be given up: it must not be called done. */
+				a->err = ERR_AGAIN;
+				a->in_doubt = true;
+				snprintf(a->text, sizeof(a->text), "this node is joining another cluster; ask again in a moment");
+			} else if (r->err)
 				snprintf(a->text, sizeof(a->text), "%s%s", r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err),
 				         r->in_doubt ? "; it may still be carried out: ask again with the same request id" : "");
 			else if (r->result)

@@ -191,9 +191,10 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	unsigned n;
 
 	c->ring_wake = MONO_NEVER;
-	if (c->removed && c->ring_running && !c->ring_left) {
-		/* Who was removed leaves the ring at once; the others then take it out of the roster. */
-		c->ring_left = true;
+	if (c->removed && c->ring_running && !c->ring_leaving) {
+		/* In the view it would go on to vote and to follow, and the others could not do without it. */
+		log_info(c->log, "ring: stopping Corosync (this node was removed)");
+		c->ring_leaving = true;
 		cluster_act(c, out, CLUSTER_ACT_RING_STOP);
 	}
 	if (!c->has_lineage || c->reset || c->removed)

@@ -78,6 +78,8 @@ void task_put(struct task **task)
 	if (!t)
 		return;
 	pool = t->pool;
+	if (t->held)
+		*t->held -= (uint64_t)t->out.cap + t->in.cap + t->scsi.work.cap;
 	task_buf_put(pool, &t->out);
 	task_buf_put(pool, &t->in);
 	task_buf_put(pool, &t->scsi.work);
@@ -110,6 +112,19 @@ int task_buf_get(struct task_pool *pool, struct task_buf *b, size_t n)
 	}
 	b->cap = class_size(c);
 	return 0;
+}
+
+int task_room(struct task *t, struct task_buf *b, size_t n)
+{
+	int r;
+
+	if (n > class_size(TASK_CLASSES - 1) ||
+		(t->held && *t->held + class_size(class_of(n)) > t->held_max))
+		return ERR_NOMEM;
+	r = task_buf_get(t->pool, b, n);
+	if (r == 0 && t->held)
+		*t->held += b->cap;
+	return r;
 }
 
 /* A kept buffer holds the link to the next in its first bytes. */

@@ -115,6 +115,8 @@ struct task {
 		struct task_buf work;           /* a second buffer: compares, patterns */
 	} scsi;
 
+	/* What its session may hold: buffers are counted in *held, up to held_max. NULL: not counted. */
+	uint64_t *held, held_max;
 	bool aborted;                   /* no answer is sent; the effect of what runs is undefined (SAM-5 7.2) */
 	struct task_pool *pool;
 	struct task *next;              /* of whoever has the task */
@@ -148,6 +150,8 @@ void task_put(struct task **task);
  * left.
  */
 int task_buf_get(struct task_pool *pool, struct task_buf *b, size_t n);
+/* The same for a buffer of `t`, within what its session may hold. */
+int task_room(struct task *t, struct task_buf *b, size_t n);
 void task_buf_put(struct task_pool *pool, struct task_buf *b);
 /* Free kept buffers until at most `bytes` are held; for idle times. */
 void task_pool_trim(struct task_pool *pool, uint64_t bytes);

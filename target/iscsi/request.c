@@ -13,6 +13,7 @@
 #include "target/iscsi/sn.h"
 
 #define LOGIN_DATA_MAX 8192
+#define SESSION_SHARE 4                 /* no session holds more than this part of the pool's memory */
 #define AHS_EXTENDED_CDB 1
 #define AHS_BIDI_LENGTH 2
 
@@ -146,7 +147,9 @@ static void command_begin(struct iscsi_conn *c, const uint8_t *bhs, enum cmdsn_v
 	t = (struct iscsi_task *)task;
 	command_fill(t, bhs, &a);
 	want = t->want > c->in.len ? t->want : c->in.len;
-	if (want && task_buf_get(c->conf.pool, &task->out, want) != 0) {
+	task->held = &s->held;
+	task->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
+	if (want && task_room(task, &task->out, want) != 0) {
 		task_put(&task);
 		command_full(c, bhs);
 		return;

@@ -74,6 +74,7 @@ struct iscsi_session {
 	struct iscsi_task *hash[SESSION_HASH];
 	struct task *ready, **ready_tail;
 	unsigned n_tasks, n_running;
+	uint64_t held;                  /* bytes of the tasks' buffers */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
 
 	uint64_t commands, read_bytes, write_bytes, errors;

@@ -86,7 +86,7 @@ int op_read(struct task *t)
 		t->in_len = (uint32_t)n;
 		return scsi_good(t);
 	}
-	if (task_buf_get(t->pool, &t->in, whole) != 0)
+	if (task_room(t, &t->in, whole) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	t->in_len = (uint32_t)n;
 	op_set(t, BLOCK_READ, t->scsi.lba * bs, t->in.p, whole, rw_flags(t));
@@ -213,7 +213,7 @@ int op_orwrite(struct task *t)
 	t->scsi.done = (n < t->out_len ? n : t->out_len) / bs * bs;
 	if (t->scsi.done == 0)
 		return scsi_good(t);
-	if (task_buf_get(t->pool, &t->scsi.work, 2 * t->scsi.done) != 0)
+	if (task_room(t, &t->scsi.work, 2 * t->scsi.done) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	return or_read(t);
 }

@@ -46,7 +46,7 @@ static int pattern(struct task *t)
 
 	if (n > SCSI_CHUNK)
 		n = SCSI_CHUNK;
-	if (task_buf_get(t->pool, &t->scsi.work, n) != 0)
+	if (task_room(t, &t->scsi.work, n) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	for (uint64_t at = 0; at < n; at += bs)
 		memcpy(t->scsi.work.p + at, t->out.p, bs);

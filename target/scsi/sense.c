@@ -100,7 +100,7 @@ int scsi_bad_parameter(struct task *t, unsigned byte, int bit)
 
 uint8_t *scsi_room(struct task *t, uint32_t n)
 {
-	if (task_buf_get(t->pool, &t->in, n) != 0) {
+	if (task_room(t, &t->in, n) != 0) {
 		scsi_status(t, STATUS_BUSY);
 		return NULL;
 	}

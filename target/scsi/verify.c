@@ -51,7 +51,7 @@ static int verify_next(struct task *t)
 
 	if (left == 0)
 		return scsi_good(t);
-	if (!t->scsi.work.cap && task_buf_get(t->pool, &t->scsi.work, n) != 0)
+	if (!t->scsi.work.cap && task_room(t, &t->scsi.work, n) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	op_set(t, BLOCK_READ, t->scsi.lba * bs + t->scsi.done, t->scsi.work.p, n, 0);
 	t->scsi.next = verify_read;

@@ -79,6 +79,16 @@ static void refresh_run(struct worker *w, struct worker_msg *m)
 
 static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t value, uint64_t of)
 {
+	static const char *const what[] = {
+		[DIRECTOR_EV_RESIZED] = "was resized",
+		[DIRECTOR_EV_PATH_LOST] = "lost a path",
+		[DIRECTOR_EV_PATH_BACK] = "has a path back",
+		[DIRECTOR_EV_DEGRADED] = "is degraded",
+		[DIRECTOR_EV_HEALTHY] = "is healthy",
+		[DIRECTOR_EV_MEDIA_ERROR] = "has a media error",
+		[DIRECTOR_EV_PROGRESS] = "makes progress",
+		[DIRECTOR_EV_SPACE_LOW] = "is short of space",
+	};
 	struct volume *v = arg;
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of };
 
@@ -88,7 +98,12 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		lu_resize(&v->lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
+	pthread_mutex_lock(&v->serve->registry.lock);
+	ev.text = mem_printf("volume %s %s", v->def.name,
+		kind < ARRAY_LEN(what) && what[kind] ? what[kind] : "reports");
+	pthread_mutex_unlock(&v->serve->registry.lock);
 	control_event(v->serve, &ev);
+	free(ev.text);
 }
 
 /* What the disk looks like, from what its backstore is. */

@@ -137,7 +137,7 @@ void session_refresh(struct session *ss)
 	for (unsigned i = 0; t && i < t->def.n_luns; i++) {
 		struct volume *v = volume_find_locked(r, t->def.luns[i].volume);
 
-		if (v && v->bs && v->def.state == TARGET_STATE_READY && !has_view(ss, t->def.luns[i].lun)) {
+		if (v && v->def.state == TARGET_STATE_READY && v->bs && !has_view(ss, t->def.luns[i].lun)) {
 			view_add(ss, v, &t->def.luns[i]);
 			changed = true;
 		}

@@ -498,6 +498,33 @@ static void a_silent_initiator_is_asked_then_dropped(void)
 	world_fini(&w);
 }
 
+/* A session whose commands hang must leave memory for the others. */
+static void one_session_does_not_take_all_memory(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t cdb[16];
+	const uint8_t *r, *d;
+	unsigned full = 0;
+
+	world_init(&w, DISK, 512);
+	world_login(&w, KEYS("ImmediateData=No\0"));
+	w.hold = true;
+	w.pool.bytes_max = 8u << 20;
+	cdb_rw(cdb, true, 0, 1024);
+	for (unsigned i = 0; i < 16; i++)
+		put_command(&w, &b, PDU_FINAL | CMD_WRITE, cdb, 524288, NULL, 0);
+	world_feed(&w, b.data, b.len, 0);
+	while ((r = world_pdu(&w, &d)))
+		full += bhs_op(r) == PDU_SCSI_RESPONSE && r[3] == STATUS_TASK_SET_FULL;
+	CHECK_EQ(full, 12);
+	CHECK_EQ(w.session->held, 2u << 20);
+	session_abort(w.session, NULL, TAG_NONE, NULL);
+	CHECK_EQ(w.session->held, 0);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void no_memory_is_task_set_full(void)
 {
 	struct world w;
@@ -531,6 +558,7 @@ int main(void)
 	RUN(broken_digests_end_the_connection);
 	RUN(lies);
 	RUN(a_silent_initiator_is_asked_then_dropped);
+	RUN(one_session_does_not_take_all_memory);
 	RUN(no_memory_is_task_set_full);
 	return 0;
 }

@@ -187,6 +187,22 @@ static void test_changes(void)
 	catalog_free(&c);
 }
 
+static void test_who_may_log_in(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_have h = { 0 };
+
+	converge(c, &h);
+	APPLY_OK(c, "~ /targets/" IQN " auth=chap");
+	PLAN(c, &h, NULL, T0, "set target " IQN ": 1 luns, 0 hosts, 1 portals\n");
+	APPLY_OK(c, "~ /targets/" IQN "/hosts/any chap-user=a chap-secret=secretsecret1");
+	PLAN(c, &h, NULL, T0, "set target " IQN ": 1 luns, 1 hosts, 1 portals\n");
+	APPLY_OK(c, "~ /targets/" IQN " enabled=no");
+	PLAN(c, &h, NULL, T0, "set target " IQN ": 1 luns, 0 hosts, 1 portals\n");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
 /* director-target starts again: all must be opened, nothing made. */
 static void test_storage_is_made_once(void)
 {
@@ -332,6 +348,7 @@ int main(void)
 	RUN(test_lun_leaves_before_its_volume);
 	RUN(test_volume_made_anew);
 	RUN(test_changes);
+	RUN(test_who_may_log_in);
 	RUN(test_storage_is_made_once);
 	RUN(test_a_catalog_that_lags_destroys_nothing);
 	RUN(test_the_users_file_is_not_destroyed);
