@@ -189,6 +189,7 @@ int object_show(struct shell *s, const char *path)
 	else
 		print_object(s, o);
 	director_object_free(&o);
+	say_if_stale(s);
 	return 0;
 }
 
@@ -282,6 +283,7 @@ int object_table(struct shell *s, const char *folder, uint32_t depth, const char
 	free(o);
 	director_list_free(&l);
 	table_print(s, &t);
+	say_if_stale(s);
 	return 0;
 }
 

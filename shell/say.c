@@ -32,6 +32,17 @@ void say_note(struct shell *s, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+void say_if_stale(struct shell *s)
+{
+	struct director_status *st;
+
+	if (s->json || s->quiet || director_status(s->d, &st) < 0)
+		return;
+	if (!director_status_number(st, "quorate"))
+		say_note(s, "(no quorum: this is the last that node %s knows)", director_status_text(st, "node"));
+	director_status_free(&st);
+}
+
 static void envelope(struct shell *s, json_t *root)
 {
 	size_t flags = s->tty ? JSON_INDENT(2) : JSON_COMPACT;

@@ -146,6 +146,8 @@ int say_fail(struct shell *s, int code, const char *object, const char *hint, co
 void say(struct shell *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A remark on standard error, also with -o json; not with -q. */
 void say_note(struct shell *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* After what was shown of the tree: without quorum it is the last that this node knows. */
+void say_if_stale(struct shell *s);
 /* The envelope with `data` (given), if -o json. */
 void say_json(struct shell *s, json_t *data);
 
