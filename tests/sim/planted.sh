@@ -13,7 +13,7 @@ while read -r bug first last name; do
 	fi
 done <<END
 1 1 3000 acknowledge before durable
-2 1200 6000 no promise
+2 2500 6000 no promise
 3 1 3000 majority less one
 4 1 3000 the longest log wins whatever its epoch
 5 1 3000 no look for the request id
