@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Slow: about a minute; the harness itself.
 # The lab itself: what it cuts is cut and nothing else, and nothing is left behind, even when it is killed.
 . "$(dirname "$0")/functions.sh"
 requires

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Slow: over a minute; the adapter alone, which every other test uses too.
 # The Corosync adapters on real Corosyncs: form, grow, lose, adopt, rotate the key, stall.
 . "$(dirname "$0")/functions.sh"
 requires corosync
