@@ -550,8 +550,9 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 		}
 		break;
 	case GOSSIP_EV_PENDING:
-		log_info(c->log, "admission: node %s without the cluster key knocks from %s: %s", ev->name,
-		         addr_text(&ev->addr, a), node_id_fingerprint(&ev->id, fp));
+		log_info(c->log, "admission: node %s knocks from %s, %s: %s", ev->name, addr_text(&ev->addr, a),
+		         admit_node(c, &ev->id) ? "perhaps with an older key" : "without the cluster key",
+		         node_id_fingerprint(&ev->id, fp));
 		show_node(c, &ev->id);
 		break;
 	case GOSSIP_EV_BLOB:

@@ -62,6 +62,23 @@ static void a_roster_survives_packing_and_refuses_damage(void)
 	CHECK_EQ(roster_unpack(p, n, &back), ERR_MALFORMED);
 }
 
+static void a_rosters_key_is_a_change_of_the_ring(void)
+{
+	struct roster r = roster_of(3), old = r, back;
+	uint8_t p[ROSTER_PACKED_MAX];
+	size_t n;
+
+	CHECK_EQ(roster_rekey(&r, 7), 0);
+	CHECK_EQ(roster_rekey(&r, 7), ERR_EXIST);
+	CHECK_EQ(roster_follows(&old, &r), 0);
+	n = roster_pack(&r, p);
+	CHECK_EQ(roster_unpack(p, n, &back), 0);
+	CHECK(roster_eq(&r, &back));
+	CHECK_EQ(roster_unpack(p, n - 1, &back), ERR_MALFORMED);
+	r.ring_epoch--;         /* nobody would write the file anew */
+	CHECK_EQ(roster_follows(&old, &r), ERR_INVAL);
+}
+
 static void a_nodeid_is_never_given_again(void)
 {
 	struct roster r = roster_of(3), old;
@@ -406,6 +423,7 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	RUN(a_roster_survives_packing_and_refuses_damage);
+	RUN(a_rosters_key_is_a_change_of_the_ring);
 	RUN(a_nodeid_is_never_given_again);
 	RUN(a_roster_must_follow_the_one_before);
 	RUN(votes_are_one_two_then_odd);

@@ -31,6 +31,7 @@ struct sim_node {
 static struct sim_node node[N];
 static struct roster truth;
 static struct mono now;
+static uint32_t key_epoch;              /* of the newest cluster key, as all know it */
 static unsigned n_stopped, n_reloads, n_steps;  /* steps in which the ring was stopped by a wrong list */
 
 static struct addr addr_of(unsigned i)
@@ -63,6 +64,7 @@ static void begin(unsigned n)
 	memset(node, 0, sizeof(node));
 	now = (struct mono){ 1000000000 };
 	n_stopped = n_reloads = n_steps = 0;
+	key_epoch = 0;
 	for (unsigned i = 0; i < N; i++) {
 		node[i].id.b[0] = (uint8_t)(i + 1);
 		node[i].addr = addr_of(i);
@@ -169,7 +171,7 @@ static void step_node(unsigned i)
 	struct growth_fact fact[N];
 	struct growth_act act[GROWTH_ACTS_MAX];
 	struct agree_status st = { .has_log = node[i].roster.version > 0, .roster = node[i].roster, .local = node[i].local };
-	struct growth_in in = { .now = now, .agree = &st, .fact = fact };
+	struct growth_in in = { .now = now, .agree = &st, .fact = fact, .key_epoch = key_epoch };
 	unsigned lead = N, n;
 
 	for (unsigned j = 0; j < N; j++) {
@@ -387,6 +389,33 @@ static void a_new_address_is_taken_over(void)
 		CHECK_EQ(node[i].active, truth.ring_epoch);
 }
 
+static void a_new_key_goes_the_way_of_a_new_list(void)
+{
+	uint64_t epoch;
+
+	begin(3);
+	key_epoch = 1;
+	run(30000);
+	CHECK_EQ(truth.key_epoch, 1);
+	epoch = truth.ring_epoch;
+	key_epoch = 2;
+	run(5000);
+	CHECK_EQ(truth.key_epoch, 2);
+	CHECK_EQ(truth.ring_epoch, epoch + 1);
+	CHECK_EQ(in_ring(), 3);
+	CHECK_EQ(n_stopped, 0);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(node[i].active, truth.ring_epoch);
+}
+
+static void one_node_alone_has_no_ring_to_give_a_key(void)
+{
+	begin(1);
+	key_epoch = 2;
+	run(3000);
+	CHECK_EQ(truth.version, 1);
+}
+
 int main(void)
 {
 	RUN(one_node_needs_no_corosync);
@@ -400,5 +429,7 @@ int main(void)
 	RUN(the_lead_may_die_at_any_step_of_growth);
 	RUN(all_return_after_a_power_loss);
 	RUN(a_new_address_is_taken_over);
+	RUN(a_new_key_goes_the_way_of_a_new_list);
+	RUN(one_node_alone_has_no_ring_to_give_a_key);
 	return 0;
 }
