@@ -9,46 +9,6 @@
 #include "base/text.h"
 
 /* The layout of libsodium's sealed boxes, with the ephemeral key from outside. */
-int box_seal(const uint8_t public_key[32], const uint8_t rnd[32], const uint8_t *plain, size_t n, struct buf *out)
-{
-	uint8_t to[32], epk[32], esk[32], both[64], nonce[crypto_box_NONCEBYTES], *wire;
-	int err = 0;
-
-	if (crypto_sign_ed25519_pk_to_curve25519(to, public_key) != 0)
-		return ERR_INVAL;
-	crypto_box_seed_keypair(epk, esk, rnd);
-	memcpy(both, epk, 32);
-	memcpy(both + 32, to, 32);
-	crypto_generichash(nonce, sizeof(nonce), both, sizeof(both), NULL, 0);
-	wire = buf_room(out, n + crypto_box_SEALBYTES);
-	memcpy(wire, epk, 32);
-	if (crypto_box_easy(wire + 32, plain, n, nonce, to, esk) != 0)
-		err = ERR_INVAL;
-	else
-		buf_add(out, n + crypto_box_SEALBYTES);
-	sodium_memzero(esk, sizeof(esk));
-	return err;
-}
-
-int box_open(const uint8_t public_key[32], const uint8_t secret_key[64], const uint8_t *wire, size_t n,
-                  struct buf *out)
-{
-	uint8_t pk[32], sk[32];
-	int err = ERR_CRYPTO;
-
-	if (n < crypto_box_SEALBYTES)
-		return ERR_MALFORMED;
-	if (crypto_sign_ed25519_pk_to_curve25519(pk, public_key) != 0 ||
-	    crypto_sign_ed25519_sk_to_curve25519(sk, secret_key) != 0)
-		return ERR_INVAL;
-	if (crypto_box_seal_open(buf_room(out, n - crypto_box_SEALBYTES), wire, n, pk, sk) == 0) {
-		buf_add(out, n - crypto_box_SEALBYTES);
-		err = 0;
-	}
-	sodium_memzero(sk, sizeof(sk));
-	return err;
-}
-
 #define KNOCK_HEAD "director knock 1"
 #define KNOCK_MIN (32 + BOOT_LEN + 64)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between nodes that do not share the cluster key yet: boxes for one node, and the knock of a node without the key. */
+/* The knock of a node that does not share the cluster key yet. Keys travel in the boxes of cluster/keys.h. */
 #ifndef CLUSTER_BOX_H
 #define CLUSTER_BOX_H
 
@@ -8,14 +8,6 @@
 
 #include "base/buf.h"
 #include "cluster/card.h"
-
-/*
- * Bytes for one node only, from anyone: crypto_box_seal to the X25519 form of its Ed25519 key.
- * `rnd` is 32 fresh random bytes (the ephemeral key's seed). box_seal appends n + 48 bytes.
- */
-int box_seal(const uint8_t public_key[32], const uint8_t rnd[32], const uint8_t *plain, size_t n, struct buf *out);
-int box_open(const uint8_t public_key[32], const uint8_t secret_key[64], const uint8_t *wire, size_t n,
-                  struct buf *out);
 
 /*
  * The payload of a KNOCK: public key, name, boot, signed by the node itself. knock_open verifies;

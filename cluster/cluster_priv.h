@@ -20,7 +20,6 @@ struct waiting {
 	struct agree_rid rid;
 	uint64_t request;       /* the runner's id; 0: our own proposal */
 	struct why why;         /* of the apply, once it happened */
-	bool drop;
 };
 
 /* Something asked of the world, until its DONE. */

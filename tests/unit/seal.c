@@ -184,26 +184,6 @@ static void keys_rotate(void)
 	buf_fini(&out);
 }
 
-static void a_box_opens_for_its_node_only(void)
-{
-	uint8_t pk[32], sk[64], pk2[32], sk2[64], rnd[32] = { 9 }, seed1[32] = { 1 }, seed2[32] = { 2 };
-	struct buf box = { 0 }, again = { 0 }, out = { 0 };
-
-	crypto_sign_seed_keypair(pk, sk, seed1);
-	crypto_sign_seed_keypair(pk2, sk2, seed2);
-	CHECK_EQ(box_seal(pk, rnd, (const uint8_t *)"the key", 7, &box), 0);
-	CHECK_EQ(box.len, 7 + 48);
-	CHECK_EQ(box_open(pk2, sk2, box.data, box.len, &out), ERR_CRYPTO);
-	CHECK_EQ(box_open(pk, sk, box.data, 20, &out), ERR_MALFORMED);
-	CHECK_EQ(box_open(pk, sk, box.data, box.len, &out), 0);
-	CHECK_STR(buf_str(&out), "the key");
-	CHECK_EQ(box_seal(pk, rnd, (const uint8_t *)"the key", 7, &again), 0);
-	CHECK(memcmp(box.data, again.data, box.len) == 0);
-	buf_fini(&box);
-	buf_fini(&again);
-	buf_fini(&out);
-}
-
 static void a_knock_is_signed_by_who_knocks(void)
 {
 	uint8_t sk[64], seed[32] = { 1 };
@@ -234,7 +214,6 @@ int main(void)
 	RUN(the_tag_of_near_is_authenticated);
 	RUN(the_short_counter_is_completed_from_the_highest_seen);
 	RUN(keys_rotate);
-	RUN(a_box_opens_for_its_node_only);
 	RUN(a_knock_is_signed_by_who_knocks);
 	return 0;
 }
