@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boxes for one node; the signed knock. */
+/* The signed knock. */
 #include "cluster/box.h"
 
 #include <sodium.h>
@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "base/text.h"
 
-/* The layout of libsodium's sealed boxes, with the ephemeral key from outside. */
 #define KNOCK_HEAD "director knock 1"
 #define KNOCK_MIN (32 + BOOT_LEN + 64)
 
