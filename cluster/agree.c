@@ -154,8 +154,6 @@ struct member *agree_member(struct agree *a, const struct node_id *id)
 /* Said by this process of the member, in the epoch that we are in. */
 static bool in_epoch(const struct agree *a, const struct member *m, const struct agree_msg *msg)
 {
-	if (PLANTED(PLANT_ANY_TAG) && msg->kind == AGREE_MSG_ACK)
-		return a->phase == PHASE_ACTIVE;
 	return msg->tag == a->tag && a->tag != 0 && msg->boot == m->boot;
 }
 
