@@ -345,7 +345,7 @@ static void self_fact(struct cluster *c)
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
 	attrs_set(&as, "ring", c->ring_running ? "running" : "stopped");
 	set_uint(&as, "ring-stored", c->ring_stored);
-	set_uint(&as, "ring-active", c->ring_active);
+	set_uint(&as, "ring-active", ring_active(c));
 	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
 	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
@@ -554,6 +554,8 @@ static void own_fact(struct cluster *c, const struct cluster_in *in)
 
 static void ring_state(struct cluster *c, const struct cluster_in *in)
 {
+	if (in->active || in->err || (c->ring_running && !in->running))
+		c->ring_started = 0;
 	c->ring_running = in->running;
 	c->ring_active = in->running ? in->active : 0;
 	c->ring_failed |= in->err != 0;
@@ -630,7 +632,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_agree_step(c, &a, out);
 		break;
 	case CLUSTER_IN_VIEW:
-		ring_view(c, in->nodeids, in->n_nodeids, out);
+		ring_view(c, in, out);
 		break;
 	case CLUSTER_IN_CAST:
 		cast(c, in, out);

@@ -130,7 +130,8 @@ enum cluster_in_kind {
 	CLUSTER_IN_AGREE,       /* node, agree: over the mesh */
 	CLUSTER_IN_MESH_UP,     /* node */
 	CLUSTER_IN_MESH_DOWN,   /* node */
-	CLUSTER_IN_VIEW,        /* nodeids, n_nodeids: a CPG view; 0: no view */
+	/* nodeids, n_nodeids: a CPG view; 0: no view. ringids, n_ringids: all whose Corosync is in the ring. */
+	CLUSTER_IN_VIEW,
 	CLUSTER_IN_CAST,        /* nodeid, agree: delivered by CPG */
 	CLUSTER_IN_STORED,      /* number: put seq; err */
 	CLUSTER_IN_STORE_BACK,  /* disk: the store works again, this is what it has */
@@ -160,6 +161,8 @@ struct cluster_in {
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
 	unsigned n_nodeids;
+	const uint32_t *ringids;
+	unsigned n_ringids;
 	uint32_t nodeid;
 	uint64_t number;
 	int err;
