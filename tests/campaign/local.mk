@@ -9,3 +9,4 @@ tests_campaign_campaign_load_SOURCES = %D%/load.c %D%/linear.c %D%/linear.h
 tests_campaign_campaign_load_CFLAGS = $(AM_CFLAGS) $(ISCSI_CFLAGS)
 tests_campaign_campaign_load_LDADD = $(ISCSI_LIBS)
 endif
+EXTRA_DIST += tests/faults
