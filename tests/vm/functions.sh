@@ -90,7 +90,6 @@ login() {
 			set -e
 			echo InitiatorName=$(initiator_name "$n") >/etc/iscsi/initiatorname.iscsi
 			modprobe iscsi_tcp
-			pidof iscsid >/dev/null || iscsid
 			iscsiadm -m node -T $iqn -p $p -o new >/dev/null
 			iscsiadm -m node -T $iqn -p $p -o update -n node.session.timeo.replacement_timeout -v ${REPLACEMENT:-120}
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_interval -v 2

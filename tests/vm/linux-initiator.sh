@@ -16,12 +16,12 @@ until_true 10 "n2 serves it" lab host iscsi-ls -i "$(initiator_name g1)" "iscsi:
 
 boot g1 -n "$(card 200)"
 step "discovery and login"
-g g1 "echo InitiatorName=$(initiator_name g1) >/etc/iscsi/initiatorname.iscsi; modprobe iscsi_tcp; iscsid
+g g1 "echo InitiatorName=$(initiator_name g1) >/etc/iscsi/initiatorname.iscsi; modprobe iscsi_tcp
 	iscsiadm -m discovery -t sendtargets -p $portal" | grep -F "$iqn" || fail "SendTargets names the target"
 login g1 "$iqn" "$portal"
 g g1 'lsscsi -st; lsscsi | grep -q DIRECTOR' || fail "the disk is there"
 d n3 session list -o json | grep -q "$(initiator_name g1)" || fail "n3 shows the session"
-disk=$(g g1 'lsscsi | sed -n "s/.*DIRECTOR.* //p"')
+disk=$(g g1 "lsscsi | awk '/DIRECTOR/ { print \$NF }'")
 
 step "ext4, and random operations on it while directord of n2 dies and returns"
 g g1 "mkfs.ext4 -q $disk && mount -o discard $disk /mnt && cp -a /usr/lib/systemd /mnt && sync" || fail "mkfs, mount, copy"
