@@ -7,3 +7,4 @@ include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/tidy/local.mk
 include $(srcdir)/tests/system/local.mk
 include $(srcdir)/tests/campaign/local.mk
+include $(srcdir)/tests/vm/local.mk
