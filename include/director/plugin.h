@@ -193,6 +193,7 @@ struct director_io {
 #define DIRECTOR_CAP_DISCARD_ZEROES 0x0400u
 #define DIRECTOR_CAP_MULTI_WRITER 0x0800u       /* several nodes may open it at once without harm */
 #define DIRECTOR_CAP_ROTATIONAL   0x1000u
+#define DIRECTOR_CAP_NO_CONTENT   0x2000u       /* what is written is lost, reads give zeroes (null) */
 
 /* What a backstore is and can. What it cannot, the host emulates (FUA by flush, zeroes by writes, compare). */
 struct director_caps {

@@ -84,7 +84,7 @@ static int ram_caps(void *obj, struct director_caps *c)
 		DIRECTOR_CAP_VOLATILE;
 	c->size = r->size;
 	c->block_size = r->block_size;
-	c->physical_block = 4096;
+	c->physical_block = r->block_size;
 	c->align = 1;
 	c->discard_granularity = 4096;
 	return 0;
