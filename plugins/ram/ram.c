@@ -135,6 +135,11 @@ static void ram_submit(void *obj, struct director_io *io)
 	r->host->io_done(r->host->arg, io, result);
 }
 
+static const void *ram_lend(void *obj, uint64_t offset, uint64_t len)
+{
+	return ((const struct ram *)obj)->base + offset;
+}
+
 static int ram_resize(void *obj, uint64_t size, struct director_err *err)
 {
 	struct ram *r = obj;
@@ -166,6 +171,7 @@ static const struct director_backstore_ops ops = {
 	.submit = ram_submit,
 	.resize = ram_resize,
 	.close = ram_close,
+	.lend = ram_lend,
 };
 
 DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "ram", .version = "1", .license = "Apache-2.0",

@@ -206,6 +206,28 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 		bs_level_submit(bs, &bio->io);
 }
 
+const void *backstore_lend(struct backstore *bs, struct backstore_queue *q, uint64_t epoch, uint64_t offset,
+	uint64_t len)
+{
+	uint64_t size = atomic_load_explicit(&bs->size, memory_order_relaxed);
+	struct bs_slot *s;
+	const void *p;
+
+	if (!bs->ops->lend)
+		return NULL;
+	/* Whatever is not plain gets its error, or its turn behind a compare, as a read. */
+	s = bs_slot(q, bs);
+	if (unlikely(!s || s->special || epoch < atomic_load_explicit(&bs->epoch, memory_order_relaxed) ||
+		(offset | len) & bs->block_mask || offset > size || len > size - offset))
+		return NULL;
+	p = bs->ops->lend(bs->obj, offset, len);
+	if (p) {
+		count_add(&s->stats.ops[DIRECTOR_READ], 1);
+		count_add(&s->stats.read_bytes, len);
+	}
+	return p;
+}
+
 void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, uint8_t *ascq)
 {
 	static const struct {
