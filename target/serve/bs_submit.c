@@ -153,13 +153,30 @@ static void finish(struct backstore_io *bio, int32_t result)
 	bs_post(bio->queue, &bio->msg);
 }
 
+/*
+ * Was it still to be completed? Only other threads race: on the submitter's own an atomic exchange would make each
+ * write of a ram disk wait for its last cache line.
+ */
+static bool take(struct backstore_io *bio)
+{
+	uint8_t was;
+
+	if (likely(bs_self == bio->queue)) {
+		was = __atomic_load_n(&bio->state, __ATOMIC_RELAXED);
+		__atomic_store_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED);
+	} else {
+		was = __atomic_exchange_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED);
+	}
+	return was == IO_BUSY;
+}
+
 /* What io_done of the plugin at the top arrives at. */
 static void top_done(struct director_io *io, int32_t result)
 {
 	struct backstore_io *bio = (struct backstore_io *)io;
 	struct backstore *bs = bio->bs;
 
-	if (unlikely(__atomic_exchange_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED) != IO_BUSY)) {
+	if (unlikely(!take(bio))) {
 		if (atomic_fetch_add(&bs->extra, 1) == 0)
 			log_warn(bs->host->log, "plugin %s: it completes an I/O twice", bs->plugin->pl->p.name);
 		return;
