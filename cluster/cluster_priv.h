@@ -60,6 +60,8 @@ struct cluster {
 	char hash[17];
 	uint32_t key_epoch;             /* as last given to gossip */
 	bool ready;                     /* gossip made its first contacts */
+	struct buf direct;              /* scratch: a message to a member */
+	struct node_id passed;          /* whose PASS the datagram of this step is */
 	struct mono knock_next, offer_next;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
