@@ -172,7 +172,7 @@ DIRECTOR_ISCSI_API void director_iscsi_get_status(struct director_iscsi *h, stru
 #define DIRECTOR_ISCSI_UNDERFLOW 1u     /* the target moved `residual` bytes less than expected */
 #define DIRECTOR_ISCSI_OVERFLOW 2u      /* it would have moved `residual` bytes more */
 
-#define DIRECTOR_ISCSI_IO_PRIVATE 1200
+#define DIRECTOR_ISCSI_IO_PRIVATE 720
 
 /*
  * One SCSI command. The caller's memory, the library's from submit to done; fields before `done` are the request and are

@@ -32,7 +32,6 @@
 #define INI_PORTAL_MAX 16
 #define INI_DEPTH_MAX 4096
 #define INI_R2T_MAX 16                  /* MaxOutstandingR2T that we offer at most */
-#define INI_SENSE_MAX 252               /* SPC-4 4.5.1 */
 #define INI_CDB_MAX 260
 #define INI_TMF_MAX 32
 #define INI_STATSN_WINDOW 1024          /* statuses that may be ahead of a missing one (ERL 1) */
@@ -93,8 +92,9 @@ struct ini_r2t {
 struct ini_cmd {
 	/* The request: the caller's, untouched until it is over. */
 	uint8_t lun[8];
-	uint8_t cdb[INI_CDB_MAX];
-	uint16_t cdb_len;
+	const uint8_t *cdb;
+	uint16_t cdb_len, sense_max;
+	uint8_t *sense;                         /* room for sense_max bytes */
 	uint8_t attr;                           /* enum task_attr */
 	bool read, write;
 	bool repeat;                            /* harmless to execute again: may go to a new session when its fate is unknown */
@@ -108,7 +108,6 @@ struct ini_cmd {
 	uint8_t status, response;
 	bool underflow, overflow, bidi_underflow, bidi_overflow;
 	uint16_t sense_len;
-	uint8_t sense[INI_SENSE_MAX];
 	uint32_t residual, bidi_residual;
 	uint32_t got;                           /* bytes of data-in */
 
@@ -133,11 +132,12 @@ struct ini_cmd {
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
 	bool aborting;
-	bool snacked;
+	bool confirmed;                         /* TASK REASSIGN has settled who has it */
+	uint32_t snacked_to;                    /* Data-In asked for again, up to here */
 	unsigned wires;                         /* pieces of its memory in the output */
+	struct mono sent_at;
 	unsigned n_r2t;
 	struct ini_r2t r2t[INI_R2T_MAX];
-	struct mono sent_at;
 };
 
 /* Task management (11.5). `result` as in commands; `response` is the target's. */
@@ -153,7 +153,6 @@ struct ini_tmf {
 	struct ini_tmf *next;
 	uint32_t itt, rtt, ref_cmdsn, exp_datasn;
 	struct ini_conn *conn;
-	bool internal;
 };
 
 /* ---- what becomes of the session ---- */
@@ -219,11 +218,16 @@ struct ini_conn {
 	struct ini_login *login;
 	bool header_digest, data_digest;
 	bool leading;                           /* its login makes the session */
+	bool failed;                            /* ERL 2: lost, and the target may still think it has it */
+	bool cleaning;                          /* its Logout for recovery is under way on another connection */
+	struct mono quiet_until;                /* S7: the Logout that the target asked for goes then, or with the last answer */
 	uint32_t max_send;                      /* 13.12 is of the connection, not of the session */
 	uint32_t exp_statsn;
 	uint64_t stat_seen[INI_STATSN_WINDOW / 64];     /* statuses after exp_statsn, modulo the window */
 	unsigned stat_ahead;
+	uint32_t stat_snacked_to;               /* statuses asked for again, up to here */
 	uint32_t acked_statsn;                  /* what the target was told */
+	struct mono ack_due;
 	unsigned n_tasks;
 	struct mono retry_at, deadline;         /* next attempt; end of the login or of the logout */
 	uint32_t backoff_ms;
@@ -234,12 +238,12 @@ struct ini_conn {
 		uint8_t header[PDU_HEADER_MAX];
 		uint32_t have;
 		bool in_data;
-		uint8_t *dest;                  /* of the part that is being received; NULL: nowhere */
 		uint32_t len, got, trailer, tail_have;
 		uint8_t tail[3 + DIGEST_LEN];
 		uint32_t offset;                /* of the data in the command's buffer */
 		uint32_t crc;
-		struct ini_cmd *cmd;
+		struct ini_cmd *cmd;            /* whose buffer the data goes to */
+		bool keep;                      /* the data goes to `data`; neither: nowhere */
 		struct buf data;
 	} in;
 
@@ -258,8 +262,8 @@ struct ini_conn {
 	bool pinged;
 	uint64_t bytes_in, heard_bytes;
 	uint32_t ping_gen, logout_itt;
-	uint16_t logout_cid;
 	uint8_t logout_reason;
+	struct ini_conn *logout_via;            /* who carries our Logout for recovery */
 };
 
 /* ---- the session ---- */
@@ -294,7 +298,7 @@ struct ini_session {
 	struct ini_cmd *waiting, **waiting_tail;
 	struct ini_cmd *done, **done_tail;
 	struct ini_tmf *tmfs;                   /* in work */
-	struct ini_tmf *tmf_done;
+	struct ini_tmf *tmf_done;               /* of the caller's */
 	uint16_t tmf_gen;
 	struct ini_tmf own[INI_TMF_MAX];        /* aborts and reassignments of our own */
 	uint32_t own_busy;
@@ -328,6 +332,7 @@ void ini_session_free(struct ini_session **s);
 void ini_submit(struct ini_session *s, struct ini_cmd *cmd);
 /* End it with `result`, whatever the target does; it comes back by ini_next_done. */
 void ini_cancel(struct ini_session *s, struct ini_cmd *cmd, int result);
+/* The same for every command. */
 void ini_cancel_all(struct ini_session *s, int result);
 struct ini_cmd *ini_next_done(struct ini_session *s);
 void ini_tmf_submit(struct ini_session *s, struct ini_tmf *tmf);
@@ -346,7 +351,7 @@ static inline struct ini_conn *ini_conn_of(struct ini_session *s, unsigned i)
 	return &s->conn[i];
 }
 
-enum ini_ask ini_conn_ask(const struct ini_conn *c);
+enum ini_ask ini_conn_ask(struct ini_conn *c);
 void ini_connecting(struct ini_conn *c);
 /* The transport is there. `random`: for this login only (CHAP challenge and identifier of our own). */
 void ini_connected(struct ini_conn *c, const uint8_t random[CHAP_HASH_MAX + 1]);
@@ -355,7 +360,7 @@ void ini_lost(struct ini_conn *c, const char *why);
 /* The owner has closed what INI_ASK_CLOSE asked it to. */
 void ini_closed(struct ini_conn *c);
 
-uint32_t ini_want(const struct ini_conn *c, void **p);
+uint32_t ini_want(struct ini_conn *c, void **p);
 void ini_got(struct ini_conn *c, uint32_t n);
 void ini_feed(struct ini_conn *c, const uint8_t *p, size_t n);
 /* Up to `max` pieces to send; 0: nothing. They stay valid until ini_sent, ini_lost or ini_closed. */
@@ -374,7 +379,6 @@ void ini_conn_init(struct ini_conn *c, struct ini_session *s, unsigned index);
 void ini_conn_fini(struct ini_conn *c);
 /* ini_out.c */
 struct ini_small *ini_put(struct ini_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data, uint32_t len);
-void ini_put_urgent(struct ini_conn *c, struct ini_small *m);
 void ini_out_init(struct ini_conn *c);
 void ini_out_clear(struct ini_conn *c);
 void ini_ready_data(struct ini_conn *c, struct ini_cmd *cmd);
@@ -393,14 +397,14 @@ void ini_session_lost(struct ini_session *s);
 /* ini_pdu.c: a header is complete, and a whole PDU is. `damaged`: its data digest is wrong. */
 void ini_pdu_begin(struct ini_conn *c, const uint8_t *bhs);
 void ini_pdu_end(struct ini_conn *c, const uint8_t *bhs, bool damaged);
-bool ini_pdu_known(uint8_t op);
+void ini_logout_own(struct ini_conn *c, uint32_t ms);
 /* ini_recover.c: error recovery levels 1 and 2 */
 void ini_snack(struct ini_conn *c, uint8_t type, uint32_t itt, uint32_t ttt, const uint8_t *lun, uint32_t begin, uint32_t run);
 void ini_limbo(struct ini_conn *c);
 void ini_recover_on(struct ini_conn *c);
-void ini_recover_tick(struct ini_session *s);
-void ini_reassigned(struct ini_session *s, struct ini_tmf *tmf);
-void ini_recover_acked(struct ini_session *s);
+struct mono ini_recover_tick(struct ini_session *s);
+void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response);
+void ini_recovery_logout(struct ini_session *s, uint32_t itt, uint8_t response);
 /* ini_tmf.c */
 void ini_tmf_end(struct ini_session *s, uint32_t itt, uint8_t response);
 void ini_tmf_conn_lost(struct ini_session *s, struct ini_conn *c);
