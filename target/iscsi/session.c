@@ -38,6 +38,9 @@ struct iscsi_session *iscsi_session_new(const struct login *l, uint16_t tsih, un
 	memcpy(s->isid, l->isid, sizeof(s->isid));
 	s->discovery = l->discovery;
 	s->params = l->params;
+	/* 13.14: the first burst is not longer than any other. */
+	if (s->params.first_burst > s->params.max_burst)
+		s->params.first_burst = s->params.max_burst;
 	s->tsih = tsih;
 	s->depth = depth < SESSION_DEPTH_MAX / 2 ? depth : SESSION_DEPTH_MAX / 2;
 	s->ready_tail = &s->ready;

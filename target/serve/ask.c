@@ -65,6 +65,9 @@ static void policy(struct link *l)
 		p.status = LOGIN_NOT_FOUND;
 	} else if (!host) {
 		p.status = LOGIN_FORBIDDEN;
+	} else if (t->def.moved_to) {
+		p.status = t->def.moved_for_good ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY;
+		p.address = t->def.moved_to;
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;

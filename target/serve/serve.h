@@ -141,6 +141,7 @@ struct link {
 	struct iscsi_conn *conn;
 	struct session *session;        /* once logged in */
 	bool logged_in;
+	struct mono since;
 	bool dirty;                     /* on worker->dirty */
 	struct link *next_dirty;
 	bool want_out;                  /* EPOLLOUT is asked for */
@@ -184,6 +185,7 @@ struct serve {
 	uint8_t instance[16];
 	pthread_mutex_t sources_lock;
 	struct source *sources;         /* connections by address */
+	unsigned n_logins;              /* of all sources, not logged in yet; by sources_lock */
 	_Atomic unsigned n_links;
 	struct control *control;
 	struct listen *listen;
@@ -208,7 +210,11 @@ void link_free(struct link **l);
 struct mono link_tick(struct link *l, struct mono now);
 
 /* source.c: connections by source address */
-bool source_admit(struct serve *s, const struct addr *from);
+enum source_room { SOURCE_ROOM, SOURCE_CROWDED, SOURCE_FULL };
+/* Unless it is full, it counts as a login. Crowded, or full: source_shed makes room. */
+enum source_room source_admit(struct serve *s, const struct addr *from);
+/* Close connections from there (NULL: from anywhere) whose login has taken too long. */
+void source_shed(struct serve *s, const struct addr *from);
 void source_logged_in(struct serve *s, const struct addr *from);
 void source_gone(struct serve *s, const struct addr *from, bool logged_in);
 void sources_fini(struct serve *s);
