@@ -51,7 +51,8 @@ plugins_example2_example2_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 plugins_example3_example3_la_SOURCES = %D%/example3/example3.c
 plugins_example3_example3_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 
-noinst_PROGRAMS += tests/bench/backstore
+noinst_PROGRAMS += tests/bench/backstore tests/bench/echo
+tests_bench_echo_SOURCES = tests/bench/echo.c
 tests_bench_backstore_SOURCES = tests/bench/backstore.c
 tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
