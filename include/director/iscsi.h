@@ -179,7 +179,7 @@ DIRECTOR_ISCSI_API void director_iscsi_get_status(struct director_iscsi *h, stru
  * not changed. Zero it before the first use; it may be used again and again.
  */
 struct director_iscsi_io {
-	uint64_t lun;                   /* 0 to 16383 by number; or 1 << 63 | … for the eight bytes as they are */
+	uint64_t lun;                   /* a number up to 16383; larger values are the eight bytes of SAM-5 4.7, big-endian */
 	uint8_t cdb[32];
 	uint32_t cdb_len;               /* 6 to 32 */
 	uint32_t flags;                 /* DIRECTOR_ISCSI_REPEAT … */
