@@ -121,7 +121,7 @@ struct cluster_reply {
 enum cluster_in_kind {
 	CLUSTER_IN_START = 1,   /* disk */
 	CLUSTER_IN_TIMER,       /* out->wake is reached */
-	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded */
+	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded; agree: what is in a PASS, decoded */
 	CLUSTER_IN_STRANGER,    /* from, why */
 	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */

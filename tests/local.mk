@@ -6,3 +6,5 @@ include $(srcdir)/tests/shell/local.mk
 include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/tidy/local.mk
 include $(srcdir)/tests/system/local.mk
+include $(srcdir)/tests/campaign/local.mk
+include $(srcdir)/tests/vm/local.mk

@@ -18,6 +18,9 @@
 #include "base/mem.h"
 
 #define IOV_MAX_OUT 192
+#define LONG_DATA (32u << 10)
+#define BEYOND_LONG 4096u
+#define READS_MAX 8             /* of one connection before the others have their turn */
 
 _Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) &&
 		       offsetof(struct iscsi_iov, len) == offsetof(struct iovec, iov_len),
@@ -91,43 +94,57 @@ void link_free(struct link **link)
 	*link = NULL;
 }
 
-void link_readable(struct link *l)
+/*
+ * How much may be read beyond what lands in place. Small PDUs come by the hundred with one read; of long ones only the
+ * next header is wanted, because the data behind it would be copied once more.
+ */
+static size_t beyond(const struct iscsi_conn *c)
+{
+	return c->in.len >= LONG_DATA ? BEYOND_LONG : SCRATCH_LEN;
+}
+
+/* One read. Says whether it was of long data, and full: then there is more. */
+static bool receive(struct link *l)
 {
 	struct worker *w = l->worker;
-	struct iovec iov[2];
 	void *place = NULL;
-	uint32_t want = conn_reading(l->conn) ? conn_want(l->conn, &place) : 0;
-	ssize_t n;
+	uint32_t want = conn_want(l->conn, &place), direct;
+	struct iovec iov[2] = { { place, want }, { w->scratch, beyond(l->conn) } };
+	bool all = l->conn->in.len >= LONG_DATA;
+	ssize_t n = want ? readv(l->fd, iov, 2) : read(l->fd, w->scratch, iov[1].iov_len);
 
-	if (!conn_reading(l->conn)) {
-		char c;
-
-		/* Paused, yet something happened: only its end is of interest. */
-		n = recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			conn_close(l->conn, "closed by the initiator");
-		return;
-	}
-	iov[0] = (struct iovec){ place, want };
-	iov[1] = (struct iovec){ w->scratch, sizeof(w->scratch) };
-	n = want ? readv(l->fd, iov, 2) : read(l->fd, w->scratch, sizeof(w->scratch));
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_close(l->conn, strerror(errno));
-		return;
+		return false;
 	}
 	if (n == 0) {
 		conn_close(l->conn, "closed by the initiator");
+		return false;
+	}
+	all = all && (size_t)n == want + iov[1].iov_len;
+	direct = (size_t)n < want ? (uint32_t)n : want;
+	if (direct)
+		conn_got(l->conn, direct);
+	if ((size_t)n > direct)
+		conn_feed(l->conn, w->scratch, (size_t)n - direct);
+	return all;
+}
+
+void link_readable(struct link *l)
+{
+	ssize_t n;
+	char c;
+
+	if (conn_reading(l->conn)) {
+		for (unsigned i = 0; i < READS_MAX && receive(l) && conn_reading(l->conn); i++)
+			;
 		return;
 	}
-	if (want) {
-		uint32_t direct = (size_t)n < want ? (uint32_t)n : want;
-
-		conn_got(l->conn, direct);
-		n -= direct;
-	}
-	if (n > 0)
-		conn_feed(l->conn, w->scratch, (size_t)n);
+	/* Paused, yet something happened: only its end is of interest. */
+	n = recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		conn_close(l->conn, "closed by the initiator");
 }
 
 void link_run(struct link *l)

@@ -64,7 +64,7 @@ struct volume {
 	pthread_mutex_t lu_lock;
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
-	_Atomic uint64_t reads, writes, read_bytes, write_bytes, errors;
+	struct backstore_stats past;    /* of backstores that were open before */
 };
 
 struct target {
@@ -115,7 +115,8 @@ struct nexus {
 	struct volume *volume;
 	unsigned n_tasks;               /* of this view, running */
 	unsigned n_aborting;            /* of these, aborted */
-	bool gone;                      /* unmapped; goes when n_tasks is 0 */
+	unsigned n_lent;                /* answers under way whose data lie in the volume */
+	bool gone;                      /* unmapped; goes when n_tasks and n_lent are 0 */
 	struct nexus *next;
 };
 
