@@ -20,8 +20,9 @@ static void finish(struct serve_task *st)
 			n->n_aborting--;
 	}
 	conn_task_done(&st->it.task);
-	if (ss->link)
-		worker_dirty(ss->worker, ss->link);
+	session_dirty(ss);
+	if ((n && n->gone) || session_over(ss->is))
+		ss->worker->reap = true;
 }
 
 static const uint16_t ops[] = {
