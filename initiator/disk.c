@@ -153,6 +153,7 @@ static void mode(struct query *q, struct director_iscsi_disk *d)
 	if (ask(q, cdb, 6, 252) != 0 || q->got < 4)
 		return;
 	d->read_only = q->data[2] >> 7;
+	d->fua = q->data[2] >> 4 & 1;
 	end = q->data[0] + 1u < q->got ? q->data[0] + 1u : q->got;
 	for (at = 4u + q->data[3]; at + 3 <= end; at += 2u + q->data[at + 1])
 		if ((q->data[at] & 0x3f) == 8)

@@ -249,7 +249,7 @@ struct director_iscsi_disk {
 	uint32_t block_size, physical_block;
 	uint64_t blocks;
 	uint8_t type;                   /* peripheral device type; 0: disk */
-	uint8_t removable, read_only, write_cache;
+	uint8_t removable, read_only, write_cache, fua;
 	uint8_t thin, unmap, write_same, zeroes;        /* unmap: UNMAP works; write_same: with UNMAP; zeroes: LBPRZ */
 	uint32_t caw_blocks;            /* COMPARE AND WRITE; 0: no */
 	uint32_t max_blocks, optimal_blocks;    /* of one READ or WRITE; 0: no bound, unknown */
