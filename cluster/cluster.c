@@ -436,6 +436,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		admit_tend(c, out);
 		ring_tend(c, out);
 		carry_tend(c, out);
+		request_tend(c, out);
 		self_fact(c);
 		node_fact(c);
 		tell_facts(c, out);

@@ -20,6 +20,7 @@ struct waiting {
 	struct agree_rid rid;
 	uint64_t request;       /* the runner's id; 0: our own proposal */
 	struct why why;         /* of the apply, once it happened */
+	struct mono few_since;  /* since when it waits in a minority; MONO_NEVER: it does not */
 };
 
 /* Something asked of the world, until its DONE. */
@@ -147,6 +148,7 @@ void ring_done(struct cluster *c, const struct doing *d, int err, const char *te
 /* request.c */
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);
 void request_reply(struct cluster *c, const struct agree_reply *r, struct cluster_out *out);
+void request_tend(struct cluster *c, struct cluster_out *out);
 void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why);
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);

@@ -21,7 +21,7 @@
 #include "base/mono.h"
 
 #define ENDPOINT_LEN 96
-#define IDLE_MS 300000
+#define IDLE_MS 30000            /* a connection holds some 60 KB, and each sync asks another node */
 #define RID_LEN 8
 #define WAITING_MAX 64
 #define WAITING_MS 2000

@@ -20,8 +20,9 @@ static void finish(struct serve_task *st)
 			n->n_aborting--;
 	}
 	conn_task_done(&st->it.task);
-	if (ss->link)
-		worker_dirty(ss->worker, ss->link);
+	session_dirty(ss);
+	if ((n && n->gone) || session_over(ss->is))
+		ss->worker->reap = true;
 }
 
 static const uint16_t ops[] = {
@@ -35,6 +36,39 @@ static const uint16_t ops[] = {
 };
 
 static void block_done(struct backstore_io *bio, int32_t result);
+static void step(struct serve_task *st, bool block);
+
+static void lent_back(struct task *t)
+{
+	((struct serve_task *)t)->nexus->n_lent--;
+}
+
+/*
+ * Read data leaves from where it is, if the storage is memory. Not with a data digest, which a write meanwhile would
+ * make wrong, and not where an answer may be asked for again (ErrorRecoveryLevel above 0): it must be the same then.
+ */
+static bool lend(struct serve_task *st)
+{
+	struct volume *v = st->nexus->volume;
+	struct task *t = &st->it.task;
+	const struct session *ss = st->session;
+	const struct iscsi_conn *c = st->it.conn;
+	const void *p;
+
+	if (!(t->op.flags & BLOCK_LEND) || !c || c->data_digest || ss->is->params.erl > 0)
+		return false;
+	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
+		t->op.offset, t->op.len);
+	if (!p)
+		return false;
+	task_unroom(t, &t->in);
+	t->in.p = (uint8_t *)p;
+	t->lent = lent_back;
+	st->nexus->n_lent++;
+	t->op.result = 0;
+	t->op.key = 0;
+	return true;
+}
 
 static void submit(struct serve_task *st)
 {
@@ -69,19 +103,6 @@ static void submit(struct serve_task *st)
 	backstore_submit(v->bs, st->session->worker->queue, &st->bio);
 }
 
-static void count(struct volume *v, const struct block_op *op)
-{
-	if (op->result != 0 && op->key != SENSE_MISCOMPARE)
-		atomic_fetch_add_explicit(&v->errors, 1, memory_order_relaxed);
-	if (op->kind == BLOCK_READ) {
-		atomic_fetch_add_explicit(&v->reads, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&v->read_bytes, op->len, memory_order_relaxed);
-	} else if (op->kind == BLOCK_WRITE) {
-		atomic_fetch_add_explicit(&v->writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&v->write_bytes, op->len, memory_order_relaxed);
-	}
-}
-
 static void block_done(struct backstore_io *bio, int32_t result)
 {
 	struct serve_task *st = bio->user;
@@ -98,8 +119,15 @@ static void block_done(struct backstore_io *bio, int32_t result)
 		if (!op->key)
 			backstore_sense(result, bio->io.op, &op->key, &op->asc, &op->ascq);
 	}
-	count(st->nexus->volume, op);
-	if (!st->it.task.aborted && scsi_done(&st->it.task) == SCSI_BLOCK)
+	step(st, !st->it.task.aborted && scsi_done(&st->it.task) == SCSI_BLOCK);
+}
+
+/* Go on with what it asks of the storage, or end. */
+static void step(struct serve_task *st, bool block)
+{
+	while (block && lend(st))
+		block = scsi_done(&st->it.task) == SCSI_BLOCK;
+	if (block)
 		submit(st);
 	else
 		finish(st);
@@ -121,8 +149,5 @@ void exec_task(struct session *ss, struct task *t)
 	st->nexus = (struct nexus *)t->scsi.nexus;
 	if (st->nexus)
 		st->nexus->n_tasks++;
-	if (turn == SCSI_BLOCK)
-		submit(st);
-	else
-		finish(st);
+	step(st, turn == SCSI_BLOCK);
 }

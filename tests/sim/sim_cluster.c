@@ -6,7 +6,8 @@
  * then quiet, in which everything must come together:
  *
  *   I7  every acknowledged change is there, the state hash is the same at the same index
- *   I8  with a majority up and quiet, a change is accepted; nothing was acknowledged without one
+ *   I8  with a majority up and quiet, a change is accepted; nothing was acknowledged without one; a node that knows
+ *       itself in a minority refuses within a second
  *   I9  all see all alive, facts converge
  *
  *   sim_cluster [--seeds A-B] [--nodes N] [-v]
@@ -62,7 +63,8 @@ struct node {
 	uint64_t stored_epoch, active_epoch;
 	bool ring_up;
 	uint64_t wake_gen;
-	bool target_on;
+	bool few;                       /* it knows that it has no majority, since then */
+	struct mono few_since;
 	unsigned n_volumes;
 	struct mono store_free;
 };
@@ -72,6 +74,11 @@ struct op {
 	char path[64];
 	bool acked;
 	int err;
+};
+
+struct ask {                    /* a request without its answer */
+	unsigned node, op;
+	struct mono at;
 };
 
 struct sim {
@@ -85,7 +92,9 @@ struct sim {
 	uint32_t nodeid[NODES_MAX];
 	struct op op[OPS_MAX];
 	unsigned n_op;
-	uint64_t next_request;
+	struct ask *ask;
+	unsigned n_ask, cap_ask;
+	unsigned refused_few;
 	unsigned acked, refused, crashes, cuts, blackouts;
 	uint64_t hash_index[4096];
 	uint8_t hash_at[4096][32], hash_lineage[4096][16];
@@ -573,13 +582,75 @@ static void check_hash(struct node *n)
 	memcpy(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16);
 }
 
+/* Does the node know that it has no majority: by its view, or without one by gossip? */
+static bool knows_few(const struct node *n)
+{
+	const struct agree_status *st = cluster_agree(n->c);
+	unsigned have = 0;
+
+	if (!st->has_log)
+		return false;
+	for (unsigned i = 0; i < st->roster.n; i++) {
+		const struct roster_node *r = &st->roster.node[i];
+		struct gossip_member m;
+		bool in = st->n_member == 0 && gossip_find(cluster_gossip(n->c), &r->id, &m) &&
+		          (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT);
+
+		for (unsigned k = 0; k < st->n_member; k++)
+			in |= node_id_eq(&st->member[k].id, &r->id);
+		have += in && r->role == ROSTER_VOTER;
+	}
+	return have < roster_majority(&st->roster);
+}
+
+static void check_few(struct node *n)
+{
+	struct sim *s = n->sim;
+	bool few = n->up && knows_few(n);
+
+	if (few && !n->few)
+		n->few_since = s->w.now;
+	n->few = few;
+	for (unsigned i = 0; few && i < s->n_ask; i++) {
+		const struct ask *a = &s->ask[i];
+		struct mono since = mono_before(a->at, n->few_since) ? n->few_since : a->at;
+
+		if (a->node == n->i && mono_ms_between(since, s->w.now) > 1000)
+			fail(s, "I8: %s in a minority holds the request for %s back", n->name, s->op[a->op].path);
+	}
+}
+
+static void on_look(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	for (unsigned k = 0; k < s->n; k++)
+		check_few(&s->node[k]);
+	if (!s->quiet)
+		world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
+}
+
+static void answered(struct node *n, unsigned op)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < s->n_ask; i++) {
+		if (s->ask[i].node == n->i && s->ask[i].op == op) {
+			s->ask[i] = s->ask[--s->n_ask];
+			return;
+		}
+	}
+}
+
 static void reply(struct node *n, const struct cluster_reply *r)
 {
 	struct sim *s = n->sim;
-	struct op *o = r->id < s->n_op ? &s->op[r->id] : NULL;
+	struct op *o = r->id && r->id <= s->n_op ? &s->op[r->id - 1] : NULL;
 
 	if (!o)
 		return;
+	answered(n, (unsigned)r->id - 1);
+	s->refused_few += r->err == ERR_NOQUORUM;
 	world_trace(&s->w, "%s reply %s: %s %s", n->name, o->path, err_name(r->err), r->text);
 	if (r->err) {
 		s->refused++;
@@ -640,6 +711,7 @@ static void node_out(struct node *n)
 	for (unsigned i = 0; i < out.n_reply; i++)
 		reply(n, &out.reply[i]);
 	check_hash(n);
+	check_few(n);
 	for (unsigned i = 0; i < out.n_act; i++)
 		if (n->up)
 			do_act(n, &out.act[i]);
@@ -703,7 +775,10 @@ static void crash(struct node *n)
 	if (!n->up)
 		return;
 	world_trace(&n->sim->w, "%s crashes", n->name);
-	n->up = false;
+	n->up = n->few = false;
+	for (unsigned i = n->sim->n_ask; i-- > 0;)      /* nobody waits for an answer of it any more */
+		if (n->sim->ask[i].node == n->i)
+			n->sim->ask[i] = n->sim->ask[--n->sim->n_ask];
 	n->wake_gen++;
 	ring_stop(n);
 	cluster_out_fini(&n->out);
@@ -723,10 +798,12 @@ static void request(struct sim *s, unsigned i, unsigned op)
 	struct node *n = &s->node[i];
 	struct op *o = &s->op[op];
 	struct txn t = { 0 };
-	struct cluster_request r = { .id = op, .verb = CLUSTER_TXN, .txn = &t };
+	struct cluster_request r = { .id = op + 1, .verb = CLUSTER_TXN, .txn = &t };
 	struct cluster_in in = { .kind = CLUSTER_IN_REQUEST, .request = &r };
 	struct txn_op *x;
 
+	s->ask = mem_grow(s->ask, &s->cap_ask, s->n_ask, sizeof(*s->ask));
+	s->ask[s->n_ask++] = (struct ask){ i, op, s->w.now };
 	memcpy(t.request_id, o->rid, 16);
 	t.author = mem_strdup("root");
 	t.node = mem_strdup(n->name);
@@ -872,6 +949,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	/* Calm formation first: what a fault does to it is other seeds' business by starting faults early. */
 	world_in_us(&s->w, world_between(&s->w, 1000000, 12000000), on_fault, s, 0, 0, NULL);
 	world_in_us(&s->w, 8000000, on_load, s, 0, 0, NULL);
+	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
 
@@ -904,8 +982,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 		printf("seed %" PRIu64 " failed: %s\nreplay: tests/sim/sim_cluster --seeds %" PRIu64 "-%" PRIu64 " --nodes %u -v\n", seed,
 		       s->why, seed, seed, n_nodes);
 	else if (verbose)
-		printf("seed %" PRIu64 ": %u acknowledged, %u refused, %u crashes, %u cuts, %u blackouts\n", seed, s->acked, s->refused,
-		       s->crashes, s->cuts, s->blackouts);
+		printf("seed %" PRIu64 ": %u acknowledged, %u refused (%u for want of quorum), %u crashes, %u cuts, %u blackouts\n", seed,
+		       s->acked, s->refused, s->refused_few, s->crashes, s->cuts, s->blackouts);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
 
@@ -921,6 +999,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	}
 	cpg_free(&s->cpg);
 	world_fini(&s->w);
+	free(s->ask);
 	free(s);
 	return ok;
 }
