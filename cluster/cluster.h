@@ -58,7 +58,7 @@ struct cluster_conf {
 	unsigned n_ring_addrs;
 	bool votes;                             /* may take part in agreement (agreement is not "off") */
 	bool founds;                            /* may begin a cluster when it finds none */
-	bool host_ring;                         /* the host's own Corosync: its view is all there is to it */
+	bool host_ring;                         /* over the host's own Corosync: nothing of it is written, started or stopped */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
 };
@@ -137,7 +137,11 @@ enum cluster_in_kind {
 	CLUSTER_IN_STORE_BACK,  /* disk: the store works again, this is what it has */
 	CLUSTER_IN_REQUEST,     /* request */
 	CLUSTER_IN_DONE,        /* number: act id; err, text */
-	CLUSTER_IN_RING,        /* running, active: what Corosync does; err when it failed to start or died */
+	/*
+	 * running, active: what Corosync does; err when it failed to start or died. With the host's own: running, our
+	 * nodeid in it, its node list, and votequorum's word.
+	 */
+	CLUSTER_IN_RING,
 	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
 	/*
 	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under
@@ -171,7 +175,7 @@ struct cluster_in {
 	const struct cluster_request *request;
 	const struct addr *addr;
 	unsigned n_addr;
-	bool running;
+	bool running, quorate;
 	uint64_t active;
 	const struct plan_have *have;
 	const char *path;

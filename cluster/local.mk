@@ -40,4 +40,4 @@ cluster_libcluster_la_SOURCES += \
 	%D%/tree.c %D%/tree.h
 # The whole.
 cluster_libcluster_la_SOURCES += \
-	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c
+	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c %D%/ring_host.c
