@@ -51,7 +51,8 @@ plugins_example2_example2_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 plugins_example3_example3_la_SOURCES = %D%/example3/example3.c
 plugins_example3_example3_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 
-noinst_PROGRAMS += tests/bench/backstore
+noinst_PROGRAMS += tests/bench/backstore tests/bench/echo
+tests_bench_echo_SOURCES = tests/bench/echo.c
 tests_bench_backstore_SOURCES = tests/bench/backstore.c
 tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
@@ -121,3 +122,12 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
 	%D%/nbd/director-plugin-nbd.7 %D%/null/director-plugin-null.7 \
 	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7
+
+# A LUN elsewhere: the initiator goes into the plugin.
+plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/sense.c %D%/iscsi/sense.h
+plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
+dist_check_SCRIPTS += %D%/iscsi/test.sh
+TESTS += %D%/iscsi/test.sh
+dist_man_MANS += %D%/iscsi/director-plugin-iscsi.7

@@ -132,6 +132,12 @@ tests_unit_agree_SOURCES = %D%/agree.c %D%/check.h
 tests_unit_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_agree_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
+check_PROGRAMS += tests/unit/agree_direct
+TESTS += tests/unit/agree_direct
+tests_unit_agree_direct_SOURCES = %D%/agree_direct.c %D%/check.h
+tests_unit_agree_direct_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_agree_direct_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
 check_PROGRAMS += tests/unit/growth
 TESTS += tests/unit/growth
 tests_unit_growth_SOURCES = %D%/growth.c %D%/check.h
