@@ -285,7 +285,7 @@ struct ini_session {
 	enum ini_session_state state;
 	struct ini_conf conf;                   /* strings are ours */
 	bool closing;                           /* no new attempts; `closed` when the logout is over */
-	bool ever_up;
+	unsigned sessions;                      /* how many there were, with this one */
 	uint16_t tsih, next_cid;
 	struct iscsi_params params;
 	struct ini_conn *conn;                  /* conf.connections of them */

@@ -460,7 +460,7 @@ void ini_conn_up(struct ini_conn *c)
 	if (s->state != INI_Q3_LOGGED_IN)
 		ini_session_move(s, INI_Q3_LOGGED_IN);
 	if (c->leading || recovering) {
-		s->ever_up = true;
+		s->sessions += c->leading;
 		ini_event(s, INI_EV_UP, c->cid, 0, c->address);
 	}
 	if (s->n_conns > 1)
