@@ -375,10 +375,15 @@ static void wire_small(struct iscsi_conn *c, struct iscsi_wire *w, struct iscsi_
 		stamp(c, w->head, numbered(s) ? o : NULL);
 	}
 	if (plain) {
-		/* Before there is a session, the window is the login's own CmdSN. */
+		/*
+		 * Before there is a session, the window is the login's own CmdSN. Of a session that it is to join it
+		 * must not speak: a MaxCmdSN this small says that both fields mean nothing (4.2.2.1).
+		 */
 		if (!c->session) {
-			put32(w->head + 28, get32(c->in.header + 24));
-			put32(w->head + 32, get32(c->in.header + 24));
+			uint32_t cmdsn = bhs_cmdsn(c->in.header);
+
+			put32(w->head + 28, cmdsn);
+			put32(w->head + 32, c->login && c->login->tsih ? cmdsn - 2 : cmdsn);
 		}
 		w->head_len = BHS_LEN;
 		w->tail_len = (uint8_t)pdu_pad(s->len);
