@@ -280,6 +280,9 @@ static void r2t(struct ini_conn *c, const uint8_t *bhs)
 		ini_drop(c, "an R2T for data that there is not");
 		return;
 	}
+	if (cmd->r2t_any)
+		cmd->exp_r2tsn = sn;
+	cmd->r2t_any = false;
 	if (s->params.erl && !cmd->read) {
 		if (sn_lt(sn, cmd->exp_r2tsn))
 			return;
