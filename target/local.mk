@@ -6,6 +6,7 @@ target_iscsi_libiscsi_la_SOURCES = %D%/task.h %D%/task.c \
 	%D%/iscsi/conn.c %D%/iscsi/conn.h \
 	%D%/iscsi/cover.c %D%/iscsi/cover.h \
 	%D%/iscsi/data.c \
+	%D%/iscsi/fence.c \
 	%D%/iscsi/keys.c %D%/iscsi/keys.h \
 	%D%/iscsi/login.c %D%/iscsi/login.h \
 	%D%/iscsi/logout.c \

@@ -207,6 +207,7 @@ static bool run_one(struct world *w)
 	while (w->conn->session && (tmf = conn_next_tmf(w->conn))) {
 		struct task_choice before = { .lun = tmf->lun, .itt = TAG_NONE, .before = true, .cmdsn = tmf->cmdsn };
 
+		session_abort_notice(w->session, &before, tmf->conn);
 		session_abort_choice(w->session, &before, tmf);
 		conn_tmf_done(w->session, tmf, TMF_RSP_COMPLETE);
 		more = true;
