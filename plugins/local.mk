@@ -129,3 +129,12 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 	%D%/nbd/director-plugin-nbd.7 %D%/null/director-plugin-null.7 \
 	%D%/pscsi/director-plugin-pscsi.7 \
 	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7
+
+# A LUN elsewhere: the initiator goes into the plugin.
+plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/sense.c %D%/iscsi/sense.h
+plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
+dist_check_SCRIPTS += %D%/iscsi/test.sh
+TESTS += %D%/iscsi/test.sh
+dist_man_MANS += %D%/iscsi/director-plugin-iscsi.7

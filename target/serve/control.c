@@ -374,12 +374,10 @@ struct drop_msg {
 static void drop_run(struct worker *w, struct worker_msg *m)
 {
 	struct drop_msg *dm = (struct drop_msg *)m;
+	struct session *ss = session_find_id(w, dm->id);
 
-	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		if (ss->entry->id == dm->id && ss->link) {
-			conn_close(ss->link->conn, "dropped by the administrator");
-			worker_dirty(w, ss->link);
-		}
+	if (ss)
+		session_end(ss, "dropped by the administrator");
 	free(dm);
 }
 

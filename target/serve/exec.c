@@ -20,8 +20,9 @@ static void finish(struct serve_task *st)
 			n->n_aborting--;
 	}
 	conn_task_done(&st->it.task);
-	if (ss->link)
-		worker_dirty(ss->worker, ss->link);
+	session_dirty(ss);
+	if ((n && n->gone) || session_over(ss->is))
+		ss->worker->reap = true;
 }
 
 static const uint16_t ops[] = {
@@ -51,9 +52,10 @@ static bool lend(struct serve_task *st)
 	struct volume *v = st->nexus->volume;
 	struct task *t = &st->it.task;
 	const struct session *ss = st->session;
+	const struct iscsi_conn *c = st->it.conn;
 	const void *p;
 
-	if (!(t->op.flags & BLOCK_LEND) || !ss->link || ss->link->conn->data_digest || ss->is->params.erl > 0)
+	if (!(t->op.flags & BLOCK_LEND) || !c || c->data_digest || ss->is->params.erl > 0)
 		return false;
 	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
 		t->op.offset, t->op.len);
