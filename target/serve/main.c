@@ -19,12 +19,14 @@
 #include "target/serve/serve.h"
 
 #define DEFAULT_SOCKET RUNSTATEDIR "/director/target.sock"
+#define DEFAULT_STATE LOCALSTATEDIR "/lib/director/target"
 
 static const char usage[] =
 	"usage: director-target [option]…\n"
 	"The data plane of director: iSCSI, SCSI, backstores. directord starts it and tells it what to serve.\n"
 	"\n"
 	"  --socket PATH        where directord reaches it (" DEFAULT_SOCKET ")\n"
+	"  --state FOLDER       what units keep: reservations, saved mode pages (" DEFAULT_STATE ")\n"
 	"  --workers N          threads that serve connections (one per processor)\n"
 	"  --memory SIZE        bound of the data buffers (512M)\n"
 	"  --queue-depth N      commands of one session at a time (128)\n"
@@ -76,6 +78,7 @@ static void options(int argc, char **argv, struct serve *s)
 {
 	static const struct option table[] = {
 		{ "socket", required_argument, NULL, 's' },
+		{ "state", required_argument, NULL, 'S' },
 		{ "workers", required_argument, NULL, 'w' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "queue-depth", required_argument, NULL, 'q' },
@@ -92,6 +95,7 @@ static void options(int argc, char **argv, struct serve *s)
 	int o, index = 0;
 
 	*c = (struct serve_conf){ .socket = DEFAULT_SOCKET,
+		.state = DEFAULT_STATE,
 		.workers = cpus < 1		? 1
 			   : cpus > WORKERS_MAX ? WORKERS_MAX
 						: (unsigned)cpus,
@@ -106,6 +110,7 @@ static void options(int argc, char **argv, struct serve *s)
 
 		switch (o) {
 		case 's': c->socket = optarg; break;
+		case 'S': c->state = optarg; break;
 		case 'w': c->workers = (unsigned)number(name, optarg, 1, WORKERS_MAX); break;
 		case 'm':
 			if (text_size_parse(optarg, &c->memory) != 0 || c->memory < (64u << 20))
@@ -154,6 +159,8 @@ static int start(struct serve *s, struct ev_loop *loop)
 		log_warn(&s->log, "main: the backstore host does not start");
 		return -1;
 	}
+	if (keep_new(s, &s->keep) != 0)
+		return -1;
 	s->listen = listen_new(s, loop);
 	for (unsigned i = 0; i < s->conf.workers; i++) {
 		if (worker_new(s, i, &s->workers[i]) != 0) {
@@ -174,10 +181,12 @@ static int start(struct serve *s, struct ev_loop *loop)
 static void finish(struct serve *s)
 {
 	listen_free(&s->listen);
+	workers_stop(s);
 	for (unsigned i = 0; i < s->n_workers; i++)
 		worker_free(&s->workers[i]);
 	if (s->control)
 		control_stop_jobs(s->control);
+	keep_free(&s->keep);
 	job_close_all(s);
 	control_free(&s->control);
 	if (s->host)
