@@ -51,7 +51,7 @@ enum block_kind {
 #define BLOCK_FUA 1u            /* stable before it completes */
 #define BLOCK_MAY_UNMAP 2u
 #define BLOCK_DPO 4u
-#define BLOCK_ATOMIC 8u         /* a write that is seen whole or not at all */
+#define BLOCK_ATOMIC 16u        /* a write that is seen whole or not at all */
 
 struct block_iov {
 	void *base;

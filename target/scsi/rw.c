@@ -76,13 +76,13 @@ bool range_check(struct task *t, enum scsi_bound bound)
 	struct range r = range_of(t);
 	uint64_t total = atomic_load_explicit(&task_lu(t)->blocks, memory_order_relaxed);
 
-	/* WRITE SAME of no blocks: to the end (WSNZ is 0), still within its bound. SBC-3 5.44 */
+	/* WSNZ: "from here to the end" is not offered, so that a typing error does not empty the disk. */
 	if (bound == BOUND_SAME && r.blocks == 0) {
-		if (r.lba >= total) {
+		if (r.lba >= total)
 			scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, r.lba);
-			return false;
-		}
-		r.blocks = total - r.lba;
+		else
+			scsi_bad_cdb(t, length_byte(t), -1);
+		return false;
 	}
 	if (!range_inside(t, r))
 		return false;

@@ -140,11 +140,20 @@ static int flushed(struct task *t)
 
 static int stepped(struct task *t)
 {
+	struct sanitize_run *run = &task_lu(t)->sanitize;
+
 	if (t->op.result != 0)
 		return end(t, SANITIZE_FAILED);
 	t->scsi.done += t->op.len;
-	atomic_fetch_add(&task_lu(t)->sanitize.done, t->op.len);
-	return step(t);
+	atomic_fetch_add(&run->done, t->op.len);
+	run->since_pause += t->op.len;
+	if (!run->pause_bytes || run->since_pause < run->pause_bytes)
+		return step(t);
+	/* Other units' commands share the storage's way. */
+	run->since_pause = 0;
+	t->op.kind = BLOCK_PAUSE;
+	t->scsi.next = step;
+	return SCSI_BLOCK;
 }
 
 /* SBC-3 5.30.2.2: with INVERT the pattern is inverted between passes. */

@@ -129,6 +129,7 @@ static int shape(struct volume *v, struct target_msg *reply)
 	lu->cache = caps.flags & DIRECTOR_CAP_WRITE_CACHE;
 	lu->optimal_transfer = caps.optimal_io / bs;
 	lu->removable = v->def.removable;
+	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
 	if (caps.flags & DIRECTOR_CAP_VOLATILE)
 		lu->atomic_max = lu->max_transfer;

@@ -33,6 +33,7 @@ static const char usage[] =
 	"  --login-timeout T    for a whole login (15s)\n"
 	"  --ping T             ask a silent initiator whether it lives; 0: never (30s)\n"
 	"  --connections N      bound of all connections (4096)\n"
+	"  --sanitize-rate SIZE what SANITIZE writes per second at most (256M)\n"
 	"  --debug SUBJECTS     debug lines of these (\"link,session\" or \"all\")\n"
 	"  --version, --help\n";
 
@@ -85,6 +86,7 @@ static void options(int argc, char **argv, struct serve *s)
 		{ "login-timeout", required_argument, NULL, 'l' },
 		{ "ping", required_argument, NULL, 'p' },
 		{ "connections", required_argument, NULL, 'c' },
+		{ "sanitize-rate", required_argument, NULL, 'r' },
 		{ "debug", required_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -100,6 +102,7 @@ static void options(int argc, char **argv, struct serve *s)
 			   : cpus > WORKERS_MAX ? WORKERS_MAX
 						: (unsigned)cpus,
 		.memory = 512u << 20,
+		.sanitize_rate = 256u << 20,
 		.queue_depth = 128,
 		.login_ms = 15000,
 		.ping_ms = 30000,
@@ -120,6 +123,10 @@ static void options(int argc, char **argv, struct serve *s)
 		case 'l': c->login_ms = duration(name, optarg); break;
 		case 'p': c->ping_ms = duration(name, optarg); break;
 		case 'c': c->links_max = (unsigned)number(name, optarg, 1, 1u << 20); break;
+		case 'r':
+			if (text_size_parse(optarg, &c->sanitize_rate) != 0 || c->sanitize_rate < (1u << 20))
+				bad(name, optarg);
+			break;
 		case 'd': s->log.debug = optarg; break;
 		case 'V': puts(PACKAGE_STRING); exit(0);
 		case 'h': fputs(usage, stdout); exit(0);

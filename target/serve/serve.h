@@ -40,6 +40,7 @@ struct serve_conf {
 	const char *socket;             /* of directord */
 	const char *state;              /* folder of what units keep */
 	unsigned workers;
+	uint64_t sanitize_rate;         /* bytes per second, at most */
 	uint64_t memory;                /* bytes of data buffers, over all workers */
 	unsigned queue_depth;           /* commands of one session */
 	uint32_t login_ms, ping_ms;
