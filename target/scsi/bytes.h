@@ -31,6 +31,12 @@ static inline void set16(uint8_t *p, uint32_t v)
 	p[1] = (uint8_t)v;
 }
 
+static inline void set24(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 16);
+	set16(p + 1, v);
+}
+
 static inline void set32(uint8_t *p, uint32_t v)
 {
 	set16(p, v >> 16);

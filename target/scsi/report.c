@@ -316,6 +316,8 @@ int op_start_stop(struct task *t)
 		return scsi_good(t);            /* a power condition: there is one only; LOEJ and START are ignored */
 	if (how & LOEJ && !lu->removable)
 		return scsi_bad_cdb(t, 4, 1);
+	if (how & LOEJ && prevented(lu))
+		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_REMOVAL_PREVENTED);
 	if (how & LOEJ && how & START) {
 		if (lu->ejected)
 			lu_attention(lu, UA_MEDIUM_CHANGED, t->scsi.nexus);
@@ -323,8 +325,6 @@ int op_start_stop(struct task *t)
 		lu_gates(lu);
 		return scsi_good(t);
 	}
-	if (how & LOEJ && prevented(lu))
-		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_REMOVAL_PREVENTED);
 	if (how & LOEJ) {
 		lu->ejected = true;
 		lu_gates(lu);

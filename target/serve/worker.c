@@ -184,6 +184,8 @@ static void *worker_main(void *arg)
 		preempts_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
+			/* What went on after a pause may be complete already, and nothing would wake us for it. */
+			run_all(w);
 			flush_all(w);
 		}
 		sessions_reap(w);
