@@ -609,6 +609,8 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 		         node_id_fingerprint(&ev->id, fp));
 		show_node(c, &ev->id);
 		break;
+	case GOSSIP_EV_PASSED:          /* agreement's */
+		break;
 	case GOSSIP_EV_BLOB:
 		take_offer(c, ev, out);
 		break;

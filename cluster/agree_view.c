@@ -47,7 +47,8 @@ static void round_begin(struct agree *a, uint64_t round)
 	a->phase = PHASE_COLLECT;
 	a->tag = 0;
 	a->installed = a->said_promised = a->said_synced = a->in_set = false;
-	a->acked = a->seen = 0;
+	a->acked = a->acked_cast = a->seen = 0;
+	agree_direct_reset(a);
 	for (unsigned i = 0; i < a->n_member; i++) {
 		struct member *m = &a->member[i];
 

@@ -121,7 +121,7 @@ struct cluster_reply {
 enum cluster_in_kind {
 	CLUSTER_IN_START = 1,   /* disk */
 	CLUSTER_IN_TIMER,       /* out->wake is reached */
-	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded */
+	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded; agree: what is in a PASS, decoded */
 	CLUSTER_IN_STRANGER,    /* from, why; with STRANGER_KEY number: the low byte of its key's epoch */
 	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be; running: which says that it has a cluster */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */
@@ -130,7 +130,8 @@ enum cluster_in_kind {
 	CLUSTER_IN_AGREE,       /* node, agree: over the mesh */
 	CLUSTER_IN_MESH_UP,     /* node */
 	CLUSTER_IN_MESH_DOWN,   /* node */
-	CLUSTER_IN_VIEW,        /* nodeids, n_nodeids: a CPG view; 0: no view */
+	/* nodeids, n_nodeids: a CPG view; 0: no view. ringids, n_ringids: all whose Corosync is in the ring. */
+	CLUSTER_IN_VIEW,
 	CLUSTER_IN_CAST,        /* nodeid, agree: delivered by CPG */
 	CLUSTER_IN_STORED,      /* number: put seq; err */
 	CLUSTER_IN_STORE_BACK,  /* disk: the store works again, this is what it has */
@@ -164,6 +165,8 @@ struct cluster_in {
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
 	unsigned n_nodeids;
+	const uint32_t *ringids;
+	unsigned n_ringids;
 	uint32_t nodeid;
 	uint64_t number;
 	int err;

@@ -62,6 +62,8 @@ struct cluster {
 	char hash[17];
 	uint32_t key_epoch;             /* as last given to gossip */
 	bool ready;                     /* gossip made its first contacts */
+	struct buf direct;              /* scratch: a message to a member */
+	struct node_id passed;          /* whose PASS the datagram of this step is */
 	struct mono knock_next, offer_next;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
@@ -81,9 +83,12 @@ struct cluster {
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
 	unsigned n_view;
+	uint32_t ring_ids[AGREE_MEMBERS_MAX];   /* of all whose Corosync is in our ring */
+	unsigned n_ring_ids;
 	bool ring_running, ring_failed, local_view;
 	bool ring_leaving;              /* told to stop, because this node was removed */
 	uint64_t ring_stored, ring_active;
+	uint64_t ring_started;          /* the file that it was started with, until it says which one it has; 0: it did */
 	bool ring_writing;
 	struct cluster_ring_conf ring_conf;     /* what is being written */
 	struct mono ring_wake;
@@ -158,7 +163,8 @@ void admit_card(struct cluster *c, struct cluster_out *out);            /* tell 
 
 /* ring.c: growth of the ring, views */
 void ring_tend(struct cluster *c, struct cluster_out *out);
-void ring_view(struct cluster *c, const uint32_t *nodeids, unsigned n, struct cluster_out *out);
+uint64_t ring_active(const struct cluster *c);                         /* the file that our Corosync runs with; 0: none */
+void ring_view(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 void ring_view_again(struct cluster *c, struct cluster_out *out);
 void ring_local(struct cluster *c, struct cluster_out *out);            /* the view without Corosync */
 void ring_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);

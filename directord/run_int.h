@@ -89,6 +89,7 @@ struct run {
 	char **scan;                    /* of the one under way */
 	unsigned n_scan;
 	bool scanning, scan_again;
+	struct { uint64_t space, memory, load; } told;  /* of this machine, by host_look */
 	char *debug;                    /* subjects asked for through the API */
 
 	ev_timer bye;

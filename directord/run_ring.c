@@ -105,7 +105,8 @@ static void poll_due(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void cpg_view_came(void *arg, const struct cpg_view *v)
 {
-	struct cluster_in in = { .kind = CLUSTER_IN_VIEW, .nodeids = v->nodes, .n_nodeids = v->n };
+	struct cluster_in in = { .kind = CLUSTER_IN_VIEW, .nodeids = v->nodes, .n_nodeids = v->n,
+	                         .ringids = v->ring, .n_ringids = v->n_ring };
 	struct run *r = arg;
 
 	if (host(r)) {

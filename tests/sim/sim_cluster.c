@@ -268,6 +268,7 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 	struct gossip_head head;
 	struct buf plain = { 0 };
 	struct cluster_in in = { .kind = CLUSTER_IN_STRANGER, .from = s->node[from].addr };
+	struct agree_msg agree;
 	struct peer_dgram d;
 	int err;
 
@@ -281,7 +282,11 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 		in.kind = CLUSTER_IN_DGRAM;
 		in.head = &head;
 		in.dgram = &d.msg;
+		if (d.msg.kind == GOSSIP_PASS && agree_msg_decode(d.msg.blob, d.msg.n_blob, &agree) == 0)
+			in.agree = &agree;
 		step(n, &in);
+		if (in.agree)
+			agree_msg_fini(&agree);
 		peer_dgram_fini(&d);
 	} else {
 		step(n, &in);
