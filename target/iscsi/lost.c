@@ -82,11 +82,17 @@ static void last_left(struct iscsi_session *s, bool failed)
 	}
 }
 
-void lost_out(struct iscsi_lost *l)
+static void task_release(struct iscsi_session *s, struct iscsi_task *t)
+{
+	t->released = true;
+}
+
+void lost_out(struct iscsi_session *s, struct iscsi_lost *l)
 {
 	if (l->state == CLEANUP_R1_WAIT)
 		lost_move(l, CLEANUP_R2_IN_CLEANUP);
 	l->until = (struct mono){ 0 };
+	each_task(s, NULL, l->cid, task_release);
 }
 
 /* One record for a CID, however often it is lost. */

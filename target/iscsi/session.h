@@ -69,6 +69,7 @@ struct iscsi_task {
 	uint16_t cid;
 	uint8_t state;                  /* enum iscsi_task_state */
 	bool immediate, arrived;        /* arrived: its CmdSN was reached */
+	bool released;                  /* its lost connection was logged out: it may be reassigned */
 	bool doomed;                    /* freed when the last PDU with its memory has left */
 
 	/* data-out */
@@ -101,7 +102,7 @@ enum session_state {
 
 /*
  * RFC 7143 8.2: a connection that is gone and whose tasks are kept. In R2 it is logged out, in words or by a
- * reinstatement: its tasks may be reassigned.
+ * reinstatement.
  */
 enum cleanup_state { CLEANUP_R1_WAIT, CLEANUP_R2_IN_CLEANUP, CLEANUP_R3_FREE, CLEANUP_N_STATES };
 
@@ -216,7 +217,7 @@ void session_leave(struct iscsi_session *s, struct iscsi_conn *c, bool failed);
 struct iscsi_lost *session_lost_find(struct iscsi_session *s, uint16_t cid);
 void lost_move(struct iscsi_lost *l, enum cleanup_state to);
 /* It was logged out, and Time2Retain begins. */
-void lost_out(struct iscsi_lost *l);
+void lost_out(struct iscsi_session *s, struct iscsi_lost *l);
 /* The lost connection is over: what it left ends. */
 void session_lost_drop(struct iscsi_session *s, struct iscsi_lost *l);
 

@@ -162,6 +162,7 @@ static void resume(struct iscsi_conn *c, struct iscsi_task *t, uint32_t expdatas
 {
 	t->conn = c;
 	t->cid = c->cid;
+	t->released = false;
 	if (t->state == ITASK_COLLECT) {
 		data_restart(c, t);
 	} else if (t->state == ITASK_PARKED) {
@@ -175,7 +176,6 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_session *s = c->session;
 	struct iscsi_task *t = session_find(s, bhs_ttt(bhs));
-	struct iscsi_lost *lost;
 
 	if (!conn_erl(c, 2)) {
 		answer(c, bhs_itt(bhs), TMF_RSP_NO_REASSIGN);
@@ -186,8 +186,7 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 		return;
 	}
 	/* A connection must be logged out before its tasks leave it. */
-	lost = t->conn ? NULL : session_lost_find(s, t->cid);
-	if (!lost || lost->state != CLEANUP_R2_IN_CLEANUP) {
+	if (t->conn || !t->released) {
 		answer(c, bhs_itt(bhs), TMF_RSP_TASK_ALLEGIANT);
 		return;
 	}
