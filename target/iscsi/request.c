@@ -185,7 +185,7 @@ static void command_begin(struct iscsi_conn *c, const uint8_t *bhs)
 	command_fill(t, bhs, &a);
 	want = t->want > c->in.len ? t->want : c->in.len;
 	task->held = &s->held;
-	task->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
+	task->held_max = s->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
 	if (want && task_room(task, &task->out, want) != 0) {
 		task_put(&task);
 		take_number(c, bhs);

@@ -134,7 +134,7 @@ struct iscsi_session {
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
 	unsigned n_tasks, n_running;
-	uint64_t held;                  /* bytes of the tasks' buffers */
+	uint64_t held, held_max;        /* bytes of the tasks' buffers, and the bound */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
 	uint32_t next_ack_tag, next_fence;
 	struct iscsi_fence *fences;
