@@ -61,6 +61,7 @@ static void waiting_drop(struct iscsi_session *s, const struct iscsi_conn *c)
 	for (struct iscsi_held **p = &s->waiting, *h; (h = *p); )
 		if (h->conn == c) {
 			*p = h->next;
+			s->n_tmfs--;
 			free(h);
 		} else {
 			p = &h->next;

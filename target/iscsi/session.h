@@ -21,6 +21,7 @@
 
 #define SESSION_DEPTH_MAX 1024          /* commands of one session at a time */
 #define SESSION_HASH 64
+#define SESSION_TMFS_MAX 1024           /* task management that has not ended */
 #define SESSION_R2T_MAX 16              /* R2Ts of one task that are open */
 
 struct iscsi_conn;
@@ -136,6 +137,7 @@ struct iscsi_session {
 	unsigned n_tasks, n_running;
 	uint64_t held, held_max;        /* bytes of the tasks' buffers, and the bound */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
+	unsigned n_tmfs;                /* with those of `waiting`, and those that the owner has not taken yet */
 	uint32_t next_ack_tag, next_fence;
 	struct iscsi_fence *fences;
 
