@@ -208,9 +208,8 @@ struct serve {
 
 /* worker.c */
 int worker_new(struct serve *s, unsigned index, struct worker **out);
-/* All drop their links and end their sessions. Before worker_free. */
+/* All drop their links, end their sessions, and end. Before worker_free. */
 void workers_stop(struct serve *s);
-/* Joins. */
 void worker_free(struct worker **w);
 void worker_post(struct worker *w, struct worker_msg *m);
 void workers_post_all(struct serve *s, void (*run)(struct worker *w, struct worker_msg *m));
