@@ -288,6 +288,8 @@ int keep_load(struct serve *s, struct volume *v, char **why);
 void keep_drop(struct serve *s, const uint8_t uuid[16]);
 /* tmf.c */
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf);
+/* End the tasks that a session has on a LUN, because another asked for it. */
+void tmf_end_tasks(struct session *ss, const uint8_t *lun);
 void drains_check(struct worker *w);
 
 /* registry.c: all take registry.lock unless their name ends in _locked */
