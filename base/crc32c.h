@@ -8,5 +8,7 @@
 
 /* The CRC of `n` bytes going on from `crc` (0 to begin). Any split of the bytes gives the same result. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+/* The same without the instruction. */
+uint32_t crc32c_table(uint32_t crc, const void *p, size_t n);
 
 #endif

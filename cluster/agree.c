@@ -21,6 +21,7 @@ struct agree *agree_new(const struct agree_conf *conf)
 		a->conf.snap_entries = 4096;
 	a->commit_due = a->report_due = a->collect_due = a->recover_due = a->pull_due = MONO_NEVER;
 	a->cache_until = MONO_NEVER;
+	agree_direct_reset(a);
 	return a;
 }
 
@@ -150,6 +151,12 @@ struct member *agree_member(struct agree *a, const struct node_id *id)
 
 /* --- messages, time, status --- */
 
+/* Said by this process of the member, in the epoch that we are in. */
+static bool in_epoch(const struct agree *a, const struct member *m, const struct agree_msg *msg)
+{
+	return msg->tag == a->tag && a->tag != 0 && msg->boot == m->boot;
+}
+
 static void on_cast(struct agree *a, const struct node_id *from, const struct agree_msg *msg)
 {
 	struct member *m = agree_member(a, from);
@@ -178,7 +185,7 @@ static void on_cast(struct agree *a, const struct node_id *from, const struct ag
 		a->n_malformed++;
 		return;
 	}
-	if (msg->tag != a->tag || a->tag == 0 || msg->boot != m->boot) {
+	if (!in_epoch(a, m, msg)) {
 		a->n_stale++;
 		return;
 	}
@@ -187,12 +194,23 @@ static void on_cast(struct agree *a, const struct node_id *from, const struct ag
 	if (msg->kind == AGREE_MSG_PROMISED || msg->kind == AGREE_MSG_SYNCED)
 		agree_view_msg(a, m, msg);
 	else
-		agree_order_msg(a, m, msg);
+		agree_order_msg(a, m, msg, false);
 }
 
 static void on_mesh(struct agree *a, const struct node_id *from, const struct agree_msg *msg)
 {
+	struct member *m;
+
 	switch (msg->kind) {
+	case AGREE_MSG_PROPOSE:
+	case AGREE_MSG_ENTRY:
+	case AGREE_MSG_ACK:
+		m = agree_member(a, from);
+		if (!m || !in_epoch(a, m, msg))
+			a->n_stale++;
+		else if (!a->diverged)
+			agree_order_msg(a, m, msg, true);
+		return;
 	case AGREE_MSG_PULL:
 	case AGREE_MSG_PUSH:
 	case AGREE_MSG_PULL_SNAP:
@@ -220,11 +238,12 @@ static void on_timer(struct agree *a)
 		a->cache_until = MONO_NEVER;
 	}
 	agree_view_timer(a);
+	agree_direct_timer(a);
 	agree_ask_timer(a);
 	agree_pull_timer(a);
 	if (mono_due(a->report_due, a->now)) {
 		a->report_due = MONO_NEVER;
-		agree_order_ack(a);
+		agree_order_ack_cast(a);
 	}
 }
 
@@ -318,6 +337,7 @@ static struct mono wake_at(const struct agree *a)
 	struct mono w = mono_min(a->commit_due, mono_min(a->report_due, a->cache_until));
 
 	w = mono_min(w, agree_view_wake(a));
+	w = mono_min(w, agree_direct_wake(a));
 	w = mono_min(w, agree_ask_wake(a));
 	w = mono_min(w, agree_pull_wake(a));
 	if (a->n_sent > a->n_back && a->phase != PHASE_NONE && !a->status.stalled)

@@ -36,7 +36,7 @@ enum agree_in_kind {
 	AGREE_IN_TIMER,         /* out.wake was reached */
 	AGREE_IN_VIEW,          /* a CPG configuration change, in its place in the order of casts */
 	AGREE_IN_CAST,          /* a message delivered by CPG, our own too */
-	AGREE_IN_MESH,          /* a message from a member over the mesh */
+	AGREE_IN_MESH,          /* a message from a member over the mesh, or in a datagram */
 	AGREE_IN_STORED,        /* the put with this seq is durable (err 0), or was not done at all */
 	AGREE_IN_PROPOSE,
 	AGREE_IN_APPLIED,       /* out.commit (all of it, in order) or out.install was applied */
@@ -93,6 +93,7 @@ struct agree_put {
 
 struct agree_send {
 	struct node_id to;
+	bool quick;             /* small, wanted soon, and may be lost: a datagram will do */
 	struct agree_msg msg;
 };
 

@@ -63,23 +63,42 @@ void agree_ask_fail(struct agree *a, int err)
 		fail(a, 0, err);
 }
 
+static void fill(const struct pending *p, struct agree_msg *m)
+{
+	m->propose.rid = p->rid;
+	m->propose.kind = p->kind;
+	m->propose.payload = p->payload;
+	m->propose.len = p->len;
+	m->propose.ask = p->ask;
+}
+
 /* Put it on its way, whichever that is now. */
 static void send_on(struct agree *a, struct pending *p)
 {
 	struct agree_msg *m;
 
+	p->cast_due = MONO_NEVER;
 	if (forwards(a)) {
 		m = agree_send(a, &a->learn, AGREE_MSG_FORWARD);
 		p->n_forwarded++;
 	} else {
-		m = agree_cast(a, AGREE_MSG_PROPOSE);
+		p->ask = ++a->n_asked;
 		p->cast_ever = true;
+		if (!agree_direct_propose(a, p, &m))
+			m = agree_cast(a, AGREE_MSG_PROPOSE);
 	}
-	m->propose.rid = p->rid;
-	m->propose.kind = p->kind;
-	m->propose.payload = p->payload;
-	m->propose.len = p->len;
+	fill(p, m);
 	p->asked_at = a->now;
+}
+
+/* The sequencer has not heard it, or would refuse it. */
+static void cast_after_all(struct agree *a, struct pending *p)
+{
+	p->cast_due = MONO_NEVER;
+	if (!agree_active(a) || agree_sequencing(a) || agree_log_find(&a->log, &p->rid, a->applied))
+		return;
+	agree_direct_missed(a);
+	fill(p, agree_cast(a, AGREE_MSG_PROPOSE));
 }
 
 /* True if it was answered, and the list is one shorter. */
@@ -150,7 +169,7 @@ void agree_ask(struct agree *a, const struct node_id *origin, const struct agree
 	p->len = len;
 	p->origin = *origin;
 	p->deadline = mono_add_ms(a->now, a->conf.propose_ms);
-	p->asked_at = MONO_NEVER;
+	p->asked_at = p->cast_due = MONO_NEVER;
 	a->pending[a->n_pending++] = p;
 	try_ask(a, a->n_pending - 1);
 }
@@ -164,7 +183,7 @@ void agree_ask_again(struct agree *a)
 		return;
 	}
 	for (unsigned i = 0; i < a->n_pending; i++)
-		a->pending[i]->asked_at = MONO_NEVER;
+		a->pending[i]->asked_at = a->pending[i]->cast_due = MONO_NEVER;
 	if (PLANTED(PLANT_SILENT))
 		return;
 	for (unsigned i = 0; i < a->n_pending;)
@@ -208,6 +227,8 @@ void agree_ask_timer(struct agree *a)
 			continue;
 		}
 		again |= overdue(a, p);
+		if (mono_due(p->cast_due, a->now))
+			cast_after_all(a, p);
 		if (forwards(a) && p->asked_at.ns != UINT64_MAX && !p->index &&
 		    mono_due(mono_add_ms(p->asked_at, PULL_MS), a->now))
 			send_on(a, p);
@@ -224,7 +245,7 @@ struct mono agree_ask_wake(const struct agree *a)
 	for (unsigned i = 0; i < a->n_pending; i++) {
 		const struct pending *p = a->pending[i];
 
-		w = mono_min(w, p->deadline);
+		w = mono_min(w, mono_min(p->deadline, p->cast_due));
 		if (p->asked_at.ns == UINT64_MAX)
 			continue;
 		if (forwards(a) && !p->index)

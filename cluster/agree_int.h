@@ -5,6 +5,7 @@
  *   agree_keep.c   what is applied and what is durable: puts, snapshots, the start from disk
  *   agree_view.c   from a view to an active epoch: rounds, promises, the log an epoch begins with
  *   agree_order.c  an active epoch: the sequencer, acknowledgements, commit
+ *   agree_direct.c what members tell each other without CPG, and when it is cast after all
  *   agree_ask.c    proposals and their answers
  *   agree_pull.c   entries and snapshots over the mesh, for laggards and learners
  */
@@ -23,6 +24,9 @@
 #define PULL_MS 300             /* repeat a pull */
 #define LEARN_MS 1000           /* a learner asks at least this often */
 #define COMMIT_MS 1000          /* the commit index is made durable by then, if nothing else is stored */
+#define DIRECT_MS 20            /* what was told directly is cast too by then, if it had no effect */
+#define DIRECT_BYTES 800        /* of a payload that goes into one datagram with all that is around it */
+#define DIRECT_MISSES 3         /* so many in a row in vain: cast at once */
 #define REPORT_MS 300           /* the state hash is reported by then after the last apply */
 #define SNAP_KEEP_MS 15000      /* an encoded snapshot is kept for joiners */
 #define SUBSCRIBE_MS 5000
@@ -52,6 +56,7 @@ struct member {
 	uint64_t boot;
 	struct agree_state state;
 	struct agree_at acked;
+	uint64_t asked;                 /* its highest proposal that we, as the sequencer, have looked at */
 	uint64_t hash_index;            /* its newest report of a state hash */
 	uint8_t hash[AGREE_HASH_LEN];
 };
@@ -63,6 +68,8 @@ struct pending {
 	uint32_t len;
 	struct node_id origin;          /* a learner; NODE_ID_NONE: our own client */
 	struct mono deadline, asked_at; /* asked_at MONO_NEVER: not asked in this epoch */
+	uint64_t ask;                   /* which of our proposals: a copy of one that was answered is known by it */
+	struct mono cast_due;           /* told directly; cast it too then */
 	bool cast_ever;                 /* it may be in some log: in doubt until it is applied */
 	unsigned n_forwarded;           /* likewise, in that of another voter */
 	uint64_t index;                 /* FORWARDED said so */
@@ -127,10 +134,17 @@ struct agree {
 	bool in_set;                            /* our STATE was among those that decided */
 	bool installed;                         /* our log has `begin`, and synced == epoch */
 	bool said_promised, said_synced;
-	uint64_t acked;
+	uint64_t acked, acked_cast;             /* said at all, and by a cast */
 	struct mono collect_due, recover_due;
 	unsigned recover_ms;
 	uint64_t seen;                          /* highest index heard of in this epoch */
+
+	/* told directly */
+	uint64_t cast_upto;                     /* as the sequencer: entries up to here need no cast any more */
+	uint64_t cast_mark, ack_mark;           /* the last that was told when these were set: */
+	struct mono cast_due, ack_due;          /* it is looked at then, and cast if need be */
+	uint64_t n_asked;
+	unsigned misses;                        /* times in a row that a cast was needed after all */
 
 	/* own casts on their way */
 	uint64_t n_sent, n_back;
@@ -221,8 +235,11 @@ void agree_view_installed(struct agree *a);
 bool agree_view_majority(const struct agree *a, bool (*yes)(const struct agree *, const struct member *));
 
 /* agree_order.c */
-void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg);
+void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg, bool direct);
 void agree_order_ack(struct agree *a);
+void agree_order_ack_cast(struct agree *a);
+/* How far this member's acknowledgement counts: only what it has is what we have. */
+uint64_t agree_order_acked(const struct agree *a, const struct member *m);
 void agree_order_commit(struct agree *a);
 void agree_order_begin(struct agree *a);
 /* As the sequencer: make it the next entry. 0 (also if it is in the log already), or why not. */
@@ -230,6 +247,17 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 		     uint32_t len);
 void agree_order_report(struct agree *a);
 void agree_commit_to(struct agree *a, uint64_t index);
+
+/* agree_direct.c */
+bool agree_direct(const struct agree *a);       /* is there anyone to tell anything directly? */
+void agree_direct_entry(struct agree *a, const struct agree_entry *e);          /* a new one of ours */
+void agree_direct_ack(struct agree *a, const struct agree_msg *ack);
+/* False: it has to be cast. Else fill it in. */
+bool agree_direct_propose(struct agree *a, struct pending *p, struct agree_msg **m);
+void agree_direct_missed(struct agree *a);
+void agree_direct_reset(struct agree *a);
+void agree_direct_timer(struct agree *a);
+struct mono agree_direct_wake(const struct agree *a);
 
 /* agree_ask.c */
 void agree_ask(struct agree *a, const struct node_id *origin, const struct agree_rid *rid, enum agree_kind kind,

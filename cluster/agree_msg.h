@@ -74,7 +74,7 @@ struct agree_at {
 };
 
 enum agree_msg_kind {
-	/* cast (CPG) */
+	/* cast (CPG); PROPOSE, ENTRY and ACK directly to members too */
 	AGREE_MSG_STATE = 1,    /* a view began: what my log is */
 	AGREE_MSG_PROCEED,      /* go on without the members that have not sent their STATE */
 	AGREE_MSG_PROMISED,     /* I shall never follow an epoch before this one */
@@ -122,7 +122,13 @@ struct agree_msg {
 		struct agree_proceed proceed;
 		struct { uint64_t epoch; } promised;
 		struct { uint64_t epoch; struct agree_at at; } synced;
-		struct { struct agree_rid rid; enum agree_kind kind; const uint8_t *payload; uint32_t len; } propose; /* FORWARD too */
+		struct {                                /* FORWARD too */
+			struct agree_rid rid;
+			enum agree_kind kind;
+			const uint8_t *payload;
+			uint32_t len;
+			uint64_t ask;                   /* PROPOSE: counts those of the sender's process */
+		} propose;
 		struct { struct agree_entry entry; struct agree_chain before; } entry;
 		struct {
 			struct agree_at at;

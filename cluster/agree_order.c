@@ -46,7 +46,6 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 {
 	struct agree_at last = agree_log_last(&a->log);
 	struct agree_entry *e;
-	struct agree_msg *m;
 
 	if (!PLANTED(PLANT_NO_DEDUP) && (agree_done_find(a, rid) || agree_log_find(&a->log, rid, a->applied)))
 		return 0;
@@ -64,23 +63,30 @@ int agree_order_next(struct agree *a, const struct agree_rid *rid, enum agree_ki
 	e->put_seq = UINT64_MAX;
 	agree_log_append(&a->log, e);
 	agree_dirty(a, e->index);
-	if (PLANTED(PLANT_CPG_ORDER))
-		return 0;
-	m = agree_cast(a, AGREE_MSG_ENTRY);
-	m->entry.entry = *e;
-	m->entry.before = last.chain;
+	if (!PLANTED(PLANT_CPG_ORDER))
+		agree_direct_entry(a, e);
 	return 0;
 }
 
-static void on_propose(struct agree *a, const struct member *from, const struct agree_msg *msg)
+/*
+ * What comes directly may come late, or twice: after the cast of the same, or after its answer. Each member's proposals
+ * are counted, so such a copy is known; it must never be taken, since "refused" was final. And it is not
+ * refused either: the cast that follows is.
+ */
+static void on_propose(struct agree *a, struct member *from, const struct agree_msg *msg, bool direct)
 {
+	bool late = msg->propose.ask <= from->asked && !PLANTED(PLANT_LATE_COPY);
 	int err;
 
 	if ((!node_id_eq(&a->sequencer, &a->conf.self) && !PLANTED(PLANT_CPG_ORDER)) || !agree_active(a))
 		return;
+	if (direct && (!a->installed || late))
+		return;
+	if (msg->propose.ask > from->asked)
+		from->asked = msg->propose.ask;
 	/* Without the epoch's whole log it cannot know whether the request is in it. */
 	err = !a->installed ? ERR_AGAIN : agree_order_next(a, &msg->propose.rid, msg->propose.kind, msg->propose.payload, msg->propose.len);
-	if (err) {
+	if (err && !direct) {
 		struct agree_msg *m = agree_cast(a, AGREE_MSG_REFUSE);
 
 		m->refuse.rid = msg->propose.rid;
@@ -91,7 +97,7 @@ static void on_propose(struct agree *a, const struct member *from, const struct 
 
 /* --- everyone --- */
 
-static void on_entry(struct agree *a, struct member *m, const struct agree_msg *msg)
+static void on_entry(struct agree *a, struct member *m, const struct agree_msg *msg, bool direct)
 {
 	const struct agree_entry *theirs = &msg->entry.entry;
 	struct agree_at last = agree_log_last(&a->log);
@@ -101,7 +107,8 @@ static void on_entry(struct agree *a, struct member *m, const struct agree_msg *
 		a->n_stale++;
 		return;
 	}
-	if (theirs->index > a->seen)
+	/* A gap may be filled by the next datagram; that a cast leaves one says that something is lost. */
+	if (theirs->index > a->seen && !direct)
 		a->seen = theirs->index;
 	if (!a->installed || agree_mute(a) || theirs->index != last.index + 1)
 		return;                 /* ours, or a gap that is pulled */
@@ -128,30 +135,57 @@ static uint64_t durable(const struct agree *a)
 	return i;
 }
 
-void agree_order_ack(struct agree *a)
+/* What may be acknowledged now; false: nothing. */
+static bool ack_point(const struct agree *a, struct agree_at *at)
 {
-	struct agree_msg *m;
-	struct agree_at at;
 	uint64_t i;
 
 	if (a->phase != PHASE_ACTIVE || !a->said_synced || agree_mute(a))
-		return;
+		return false;
 	i = durable(a);
-	if (i < a->begin.index || i < a->acked || (i == a->acked && a->applied <= a->reported) ||
-	    !agree_log_point(&a->log, i, &at))
+	return i >= a->begin.index && i >= a->acked && agree_log_point(&a->log, i, at);
+}
+
+static void ack_fill(const struct agree *a, const struct agree_at *at, struct agree_msg *m)
+{
+	const uint8_t *hash = agree_hash_at(a, a->applied);
+
+	m->ack.at = *at;
+	m->ack.applied = hash ? a->applied : 0;
+	if (hash)
+		memcpy(m->ack.hash, hash, AGREE_HASH_LEN);
+}
+
+void agree_order_ack_cast(struct agree *a)
+{
+	struct agree_at at;
+
+	if (!ack_point(a, &at))
 		return;
-	if (i == a->acked && a->report_due.ns != UINT64_MAX)
-		return;                 /* only to report the hash: in a while */
-	m = agree_cast(a, AGREE_MSG_ACK);
-	m->ack.at = at;
-	m->ack.applied = a->applied;
-	if (agree_hash_at(a, a->applied))
-		memcpy(m->ack.hash, agree_hash_at(a, a->applied), AGREE_HASH_LEN);
-	else
-		m->ack.applied = 0;
-	a->acked = i;
+	ack_fill(a, &at, agree_cast(a, AGREE_MSG_ACK));
+	a->acked = a->acked_cast = at.index;
 	a->reported = a->applied;
-	a->report_due = MONO_NEVER;
+	a->report_due = a->ack_due = MONO_NEVER;
+}
+
+/* Something became durable. */
+void agree_order_ack(struct agree *a)
+{
+	struct member *self = agree_member(a, &a->conf.self);
+	struct agree_msg m = { .kind = AGREE_MSG_ACK };
+	struct agree_at at;
+
+	if (!ack_point(a, &at) || at.index <= a->acked)
+		return;
+	if (!agree_direct(a) || !self) {
+		agree_order_ack_cast(a);
+		return;
+	}
+	ack_fill(a, &at, &m);
+	agree_direct_ack(a, &m);
+	a->acked = at.index;
+	self->acked = at;
+	agree_order_commit(a);
 }
 
 static void compare(struct agree *a)
@@ -183,11 +217,13 @@ void agree_order_report(struct agree *a)
 		a->report_due = mono_add_ms(a->now, REPORT_MS);
 }
 
-static void on_ack(struct agree *a, struct member *m, const struct agree_msg *msg)
+static void on_ack(struct agree *a, struct member *m, const struct agree_msg *msg, bool direct)
 {
+	uint64_t commit = a->commit;
+
 	if (a->phase != PHASE_ACTIVE)
 		return;
-	if (msg->ack.at.index > a->seen)
+	if (msg->ack.at.index > a->seen && !direct)
 		a->seen = msg->ack.at.index;
 	if (msg->ack.at.index >= m->acked.index)
 		m->acked = msg->ack.at;
@@ -197,10 +233,14 @@ static void on_ack(struct agree *a, struct member *m, const struct agree_msg *ms
 		compare(a);
 	}
 	agree_order_commit(a);
+	if (direct && a->commit > commit)
+		a->misses = 0;
+	/* Who casts may have missed what others told it directly. */
+	if (!direct && !node_id_eq(&m->id, &a->conf.self) && a->acked_cast < a->acked)
+		agree_order_ack_cast(a);
 }
 
-/* How far this member's acknowledgement counts: only what it has is what we have. */
-static uint64_t acked(const struct agree *a, const struct member *m)
+uint64_t agree_order_acked(const struct agree *a, const struct member *m)
 {
 	if (m->mute || !m->synced)
 		return 0;
@@ -217,11 +257,11 @@ static uint64_t majority_has(const struct agree *a, const struct roster *r)
 	uint64_t best = 0;
 
 	for (unsigned i = 0; i < a->n_member; i++) {
-		uint64_t x = acked(a, &a->member[i]);
+		uint64_t x = agree_order_acked(a, &a->member[i]);
 		unsigned n = 0;
 
 		for (unsigned j = 0; j < a->n_member; j++)
-			n += roster_votes(r, &a->member[j].id) && acked(a, &a->member[j]) >= x;
+			n += roster_votes(r, &a->member[j].id) && agree_order_acked(a, &a->member[j]) >= x;
 		if (x > best && n >= roster_majority(r) - (PLANTED(PLANT_MINORITY) && roster_majority(r) > 1))
 			best = x;
 	}
@@ -272,12 +312,12 @@ void agree_order_begin(struct agree *a)
 	agree_order_report(a);
 }
 
-void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg)
+void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg, bool direct)
 {
 	switch (msg->kind) {
-	case AGREE_MSG_PROPOSE: on_propose(a, m, msg); break;
-	case AGREE_MSG_ENTRY: on_entry(a, m, msg); break;
-	case AGREE_MSG_ACK: on_ack(a, m, msg); break;
+	case AGREE_MSG_PROPOSE: on_propose(a, m, msg, direct); break;
+	case AGREE_MSG_ENTRY: on_entry(a, m, msg, direct); break;
+	case AGREE_MSG_ACK: on_ack(a, m, msg, direct); break;
 	case AGREE_MSG_REFUSE:
 		if (node_id_eq(&m->id, &a->sequencer) && node_id_eq(&msg->refuse.to, &a->conf.self))
 			agree_ask_refused(a, &msg->refuse.rid, msg->refuse.err);

@@ -142,7 +142,10 @@ void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster
 	while (c->events_seen < out->gossip.n_events) {
 		struct gossip_event ev = out->gossip.events[c->events_seen++];
 
-		admit_event(c, &ev, out);
+		if (ev.kind == GOSSIP_EV_PASSED)
+			c->passed = ev.id;
+		else
+			admit_event(c, &ev, out);
 	}
 }
 
@@ -203,6 +206,25 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 	c->dirty = true;
 }
 
+/* To a member: in a datagram if it is in a hurry and fits, else over the mesh. */
+static void send(struct cluster *c, const struct agree_send *s, struct cluster_out *out)
+{
+	struct gossip_in pass = { .kind = GOSSIP_IN_PASS, .id = s->to };
+	struct cluster_cast *m;
+
+	buf_reset(&c->direct);
+	c->codec->agree_encode(&s->msg, &c->direct);
+	if (s->quick && c->direct.len <= GOSSIP_BLOB_MAX) {
+		pass.blob = c->direct.data;
+		pass.n_blob = (unsigned)c->direct.len;
+		cluster_gossip_step(c, &pass, out);
+		return;
+	}
+	m = cast_add(&out->send, &out->n_send, &out->cap_send);
+	m->node = s->to;
+	buf_put(&m->bytes, c->direct.data, c->direct.len);
+}
+
 /* Take over what a step of agreement gave. Returns how many items were applied. */
 static unsigned agree_take(struct cluster *c, const struct agree_out *o, struct agree_applied **applied, struct cluster_out *out)
 {
@@ -215,12 +237,8 @@ static unsigned agree_take(struct cluster *c, const struct agree_out *o, struct 
 	}
 	for (unsigned i = 0; i < o->n_cast; i++)
 		c->codec->agree_encode(&o->cast[i], &cast_add(&out->cast, &out->n_cast, &out->cap_cast)->bytes);
-	for (unsigned i = 0; i < o->n_send; i++) {
-		struct cluster_cast *s = cast_add(&out->send, &out->n_send, &out->cap_send);
-
-		s->node = o->send[i].to;
-		c->codec->agree_encode(&o->send[i].msg, &s->bytes);
-	}
+	for (unsigned i = 0; i < o->n_send; i++)
+		send(c, &o->send[i], out);
 	*applied = mem_alloc((o->n_commit + 1) * sizeof(**applied));
 	if (o->install)
 		install(c, o->install, &(*applied)[n++]);
@@ -326,8 +344,10 @@ static void self_fact(struct cluster *c)
 	attrs_set(&as, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
 	attrs_set(&as, "ring", c->ring_running ? "running" : "stopped");
+	if (c->host_nodeid)
+		set_uint(&as, "ring-nodeid", c->host_nodeid);
 	set_uint(&as, "ring-stored", c->ring_stored);
-	set_uint(&as, "ring-active", c->ring_active);
+	set_uint(&as, "ring-active", ring_active(c));
 	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
 	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
@@ -418,6 +438,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		admit_tend(c, out);
 		ring_tend(c, out);
 		carry_tend(c, out);
+		request_tend(c, out);
 		self_fact(c);
 		node_fact(c);
 		tell_facts(c, out);
@@ -499,7 +520,7 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 
 static void cast(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
-	const struct roster_node *r = roster_find_nodeid(&c->status->roster, in->nodeid);
+	const struct roster_node *r = ring_node(c, in->nodeid);
 	struct agree_in a = { .kind = AGREE_IN_CAST };
 
 	if (!r) {
@@ -534,8 +555,14 @@ static void own_fact(struct cluster *c, const struct cluster_in *in)
 	}
 }
 
-static void ring_state(struct cluster *c, const struct cluster_in *in)
+static void ring_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
+	if (c->conf.host_ring) {
+		ring_host_state(c, in, out);
+		return;
+	}
+	if (in->active || in->err || (c->ring_running && !in->running))
+		c->ring_started = 0;
 	c->ring_running = in->running;
 	c->ring_active = in->running ? in->active : 0;
 	c->ring_failed |= in->err != 0;
@@ -569,7 +596,14 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		break;
 	case CLUSTER_IN_DGRAM:
 		g.kind = GOSSIP_IN_DGRAM;
+		c->passed = NODE_ID_NONE;
 		cluster_gossip_step(c, &g, out);
+		if (in->agree && !node_id_none(&c->passed)) {
+			a.kind = AGREE_IN_MESH;
+			a.msg.from = c->passed;
+			a.msg.msg = in->agree;
+			cluster_agree_step(c, &a, out);
+		}
 		c->dirty |= in->dgram->kind == GOSSIP_KNOCK;
 		break;
 	case CLUSTER_IN_STRANGER:
@@ -605,7 +639,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_agree_step(c, &a, out);
 		break;
 	case CLUSTER_IN_VIEW:
-		ring_view(c, in->nodeids, in->n_nodeids, out);
+		ring_view(c, in, out);
 		break;
 	case CLUSTER_IN_CAST:
 		cast(c, in, out);
@@ -631,7 +665,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		done(c, in, out);
 		break;
 	case CLUSTER_IN_RING:
-		ring_state(c, in);
+		ring_state(c, in, out);
 		break;
 	case CLUSTER_IN_HAVE:
 		carry_have(c, in->have, out);
@@ -730,6 +764,7 @@ void cluster_free(struct cluster **cp)
 	free(c->candidates);
 	free(c->software);
 	buf_fini(&c->knock);
+	buf_fini(&c->direct);
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
@@ -807,7 +842,7 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	attrs_set(out, "mode", !c->keys.n ? "pending" : c->removed ? "removed" : c->clone.family ? "cloned" :
 	          !s->has_log ? "joining" : agree_mode_name(s->mode));
 	attrs_set(out, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
-	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
+	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : ring_host_wants(c) ? ring_host_wants(c) : s->reason);
 	set_uint(out, "members", gossip_count(c->gossip));
 	set_uint(out, "alive", gossip_alive(c->gossip));
 	set_uint(out, "pending", gossip_pending_count(c->gossip));

@@ -636,6 +636,9 @@ static void member_in(struct gossip *g, const struct gossip_in *in, struct gossi
 	case GOSSIP_QUERY:
 		query_in(g, m, in, out);
 		break;
+	case GOSSIP_PASS:
+		out_event(out, GOSSIP_EV_PASSED)->id = m->card->id;
+		break;
 	default:
 		break;
 	}

@@ -194,6 +194,18 @@ static void send_clear(struct gossip *g, const struct gossip_in *in, enum gossip
 	d->msg.n_blob = in->n_blob;
 }
 
+static void pass(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
+{
+	struct member *m = member_find(g, &in->id);
+	struct gossip_dgram *d;
+
+	if (g->quiet || !m || member_is_self(g, m) || !member_answers(m) || in->n_blob > GOSSIP_BLOB_MAX)
+		return;
+	d = contact_dgram(g, m, GOSSIP_PASS, out);
+	d->msg.blob = out_dup(out, in->blob, in->n_blob);
+	d->msg.n_blob = in->n_blob;
+}
+
 static void input(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
 {
 	switch (in->kind) {
@@ -248,6 +260,9 @@ static void input(struct gossip *g, const struct gossip_in *in, struct gossip_ou
 		break;
 	case GOSSIP_IN_KNOCK:
 		send_clear(g, in, GOSSIP_KNOCK, out);
+		break;
+	case GOSSIP_IN_PASS:
+		pass(g, in, out);
 		break;
 	}
 }

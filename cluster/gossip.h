@@ -50,6 +50,7 @@ enum gossip_in_kind {
 	GOSSIP_IN_FACTS,        /* own facts changed: tell the others */
 	GOSSIP_IN_BLOB,         /* from, blob: send these bytes in a BLOB datagram to this address */
 	GOSSIP_IN_KNOCK,        /* from, blob (of knock_make): the same in a KNOCK datagram */
+	GOSSIP_IN_PASS,         /* id, blob: send these bytes to this member in a sealed datagram, which may be lost */
 };
 
 /* Why a datagram did not open: counted by address; only STALE is answered, with a HELLO. */
@@ -107,6 +108,7 @@ enum gossip_event_kind {
 	GOSSIP_EV_REMOVED,      /* a banned node (id, addr) tries to come in; or, with id self, this node was told it is removed */
 	GOSSIP_EV_PENDING,      /* id, name, addr: someone without the key knocked, for the first time or from elsewhere */
 	GOSSIP_EV_BLOB,         /* addr, blob: a BLOB for us (an offer) */
+	GOSSIP_EV_PASSED,       /* id: the datagram of this step is a PASS of this member, and no replay */
 	GOSSIP_EV_STALE_KEY,    /* id, name, addr, key_epoch: a member, or who wants to be one, still seals with an older key */
 	GOSSIP_EV_NEWER_KEY,    /* id, addr, key_epoch: a member seals with a newer key than the current one */
 	GOSSIP_EV_FORGOTTEN,    /* dead for so long that the member was dropped */

@@ -39,6 +39,7 @@ enum gossip_msg_kind {
 	GOSSIP_QUERY,           /* send me the card of `target` */
 	GOSSIP_KNOCK,           /* in clear: a node without the key shows itself */
 	GOSSIP_BLOB,            /* in clear: sealed to one node's public key by the aggregator (offer of a key) */
+	GOSSIP_PASS,            /* sealed, not gossip's: bytes for the receiver's agreement */
 };
 
 enum gossip_refusal {
@@ -74,7 +75,7 @@ struct gossip_msg {
 	enum gossip_refusal refusal;    /* REFUSE */
 	const struct gossip_update *updates;
 	unsigned n_updates;
-	const uint8_t *blob;            /* KNOCK, BLOB */
+	const uint8_t *blob;            /* KNOCK, BLOB, PASS */
 	unsigned n_blob;
 };
 

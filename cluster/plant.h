@@ -18,6 +18,7 @@ enum plant {
 	PLANT_SKEWED_APPLY,     /* one node applies differently (set by the simulated state machine) */
 	PLANT_SILENT,           /* proposals are dropped at view loss without an answer */
 	PLANT_AMNESIA,          /* a voter whose disk was lost counts at once */
+	PLANT_LATE_COPY,        /* a proposal that comes directly is taken although it was refused */
 	PLANT_MAX
 };
 

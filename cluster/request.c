@@ -13,6 +13,8 @@
 #include "cluster/cluster_priv.h"
 #include "cluster/prepare.h"
 
+#define REFUSE_MS 500           /* a request is held no longer than this once its node is known to be in a minority */
+
 static struct cluster_reply *reply_add(struct cluster_out *out, uint64_t id, int err)
 {
 	out->reply = mem_grow(out->reply, &out->cap_reply, out->n_reply, sizeof(*out->reply));
@@ -25,6 +27,36 @@ static void refuse(struct cluster_out *out, uint64_t id, int err, const struct w
 	struct cluster_reply *r = reply_add(out, id, err);
 
 	snprintf(r->text, sizeof(r->text), "%s", why && why->text[0] ? why->text : err_text(err));
+}
+
+/*
+ * Does this node know that it has no majority? By the view it is in; without one, by whom gossip reaches: a
+ * node outside the ring could only hand the request to others who are as few.
+ */
+static bool minority(const struct cluster *c, struct why *why)
+{
+	const struct agree_status *s = c->status;
+	unsigned have = 0, of = roster_n_voters(&s->roster);
+
+	if (!s->has_log || s->mode == AGREE_ACTIVE)
+		return false;
+	if (ring_host_wants(c)) {
+		why_set(why, ERR_NOQUORUM, "no quorum: %s", ring_host_wants(c));
+		return true;
+	}
+	for (unsigned i = 0; i < s->n_member; i++)
+		have += roster_votes(&s->roster, &s->member[i].id);
+	for (unsigned i = 0; s->n_member == 0 && i < s->roster.n; i++) {
+		struct gossip_member m;
+
+		have += s->roster.node[i].role == ROSTER_VOTER && gossip_find(c->gossip, &s->roster.node[i].id, &m) &&
+		        (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT);
+	}
+	if (have >= roster_majority(&s->roster))
+		return false;
+	why_set(why, ERR_NOQUORUM, "no quorum: %u of %u voters are %s, %u are needed", have, of,
+	        s->n_member ? "in the view" : "reached", roster_majority(&s->roster));
+	return true;
 }
 
 /* Why nothing can be agreed right now. */
@@ -43,7 +75,7 @@ static int not_now(const struct cluster *c, struct why *why)
 		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
 	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
 		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s", c->status->reason);
-	return 0;
+	return minority(c, why) ? ERR_NOQUORUM : 0;
 }
 
 static void propose(struct cluster *c, uint64_t request, struct txn *t, struct cluster_out *out)
@@ -66,7 +98,8 @@ static void propose(struct cluster *c, uint64_t request, struct txn *t, struct c
 	in.propose.payload = b.data;
 	in.propose.len = (uint32_t)b.len;
 	c->waiting = mem_grow(c->waiting, &c->cap_waiting, c->n_waiting, sizeof(*c->waiting));
-	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request };
+	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request, .few_since = MONO_NEVER };
+	c->dirty |= c->status->mode != AGREE_ACTIVE;
 	cluster_agree_step(c, &in, out);
 	buf_fini(&b);
 }
@@ -126,6 +159,40 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 				snprintf(a->text, sizeof(a->text), "%s", w->why.text[0] ? w->why.text : err_text(r->result));
 		}
 		*w = c->waiting[--c->n_waiting];
+	}
+}
+
+/*
+ * Who asked before the majority went is told so soon; what was sent may still be committed by the others. The wait
+ * is for views that follow each other, as when a node dies and the rest come together again.
+ */
+void request_tend(struct cluster *c, struct cluster_out *out)
+{
+	struct why why;
+	bool few = minority(c, &why);
+
+	for (unsigned i = 0; i < c->n_waiting;) {
+		struct waiting *w = &c->waiting[i];
+		struct mono due;
+
+		if (!few || !w->request) {
+			w->few_since = MONO_NEVER;
+			i++;
+			continue;
+		}
+		if (w->few_since.ns == MONO_NEVER.ns)
+			w->few_since = c->now;
+		due = mono_add_ms(w->few_since, REFUSE_MS);
+		if (mono_due(due, c->now)) {
+			struct cluster_reply *a = reply_add(out, w->request, ERR_NOQUORUM);
+
+			a->in_doubt = true;
+			snprintf(a->text, sizeof(a->text), "%s; it may still be carried out: ask again with the same request id", why.text);
+			*w = c->waiting[--c->n_waiting];
+			continue;
+		}
+		c->wake = mono_min(c->wake, due);
+		i++;
 	}
 }
 

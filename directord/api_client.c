@@ -237,7 +237,17 @@ static void on_stall(struct ev_loop *loop, struct ev_timer *w, int revents)
 
 void api_client_kick(struct api_client *c)
 {
-	if (!c->dead && api_client_queued(c))
+	if (c->dead || !api_client_queued(c))
+		return;
+	/* At once, if the socket takes it: who waits for this answer is not to wait for another turn of the loop. */
+	if (!c->flushing) {
+		c->flushing = true;
+		flush(c);
+		c->flushing = false;
+	}
+	if (api_client_queued(c) && !ev_is_active(&c->stall))
+		ev_timer_again(c->api->conf.loop, &c->stall);
+	if (c->dead || api_client_queued(c))
 		listen_for(c, EV_WRITE | (api_client_queued(c) < API_OUT_HIGH ? EV_READ : 0));
 }
 

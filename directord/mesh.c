@@ -21,7 +21,7 @@
 #include "base/mono.h"
 
 #define ENDPOINT_LEN 96
-#define IDLE_MS 300000
+#define IDLE_MS 30000            /* a connection holds some 60 KB, and each sync asks another node */
 #define RID_LEN 8
 #define WAITING_MAX 64
 #define WAITING_MS 2000
@@ -66,6 +66,8 @@ struct mesh {
 	ev_prepare prepare;
 	ev_check check;
 	ev_idle idle;
+	bool rang;                      /* a doorbell did, or something was left over */
+	bool touched;                   /* a socket was used, so that its doorbell may have been silenced */
 	ev_timer timer, patience;
 	unsigned idle_ms;
 	uint16_t port;
@@ -141,6 +143,7 @@ static void peer_disconnect(struct mesh *m, struct peer *p)
 {
 	if (!*p->endpoint)
 		return;
+	m->touched = true;
 	zmq_disconnect(m->socket[OUT], p->endpoint);
 	*p->endpoint = 0;
 	peer_mark(m, p, false);
@@ -160,6 +163,7 @@ static int peer_connect(struct mesh *m, struct peer *p)
 	 * A routing id is for one connection only: ZeroMQ forgets the one of a closed connection some time later, and
 	 * aborts when it meets it again. It must not begin with a zero byte, hence the letter.
 	 */
+	m->touched = true;
 	m->connections++;
 	p->rid[0] = 'c';
 	for (unsigned i = 1; i < RID_LEN; i++)
@@ -232,6 +236,7 @@ int mesh_send(struct mesh *m, const struct node_id *to, const void *data, size_t
 			return err;
 	}
 	p->used = mono_now();
+	m->touched = true;
 	if (zmq_send(m->socket[OUT], p->rid, RID_LEN, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
 	    zmq_send(m->socket[OUT], data, n, ZMQ_DONTWAIT) < 0) {
 		if (zmq_errno() == EHOSTUNREACH) {
@@ -317,6 +322,7 @@ static void zap_answer(struct mesh *m, const struct zap_id *id, const struct pee
 	void *z = m->socket[ZAP];
 	char user[33] = "";
 
+	m->touched = true;
 	if (p)
 		node_id_text(&p->id, user);
 	zmq_send(z, id->route, id->n_route, ZMQ_SNDMORE | ZMQ_DONTWAIT);
@@ -513,14 +519,18 @@ static bool socket_next(struct mesh *m, int which)
 }
 
 /*
- * ZMQ_FD is a doorbell and not a state: it rings once, and any call on the socket may silence it. So
- * the state is asked for before every sleep, and an idle watcher keeps the loop awake while there is more.
+ * ZMQ_FD is a doorbell and not a state: it rings once, and any call on the socket may silence it. So the state
+ * is asked for before a sleep if there was any call, and an idle watcher keeps the loop awake while there is more.
  */
 static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
 {
 	struct mesh *m = w->data;
 
-	if (anything_ready(m))
+	if (!m->touched)
+		return;
+	m->touched = false;
+	m->rang = anything_ready(m);
+	if (m->rang)
 		ev_idle_start(loop, &m->idle);
 	else
 		ev_idle_stop(loop, &m->idle);
@@ -530,6 +540,10 @@ static void after_sleep(struct ev_loop *loop, ev_check *w, int revents)
 {
 	struct mesh *m = w->data;
 
+	if (!m->rang)
+		return;
+	m->rang = false;
+	m->touched = true;
 	for (int i = 0; i < N_SOCKETS; i++) {
 		if (i == OUT || !socket_ready(m->socket[i]))
 			continue;
@@ -540,7 +554,9 @@ static void after_sleep(struct ev_loop *loop, ev_check *w, int revents)
 
 static void doorbell(struct ev_loop *loop, ev_io *w, int revents)
 {
-	/* It woke the loop; the check watcher does the rest. */
+	struct mesh *m = w->data;
+
+	m->rang = true;         /* the check watcher does the rest */
 }
 
 static void still_busy(struct ev_loop *loop, ev_idle *w, int revents)
@@ -689,11 +705,13 @@ static void watchers_start(struct mesh *m)
 
 		zmq_getsockopt(m->socket[i], ZMQ_FD, &fd, &len);
 		ev_io_init(&m->io[i], doorbell, fd, EV_READ);
+		m->io[i].data = m;
 		ev_io_start(m->loop, &m->io[i]);
 	}
 	ev_prepare_start(m->loop, &m->prepare);
 	ev_check_start(m->loop, &m->check);
 	ev_timer_start(m->loop, &m->timer);
+	m->touched = true;
 }
 
 struct mesh *mesh_new(struct ev_loop *loop, const struct mesh_conf *conf, const struct mesh_ops *ops, void *arg, char **why)
@@ -713,6 +731,7 @@ struct mesh *mesh_new(struct ev_loop *loop, const struct mesh_conf *conf, const 
 	LIST_INIT(&m->peers);
 	ev_prepare_init(&m->prepare, before_sleep);
 	ev_check_init(&m->check, after_sleep);
+	ev_set_priority(&m->check, EV_MINPRI);  /* after the doorbells */
 	ev_idle_init(&m->idle, still_busy);
 	ev_timer_init(&m->patience, patience_ends, 0., 0.);
 	ev_timer_init(&m->timer, idle_check, m->idle_ms / 2e3, m->idle_ms / 2e3);

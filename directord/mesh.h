@@ -29,7 +29,7 @@ struct mesh_conf {
 	const struct addr *listen;      /* n 0: all addresses */
 	unsigned n_listen;
 	uint16_t port;                  /* of the listen addresses that have none; 0: any free one (tests) */
-	unsigned idle_ms;               /* close a connection unused for so long; 0: five minutes */
+	unsigned idle_ms;               /* close a connection unused for so long; 0: half a minute */
 	const struct log *log;
 };
 

@@ -348,11 +348,16 @@ void plugins_run(struct plugins *ps, const char *name, const char *verb, const c
 	}
 }
 
+static bool ends_in(const char *file, const char *end)
+{
+	size_t n = strlen(file), m = strlen(end);
+
+	return n > m && strcmp(file + n - m, end) == 0;
+}
+
 static bool is_native(const char *file)
 {
-	size_t n = strlen(file);
-
-	return n > 3 && strcmp(file + n - 3, ".so") == 0;
+	return ends_in(file, ".so");
 }
 
 void plugins_probe(struct plugins *ps, const char *file, void (*done)(void *arg, const struct plugins_result *),
@@ -498,8 +503,9 @@ static void scan_dir(struct plugins *ps, struct scan *s, const char *dir)
 
 	if (!d)
 		return;
+	/* libtool installs NAME.la beside NAME.so, executable though it is text about the other. */
 	while ((de = readdir(d)) != NULL && n < PLUGINS_MAX)
-		if (de->d_name[0] != '.') {
+		if (de->d_name[0] != '.' && !ends_in(de->d_name, ".la")) {
 			consider_entry(ps, s, dir, de->d_name);
 			n++;
 		}

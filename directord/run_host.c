@@ -23,6 +23,7 @@
 #include "directord/run_int.h"
 
 #define HOST_SECONDS 30.        /* between looks at memory, space and load */
+#define LOAD_STEP 50            /* percent of the processors: half as much again, or half, is news */
 #define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
 #define STATUS_SECONDS 1.
 
@@ -59,14 +60,16 @@ static uint64_t meminfo(const char *key)
 }
 
 /*
- * Every change of a fact is told to every node, so measurements are coarse: a sixteenth of the whole, a quarter of
- * the processors.
+ * Every change of a fact is told to every node, so a measurement is told again only when it has moved by more than
+ * `step` from what was told last: noise around a boundary is not news.
  */
-static uint64_t coarse(uint64_t v, uint64_t total)
+static uint64_t steady(uint64_t *told, uint64_t v, uint64_t step)
 {
-	uint64_t step = total / 16;
+	uint64_t moved = v > *told ? v - *told : *told - v;
 
-	return step ? v / step * step : v;
+	if (moved > step)
+		*told = v;
+	return *told;
 }
 
 static char *volumes_dir(struct run *r)
@@ -87,13 +90,14 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 	if (statvfs(volumes, &fs) == 0 || statvfs(r->conf->state, &fs) == 0) {
 		total = (uint64_t)fs.f_blocks * fs.f_frsize;
 		set_uint(&as, "space-total", total);
-		set_uint(&as, "space-free", coarse((uint64_t)fs.f_bavail * fs.f_frsize, total));
+		set_uint(&as, "space-free", steady(&r->told.space, (uint64_t)fs.f_bavail * fs.f_frsize, total / 16));
 	}
 	total = meminfo("MemTotal");
 	set_uint(&as, "memory-total", total);
-	set_uint(&as, "memory-free", coarse(meminfo("MemAvailable"), total));
+	set_uint(&as, "memory-free", steady(&r->told.memory, meminfo("MemAvailable"), total / 16));
 	if (getloadavg(&load, 1) == 1 && cpus > 0)
-		set_uint(&as, "load", (uint64_t)(load * 100 / (double)cpus) / 25 * 25);
+		set_uint(&as, "load", steady(&r->told.load, (uint64_t)(load * 100 / (double)cpus),
+			LOAD_STEP + r->told.load / 2));
 	fact(r, "/node", &as);
 	attrs_fini(&as);
 	malloc_trim(0);

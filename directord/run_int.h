@@ -73,6 +73,9 @@ struct run {
 	uint64_t ring_written, ring_active;
 	bool ring_running, ring_asked;
 	unsigned ring_polls;
+	uint32_t ring_self, ring_nodes[128];    /* the host's ring: our nodeid, its node list, votequorum's word */
+	unsigned n_ring_nodes;
+	bool ring_quorate;
 
 	/* run_host.c */
 	struct drive *drive;
@@ -86,6 +89,7 @@ struct run {
 	char **scan;                    /* of the one under way */
 	unsigned n_scan;
 	bool scanning, scan_again;
+	struct { uint64_t space, memory, load; } told;  /* of this machine, by host_look */
 	char *debug;                    /* subjects asked for through the API */
 
 	ev_timer bye;

@@ -63,6 +63,7 @@ static void udp_received(void *arg, const struct addr *from, const struct addr *
 	struct run *r = arg;
 	struct cluster_in in = { .kind = CLUSTER_IN_STRANGER, .from = *from, .why = STRANGER_MALFORMED };
 	struct gossip_head head;
+	struct agree_msg agree;
 	struct peer_dgram d;
 	int err;
 
@@ -79,8 +80,12 @@ static void udp_received(void *arg, const struct addr *from, const struct addr *
 		in.kind = CLUSTER_IN_DGRAM;
 		in.head = &head;
 		in.dgram = &d.msg;
+		if (d.msg.kind == GOSSIP_PASS && agree_msg_decode(d.msg.blob, d.msg.n_blob, &agree) == 0)
+			in.agree = &agree;
 		if (d.msg.kind != GOSSIP_KNOCK || knock_allowed(r))
 			run_step(r, &in);
+		if (in.agree)
+			agree_msg_fini(&agree);
 		peer_dgram_fini(&d);
 	}
 }
@@ -174,7 +179,7 @@ static void mesh_received(void *arg, const struct node_id *from, const uint8_t *
 		run_step(r, &in);
 		peer_sync_fini(&sync);
 	} else if (n && p[0] == MESH_AGREE && agree_msg_decode(p + 1, n - 1, &msg) == 0) {
-		if (!agree_msg_is_cast(msg.kind)) {
+		if (agree_msg_is_direct(msg.kind)) {
 			in.kind = CLUSTER_IN_AGREE;
 			in.agree = &msg;
 			run_step(r, &in);

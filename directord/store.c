@@ -21,6 +21,7 @@
 #define PROBE_MS 1000
 #define GROUP_MAX 256                   /* batches in one transaction */
 #define FACTS_MS 2000                   /* facts are written this long after the first change */
+#define CHORES_MS 250                   /* of rest */
 #define FACTS_MAX 4096                  /* or when this many wait */
 
 enum job_kind { JOB_PUT, JOB_LOAD, JOB_CHANGED };
@@ -61,6 +62,7 @@ struct store {
 	unsigned probe_ms;
 	int failed;
 	unsigned db_life;               /* raised at each recovery */
+	bool sized;
 
 	/* Both sides'. */
 	pthread_t thread;
@@ -284,6 +286,7 @@ static void probe(struct store *s)
 	if (err)
 		return;
 	s->failed = 0;
+	s->sized = false;
 	s->db_life++;
 	tell_changed(s, 0, mem_strdup("the disk works again"));
 }
@@ -302,14 +305,32 @@ static struct timespec after_ms(unsigned ms)
 	return t;
 }
 
-/* Sleep until there are jobs, or it is time for facts or a probe. Called and left with the lock held. */
+/* What would make a commit slower is done when there is none. */
+static bool chores_wait(const struct store *s)
+{
+	return !s->failed && (!s->sized || storedb_grown(s->db));
+}
+
+static void do_chores(struct store *s)
+{
+	int err;
+
+	if (!s->sized)
+		storedb_size(s->db);
+	s->sized = true;
+	err = storedb_checkpoint(s->db, true);
+	if (err)
+		fail(s, err, "checkpoint");
+}
+
+/* Sleep until there are jobs, or it is time for facts, chores or a probe. Called and left with the lock held. */
 static void wait_for_work(struct store *s)
 {
-	unsigned ms = s->failed ? s->probe_ms : FACTS_MS;
+	unsigned ms = s->failed ? s->probe_ms : chores_wait(s) ? CHORES_MS : FACTS_MS;
 	struct timespec until = after_ms(ms);
 
 	while (STAILQ_EMPTY(&s->todo) && !s->stop && s->n_facts < FACTS_MAX) {
-		if (!s->failed && !s->n_facts) {
+		if (!s->failed && !s->n_facts && !chores_wait(s)) {
 			pthread_cond_wait(&s->work, &s->lock);
 			until = after_ms(ms);
 		} else if (pthread_cond_timedwait(&s->work, &s->lock, &until)) {
@@ -340,6 +361,8 @@ static void *store_thread(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		if (s->failed && STAILQ_EMPTY(&todo) && !stop)
 			probe(s);
+		else if (STAILQ_EMPTY(&todo) && !stop && chores_wait(s))
+			do_chores(s);
 		run_jobs(s, &todo);
 		factsdb_write(s->facts, facts);
 		pthread_mutex_lock(&s->lock);

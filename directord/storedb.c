@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -17,13 +18,17 @@
 
 #define APPLICATION_ID 0x64726374       /* "drct" */
 #define CHECKPOINT_PAGES 1000
+#define WAL_BYTES ((CHECKPOINT_PAGES + 64) * (4096ll + 24))
+#define ROOM_BYTES (16 * WAL_BYTES)     /* free on the file system, or it is left alone */
 
 static const char *const stmt_text[N_STMTS] = {
 	[S_CUT] = "DELETE FROM log WHERE idx >= ?1",
 	[S_DROP] = "DELETE FROM log WHERE idx < ?1",
 	[S_APPEND] = "INSERT INTO log (idx, epoch, kind, request, chain, data, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[S_SNAPSHOT] = "INSERT OR REPLACE INTO snapshot (id, idx, epoch, data, crc) VALUES (1, ?1, ?2, ?3, ?4)",
-	[S_META_SET] = "INSERT OR REPLACE INTO meta (key, value, crc) VALUES (?1, ?2, ?3)",
+	/* An update in place leaves the index of the keys alone: one page less in each commit. */
+	[S_META_SET] = "UPDATE meta SET value = ?2, crc = ?3 WHERE key = ?1",
+	[S_META_ADD] = "INSERT INTO meta (key, value, crc) VALUES (?1, ?2, ?3)",
 	[S_META_DEL] = "DELETE FROM meta WHERE key = ?1",
 };
 
@@ -253,6 +258,7 @@ int storedb_open(struct storedb **dbp, const char *dir, const char *vfs, char **
 	int err = open_checked(db, dir, path, vfs, &reason);
 
 	*dbp = NULL;
+	db->dir = mem_strdup(dir);
 	if (err) {
 		if (!reason)
 			reason = open_reason(db, err);
@@ -281,6 +287,7 @@ void storedb_close(struct storedb **dbp)
 	for (int i = 0; i < N_STMTS; i++)
 		sqlite3_finalize(db->stmt[i]);
 	sqlite3_close(db->sql);
+	free(db->dir);
 	free(db);
 }
 
@@ -328,6 +335,44 @@ int storedb_checkpoint(struct storedb *db, bool always)
 	if (rc == SQLITE_OK)
 		db->wal_pages = 0;
 	return storedb_err(db->sql, rc);
+}
+
+bool storedb_grown(const struct storedb *db)
+{
+	return db->wal_pages >= CHECKPOINT_PAGES / 4;
+}
+
+/* Behind its last frame SQLite reads nothing: frames carry the salt of the log's header and a checksum. */
+static void wal_fill(sqlite3_file *wal, sqlite3_int64 from)
+{
+	static const uint8_t zeros[65536];
+	sqlite3_int64 at = from;
+	int rc = SQLITE_OK;
+
+	while (rc == SQLITE_OK && at < WAL_BYTES) {
+		int n = WAL_BYTES - at < (sqlite3_int64)sizeof(zeros) ? (int)(WAL_BYTES - at) : (int)sizeof(zeros);
+
+		rc = wal->pMethods->xWrite(wal, zeros, n, at);
+		at += n;
+	}
+	if (rc == SQLITE_OK)
+		rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+	if (rc != SQLITE_OK)
+		wal->pMethods->xTruncate(wal, from);
+}
+
+void storedb_size(struct storedb *db)
+{
+	sqlite3_file *wal = NULL;
+	sqlite3_int64 size = 0;
+	struct statvfs fs;
+
+	if (statvfs(db->dir, &fs) < 0 || (sqlite3_int64)(fs.f_bavail * fs.f_frsize) < ROOM_BYTES)
+		return;
+	if (sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) != SQLITE_OK || !wal || !wal->pMethods)
+		return;
+	if (wal->pMethods->xFileSize(wal, &size) == SQLITE_OK && size < WAL_BYTES)
+		wal_fill(wal, size);
 }
 
 int storedb_probe(struct storedb *db)

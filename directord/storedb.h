@@ -27,6 +27,13 @@ int storedb_commit(struct storedb *db);
 void storedb_rollback(struct storedb *db);
 /* Move the write-ahead log into the file when it has grown (`always`: at any length). */
 int storedb_checkpoint(struct storedb *db, bool always);
+/* Is that worth doing while nobody waits? */
+bool storedb_grown(const struct storedb *db);
+/*
+ * Give the write-ahead log its full length, if there is plenty of room: a commit then writes in place, and its fsync
+ * has no metadata to wait for. Never fails: without it commits are slower.
+ */
+void storedb_size(struct storedb *db);
 /* Write something and make it durable: does this disk work? */
 int storedb_probe(struct storedb *db);
 int storedb_load(struct storedb *db, struct store_image *image, char **why);

@@ -15,13 +15,14 @@ struct span {
 	uint64_t first, last, snap;
 };
 
-enum stmt { S_CUT, S_DROP, S_APPEND, S_SNAPSHOT, S_META_SET, S_META_DEL, N_STMTS };
+enum stmt { S_CUT, S_DROP, S_APPEND, S_SNAPSHOT, S_META_SET, S_META_ADD, S_META_DEL, N_STMTS };
 
 struct storedb {
 	sqlite3 *sql;
 	sqlite3_stmt *stmt[N_STMTS];
 	struct span span, committed;
 	int wal_pages;
+	char *dir;
 	char text[160];                 /* of the error that was rolled back */
 };
 

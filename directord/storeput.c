@@ -121,9 +121,9 @@ static int put_entry(struct storedb *db, const struct store_entry *e)
 	return stmt_run(db, st);
 }
 
-int storedb_put_meta(struct storedb *db, const struct store_meta *m)
+static int meta_run(struct storedb *db, enum stmt which, const struct store_meta *m)
 {
-	sqlite3_stmt *st = db->stmt[m->value ? S_META_SET : S_META_DEL];
+	sqlite3_stmt *st = db->stmt[which];
 
 	sqlite3_bind_text(st, 1, m->key, -1, SQLITE_STATIC);
 	if (m->value) {
@@ -131,6 +131,18 @@ int storedb_put_meta(struct storedb *db, const struct store_meta *m)
 		sqlite3_bind_int64(st, 3, storedb_meta_crc(m));
 	}
 	return stmt_run(db, st);
+}
+
+int storedb_put_meta(struct storedb *db, const struct store_meta *m)
+{
+	int err;
+
+	if (!m->value)
+		return meta_run(db, S_META_DEL, m);
+	err = meta_run(db, S_META_SET, m);
+	if (!err && sqlite3_changes(db->sql) == 0)
+		err = meta_run(db, S_META_ADD, m);
+	return err;
 }
 
 static int put_marks(struct storedb *db, const struct store_batch *b)

@@ -45,6 +45,11 @@ bool agree_msg_is_cast(enum agree_msg_kind kind)
 	return kind <= AGREE_MSG_REFUSE;
 }
 
+bool agree_msg_is_direct(enum agree_msg_kind kind)
+{
+	return !agree_msg_is_cast(kind) || kind == AGREE_MSG_PROPOSE || kind == AGREE_MSG_ENTRY || kind == AGREE_MSG_ACK;
+}
+
 /* --- encoding: the generated structs point into what they are made from --- */
 
 static ProtobufCBinaryData bin(const void *p, size_t n)
@@ -221,6 +226,7 @@ static void encode_propose(const struct agree_msg *m, Director__AgreeMsg *pb, un
 	b->propose.rid = bin(m->propose.rid.b, sizeof(m->propose.rid.b));
 	b->propose.kind = m->propose.kind;
 	b->propose.payload = bin(m->propose.payload, m->propose.len);
+	b->propose.ask = m->propose.ask;
 	if (m->kind == AGREE_MSG_PROPOSE) {
 		pb->body_case = DIRECTOR__AGREE_MSG__BODY_PROPOSE;
 		pb->propose = &b->propose;
@@ -427,6 +433,7 @@ static bool decode_propose(const Director__AgreePropose *pb, struct agree_msg *m
 		return false;
 	m->propose.kind = (enum agree_kind)pb->kind;
 	m->propose.len = (uint32_t)pb->payload.len;
+	m->propose.ask = pb->ask;
 	m->propose.payload = mem_dup(pb->payload.data, pb->payload.len);
 	return true;
 }

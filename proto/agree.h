@@ -14,8 +14,9 @@ void agree_msg_encode(const struct agree_msg *m, struct buf *out);
 /* Everything in `m` is a copy: agree_msg_fini() frees it. On error nothing is to be freed. */
 int agree_msg_decode(const void *p, size_t n, struct agree_msg *m);
 void agree_msg_fini(struct agree_msg *m);
-/* Is the message one that comes by CPG (else by the mesh)? */
+/* May the message come by CPG? Directly from a member, over the mesh or in a datagram? */
 bool agree_msg_is_cast(enum agree_msg_kind kind);
+bool agree_msg_is_direct(enum agree_msg_kind kind);
 
 /* Rows of the store. */
 void agree_entry_encode(const struct agree_entry *e, struct buf *out);

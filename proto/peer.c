@@ -386,7 +386,7 @@ static void mem_fini(struct mem *mem)
 
 static bool dgram_get(const Director__PeerDgram *pb, struct gossip_msg *m, struct mem *mem)
 {
-	if (pb->kind < GOSSIP_PING || pb->kind > GOSSIP_BLOB || !id_get_opt(&pb->from, &m->from) ||
+	if (pb->kind < GOSSIP_PING || pb->kind > GOSSIP_PASS || !id_get_opt(&pb->from, &m->from) ||
 	    !id_get_opt(&pb->target, &m->target) || pb->refusal > GOSSIP_REFUSE_REMOVED ||
 	    pb->blob.len > GOSSIP_BLOB_MAX || (pb->seen.len && !addr_get(&pb->seen, &m->seen)))
 		return false;

@@ -111,6 +111,7 @@ void target_def_fini(struct target_def *t)
 	for (unsigned i = 0; i < t->n_portals; i++)
 		free(t->portals[i]);
 	free(t->portals);
+	free(t->moved_to);
 	free(t->error);
 	memset(t, 0, sizeof(*t));
 }
@@ -120,6 +121,7 @@ void target_def_copy(struct target_def *to, const struct target_def *from)
 	*to = *from;
 	to->iqn = mem_strdup(from->iqn);
 	to->alias = mem_strdup(from->alias);
+	to->moved_to = mem_strdup(from->moved_to);
 	to->error = mem_strdup(from->error);
 	to->luns = mem_alloc((from->n_luns + 1) * sizeof(*to->luns));
 	if (from->n_luns)
@@ -280,6 +282,8 @@ static Director__TargetDef *def_out(struct arena *a, const struct target_def *t)
 	p->iqn = out(t->iqn);
 	p->alias = out(t->alias);
 	p->error = out(t->error);
+	p->moved_to = out(t->moved_to);
+	p->moved_for_good = t->moved_for_good;
 	p->tag = t->tag;
 	p->generation = t->generation;
 	p->n_luns = t->n_luns;
@@ -527,6 +531,8 @@ static int def_in(const Director__TargetDef *p, struct target_def *t)
 	r |= str_in(p->iqn, TARGET_NAME_MAX, &t->iqn);
 	r |= str_in(p->alias, 255, &t->alias);
 	r |= str_in(p->error, TARGET_TEXT_MAX, &t->error);
+	r |= str_in(p->moved_to, 255, &t->moved_to);
+	t->moved_for_good = p->moved_for_good;
 	t->tag = (uint16_t)p->tag;
 	t->generation = p->generation;
 	t->luns = mem_zalloc((p->n_luns + 1) * sizeof(*t->luns));

@@ -98,6 +98,8 @@ struct target_def {
 	char **portals;                 /* "10.0.0.1:3260"; none: every address, port 3260 */
 	unsigned n_portals;
 	uint64_t generation;
+	char *moved_to;                 /* logins are sent there: "10.0.0.2:3260,1", tag optional; NULL: they are served */
+	bool moved_for_good;            /* the initiator may remember it */
 	char *error;                    /* observed */
 };
 

@@ -4,16 +4,30 @@ noinst_LTLIBRARIES += target/iscsi/libiscsi.la target/scsi/libscsi.la
 target_iscsi_libiscsi_la_SOURCES = %D%/task.h %D%/task.c \
 	%D%/iscsi/chap.c %D%/iscsi/chap.h \
 	%D%/iscsi/conn.c %D%/iscsi/conn.h \
+	%D%/iscsi/cover.c %D%/iscsi/cover.h \
+	%D%/iscsi/data.c \
+	%D%/iscsi/fence.c \
 	%D%/iscsi/keys.c %D%/iscsi/keys.h \
 	%D%/iscsi/login.c %D%/iscsi/login.h \
+	%D%/iscsi/logout.c \
+	%D%/iscsi/lost.c \
 	%D%/iscsi/out.c \
 	%D%/iscsi/pdu.c %D%/iscsi/pdu.h \
 	%D%/iscsi/request.c \
 	%D%/iscsi/session.c %D%/iscsi/session.h \
 	%D%/iscsi/sn.h \
-	%D%/iscsi/text.c
+	%D%/iscsi/snack.c \
+	%D%/iscsi/text.c \
+	%D%/iscsi/tmf.c
 target_iscsi_libiscsi_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 target_iscsi_libiscsi_la_LIBADD = base/libbase.la $(NETTLE_LIBS)
+# The initiator's side of the same protocol.
+noinst_LTLIBRARIES += target/iscsi/libini.la
+INI_SOURCES = target/iscsi/ini.h target/iscsi/ini_conn.c target/iscsi/ini_login.c target/iscsi/ini_login.h \
+	target/iscsi/ini_out.c target/iscsi/ini_pdu.c target/iscsi/ini_recover.c target/iscsi/ini_session.c \
+	target/iscsi/ini_text.c target/iscsi/ini_tmf.c
+target_iscsi_libini_la_SOURCES = $(INI_SOURCES)
+target_iscsi_libini_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 target_scsi_libscsi_la_SOURCES = \
 	%D%/scsi/alua.c %D%/scsi/alua.h %D%/scsi/bytes.h \
 	%D%/scsi/copy.c %D%/scsi/copy.h %D%/scsi/copy_record.c %D%/scsi/copy_record.h \

@@ -79,6 +79,8 @@ void task_put(struct task **task)
 	if (!t)
 		return;
 	pool = t->pool;
+	if (t->lent)
+		t->lent(t);
 	if (t->held)
 		*t->held -= (uint64_t)t->out.cap + t->in.cap + t->scsi.work.cap;
 	task_buf_put(pool, &t->out);
@@ -139,6 +141,13 @@ void task_buf_put(struct task_pool *pool, struct task_buf *b)
 	memcpy(b->p, &pool->bufs[c], sizeof(void *));
 	pool->bufs[c] = b->p;
 	*b = (struct task_buf){ 0 };
+}
+
+void task_unroom(struct task *t, struct task_buf *b)
+{
+	if (t->held)
+		*t->held -= b->cap;
+	task_buf_put(t->pool, b);
 }
 
 void task_pool_trim(struct task_pool *pool, uint64_t bytes)

@@ -51,6 +51,7 @@ enum block_kind {
 #define BLOCK_FUA 1u            /* stable before it completes */
 #define BLOCK_MAY_UNMAP 2u
 #define BLOCK_DPO 4u
+#define BLOCK_LEND 8u           /* READ into `in`, which goes nowhere else: in.p may be the storage's memory instead */
 #define BLOCK_ATOMIC 16u        /* a write that is seen whole or not at all */
 
 struct block_iov {
@@ -100,7 +101,7 @@ struct task {
 	uint8_t sense_len;
 	uint8_t sense_head[2];          /* iscsi's: SenseLength stands right before the sense on the wire */
 	uint8_t sense[TASK_SENSE_MAX];
-	struct task_buf in;
+	struct task_buf in;             /* with `lent`, of cap 0: p is the storage's own memory */
 	uint32_t in_len;                /* bytes the command has for the initiator */
 	uint32_t out_want;              /* bytes of data-out the command wanted */
 
@@ -126,6 +127,7 @@ struct task {
 
 	/* What its session may hold: buffers are counted in *held, up to held_max. NULL: not counted. */
 	uint64_t *held, held_max;
+	void (*lent)(struct task *);    /* not NULL: task_put calls it when in.p is not needed any more */
 	bool aborted;                   /* no answer is sent; the effect of what runs is undefined (SAM-5 7.2) */
 	struct task_pool *pool;
 	struct task *next;              /* of whoever has the task */
@@ -162,6 +164,8 @@ int task_buf_get(struct task_pool *pool, struct task_buf *b, size_t n);
 /* The same for a buffer of `t`, within what its session may hold. */
 int task_room(struct task *t, struct task_buf *b, size_t n);
 void task_buf_put(struct task_pool *pool, struct task_buf *b);
+/* Undoes task_room. */
+void task_unroom(struct task *t, struct task_buf *b);
 /* Free kept buffers until at most `bytes` are held; for idle times. */
 void task_pool_trim(struct task_pool *pool, uint64_t bytes);
 

@@ -193,6 +193,7 @@ struct director_io {
 #define DIRECTOR_CAP_DISCARD_ZEROES 0x0400u
 #define DIRECTOR_CAP_MULTI_WRITER 0x0800u       /* several nodes may open it at once without harm */
 #define DIRECTOR_CAP_ROTATIONAL   0x1000u
+#define DIRECTOR_CAP_NO_CONTENT   0x2000u       /* what is written is lost, reads give zeroes (null) */
 
 /* What a backstore is and can. What it cannot, the host emulates (FUA by flush, zeroes by writes, compare). */
 struct director_caps {
@@ -260,6 +261,12 @@ struct director_backstore_ops {
 	int (*thread_fd)(void *priv);
 	void (*reap)(void *priv);
 	void (*thread_exit)(void *priv);
+	/*
+	 * Optional, for content that lies in memory anyway: where [offset, offset + len) is, so that a read can do
+	 * without a copy. Called from any thread, in the place of a READ. The memory is readable until close(), and
+	 * shows what is written later. NULL: not now; then a READ comes.
+	 */
+	const void *(*lend)(void *obj, uint64_t offset, uint64_t len);
 };
 
 /* ---- kind DEVICE ---- */

@@ -30,6 +30,8 @@ static const struct director_param params[] = {
 	  .help = "size of the disk" },
 	{ .name = "block-size", .type = DIRECTOR_P_ENUM, .value = "512", .choices = "512 4096", .unit = "bytes",
 	  .help = "logical block size" },
+	{ .name = "huge-pages", .type = DIRECTOR_P_BOOL, .value = "no",
+	  .help = "take memory 2M at a time: faster when all of it is used, wasteful when little is" },
 	{ .name = NULL },
 };
 
@@ -125,6 +127,9 @@ static int ram_open(void *priv, const struct director_conf *conf, void *owner, u
 		return fail(err, -ENOMEM, "there is no address space for a disk of this size");
 	}
 	r->used = (uint8_t *)r->base + r->room;
+	/* Only advice: a kernel without them goes on with small ones. */
+	if (conf->get_uint(conf, "huge-pages", 0))
+		madvise(r->base, r->room, MADV_HUGEPAGE);
 	*obj = r;
 	return 0;
 }
@@ -162,6 +167,34 @@ static void forget(struct ram *r, uint64_t offset, uint64_t len)
 	memset(r->base + to, 0, (size_t)(offset + len - to));
 }
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+#define PAST_CACHE (16u << 10)
+
+/*
+ * Long writes go past the cache: it would first read what is overwritten whole, and lose what other commands
+ * need to a page that nobody looks at soon.
+ */
+static void put(char *to, const char *from, size_t n)
+{
+	if (n < PAST_CACHE || ((uintptr_t)to & 15)) {
+		memcpy(to, from, n);
+		return;
+	}
+	for (; n >= 64; to += 64, from += 64, n -= 64)
+		for (unsigned i = 0; i < 64; i += 16)
+			_mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
+	_mm_sfence();
+	memcpy(to, from, n);
+}
+#else
+static void put(char *to, const char *from, size_t n)
+{
+	memcpy(to, from, n);
+}
+#endif
+
 static void ram_submit(void *obj, struct director_io *io)
 {
 	struct ram *r = obj;
@@ -176,7 +209,7 @@ static void ram_submit(void *obj, struct director_io *io)
 		break;
 	case DIRECTOR_WRITE:
 		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
-			memcpy(p, io->iov[i].base, io->iov[i].len);
+			put(p, io->iov[i].base, io->iov[i].len);
 		use(r, io->offset, io->len);
 		break;
 	case DIRECTOR_WRITE_ZEROES:
@@ -196,6 +229,11 @@ static void ram_submit(void *obj, struct director_io *io)
 		result = -EOPNOTSUPP;
 	}
 	r->host->io_done(r->host->arg, io, result);
+}
+
+static const void *ram_lend(void *obj, uint64_t offset, uint64_t len)
+{
+	return ((const struct ram *)obj)->base + offset;
 }
 
 static int ram_resize(void *obj, uint64_t size, struct director_err *err)
@@ -229,6 +267,7 @@ static const struct director_backstore_ops ops = {
 	.submit = ram_submit,
 	.resize = ram_resize,
 	.close = ram_close,
+	.lend = ram_lend,
 };
 
 DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "ram", .version = "1", .license = "Apache-2.0",

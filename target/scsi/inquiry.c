@@ -177,7 +177,8 @@ static uint8_t *page_limits(const struct task *t, uint8_t *p)
 	p[1] = SCSI_CAW_BLOCKS_MAX;
 	set16(p + 2, lu->physical_exponent ? 1u << lu->physical_exponent : 1);
 	set32(p + 4, lu->max_transfer);
-	set32(p + 8, lu->optimal_transfer);
+	/* More than one command carries is nobody's optimum: Linux calls such a page wrong and ignores it. */
+	set32(p + 8, lu->optimal_transfer <= lu->max_transfer ? lu->optimal_transfer : 0);
 	set32(p + 16, lu->thin ? SCSI_UNMAP_BLOCKS_MAX : 0);
 	set32(p + 20, lu->thin ? SCSI_UNMAP_RANGES_MAX : 0);
 	set32(p + 24, lu->unmap_granularity);

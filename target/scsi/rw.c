@@ -135,7 +135,7 @@ int op_read(struct task *t)
 	if (task_room(t, &t->in, whole) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	t->in_len = (uint32_t)n;
-	op_set(t, BLOCK_READ, t->scsi.lba * bs, t->in.p, whole, rw_flags(t));
+	op_set(t, BLOCK_READ, t->scsi.lba * bs, t->in.p, whole, rw_flags(t) | BLOCK_LEND);
 	t->scsi.next = good;
 	return SCSI_BLOCK;
 }

@@ -153,6 +153,13 @@ struct backstore_io {
  */
 void backstore_submit(struct backstore *, struct backstore_queue *, struct backstore_io *);
 
+/*
+ * Where [offset, offset + len) lies in memory, to send it from there instead of submitting a read; NULL: submit one.
+ * Good until backstore_close, which must not be called before; a write or a compare on the same blocks shows in it.
+ */
+const void *backstore_lend(struct backstore *, struct backstore_queue *, uint64_t epoch, uint64_t offset,
+	uint64_t len);
+
 /* SCSI sense for a result that came without sense of its own; for -EILSEQ, miscompare. */
 void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, uint8_t *ascq);
 

@@ -153,13 +153,30 @@ static void finish(struct backstore_io *bio, int32_t result)
 	bs_post(bio->queue, &bio->msg);
 }
 
+/*
+ * Was it still to be completed? Only other threads race: on the submitter's own an atomic exchange would make each
+ * write of a ram disk wait for its last cache line.
+ */
+static bool take(struct backstore_io *bio)
+{
+	uint8_t was;
+
+	if (likely(bs_self == bio->queue)) {
+		was = __atomic_load_n(&bio->state, __ATOMIC_RELAXED);
+		__atomic_store_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED);
+	} else {
+		was = __atomic_exchange_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED);
+	}
+	return was == IO_BUSY;
+}
+
 /* What io_done of the plugin at the top arrives at. */
 static void top_done(struct director_io *io, int32_t result)
 {
 	struct backstore_io *bio = (struct backstore_io *)io;
 	struct backstore *bs = bio->bs;
 
-	if (unlikely(__atomic_exchange_n(&bio->state, IO_IDLE, __ATOMIC_RELAXED) != IO_BUSY)) {
+	if (unlikely(!take(bio))) {
 		if (atomic_fetch_add(&bs->extra, 1) == 0)
 			log_warn(bs->host->log, "plugin %s: it completes an I/O twice", bs->plugin->pl->p.name);
 		return;
@@ -205,6 +222,28 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 		bs_range_submit(bs, bio);
 	else
 		bs_level_submit(bs, &bio->io);
+}
+
+const void *backstore_lend(struct backstore *bs, struct backstore_queue *q, uint64_t epoch, uint64_t offset,
+	uint64_t len)
+{
+	uint64_t size = atomic_load_explicit(&bs->size, memory_order_relaxed);
+	struct bs_slot *s;
+	const void *p;
+
+	if (!bs->ops->lend)
+		return NULL;
+	/* Whatever is not plain gets its error, or its turn behind a compare, as a read. */
+	s = bs_slot(q, bs);
+	if (unlikely(!s || s->special || epoch < atomic_load_explicit(&bs->epoch, memory_order_relaxed) ||
+		(offset | len) & bs->block_mask || offset > size || len > size - offset))
+		return NULL;
+	p = bs->ops->lend(bs->obj, offset, len);
+	if (p) {
+		count_add(&s->stats.ops[DIRECTOR_READ], 1);
+		count_add(&s->stats.read_bytes, len);
+	}
+	return p;
 }
 
 void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, uint8_t *ascq)

@@ -226,14 +226,18 @@ static void access_list(struct volume *v, struct target_volume *to)
 
 static void volume_list(struct volume *v, struct target_volume *to)
 {
+	struct backstore_stats now = { 0 };
+
 	target_volume_copy(to, &v->def);
-	if (v->def.state == TARGET_STATE_READY)
+	if (v->def.state == TARGET_STATE_READY) {
 		access_list(v, to);
-	to->reads = atomic_load(&v->reads);
-	to->writes = atomic_load(&v->writes);
-	to->read_bytes = atomic_load(&v->read_bytes);
-	to->write_bytes = atomic_load(&v->write_bytes);
-	to->errors = atomic_load(&v->errors);
+		backstore_stats(v->bs, &now);
+	}
+	to->reads = v->past.ops[DIRECTOR_READ] + now.ops[DIRECTOR_READ];
+	to->writes = v->past.ops[DIRECTOR_WRITE] + now.ops[DIRECTOR_WRITE];
+	to->read_bytes = v->past.read_bytes + now.read_bytes;
+	to->write_bytes = v->past.written_bytes + now.written_bytes;
+	to->errors = v->past.errors + now.errors;
 }
 
 static void secrets_drop(struct target_def *t)
@@ -407,12 +411,10 @@ struct drop_msg {
 static void drop_run(struct worker *w, struct worker_msg *m)
 {
 	struct drop_msg *dm = (struct drop_msg *)m;
+	struct session *ss = session_find_id(w, dm->id);
 
-	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		if (ss->entry->id == dm->id && ss->link) {
-			conn_close(ss->link->conn, "dropped by the administrator");
-			worker_dirty(w, ss->link);
-		}
+	if (ss)
+		session_end(ss, "dropped by the administrator");
 	free(dm);
 }
 

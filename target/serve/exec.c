@@ -33,8 +33,9 @@ void exec_finish(struct serve_task *st)
 			n->n_aborting--;
 	}
 	conn_task_done(&st->it.task);
-	if (ss->link)
-		worker_dirty(ss->worker, ss->link);
+	session_dirty(ss);
+	if ((n && n->gone) || session_over(ss->is))
+		ss->worker->reap = true;
 }
 
 /* ---- block operations ---- */
@@ -50,6 +51,38 @@ static const uint16_t ops[] = {
 };
 
 static void block_done(struct backstore_io *bio, int32_t result);
+
+static void lent_back(struct task *t)
+{
+	((struct serve_task *)t)->nexus->n_lent--;
+}
+
+/*
+ * Read data leaves from where it is, if the storage is memory. Not with a data digest, which a write meanwhile would
+ * make wrong, and not where an answer may be asked for again (ErrorRecoveryLevel above 0): it must be the same then.
+ */
+static bool lend(struct serve_task *st)
+{
+	struct volume *v = st->nexus->volume;
+	struct task *t = &st->it.task;
+	const struct session *ss = st->session;
+	const struct iscsi_conn *c = st->it.conn;
+	const void *p;
+
+	if (!(t->op.flags & BLOCK_LEND) || t->op.nexus || !c || c->data_digest || ss->is->params.erl > 0)
+		return false;
+	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
+		t->op.offset, t->op.len);
+	if (!p)
+		return false;
+	task_unroom(t, &t->in);
+	t->in.p = (uint8_t *)p;
+	t->lent = lent_back;
+	st->nexus->n_lent++;
+	t->op.result = 0;
+	t->op.key = 0;
+	return true;
+}
 
 /* The volume that the operation goes to. */
 static struct volume *op_volume(const struct serve_task *st)
@@ -93,19 +126,6 @@ static void submit(struct serve_task *st)
 	backstore_submit(v->bs, st->worker->queue, &st->bio);
 }
 
-static void count(struct volume *v, const struct block_op *op)
-{
-	if (op->result != 0 && op->key != SENSE_MISCOMPARE)
-		atomic_fetch_add_explicit(&v->errors, 1, memory_order_relaxed);
-	if (op->kind == BLOCK_READ) {
-		atomic_fetch_add_explicit(&v->reads, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&v->read_bytes, op->len, memory_order_relaxed);
-	} else if (op->kind == BLOCK_WRITE) {
-		atomic_fetch_add_explicit(&v->writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&v->write_bytes, op->len, memory_order_relaxed);
-	}
-}
-
 static void block_done(struct backstore_io *bio, int32_t result)
 {
 	struct serve_task *st = bio->user;
@@ -122,7 +142,6 @@ static void block_done(struct backstore_io *bio, int32_t result)
 		if (!op->key)
 			backstore_sense(result, bio->io.op, &op->key, &op->asc, &op->ascq);
 	}
-	count(op_volume(st), op);
 	/* Nobody waits for what goes on in the background; that it did not end is kept. */
 	if (!st->session && st->worker->stopping)
 		st->it.task.aborted = true;
@@ -162,6 +181,8 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 {
 	struct task *t = &st->it.task;
 
+	while (turn == SCSI_BLOCK && lend(st))
+		turn = scsi_done(t);
 	if (t->scsi.background) {
 		t->scsi.background = false;
 		background_start(st);

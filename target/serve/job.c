@@ -202,6 +202,19 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 	return 0;
 }
 
+/* With registry.lock held. */
+static void stats_keep(struct volume *v)
+{
+	struct backstore_stats now;
+
+	backstore_stats(v->bs, &now);
+	for (unsigned i = 0; i < ARRAY_LEN(now.ops); i++)
+		v->past.ops[i] += now.ops[i];
+	v->past.read_bytes += now.read_bytes;
+	v->past.written_bytes += now.written_bytes;
+	v->past.errors += now.errors;
+}
+
 /* No session uses it any more, or ERR_BUSY after a while. On 0 it is closed. */
 static int volume_close(struct serve *s, struct volume *v, struct target_msg *reply)
 {
@@ -219,8 +232,11 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	while (!busy && v->n_nexus)
 		if (pthread_cond_timedwait(&r->released, &r->lock, &until) == ETIMEDOUT)
 			busy = fail(reply, ERR_BUSY, "%s is still in use by sessions", v->def.name);
-	if (!busy)
+	if (!busy) {
 		v->def.state = TARGET_STATE_NONE;
+		if (v->bs)
+			stats_keep(v);
+	}
 	pthread_mutex_unlock(&r->lock);
 	if (busy || !v->bs)
 		return busy;

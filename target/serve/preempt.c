@@ -88,8 +88,7 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			lun_bytes(n->scsi.lun, lun);
 			session_abort(ss->is, lun, TAG_NONE, NULL);
 			n->n_aborting = n->n_tasks;
-			if (ss->link)
-				worker_dirty(w, ss->link);
+			session_dirty(ss);
 		}
 	x->p = pm->p;
 	x->next = w->preempted;

@@ -6,7 +6,10 @@
  *   job thread     control verbs of backstores: they may block
  *   workers        each an epoll loop with its links (TCP connections), its pool, its backstore queue
  *
- * A link, its connection, session and tasks belong to one worker for life. The registry (volumes, targets,
+ * A link, its connection, session and tasks belong to one worker; a link whose login joins a session is handed to
+ * that session's worker before it does, and so all connections of a session meet on one thread and need no lock.
+ * (What it costs: one session has one processor. Initiators that want more open more sessions, as they do.)
+ * The registry (volumes, targets,
  * sessions by name) is under one lock that the I/O path never takes: a session keeps its own table of LUNs,
  * and is told by message when that changed. A volume lives while `refs` (nexuses of sessions, and the
  * registry) hold it.
@@ -68,7 +71,7 @@ struct volume {
 	struct serve_task *waiting;     /* commands that change it too, the oldest first */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
-	_Atomic uint64_t reads, writes, read_bytes, write_bytes, errors;
+	struct backstore_stats past;    /* of backstores that were open before */
 };
 
 struct target {
@@ -124,7 +127,8 @@ struct nexus {
 	struct volume *volume;
 	unsigned n_tasks;               /* of this view, running */
 	unsigned n_aborting;            /* of these, aborted */
-	bool gone;                      /* unmapped; goes when n_tasks is 0 */
+	unsigned n_lent;                /* answers under way whose data lie in the volume */
+	bool gone;                      /* unmapped; goes when n_tasks and n_lent are 0 */
 	struct nexus *next;
 };
 
@@ -133,7 +137,7 @@ struct session {
 	struct worker *worker;
 	struct iscsi_session *is;
 	struct session_entry *entry;
-	struct link *link;              /* NULL: lost; ends when nothing runs */
+	unsigned n_links;               /* with those that have left the session and are not closed yet */
 	struct scsi_it it;
 	struct nexus *nexuses;          /* with those that are gone */
 };
@@ -146,11 +150,13 @@ struct link {
 	struct iscsi_conn *conn;
 	struct session *session;        /* once logged in */
 	bool logged_in;
+	struct mono since;
 	bool dirty;                     /* on worker->dirty */
 	struct link *next_dirty;
 	bool want_out;                  /* EPOLLOUT is asked for */
 	bool paused;                    /* EPOLLIN is not */
-	bool waiting;                   /* for an older session to end */
+	bool waiting;                   /* for an older session to end, or to be on its way */
+	struct worker *moving_to;       /* where its session is */
 	struct mono wake;
 };
 
@@ -175,6 +181,7 @@ struct worker {
 	_Atomic unsigned n_links;
 	struct mono now, next_tick;
 	bool stopping, idle;
+	bool reap;                      /* a session or a view of one may have ended */
 	uint8_t scratch[SCRATCH_LEN];
 };
 
@@ -192,6 +199,7 @@ struct serve {
 	uint8_t instance[16];
 	pthread_mutex_t sources_lock;
 	struct source *sources;         /* connections by address */
+	unsigned n_logins;              /* of all sources, not logged in yet; by sources_lock */
 	_Atomic unsigned n_links;
 	struct control *control;
 	struct listen *listen;
@@ -219,7 +227,11 @@ void link_free(struct link **l);
 struct mono link_tick(struct link *l, struct mono now);
 
 /* source.c: connections by source address */
-bool source_admit(struct serve *s, const struct addr *from);
+enum source_room { SOURCE_ROOM, SOURCE_CROWDED, SOURCE_FULL };
+/* Unless it is full, it counts as a login. Crowded, or full: source_shed makes room. */
+enum source_room source_admit(struct serve *s, const struct addr *from);
+/* Close connections from there (NULL: from anywhere) whose login has taken too long. */
+void source_shed(struct serve *s, const struct addr *from);
 void source_logged_in(struct serve *s, const struct addr *from);
 void source_gone(struct serve *s, const struct addr *from, bool logged_in);
 void sources_fini(struct serve *s);
@@ -229,11 +241,18 @@ void ask_answer(struct link *l);
 
 /* session.c */
 struct session *session_new(struct link *l, struct session_entry *e, struct iscsi_session *is);
-/* The link is gone: end when nothing runs any more. */
-void session_lost(struct session *ss);
+/* Another connection of it. */
+void session_link_add(struct session *ss, struct link *l);
+/* The link is gone. */
+void session_link_gone(struct session *ss);
+struct session *session_find_id(struct worker *w, uint64_t id);
+/* All its links may have something to send, or to close. */
+void session_dirty(struct session *ss);
+/* Close all its connections; it ends when they are gone. */
+void session_end(struct session *ss, const char *why);
 /* Give the LUN table the target's present shape. */
 void session_refresh(struct session *ss);
-/* Frees it if it is lost and idle; true if it did. */
+/* Frees it if nobody will come back to it and nothing runs; true if it did. */
 bool session_reap(struct session *ss);
 void session_publish(struct session *ss);
 

@@ -67,7 +67,7 @@ static void nexuses_sweep(struct session *ss)
 {
 	for (struct nexus *n = ss->nexuses, *next; n; n = next) {
 		next = n->next;
-		if (n->gone && n->n_tasks == 0)
+		if (n->gone && n->n_tasks == 0 && n->n_lent == 0)
 			nexus_release(ss, n);
 	}
 }
@@ -131,7 +131,7 @@ void session_refresh(struct session *ss)
 	struct target *t;
 	bool changed = false, unwanted, first = !ss->it.luns;
 
-	if (ss->entry->discovery || !ss->link)
+	if (ss->entry->discovery || session_over(ss->is))
 		return;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, ss->it.target);
@@ -154,11 +154,9 @@ void session_refresh(struct session *ss)
 		table_build(ss);
 	for (unsigned i = 0; changed && !first && i < ss->it.n_luns; i++)
 		nexus_attention(ss->it.luns[i], UA_LUNS_CHANGED);
-	nexuses_sweep(ss);
-	if (unwanted) {
-		conn_close(ss->link->conn, "the target is gone, or not for this initiator any more");
-		worker_dirty(ss->worker, ss->link);
-	}
+	ss->worker->reap |= changed;
+	if (unwanted)
+		session_end(ss, "the target is gone, or not for this initiator any more");
 }
 
 /* ---- views of other units, for a copy ---- */
@@ -239,7 +237,6 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	struct target *t;
 
 	ss->worker = w;
-	ss->link = l;
 	ss->entry = e;
 	ss->is = is;
 	is->user = ss;
@@ -253,16 +250,55 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	t = target_find_locked(r, e->target);
 	ss->it.tag = t && t->def.tag ? t->def.tag : 1;
 	pthread_mutex_unlock(&r->lock);
+	session_link_add(ss, l);
 	session_refresh(ss);
 	event(ss, TARGET_EV_SESSION_UP);
 	return ss;
 }
 
-void session_lost(struct session *ss)
+struct session *session_find_id(struct worker *w, uint64_t id)
 {
-	ss->link = NULL;
-	for (struct nexus *n = ss->nexuses; n; n = n->next)
-		n->gone = true;
+	struct session *ss = w->sessions;
+
+	while (ss && ss->entry->id != id)
+		ss = ss->next;
+	return ss;
+}
+
+void session_link_add(struct session *ss, struct link *l)
+{
+	l->session = ss;
+	l->logged_in = true;
+	ss->n_links++;
+	source_logged_in(ss->worker->serve, &l->peer);
+}
+
+void session_dirty(struct session *ss)
+{
+	for (struct iscsi_conn *c = ss->is->conns; c; c = c->next)
+		worker_dirty(ss->worker, c->user);
+	if (ss->n_links == ss->is->n_conns)
+		return;
+	for (struct link *l = ss->worker->links; l; l = l->next)
+		if (l->session == ss)
+			worker_dirty(ss->worker, l);
+}
+
+void session_end(struct session *ss, const char *why)
+{
+	session_close(ss->is, why);
+	session_dirty(ss);
+	ss->worker->reap = true;
+}
+
+void session_link_gone(struct session *ss)
+{
+	struct worker *w = ss->worker;
+
+	ss->n_links--;
+	w->reap = true;
+	/* What it left behind has its time (Time2Retain), which begins now. */
+	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
 }
 
 bool session_reap(struct session *ss)
@@ -270,8 +306,10 @@ bool session_reap(struct session *ss)
 	struct worker *w = ss->worker;
 	struct session **p = &w->sessions;
 
+	for (struct nexus *n = ss->nexuses; n && session_over(ss->is); n = n->next)
+		n->gone = true;
 	nexuses_sweep(ss);
-	if (ss->link || ss->is->n_running)
+	if (!session_over(ss->is) || ss->n_links || ss->is->n_running)
 		return false;
 	while (*p != ss)
 		p = &(*p)->next;

@@ -124,6 +124,9 @@ static void flush_all(struct worker *w)
 
 static void sessions_reap(struct worker *w)
 {
+	if (!w->reap)
+		return;
+	w->reap = false;
 	for (struct session *ss = w->sessions, *next; ss; ss = next) {
 		next = ss->next;
 		session_reap(ss);
@@ -142,6 +145,9 @@ static void tick(struct worker *w)
 		next = mono_min(next, due);
 		worker_dirty(w, l);
 	}
+	for (struct session *ss = w->sessions; ss; ss = ss->next)
+		next = mono_min(next, session_tick(ss->is, w->now));
+	w->reap = true;
 	/* Not more often than it takes to be noticed. */
 	if (mono_before(next, mono_add_ms(w->now, 100)))
 		next = mono_add_ms(w->now, 100);
@@ -228,6 +234,8 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		conn_close(l->conn, "shutting down");
 		worker_dirty(w, l);
 	}
+	for (struct session *ss = w->sessions; ss; ss = ss->next)
+		session_end(ss, "shutting down");
 }
 
 void workers_stop(struct serve *s)

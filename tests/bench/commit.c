@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a commit costs, beside what it is made of: N commits through libdirector, one after the other; as
- * many CPG deliveries of 200 bytes to ourselves; as many fdatasyncs of 4 KiB in the state directory.
+ * What a commit costs, beside what it could be made of: N commits through libdirector, in turn with as many CPG
+ * deliveries of 200 bytes to ourselves and as many fdatasyncs of 4 KiB in the state directory.
  * Run it on a node of a cluster of three:   commit [N]   (tests/bench/commit-cost does all of it)
  */
 #include <fcntl.h>
@@ -15,6 +15,8 @@
 #include <corosync/cpg.h>
 
 #include "director/client.h"
+
+#define BLOCKS "/var/lib/director/bench.tmp"
 
 static double now_ms(void)
 {
@@ -56,98 +58,102 @@ static void on_confchg(cpg_handle_t h, const struct cpg_name *g, const struct cp
 {
 }
 
-static void cpg(double *v, int n)
+static cpg_handle_t cpg_seat(void)
 {
 	cpg_callbacks_t cb = { .cpg_deliver_fn = on_deliver, .cpg_confchg_fn = on_confchg };
 	struct cpg_name name = { .length = 5, .value = "bench" };
-	char bytes[200] = "";
-	struct iovec iov = { bytes, sizeof(bytes) };
 	cpg_handle_t h;
 
 	if (cpg_initialize(&h, &cb) != CS_OK || cpg_join(h, &name) != CS_OK)
 		die("CPG cannot be joined (does Corosync run here?)", 0);
-	for (int i = 0; i < n; i++) {
-		double t = now_ms();
-
-		delivered = 0;
-		while (cpg_mcast_joined(h, CPG_TYPE_AGREED, &iov, 1) == CS_ERR_TRY_AGAIN)
-			usleep(1000);
-		while (!delivered)
-			cpg_dispatch(h, CS_DISPATCH_ONE);
-		v[i] = now_ms() - t;
-		usleep(5000);
-	}
-	cpg_finalize(h);
+	return h;
 }
 
-static void sync_cost(double *v, int n)
+static double delivery(cpg_handle_t h)
+{
+	char bytes[200] = "";
+	struct iovec iov = { bytes, sizeof(bytes) };
+	double begin = now_ms();
+
+	delivered = 0;
+	while (cpg_mcast_joined(h, CPG_TYPE_AGREED, &iov, 1) == CS_ERR_TRY_AGAIN)
+		usleep(1000);
+	while (!delivered)
+		cpg_dispatch(h, CS_DISPATCH_ONE);
+	return now_ms() - begin;
+}
+
+static double sync_block(int fd, int i)
 {
 	static char block[4096];
-	int fd = open("/var/lib/director/bench.tmp", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	double begin = now_ms();
 
-	if (fd < 0)
-		die("/var/lib/director cannot be written", 0);
-	for (int i = 0; i < n; i++) {
-		double t = now_ms();
-
-		block[0] = (char)i;
-		if (pwrite(fd, block, sizeof(block), (off_t)i * 4096) != sizeof(block) || fdatasync(fd) < 0)
-			die("fdatasync", 0);
-		v[i] = now_ms() - t;
-		usleep(5000);
-	}
-	close(fd);
-	unlink("/var/lib/director/bench.tmp");
+	block[0] = (char)i;
+	if (pwrite(fd, block, sizeof(block), (off_t)i * 4096) != sizeof(block) || fdatasync(fd) < 0)
+		die("fdatasync", 0);
+	return now_ms() - begin;
 }
 
-static void commits(double *v, int n)
+static double commit(struct director *d, int i)
 {
-	struct director *d;
+	struct director_result *r = NULL;
+	struct director_txn *t;
 	char text[32];
+	double begin;
 	int err;
 
-	director_new(&d, NULL);
-	err = director_connect(d);
+	director_txn_new(&t);
+	director_txn_set(t, "/cluster");
+	snprintf(text, sizeof(text), "bench %d", i);
+	director_txn_attr(t, "comment", text);
+	begin = now_ms();
+	err = director_commit(d, t, 0, &r);
+	begin = now_ms() - begin;
 	if (err)
-		die("connect", err);
-	for (int i = 0; i < n; i++) {
-		struct director_result *r = NULL;
-		struct director_txn *t;
-		double begin;
-
-		director_txn_new(&t);
-		director_txn_set(t, "/cluster");
-		snprintf(text, sizeof(text), "bench %d", i);
-		director_txn_attr(t, "comment", text);
-		begin = now_ms();
-		err = director_commit(d, t, 0, &r);
-		if (err)
-			die("commit", err);
-		v[i] = now_ms() - begin;
-		director_result_free(&r);
-		director_txn_free(&t);
-		usleep(20000);
-	}
-	director_free(&d);
+		die("commit", err);
+	director_result_free(&r);
+	director_txn_free(&t);
+	return begin;
 }
 
 int main(int argc, char **argv)
 {
-	int n = argc > 1 ? atoi(argv[1]) : 200;
-	double *v, c, s, m;
+	int n = argc > 1 ? atoi(argv[1]) : 200, err, fd;
+	double *v[3], m, c, s;
+	struct director *d;
+	cpg_handle_t h;
 
 	if (n < 1 || n > 100000)
 		die("usage: commit [N]", 0);
-	v = calloc((size_t)n, sizeof(*v));
-	if (!v)
-		die("memory", 0);
-	commits(v, n);
-	m = print("commit (majority on disk)", v, n);
-	cpg(v, n);
-	c = print("one CPG delivery", v, n);
-	sync_cost(v, n);
-	s = print("one fdatasync of 4 KiB", v, n);
+	for (int k = 0; k < 3; k++)
+		if (!(v[k] = calloc((size_t)n, sizeof(double))))
+			die("memory", 0);
+	director_new(&d, NULL);
+	err = director_connect(d);
+	if (err)
+		die("connect", err);
+	h = cpg_seat();
+	fd = open(BLOCKS, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		die(BLOCKS " cannot be written", 0);
+	/* In turn, so that what else this machine does falls on all three. */
+	for (int i = 0; i < n; i++) {
+		v[0][i] = commit(d, i);
+		usleep(10000);
+		v[1][i] = delivery(h);
+		usleep(5000);
+		v[2][i] = sync_block(fd, i);
+		usleep(5000);
+	}
+	m = print("commit (majority on disk)", v[0], n);
+	c = print("one CPG delivery", v[1], n);
+	s = print("one fdatasync of 4 KiB", v[2], n);
 	printf("commit / (delivery + fdatasync) = %.2f\n", m / (c + s));
-	free(v);
+	for (int k = 0; k < 3; k++)
+		free(v[k]);
+	close(fd);
+	unlink(BLOCKS);
+	cpg_finalize(h);
+	director_free(&d);
 	return 0;
 }

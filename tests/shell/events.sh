@@ -10,12 +10,13 @@ commands() {
 	d events --since 77:1000 /volumes/v1
 	d events --since 76:1
 	d events --since x
-	"$top_builddir/shell/director" events --follow /volumes > "$dir/followed" &
+	"$top_builddir/shell/director" events --follow --since 0 /volumes > "$dir/followed" &
 	follower=$!
-	sleep 0.3
+	shown "$dir/followed" v1
 	d volume create v2 --size 1G --on n1 -q
+	shown "$dir/followed" v2
 	d volume delete v2 -q
-	sleep 0.3
+	shown "$dir/followed" gone
 	kill -INT $follower
 	wait $follower
 	echo "(the follower ends with $?)"

@@ -13,12 +13,22 @@ trap 'exit 1' INT TERM
 start() {
 	"$top_builddir/tests/shell/fake-directord" "$DIRECTOR_SOCKET" --delay 10 "$@" < /dev/null > /dev/null 2> "$dir/log" &
 	daemon=$!
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	for _ in $(seq 600); do
 		[ -S "$DIRECTOR_SOCKET" ] && return
 		sleep 0.1
 	done
 	echo "the daemon does not start" >&2
 	exit 1
+}
+
+# shown FILE TEXT: wait until a file has a text; a minute without it is a failure.
+shown() {
+	for _ in $(seq 600); do
+		grep -qF "$2" "$1" && return
+		sleep 0.1
+	done
+	echo "not seen: $2"
+	return 1
 }
 
 stop() {

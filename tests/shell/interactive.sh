@@ -10,7 +10,7 @@ export TERM
 # Wait until the terminal has shown a text N times, then type.
 type_when() {
 	i=0
-	while [ "$(tr -d '\r' < "$dir/screen" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -cF "$2")" -lt "$1" ] && [ $i -lt 100 ]; do
+	while [ "$(tr -d '\r' < "$dir/screen" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -cF "$2")" -lt "$1" ] && [ $i -lt 600 ]; do
 		sleep 0.1
 		i=$((i + 1))
 	done

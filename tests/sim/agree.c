@@ -205,6 +205,7 @@ static void fault(struct sim *s)
 		wipe(s);
 	s->net.loss = world_chance(&s->w, 300) ? (unsigned)rng_below(&s->w.rng, 300) : 0;
 	s->net.twice = world_chance(&s->w, 300) ? 100 : 0;
+	s->net.delay_us = world_chance(&s->w, 200) ? (unsigned)world_between(&s->w, NET_DELAY_US, 200000) : NET_DELAY_US;
 }
 
 static void every_100ms(void *ctx, unsigned i, uint64_t x, void *p)

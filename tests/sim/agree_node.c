@@ -531,7 +531,7 @@ struct sim *sim_new(uint64_t seed, bool verbose)
 	s->check.durable = durable;
 	s->check.ctx = s;
 	s->cpg = cpg_new(&s->w, &cpg_ops, s);
-	s->net = (struct net){ .w = &s->w, .deliver = on_mesh, .ctx = s, .delay_us = 2000 };
+	s->net = (struct net){ .w = &s->w, .deliver = on_mesh, .ctx = s, .delay_us = NET_DELAY_US };
 	for (unsigned i = 0; i < NODES_MAX; i++) {
 		struct node *nd = &s->node[i];
 		uint8_t key[32] = { (uint8_t)i, (uint8_t)seed };

@@ -24,7 +24,8 @@ tests_sim_sim_golden_SOURCES = %D%/agree_golden.c $(sim_agree_world)
 tests_sim_sim_golden_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_sim_sim_golden_LDADD = $(sim_agree_libs)
 tests_sim_sim_agree_planted_SOURCES = %D%/agree.c $(sim_agree_world) cluster/id.c cluster/roster.c cluster/voters.c \
-	cluster/agree.c cluster/agree_keep.c cluster/agree_log.c cluster/agree_view.c cluster/agree_order.c cluster/agree_pull.c cluster/agree_ask.c
+	cluster/agree.c cluster/agree_keep.c cluster/agree_log.c cluster/agree_view.c cluster/agree_order.c cluster/agree_pull.c \
+	cluster/agree_direct.c cluster/agree_ask.c
 tests_sim_sim_agree_planted_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) -DDIRECTOR_PLANT
 tests_sim_sim_agree_planted_LDADD = proto/libproto.la base/libbase.la $(SODIUM_LIBS)
 
@@ -33,3 +34,9 @@ TESTS += tests/sim/sim_cluster
 tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/world.c %D%/world.h %D%/cpg.c %D%/cpg.h
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 tests_sim_sim_cluster_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# Initiator against target.
+check_PROGRAMS += tests/sim/iscsi
+TESTS += tests/sim/iscsi
+tests_sim_iscsi_SOURCES = %D%/iscsi.c %D%/iscsi_world.c %D%/iscsi_world.h
+tests_sim_iscsi_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)

@@ -36,7 +36,7 @@ void net_send(struct net *n, unsigned from, unsigned to, const uint8_t *p, size_
 		k->from = from;
 		k->len = len;
 		memcpy(k->bytes, p, len);
-		world_in_us(n->w, world_between(n->w, 50, world_chance(n->w, 10) ? 50 * n->delay_us : n->delay_us), arrive,
+		world_in_us(n->w, world_between(n->w, 50, world_chance(n->w, 10) ? n->delay_us + 50 * NET_DELAY_US : n->delay_us), arrive,
 			    n, to, 0, k);
 	}
 }
@@ -45,4 +45,5 @@ void net_heal(struct net *n)
 {
 	memset(n->cut, 0, sizeof(n->cut));
 	n->loss = n->twice = 0;
+	n->delay_us = NET_DELAY_US;
 }

@@ -8,6 +8,7 @@
 #include "tests/sim/world.h"
 
 #define NET_NODES 16
+#define NET_DELAY_US 2000               /* when all is well */
 
 struct net {
 	struct world *w;

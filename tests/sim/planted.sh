@@ -13,7 +13,7 @@ while read -r bug first last name; do
 	fi
 done <<END
 1 1 3000 acknowledge before durable
-2 2500 6000 no promise
+2 1 6000 no promise
 3 1 3000 majority less one
 4 1 3000 the longest log wins whatever its epoch
 5 1 3000 no look for the request id
@@ -21,6 +21,7 @@ done <<END
 7 1 3000 a roster change without the old majority
 8 1 3000 one node applies differently
 9 1 3000 proposals dropped without an answer
-10 900 6000 a voter that lost its disk counts at once
+10 1 6000 a voter that lost its disk counts at once
+11 1 3000 a refused proposal is taken when its copy comes
 END
 exit $bad

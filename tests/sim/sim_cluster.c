@@ -6,7 +6,8 @@
  * then quiet, in which everything must come together:
  *
  *   I7  every acknowledged change is there, the state hash is the same at the same index
- *   I8  with a majority up and quiet, a change is accepted; nothing was acknowledged without one
+ *   I8  with a majority up and quiet, a change is accepted; nothing was acknowledged without one; a node that knows
+ *       itself in a minority refuses within a second
  *   I9  all see all alive, facts converge
  *
  *   sim_cluster [--seeds A-B] [--nodes N] [-v]
@@ -61,8 +62,10 @@ struct node {
 	struct disk disk;
 	uint64_t stored_epoch, active_epoch;
 	bool ring_up;
+	bool host_quorate;
 	uint64_t wake_gen;
-	bool target_on;
+	bool few;                       /* it knows that it has no majority, since then */
+	struct mono few_since;
 	unsigned n_volumes;
 	struct mono store_free;
 };
@@ -74,6 +77,11 @@ struct op {
 	int err;
 };
 
+struct ask {                    /* a request without its answer */
+	unsigned node, op;
+	struct mono at;
+};
+
 struct sim {
 	struct world w;
 	unsigned n;
@@ -82,10 +90,13 @@ struct sim {
 	unsigned side[NODES_MAX];
 	unsigned loss;                  /* permille */
 	bool quiet;
+	bool host;                      /* the nodes' own Corosyncs, which nobody but the host starts */
 	uint32_t nodeid[NODES_MAX];
 	struct op op[OPS_MAX];
 	unsigned n_op;
-	uint64_t next_request;
+	struct ask *ask;
+	unsigned n_ask, cap_ask;
+	unsigned refused_few;
 	unsigned acked, refused, crashes, cuts, blackouts;
 	uint64_t hash_index[4096];
 	uint8_t hash_at[4096][32], hash_lineage[4096][16];
@@ -120,6 +131,7 @@ static const struct cluster_codec codec = {
 };
 
 static void node_out(struct node *n);
+static void ring_state(struct node *n, int err);
 static void step(struct node *n, struct cluster_in *in);
 
 static void sink(void *arg, enum log_level level, const char *line)
@@ -256,6 +268,7 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 	struct gossip_head head;
 	struct buf plain = { 0 };
 	struct cluster_in in = { .kind = CLUSTER_IN_STRANGER, .from = s->node[from].addr };
+	struct agree_msg agree;
 	struct peer_dgram d;
 	int err;
 
@@ -268,7 +281,11 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 		in.kind = CLUSTER_IN_DGRAM;
 		in.head = &head;
 		in.dgram = &d.msg;
+		if (d.msg.kind == GOSSIP_PASS && agree_msg_decode(d.msg.blob, d.msg.n_blob, &agree) == 0)
+			in.agree = &agree;
 		step(n, &in);
+		if (in.agree)
+			agree_msg_fini(&agree);
 		peer_dgram_fini(&d);
 	} else {
 		step(n, &in);
@@ -364,6 +381,15 @@ static void on_deliver(void *ctx, unsigned i, unsigned from, const uint8_t *p, s
 	agree_msg_fini(&msg);
 }
 
+/* votequorum's word comes some time after the view. */
+static void on_quorate(void *ctx, unsigned i, uint64_t life, void *p)
+{
+	struct node *n = &((struct sim *)ctx)->node[i];
+
+	if (n->up && n->life == life)
+		ring_state(n, 0);
+}
+
 static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_member)
 {
 	struct sim *s = ctx;
@@ -373,8 +399,13 @@ static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_me
 
 	for (unsigned k = 0; k < n_member; k++)
 		ids[k] = s->nodeid[member[k]];
-	if (n->up)
-		step(n, &in);
+	if (!n->up)
+		return;
+	step(n, &in);
+	if (s->host && n->up && n->host_quorate != (2 * n_member > s->n)) {
+		n->host_quorate = !n->host_quorate;
+		world_in_us(&s->w, world_between(&s->w, 0, 100000), on_quorate, s, i, n->life, NULL);
+	}
 }
 
 static const struct cpg_ops cpg_ops = { .deliver = on_deliver, .view = on_view };
@@ -404,6 +435,13 @@ static void ring_state(struct node *n, int err)
 {
 	struct cluster_in in = { .kind = CLUSTER_IN_RING, .running = n->ring_up, .active = n->active_epoch, .err = err };
 
+	if (n->sim->host) {
+		in.active = 0;
+		in.nodeid = n->sim->nodeid[n->i];
+		in.nodeids = n->sim->nodeid;
+		in.n_nodeids = n->sim->n;
+		in.quorate = n->host_quorate;
+	}
 	step(n, &in);
 }
 
@@ -414,6 +452,13 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 
 	if (!n->up || n->life != life || n->ring_up)
 		return;
+	if (s->host) {
+		n->ring_up = true;
+		ring_state(n, 0);
+		cpg_up(s->cpg, i);
+		cpg_join(s->cpg, i);
+		return;
+	}
 	/* Who starts with another file than the running ring is not let in (and would harm it). */
 	for (unsigned k = 0; k < s->n; k++)
 		if (s->node[k].ring_up && reach(s, i, k) && s->node[k].active_epoch > n->stored_epoch) {
@@ -429,6 +474,7 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 
 static void ring_stop(struct node *n)
 {
+	n->host_quorate = false;
 	if (n->ring_up)
 		cpg_down(n->sim->cpg, n->i);
 	n->ring_up = false;
@@ -487,6 +533,10 @@ static void do_act(struct node *n, const struct cluster_act *a)
 	struct sim *s = n->sim;
 	struct flight *f;
 
+	if (s->host && a->kind <= CLUSTER_ACT_RING_STOP) {
+		fail(s, "%s touches the host's Corosync", n->name);
+		return;
+	}
 	switch (a->kind) {
 	case CLUSTER_ACT_RING_WRITE:
 		n->stored_epoch = a->conf->epoch;
@@ -568,13 +618,75 @@ static void check_hash(struct node *n)
 	memcpy(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16);
 }
 
+/* Does the node know that it has no majority: by its view, or without one by gossip? */
+static bool knows_few(const struct node *n)
+{
+	const struct agree_status *st = cluster_agree(n->c);
+	unsigned have = 0;
+
+	if (!st->has_log)
+		return false;
+	for (unsigned i = 0; i < st->roster.n; i++) {
+		const struct roster_node *r = &st->roster.node[i];
+		struct gossip_member m;
+		bool in = st->n_member == 0 && gossip_find(cluster_gossip(n->c), &r->id, &m) &&
+		          (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT);
+
+		for (unsigned k = 0; k < st->n_member; k++)
+			in |= node_id_eq(&st->member[k].id, &r->id);
+		have += in && r->role == ROSTER_VOTER;
+	}
+	return have < roster_majority(&st->roster);
+}
+
+static void check_few(struct node *n)
+{
+	struct sim *s = n->sim;
+	bool few = n->up && knows_few(n);
+
+	if (few && !n->few)
+		n->few_since = s->w.now;
+	n->few = few;
+	for (unsigned i = 0; few && i < s->n_ask; i++) {
+		const struct ask *a = &s->ask[i];
+		struct mono since = mono_before(a->at, n->few_since) ? n->few_since : a->at;
+
+		if (a->node == n->i && mono_ms_between(since, s->w.now) > 1000)
+			fail(s, "I8: %s in a minority holds the request for %s back", n->name, s->op[a->op].path);
+	}
+}
+
+static void on_look(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	for (unsigned k = 0; k < s->n; k++)
+		check_few(&s->node[k]);
+	if (!s->quiet)
+		world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
+}
+
+static void answered(struct node *n, unsigned op)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < s->n_ask; i++) {
+		if (s->ask[i].node == n->i && s->ask[i].op == op) {
+			s->ask[i] = s->ask[--s->n_ask];
+			return;
+		}
+	}
+}
+
 static void reply(struct node *n, const struct cluster_reply *r)
 {
 	struct sim *s = n->sim;
-	struct op *o = r->id < s->n_op ? &s->op[r->id] : NULL;
+	struct op *o = r->id && r->id <= s->n_op ? &s->op[r->id - 1] : NULL;
 
 	if (!o)
 		return;
+	answered(n, (unsigned)r->id - 1);
+	s->refused_few += r->err == ERR_NOQUORUM;
 	world_trace(&s->w, "%s reply %s: %s %s", n->name, o->path, err_name(r->err), r->text);
 	if (r->err) {
 		s->refused++;
@@ -635,6 +747,7 @@ static void node_out(struct node *n)
 	for (unsigned i = 0; i < out.n_reply; i++)
 		reply(n, &out.reply[i]);
 	check_hash(n);
+	check_few(n);
 	for (unsigned i = 0; i < out.n_act; i++)
 		if (n->up)
 			do_act(n, &out.act[i]);
@@ -654,7 +767,8 @@ static void step(struct node *n, struct cluster_in *in)
 static void start(struct node *n)
 {
 	struct sim *s = n->sim;
-	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true };
+	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true,
+	                             .host_ring = s->host };
 	struct agree_disk ad = { .promised = n->disk.promised, .synced = n->disk.synced, .commit = n->disk.commit,
 	                         .snap = n->disk.snap, .entry = (const struct agree_entry *const *)n->disk.entry,
 	                         .n_entry = n->disk.n_entry };
@@ -685,6 +799,8 @@ static void start(struct node *n)
 	step(n, &in);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
 	step(n, &in);
+	if (s->host)
+		world_in_us(&s->w, world_between(&s->w, 100000, 800000), on_ring_started, s, n->i, n->life, NULL);
 	/* mDNS. */
 	for (unsigned i = 0; i < s->n; i++) {
 		in = (struct cluster_in){ .kind = CLUSTER_IN_CANDIDATE, .from = s->node[i].addr };
@@ -698,7 +814,10 @@ static void crash(struct node *n)
 	if (!n->up)
 		return;
 	world_trace(&n->sim->w, "%s crashes", n->name);
-	n->up = false;
+	n->up = n->few = false;
+	for (unsigned i = n->sim->n_ask; i-- > 0;)      /* nobody waits for an answer of it any more */
+		if (n->sim->ask[i].node == n->i)
+			n->sim->ask[i] = n->sim->ask[--n->sim->n_ask];
 	n->wake_gen++;
 	ring_stop(n);
 	cluster_out_fini(&n->out);
@@ -718,10 +837,12 @@ static void request(struct sim *s, unsigned i, unsigned op)
 	struct node *n = &s->node[i];
 	struct op *o = &s->op[op];
 	struct txn t = { 0 };
-	struct cluster_request r = { .id = op, .verb = CLUSTER_TXN, .txn = &t };
+	struct cluster_request r = { .id = op + 1, .verb = CLUSTER_TXN, .txn = &t };
 	struct cluster_in in = { .kind = CLUSTER_IN_REQUEST, .request = &r };
 	struct txn_op *x;
 
+	s->ask = mem_grow(s->ask, &s->cap_ask, s->n_ask, sizeof(*s->ask));
+	s->ask[s->n_ask++] = (struct ask){ i, op, s->w.now };
 	memcpy(t.request_id, o->rid, 16);
 	t.author = mem_strdup("root");
 	t.node = mem_strdup(n->name);
@@ -848,6 +969,10 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_init(&s->w, seed, verbose);
 	s->w.now = (struct mono){ 1000000000 };
 	s->n = n_nodes;
+	s->host = seed % 4 == 3;
+	/* As an administrator might number them: neither from one nor in our order. */
+	for (unsigned i = 0; s->host && i < NODES_MAX; i++)
+		s->nodeid[i] = 100 - 7 * i;
 	s->cpg = cpg_new(&s->w, &cpg_ops, s);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
@@ -867,6 +992,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	/* Calm formation first: what a fault does to it is other seeds' business by starting faults early. */
 	world_in_us(&s->w, world_between(&s->w, 1000000, 12000000), on_fault, s, 0, 0, NULL);
 	world_in_us(&s->w, 8000000, on_load, s, 0, 0, NULL);
+	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
 
@@ -899,8 +1025,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 		printf("seed %" PRIu64 " failed: %s\nreplay: tests/sim/sim_cluster --seeds %" PRIu64 "-%" PRIu64 " --nodes %u -v\n", seed,
 		       s->why, seed, seed, n_nodes);
 	else if (verbose)
-		printf("seed %" PRIu64 ": %u acknowledged, %u refused, %u crashes, %u cuts, %u blackouts\n", seed, s->acked, s->refused,
-		       s->crashes, s->cuts, s->blackouts);
+		printf("seed %" PRIu64 ": %u acknowledged, %u refused (%u for want of quorum), %u crashes, %u cuts, %u blackouts\n", seed,
+		       s->acked, s->refused, s->refused_few, s->crashes, s->cuts, s->blackouts);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
 
@@ -916,6 +1042,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	}
 	cpg_free(&s->cpg);
 	world_fini(&s->w);
+	free(s->ask);
 	free(s);
 	return ok;
 }

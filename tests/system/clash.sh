@@ -9,7 +9,7 @@ lab cut n1 n2
 lab start n1,n2
 for n in n1 n2; do
 	until_true 30 "$n is quorate" status_is $n quorate true
-	make_target $n by-$n || fail "commit on $n"
+	must_make $n by-$n
 done
 step "they meet"
 lab heal
@@ -18,7 +18,7 @@ sleep 3
 for n in n1 n2; do
 	[ "$(count_targets $n)" = 1 ] || fail "$n has $(count_targets $n) targets"
 	has $n "/targets/$(target by-$n)" || fail "$n lost its data"
-	make_target $n still-$n || fail "$n goes on"
+	must_make $n still-$n
 	[ "$(count_targets $n)" = 2 ] || fail "$n has $(count_targets $n) targets"
 done
 pass

@@ -5,15 +5,14 @@
 requires corosync
 has_director
 lab up 3 || fail "lab up"
-make_target n1 before || fail "commit"
+must_make n1 before
 
 step "n3's cable is pulled"
 lab cut n3
 until_true 8 "n3 has no quorum" status_is n3 quorate false
-make_target n3 minority
-[ $? = 5 ] || fail "the exit status of a change without quorum is 5"
+refused n3 minority
 has n3 "/targets/$(target before)" || fail "n3 shows the tree without quorum"
-until_true 8 "n1 commits" make_target n1 majority
+until_true 8 "n1 commits" makes n1 majority
 lab heal
 lab wait 25 || fail "all are well after the heal"
 until_true 5 "n3 has what it missed" has n3 "/targets/$(target majority)"
@@ -22,14 +21,14 @@ until_true 5 "n3 has what it missed" has n3 "/targets/$(target majority)"
 step "n1 and n2 do not hear each other; n3 hears both"
 lab cut n1 n2
 sleep 2
-until_true 25 "someone commits" eval 'make_target n3 bridge || make_target n1 bridge || make_target n2 bridge'
+until_true 25 "someone commits" eval 'makes n3 bridge || makes n1 bridge || makes n2 bridge'
 lab heal
 lab wait 25 || fail "all are well after the heal"
 for n in n1 n2 n3; do until_true 5 "$n has it" has $n "/targets/$(target bridge)"; done
 
 step "nobody hears n1, which hears all"
 lab cut --from n1 --to n2,n3
-until_true 15 "n2 commits" make_target n2 oneway
+until_true 15 "n2 commits" makes n2 oneway
 lab heal
 lab wait 25 || fail "all are well after the heal"
 for n in n1 n2 n3; do until_true 5 "$n has it" has $n "/targets/$(target oneway)"; done

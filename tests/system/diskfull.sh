@@ -7,7 +7,7 @@ has_director
 lab up 3 --state-size n3=24m || fail "lab up"
 step "n3's disk is filled"
 lab sh n3 sh -c 'cat /dev/zero >/var/lib/director/ballast' 2>/dev/null
-for i in $(seq 40); do make_target n1 "t$i" || fail "commits go on"; done
+for i in $(seq 40); do must_make n1 "t$i"; done
 until_true 15 "n3 says what is wrong" eval 'd n3 status 2>/dev/null | grep -qiE "space|store|disk"'
 status_is n1 quorate true || fail "n1 is quorate"
 step "room is made"
@@ -15,5 +15,5 @@ lab sh n3 rm /var/lib/director/ballast
 until_true 30 "n3 has it all" has n3 "/targets/$(target t40)"
 lab wait 30 || fail "all are well again"
 until_true 5 "all have the same commit" same_commit n1 n2 n3
-until_true 20 "n3 counts again: with n2 dead, commits go on" eval 'lab kill n2; make_target n1 with-n3'
+until_true 20 "n3 counts again: with n2 dead, commits go on" eval 'lab kill n2; makes n1 with-n3'
 pass

@@ -24,7 +24,10 @@ requires() {
 	ip netns del "probe-$$"
 }
 
-lab() { "$lab" "$@"; }
+lab() {
+	if [ "$1" = wait ]; then set -- wait $(($2 * PATIENCE)); fi
+	"$lab" "$@"
+}
 
 finish() {
 	local status=$?
@@ -47,9 +50,13 @@ show_logs() {
 fail() { echo "$test_name: FAILED: $*" >&2; exit 1; }
 step() { echo "$test_name: $*"; }
 
+# How long to wait for what must come: so many times the seconds that a test names, which an idle machine needs at most.
+# How fast things are is what tests/bench and the simulators' virtual time are for; a busy machine fails nothing here.
+PATIENCE=${PATIENCE:-5}
+
 # until_true SECONDS WHAT CMD...: try until CMD succeeds.
 until_true() {
-	local end=$((SECONDS + $1)) what=$2
+	local end=$((SECONDS + $1 * PATIENCE)) what=$2
 	shift 2
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || fail "$what (not within the time; \"$*\")"
@@ -66,8 +73,10 @@ logged() { lab logs "$1" 2>/dev/null | tail -n +$((${mark[$1]:-0} + 1)) | grep -
 expect() { until_true "$2" "$1 logs \"$3\"" logged "$1" "$3"; }
 expect_not() { logged "$1" "$2" && fail "$1 logged \"$2\""; return 0; }
 
+D_TIMEOUT=${D_TIMEOUT:-120}     # seconds that the shell may take; far more than any answer does
+
 # The shell on a node, and what it says of the cluster.
-d() { local n=$1; shift; lab sh "$n" timeout "${D_TIMEOUT:-30}" director "$@" </dev/null; }
+d() { local n=$1; shift; lab sh "$n" timeout "$D_TIMEOUT" director "$@" </dev/null; }
 status() { d "$1" status -o json 2>/dev/null | jq -r --arg f "$2" '.data[$f]'; }
 status_is() { [ "$(status "$1" "$2")" = "$3" ]; }
 node_state() { d "$1" node list -o json 2>/dev/null | jq -r --arg n "$2" '.data[] | select(.name == $n) | .state'; }
@@ -76,6 +85,19 @@ state_is_not() { local s; s=$(node_state "$1" "$2") && [ -n "$s" ] && [ "$s" != 
 has() { d "$1" get "$2" >/dev/null 2>&1; }              # has NODE PATH
 target() { echo "iqn.2026-01.test:$1"; }
 make_target() { d "$1" target create "$(target "$2")" >/dev/null; }
+# Was it made, now or by an earlier try whose answer was lost?
+makes() { make_target "$1" "$2" 2>/dev/null || has "$1" "/targets/$(target "$2")"; }
+must_make() { until_true 10 "$1 commits $2" makes "$1" "$2"; }
+# A change on a node without quorum is refused: by itself, long before the shell gives up, with status 5 and the cause.
+refused() { # NODE NAME
+	local start text status
+	start=$(now_ms)
+	text=$(make_target "$1" "$2" 2>&1)
+	status=$?
+	[ $status = 5 ] || fail "a change on $1 without quorum ends with status $status instead of 5: $text"
+	grep -qi quorum <<<"$text" || fail "the refusal says why: $text"
+	step "refused after $(($(now_ms) - start)) ms: $text"
+}
 count_targets() { d "$1" target list -o json 2>/dev/null | jq '.data | length'; }
 commit_of() { status "$1" index; }
 same_commit() { # all given nodes have applied the same index

@@ -5,10 +5,10 @@
 requires corosync
 has_director
 lab up 3 --family 6 || fail "lab up"
-make_target n1 first || fail "commit"
+must_make n1 first
 for n in n1 n2 n3; do until_true 3 "$n has it" has $n "/targets/$(target first)"; done
 lab kill n2
-until_true 8 "commits go on" make_target n3 second
+until_true 8 "commits go on" makes n3 second
 lab start n2
 lab wait 20 || fail "all are well again"
 pass

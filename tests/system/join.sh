@@ -7,7 +7,7 @@ has_director
 
 step "one node alone is a cluster"
 lab up 1 || fail "lab up 1"
-make_target n1 first || fail "a commit on one node"
+must_make n1 first
 
 step "two more boot: listed everywhere, all vote"
 start=$(now_ms)
@@ -19,7 +19,7 @@ for n in n1 n2 n3; do
 done
 
 step "each node changes, all see it"
-for n in n1 n2 n3; do make_target $n by-$n || fail "a commit on $n"; done
+for n in n1 n2 n3; do must_make $n by-$n; done
 for n in n1 n2 n3; do
 	for m in n1 n2 n3; do until_true 3 "$n sees the change of $m" has $n "/targets/$(target by-$m)"; done
 done
@@ -31,5 +31,5 @@ start=$(now_ms)
 lab start n4
 for n in n1 n2 n3; do until_true 5 "$n lists n4" state_is $n n4 alive; done
 step "n4 is listed everywhere after $(($(now_ms) - start)) ms"
-until_true 10 "n4 takes commits" make_target n4 by-n4
+until_true 10 "n4 takes commits" makes n4 by-n4
 pass

@@ -5,7 +5,7 @@
 requires corosync
 has_director
 lab up 3 || fail "lab up"
-make_target n1 before || fail "commit"
+must_make n1 before
 key() { lab sh "$1" sha256sum /etc/director/cluster.key | cut -d' ' -f1; }
 old=$(key n3)
 
@@ -20,7 +20,7 @@ done
 [ "$(key n1)" = "$(key n2)" ] || fail "n1 and n2 hold one key"
 [ "$(key n3)" = "$old" ] || fail "n3 got the new key"
 ! make_target n3 forbidden 2>/dev/null || fail "a removed node changes something"
-until_true 10 "commits go on" make_target n2 without
+until_true 10 "commits go on" makes n2 without
 sleep 1
 ! has n3 "/targets/$(target without)" || fail "the removed node follows"
 status_is n3 quorate false || fail "the removed node is quorate"
@@ -35,7 +35,7 @@ for n in n1 n2; do
 	status_is $n alive 2 || fail "$n sees two"
 done
 ! make_target n3 forbidden 2>/dev/null || fail "a removed node changes something"
-make_target n1 undisturbed || fail "commit"
+must_make n1 undisturbed
 ! has n3 "/targets/$(target undisturbed)" || fail "the removed node reads what is new"
 
 step "with nothing of its state but the old key it is not let in either"
@@ -45,5 +45,5 @@ lab start n3
 sleep 5
 for n in n1 n2; do status_is $n alive 2 || fail "$n sees two"; done
 ! has n3 "/targets/$(target undisturbed)" || fail "the old key reads what is new"
-make_target n1 still-undisturbed || fail "commit"
+must_make n1 still-undisturbed
 pass

@@ -5,7 +5,7 @@
 requires corosync
 has_director
 lab up 3 || fail "lab up"
-make_target n1 before || fail "commit"
+must_make n1 before
 key() { lab sh "$1" sha256sum /etc/director/cluster.key | cut -d' ' -f1; }
 same_key() { [ "$(key n1)" != "$old" ] && [ "$(key n1)" = "$(key n2)" ] && [ "$(key n1)" = "$(key n3)" ]; }
 
@@ -19,7 +19,7 @@ for n in n1 n2 n3; do
 	expect_not $n 'gossip: node n[123] failed'
 	status_is $n alive 3 || fail "$n sees three"
 done
-until_true 10 "commits go on" make_target n3 after
+until_true 10 "commits go on" makes n3 after
 until_true 5 "all have it" same_commit n1 n2 n3
 
 step "rotation while n3 is down"
@@ -29,11 +29,11 @@ old=$(key n1)
 d n1 cluster rotate-key || fail "rotate-key"
 until_true 10 "n2 has the new key" eval '[ "$(key n2)" != "$old" ] && [ "$(key n2)" = "$(key n1)" ]'
 for n in n1 n2; do expect $n 25 'older cluster keys are not accepted'; done
-until_true 10 "commits go on" make_target n2 while-away
+until_true 10 "commits go on" makes n2 while-away
 forget n1 n2 n3
 lab start n3
 lab wait 30 || fail "n3 came back"
 until_true 5 "all have the new key" same_key
 until_true 5 "n3 has what it missed" has n3 "/targets/$(target while-away)"
-until_true 5 "n3 commits" make_target n3 back
+until_true 5 "n3 commits" makes n3 back
 pass

@@ -192,10 +192,12 @@ static void parse_target(struct target_msg *m, int argc, char **argv)
 			t->portals[t->n_portals++] = mem_strdup(argv[i] + 7);
 		else if (strncmp(argv[i], "host=", 5) == 0)
 			parse_host(t, argv[i] + 5);
+		else if (strncmp(argv[i], "moved=", 6) == 0)
+			t->moved_to = mem_strdup(argv[i] + 6);
 		else if (strncmp(argv[i], "tag=", 4) == 0)
 			t->tag = (uint16_t)atoi(argv[i] + 4);
 		else
-			die("lun=, portal=, host= or tag=");
+			die("lun=, portal=, host=, tag= or moved=");
 	}
 }
 

@@ -13,7 +13,7 @@ for n in n1 n2; do
 	state_is_not $n n3 alive || [ -z "$(node_state $n n3)" ] || fail "$n took n3 in"
 	status_is $n alive 2 || fail "$n sees two"
 done
-make_target n1 undisturbed || fail "commit"
+must_make n1 undisturbed
 ! has n3 "/targets/$(target undisturbed)" || fail "n3 reads the tree"
 step "with versions in common it comes in"
 lab kill n3

@@ -16,7 +16,7 @@ for n in n1 n2 n3; do
 	status_is $n alive 3 || fail "$n sees three"
 	status_is $n quorate true || fail "$n is quorate"
 done
-make_target n1 undisturbed || fail "commit"
+must_make n1 undisturbed
 ! has n4 "/targets/$(target undisturbed)" || fail "n4 reads the tree of a cluster that is not its own"
 
 step "garbage on every port"
@@ -27,7 +27,7 @@ lab host bash -c '
 		for i in $(seq 50); do head -c $((RANDOM % 1400 + 1)) /dev/urandom >/dev/udp/$a/5405; done
 	done' 2>/dev/null
 for n in n1 n2 n3; do status_is $n alive 3 || fail "$n sees three"; done
-make_target n2 after-garbage || fail "commit"
+must_make n2 after-garbage
 lab sh n4 true
 lab kill n4
 pass

@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "tests/unit/check.h"
 
@@ -72,6 +73,37 @@ static void crc_matches_rfc7143_examples(void)
 	CHECK_EQ(crc32c(crc32c(0, b, 13), b + 13, 19), 0x46dd794e);
 }
 
+/* Bit by bit, as the polynomial says. */
+static uint32_t crc_slow(const uint8_t *p, size_t n)
+{
+	uint32_t crc = ~0u;
+
+	while (n--) {
+		crc ^= *p++;
+		for (int k = 0; k < 8; k++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+	}
+	return ~crc;
+}
+
+static void crc_is_the_same_for_every_length_way_and_split(void)
+{
+	static uint8_t b[9000];
+	struct rng r = { 5 };
+
+	for (unsigned i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)rng_next(&r);
+	for (size_t n = 0; n < 9000 - 7; n = n < 700 ? n + 1 : n + 61) {
+		const uint8_t *p = b + n % 7;
+		uint32_t want = crc_slow(p, n);
+		size_t cut = n ? rng_below(&r, n) : 0;
+
+		CHECK_EQ(crc32c(0, p, n), want);
+		CHECK_EQ(crc32c_table(0, p, n), want);
+		CHECK_EQ(crc32c(crc32c_table(0, p, cut), p + cut, n - cut), want);
+	}
+}
+
 static void text_ok_wants_utf8_without_controls(void)
 {
 	CHECK(text_ok("volume-1 \xc3\xa4", 64));
@@ -121,6 +153,7 @@ int main(void)
 	RUN(durations_parse);
 	RUN(addresses_survive_the_round_trip);
 	RUN(crc_matches_rfc7143_examples);
+	RUN(crc_is_the_same_for_every_length_way_and_split);
 	RUN(text_ok_wants_utf8_without_controls);
 	RUN(log_lines_cannot_be_forged_and_debug_is_per_subject);
 	RUN(buffers_grow_and_drop);

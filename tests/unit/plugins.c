@@ -150,6 +150,20 @@ static void a_hanging_one_is_killed_and_then_left_alone(void)
 	plugins_free(&ps);
 }
 
+static void not_there(void *arg, const char *name, const struct attrs *as)
+{
+	CHECK(strcmp(name, arg) != 0);
+}
+
+static void what_libtool_leaves_is_no_plugin(void)
+{
+	script("file.la", "exit 1");
+	begin(20000, 0);
+	scan();
+	plugins_each(ps, not_there, "file.la");
+	plugins_free(&ps);
+}
+
 static void an_impostor_is_broken(void)
 {
 	char path[300], to[300];
@@ -228,6 +242,7 @@ int main(void)
 	RUN(a_good_one_answers);
 	RUN(bad_answers_are_refused);
 	RUN(a_hanging_one_is_killed_and_then_left_alone);
+	RUN(what_libtool_leaves_is_no_plugin);
 	RUN(an_impostor_is_broken);
 	RUN(devices_come_from_whoever_answers);
 	RUN(what_runs_at_the_end_is_canceled);

@@ -421,6 +421,19 @@ static void identity_is_the_uuid(void)
 	teardown();
 }
 
+static void no_optimum_above_the_maximum(void)
+{
+	setup();
+	lu.optimal_transfer = lu.max_transfer;
+	run(0, CDB("\x12\x01\xb0\x04\0\0"), NULL, 0, 1024);
+	CHECK(be32(last->in.p + 8) == lu.max_transfer && be32(last->in.p + 12) == lu.max_transfer);
+	lu.optimal_transfer++;
+	run(0, CDB("\x12\x01\xb0\x04\0\0"), NULL, 0, 1024);
+	CHECK(be32(last->in.p + 8) == lu.max_transfer && be32(last->in.p + 12) == 0);
+	task_put(&last);
+	teardown();
+}
+
 static void reported_opcodes_are_the_table(void)
 {
 	const uint8_t *p;
@@ -598,6 +611,7 @@ int main(void)
 	RUN(software_write_protect);
 	RUN(attentions_come_in_order_and_leave_inquiry_alone);
 	RUN(identity_is_the_uuid);
+	RUN(no_optimum_above_the_maximum);
 	RUN(reported_opcodes_are_the_table);
 	RUN(reserve6_keeps_the_other_out);
 	RUN(persistent_reservations_of_all_six_types);
