@@ -546,9 +546,10 @@ static bool wire_turn(struct sim *s, struct sim_wire *w)
 		target_gone(s, w);
 		more = true;
 	}
-	if (w->ini)
+	/* What is still on its way has its own time. */
+	if (w->ini && !w->down.head)
 		due(s, w->ini_ends);
-	if (w->target)
+	if (w->target && !w->up.head)
 		due(s, w->target_ends);
 	return more;
 }
