@@ -115,6 +115,7 @@ void session_leave(struct iscsi_session *s, struct iscsi_conn *c, bool failed)
 	s->n_conns--;
 	waiting_drop(s, c);
 	tmf_forget(s, c);
+	fence_forget(s, c);
 	each_task(s, c, c->cid, task_orphan);
 	if (failed && !s->closing && s->params.erl >= 2)
 		lost_note(s, c->cid);

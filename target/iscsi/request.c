@@ -408,14 +408,25 @@ void request_broken(struct iscsi_conn *c, const uint8_t *bhs)
 		task_put(&task);                /* never received: the initiator sends it again */
 }
 
+/* PERSISTENT RESERVE OUT with PREEMPT AND ABORT ends others' tasks: 4.2.2.3.3 wants its response fenced. */
+static bool preempts(const struct iscsi_task *t)
+{
+	return t->task.cdb[0] == 0x5f && (t->task.cdb[1] & 0x1f) == 5;
+}
+
 void task_answer(struct iscsi_task *t)
 {
-	if (t->conn) {
-		t->state = ITASK_ANSWERING;
-		conn_put_task(t->conn, t);
-	} else {
+	bool fenced;
+
+	if (!t->conn) {
 		t->state = ITASK_PARKED;
+		return;
 	}
+	t->state = ITASK_ANSWERING;
+	fenced = preempts(t) && fence_begin(t->session, t->conn);
+	conn_put_task(t->conn, t);
+	if (fenced)
+		fence_end(t->conn);
 }
 
 void conn_task_done(struct task *task)

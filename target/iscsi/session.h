@@ -24,17 +24,18 @@
 #define SESSION_R2T_MAX 16              /* R2Ts of one task that are open */
 
 struct iscsi_conn;
+struct iscsi_fence;
 struct iscsi_held;
 struct iscsi_session;
 struct iscsi_tmf;
 
-/* What waits to be sent, in order: a task's answer, a part of one again, or one small PDU with its own bytes. */
-enum iscsi_out_kind { OUT_SMALL, OUT_TASK, OUT_AGAIN };
+/* What waits to be sent, in order: a task's answer, a part of one again, one small PDU with its own bytes, a fence. */
+enum iscsi_out_kind { OUT_SMALL, OUT_TASK, OUT_AGAIN, OUT_FENCE, OUT_FENCE_END };
 
 struct iscsi_out {
 	struct iscsi_out *next;
 	struct iscsi_task *task;        /* of OUT_TASK and OUT_AGAIN */
-	uint32_t statsn;                /* once it was stamped */
+	uint32_t statsn;                /* once it was stamped; of a fence, its number */
 	uint8_t kind;                   /* enum iscsi_out_kind */
 };
 
@@ -134,7 +135,8 @@ struct iscsi_session {
 	unsigned n_tasks, n_running;
 	uint64_t held;                  /* bytes of the tasks' buffers */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
-	uint32_t next_ack_tag;
+	uint32_t next_ack_tag, next_fence;
+	struct iscsi_fence *fences;
 
 	uint64_t commands, read_bytes, write_bytes, errors;
 };
@@ -199,6 +201,13 @@ struct task_choice {
 unsigned session_abort_choice(struct iscsi_session *s, const struct task_choice *which, struct iscsi_tmf *tmf);
 /* The same for those of `lun` (NULL: all), or only `itt` (TAG_NONE: all). */
 unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf);
+/*
+ * FastAbort (4.2.3.4 d): tell the connections of tasks that are about to be ended, all but the one where it was asked
+ * for. Nothing, if that was not negotiated.
+ */
+void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but);
+/* Another session has ended tasks of this one: a fence before the next response (4.2.3.3 e). */
+void session_fence(struct iscsi_session *s);
 /* An aborted task is back; tells its tmf. Frees it. */
 void session_abort_done(struct iscsi_task *t);
 

@@ -45,6 +45,22 @@ void tmf_wait(struct iscsi_session *s, struct iscsi_tmf *tmf)
 		tmf_finish(s, tmf);
 }
 
+/* Functions that end many tasks (4.2.2.3.3). */
+static bool multi_task(uint8_t function)
+{
+	return function != TMF_ABORT_TASK && function != TMF_QUERY_TASK && function != TMF_QUERY_TASK_SET &&
+	       function != TMF_QUERY_ASYNC_EVENT;
+}
+
+static void tell(struct iscsi_session *s, const struct iscsi_tmf *tmf)
+{
+	bool fenced = multi_task(tmf->function) && fence_begin(s, tmf->conn);
+
+	answer(tmf->conn, tmf->itt, (enum tmf_response)tmf->response);
+	if (fenced)
+		fence_end(tmf->conn);
+}
+
 void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
 {
 	struct iscsi_tmf **p = &s->tmfs;
@@ -56,7 +72,7 @@ void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
 	if (tmf->conn && tmf->logout)
 		logout_finish(tmf->conn, tmf);
 	else if (tmf->conn)
-		answer(tmf->conn, tmf->itt, (enum tmf_response)tmf->response);
+		tell(s, tmf);
 	free(tmf);
 }
 
