@@ -172,6 +172,7 @@ static void found(struct cluster *c, struct cluster_out *out)
 	log_info(c->log, "cluster: no other node has a cluster; this node begins one");
 	memcpy(snap.lineage, lineage, 16);
 	roster_found(&snap.roster, &c->self, c->conf.ring_addrs, c->conf.n_ring_addrs);
+	snap.roster.node[0].host_nodeid = c->host_nodeid;
 	catalog_hash(c->catalog, snap.hash);
 	catalog_snapshot(c->catalog, &s);
 	c->codec->snapshot_encode(&s, &bytes);
@@ -241,7 +242,7 @@ static void tend_lineage(struct cluster *c, struct cluster_out *out)
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_WAIT_MS));
 	} else if (lower && !mono_due(mono_add_ms(c->begun, FOUND_YIELD_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_YIELD_MS));
-	} else {
+	} else if (!ring_host_wants(c)) {
 		found(c, out);
 	}
 }

@@ -344,8 +344,10 @@ static void self_fact(struct cluster *c)
 	attrs_set(&as, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
 	attrs_set(&as, "ring", c->ring_running ? "running" : "stopped");
+	if (c->host_nodeid)
+		set_uint(&as, "ring-nodeid", c->host_nodeid);
 	set_uint(&as, "ring-stored", c->ring_stored);
-	set_uint(&as, "ring-active", c->ring_active);
+	set_uint(&as, "ring-active", ring_active(c));
 	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
 	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
@@ -518,7 +520,7 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 
 static void cast(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
-	const struct roster_node *r = roster_find_nodeid(&c->status->roster, in->nodeid);
+	const struct roster_node *r = ring_node(c, in->nodeid);
 	struct agree_in a = { .kind = AGREE_IN_CAST };
 
 	if (!r) {
@@ -553,8 +555,14 @@ static void own_fact(struct cluster *c, const struct cluster_in *in)
 	}
 }
 
-static void ring_state(struct cluster *c, const struct cluster_in *in)
+static void ring_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
+	if (c->conf.host_ring) {
+		ring_host_state(c, in, out);
+		return;
+	}
+	if (in->active || in->err || (c->ring_running && !in->running))
+		c->ring_started = 0;
 	c->ring_running = in->running;
 	c->ring_active = in->running ? in->active : 0;
 	c->ring_failed |= in->err != 0;
@@ -631,7 +639,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_agree_step(c, &a, out);
 		break;
 	case CLUSTER_IN_VIEW:
-		ring_view(c, in->nodeids, in->n_nodeids, out);
+		ring_view(c, in, out);
 		break;
 	case CLUSTER_IN_CAST:
 		cast(c, in, out);
@@ -657,7 +665,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		done(c, in, out);
 		break;
 	case CLUSTER_IN_RING:
-		ring_state(c, in);
+		ring_state(c, in, out);
 		break;
 	case CLUSTER_IN_HAVE:
 		carry_have(c, in->have, out);
@@ -834,7 +842,7 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	attrs_set(out, "mode", !c->keys.n ? "pending" : c->removed ? "removed" : c->clone.family ? "cloned" :
 	          !s->has_log ? "joining" : agree_mode_name(s->mode));
 	attrs_set(out, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
-	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
+	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : ring_host_wants(c) ? ring_host_wants(c) : s->reason);
 	set_uint(out, "members", gossip_count(c->gossip));
 	set_uint(out, "alive", gossip_alive(c->gossip));
 	set_uint(out, "pending", gossip_pending_count(c->gossip));

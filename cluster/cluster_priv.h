@@ -5,6 +5,7 @@
 
 #include "cluster/cluster.h"
 
+#define RING_NODES_MAX 128              /* of a node list of the host's */
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -75,12 +76,26 @@ struct cluster {
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
 	unsigned n_view;
+	uint32_t ring_ids[AGREE_MEMBERS_MAX];   /* of all whose Corosync is in our ring */
+	unsigned n_ring_ids;
 	bool ring_running, ring_failed, local_view;
 	bool ring_leaving;              /* told to stop, because this node was removed */
 	uint64_t ring_stored, ring_active;
+	uint64_t ring_started;          /* the file that it was started with, until it says which one it has; 0: it did */
 	bool ring_writing;
 	struct cluster_ring_conf ring_conf;     /* what is being written */
 	struct mono ring_wake;
+
+	/* the host's own ring (conf.host_ring) */
+	uint32_t host_nodeid;                   /* ours in it; 0: it does not run */
+	uint32_t host_node[RING_NODES_MAX];     /* its node list */
+	unsigned n_host_nodes;
+	bool host_quorate;                      /* votequorum's word */
+	struct node_id host_view[AGREE_MEMBERS_MAX];    /* as last given to agreement */
+	unsigned n_host_view;
+	struct node_id host_learn;
+	uint64_t host_proposed;                 /* on top of this roster version, */
+	struct mono host_proposed_at;           /* at this time */
 
 	/* requests */
 	struct waiting *waiting;
@@ -136,10 +151,22 @@ void admit_card(struct cluster *c, struct cluster_out *out);            /* tell 
 
 /* ring.c: growth of the ring, views */
 void ring_tend(struct cluster *c, struct cluster_out *out);
-void ring_view(struct cluster *c, const uint32_t *nodeids, unsigned n, struct cluster_out *out);
+uint64_t ring_active(const struct cluster *c);                         /* the file that our Corosync runs with; 0: none */
+void ring_view(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 void ring_view_again(struct cluster *c, struct cluster_out *out);
 void ring_local(struct cluster *c, struct cluster_out *out);            /* the view without Corosync */
 void ring_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
+
+void ring_propose(struct cluster *c, const struct roster *r, struct cluster_out *out);
+unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX]);   /* what a node reports as its own */
+/* The roster's node that has this nodeid in the ring; NULL: none. */
+const struct roster_node *ring_node(const struct cluster *c, uint32_t nodeid);
+
+/* ring_host.c: the same over the Corosync that the host runs */
+void ring_host_tend(struct cluster *c, struct cluster_out *out);
+void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
+void ring_host_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+const char *ring_host_wants(const struct cluster *c);
 
 /* request.c */
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);

@@ -40,6 +40,10 @@ static bool minority(const struct cluster *c, struct why *why)
 
 	if (!s->has_log || s->mode == AGREE_ACTIVE)
 		return false;
+	if (ring_host_wants(c)) {
+		why_set(why, ERR_NOQUORUM, "no quorum: %s", ring_host_wants(c));
+		return true;
+	}
 	for (unsigned i = 0; i < s->n_member; i++)
 		have += roster_votes(&s->roster, &s->member[i].id);
 	for (unsigned i = 0; s->n_member == 0 && i < s->roster.n; i++) {

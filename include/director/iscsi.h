@@ -179,7 +179,7 @@ DIRECTOR_ISCSI_API void director_iscsi_get_status(struct director_iscsi *h, stru
  * not changed. Zero it before the first use; it may be used again and again.
  */
 struct director_iscsi_io {
-	uint64_t lun;                   /* 0 to 16383 by number; or 1 << 63 | … for the eight bytes as they are */
+	uint64_t lun;                   /* a number up to 16383; larger values are the eight bytes of SAM-5 4.7, big-endian */
 	uint8_t cdb[32];
 	uint32_t cdb_len;               /* 6 to 32 */
 	uint32_t flags;                 /* DIRECTOR_ISCSI_REPEAT … */
@@ -249,7 +249,7 @@ struct director_iscsi_disk {
 	uint32_t block_size, physical_block;
 	uint64_t blocks;
 	uint8_t type;                   /* peripheral device type; 0: disk */
-	uint8_t removable, read_only, write_cache;
+	uint8_t removable, read_only, write_cache, fua;
 	uint8_t thin, unmap, write_same, zeroes;        /* unmap: UNMAP works; write_same: with UNMAP; zeroes: LBPRZ */
 	uint32_t caw_blocks;            /* COMPARE AND WRITE; 0: no */
 	uint32_t max_blocks, optimal_blocks;    /* of one READ or WRITE; 0: no bound, unknown */

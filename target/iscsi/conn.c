@@ -12,10 +12,11 @@
 #include "target/iscsi/sn.h"
 
 #define FLUSH_MS 5000
+#define RETRY_MS 2000
 
 /*
- * RFC 7143 8.1.4: the moves of a target's connection, with the transition's number. Every state can end in S1
- * because the owner may drop a connection at any time.
+ * RFC 7143 8.1.3: the moves of a target's connection, with the transition's number. Every state can end in S1
+ * because the owner may drop a connection at any time. What stays of one in S8 is lost.c's.
  */
 static const uint8_t moves[CONN_N_STATES][CONN_N_STATES] = {
 	[CONN_S1_FREE] = { [CONN_S3_XPT_UP] = 3 },
@@ -46,7 +47,8 @@ struct iscsi_conn *iscsi_conn_new(const struct iscsi_conn_conf *conf, struct mon
 	struct iscsi_conn *c = mem_zalloc(sizeof(*c));
 
 	c->conf = *conf;
-	c->statsn = 1;
+	c->statsn = c->acked = 1;
+	iscsi_params_default(&c->params);
 	c->text_ttt = TAG_NONE;
 	c->ping_tag = 1;
 	c->now = c->heard = now;
@@ -67,41 +69,47 @@ static void login_drop(struct iscsi_conn *c)
 	c->login = NULL;
 }
 
-static void session_detach(struct iscsi_conn *c)
+/* A command that was not whole belongs to nobody else yet. */
+static void task_drop(struct iscsi_conn *c)
+{
+	struct task *task = c->in.task ? &c->in.task->task : NULL;
+
+	if (c->in.in_data && bhs_op(c->in.header) == PDU_SCSI_COMMAND)
+		task_put(&task);
+	c->in.task = NULL;
+	c->in.dest = NULL;
+}
+
+void conn_leave(struct iscsi_conn *c, bool failed)
 {
 	struct iscsi_session *s = c->session;
-	struct iscsi_tmf *tmf;
 
 	if (!s)
 		return;
-	/* Nobody is left to be answered: task management ends with the connection. */
-	session_abort(s, NULL, TAG_NONE, NULL);
-	for (unsigned i = 0; i < SESSION_HASH; i++)
-		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
-			t->tmf = NULL;
-	while ((tmf = s->tmfs)) {
-		s->tmfs = tmf->next;
-		if (tmf->deciding)
-			tmf->listed = false;    /* conn_tmf_done frees it */
-		else
-			free(tmf);
-	}
-	while ((tmf = c->tmfs)) {
-		c->tmfs = tmf->next;
-		free(tmf);
-	}
-	s->conn = NULL;
+	if (failed && c->state >= CONN_S5_LOGGED_IN)
+		conn_move(c, CONN_S8_CLEANUP_WAIT);             /* T15, T16, T17 */
+	conn_out_fini(c);
+	task_drop(c);
+	session_leave(s, c, failed);
 	c->session = NULL;
+	conn_move(c, CONN_S1_FREE);
 }
 
 void iscsi_conn_free(struct iscsi_conn **conn)
 {
 	struct iscsi_conn *c = *conn;
+	struct iscsi_session *recovered;
+	struct iscsi_lost *lost;
+	bool logged_out;
 
 	if (!c)
 		return;
+	logged_out = c->state == CONN_S6_IN_LOGOUT && !c->recover;
+	recovered = c->recover ? c->session : NULL;
+	conn_leave(c, !logged_out);
+	if (recovered && (lost = session_lost_find(recovered, c->cid)))
+		lost_out(lost);
 	conn_out_fini(c);
-	session_detach(c);
 	login_drop(c);
 	buf_fini(&c->in.data);
 	buf_fini(&c->in.backlog);
@@ -133,11 +141,14 @@ static uint32_t header_need(const struct iscsi_conn *c)
 	return BHS_LEN + bhs_ahs_len(c->in.header) + (c->header_digest ? DIGEST_LEN : 0);
 }
 
-static void pdu_done(struct iscsi_conn *c)
+static void pdu_done(struct iscsi_conn *c, bool whole)
 {
 	c->in.in_data = false;
 	c->in.have = 0;
-	request_end(c, c->in.header);
+	if (whole)
+		request_end(c, c->in.header);
+	else
+		request_broken(c, c->in.header);
 	c->in.task = NULL;
 	c->in.dest = NULL;
 }
@@ -146,40 +157,64 @@ static void pdu_done(struct iscsi_conn *c)
  * be. */
 static void data_done(struct iscsi_conn *c)
 {
-	if (c->data_digest && c->in.len && c->in.dest) {
-		uint32_t crc = crc32c(0, c->in.dest, c->in.len);
+	uint32_t crc;
 
-		crc = crc32c(crc, c->in.tail, pdu_pad(c->in.len));
-		if (crc != get_digest(c->in.tail + pdu_pad(c->in.len))) {
-			/* Recovery within the connection needs ERL 1; at ERL 0 the session starts anew
-			 * (7.6). */
-			conn_close(c, "data digest error");
-			return;
-		}
+	if (!c->data_digest || !c->in.len || !c->in.dest) {
+		pdu_done(c, true);
+		return;
 	}
-	pdu_done(c);
+	crc = crc32c(crc32c(0, c->in.dest, c->in.len), c->in.tail, pdu_pad(c->in.len));
+	if (crc == get_digest(c->in.tail + pdu_pad(c->in.len)))
+		pdu_done(c, true);
+	else if (conn_erl(c, 1))
+		pdu_done(c, false);
+	else
+		/* Recovery within the connection needs ERL 1; at ERL 0 the session starts anew (7.6). */
+		conn_close(c, "data digest error");
+}
+
+static bool header_right(const struct iscsi_conn *c, uint32_t len)
+{
+	return !c->header_digest ||
+	       crc32c(0, c->in.header, len - DIGEST_LEN) == get_digest(c->in.header + len - DIGEST_LEN);
+}
+
+/*
+ * 7.7: what is broken may be the length, so where the next PDU begins must be known by other means. Here: it begins
+ * where this length says if a header with a right digest is there. The one that is broken is left out.
+ */
+static void header_broken(struct iscsi_conn *c)
+{
+	if (!conn_erl(c, 1) || c->in.doubtful || c->in.len > c->params.max_recv) {
+		conn_close(c, "header digest error");
+		return;
+	}
+	c->in.doubtful = true;
+	request_ignore(c);
 }
 
 static void header_done(struct iscsi_conn *c, uint32_t len)
 {
 	const uint8_t *bhs = c->in.header;
 
-	if (c->header_digest && crc32c(0, bhs, len - DIGEST_LEN) != get_digest(bhs + len - DIGEST_LEN)) {
-		conn_close(c, "header digest error");
-		return;
-	}
 	c->in.len = bhs_data_len(bhs);
 	c->in.got = 0;
 	c->in.tail_have = 0;
 	c->in.trailer = c->in.len ? pdu_pad(c->in.len) + (c->data_digest ? DIGEST_LEN : 0) : 0;
 	c->in.dest = NULL;
 	c->in.task = NULL;
-	request_begin(c, bhs);
+	c->in.ignored = false;
+	if (header_right(c, len)) {
+		c->in.doubtful = false;
+		request_begin(c, bhs);
+	} else {
+		header_broken(c);
+	}
 	if (c->closing != CLOSING_NO)
 		return;
 	c->in.in_data = true;
 	if (c->in.len == 0)
-		pdu_done(c);
+		pdu_done(c, true);
 }
 
 /* Take what can be taken of p[0..n) without a question coming up; returns how much. */
@@ -289,7 +324,8 @@ static void login_turn(struct iscsi_conn *c, enum login_next next)
 		c->why = "login refused";
 	} else if (l->done) {
 		conn_move(c, CONN_S5_LOGGED_IN);
-		session_move(c->session, SESSION_Q3_LOGGED_IN);
+		if (c->session->state != SESSION_Q3_LOGGED_IN)
+			session_move(c->session, SESSION_Q3_LOGGED_IN);
 		c->header_digest = l->params.header_digest == DIGEST_CRC32C;
 		c->data_digest = l->params.data_digest == DIGEST_CRC32C;
 		c->deadline = MONO_NEVER;
@@ -305,18 +341,60 @@ void conn_policy(struct iscsi_conn *c, const struct login_policy *p)
 	resume(c);
 }
 
+/* What is negotiated for the session as a whole holds for its further connections too. */
+static void params_join(struct iscsi_conn *c, const struct iscsi_session *s)
+{
+	const struct iscsi_params *own = &c->login->params;
+
+	c->params = s->params;
+	c->params.header_digest = own->header_digest;
+	c->params.data_digest = own->data_digest;
+	c->params.max_send = own->max_send;
+	c->params.max_recv = own->max_recv;
+}
+
+/* 6.3.4: the same CID again logs the old connection out; the login's ExpStatSN was for that one (11.12.9). */
+static void reinstate(struct iscsi_session *s, struct iscsi_conn *old, uint16_t cid, uint32_t expstatsn)
+{
+	struct iscsi_lost *lost;
+
+	if (old) {
+		conn_ack(old, expstatsn);
+		conn_leave(old, true);
+		conn_close(old, "connection reinstated");
+	}
+	if ((lost = session_lost_find(s, cid)))
+		lost_out(lost);
+}
+
+static void session_join(struct iscsi_conn *c, struct iscsi_session *s)
+{
+	struct iscsi_conn *old = session_conn(s, c->login->cid);
+
+	c->cid = c->login->cid;
+	c->session = s;
+	c->fence_from = s->next_fence;
+	c->next = s->conns;
+	s->conns = c;
+	s->n_conns++;
+	if (s->state == SESSION_Q2_ACTIVE) {
+		/* A leading login's CmdSN begins the session's count (11.12.8); logins are immediate. */
+		s->exp_cmdsn = get32(c->in.header + 24);
+		s->max_cmdsn = s->exp_cmdsn - 1 + s->depth;
+	} else {
+		reinstate(s, old, c->cid, c->login_expstatsn);
+		if (s->state == SESSION_Q4_FAILED)
+			session_move(s, SESSION_Q5_CONTINUE);
+	}
+	params_join(c, s);
+}
+
 void conn_session(struct iscsi_conn *c, enum login_status status, struct iscsi_session *s)
 {
 	assert(c->ask == ASK_SESSION && !s == (status != LOGIN_OK));
 	c->ask = ASK_NONE;
-	if (s) {
-		c->session = s;
-		c->cid = c->login->cid;
-		s->conn = c;
-		/* A leading login's CmdSN begins the session's count (11.12.8); logins are immediate. */
-		s->exp_cmdsn = get32(c->in.header + 24);
-		s->max_cmdsn = s->exp_cmdsn - 1 + s->depth;
-	}
+	if (s)
+		session_join(c, s);
 	login_turn(c, login_session(c->login, status, s ? s->tsih : 0));
 	resume(c);
 }
@@ -324,8 +402,10 @@ void conn_session(struct iscsi_conn *c, enum login_status status, struct iscsi_s
 
 void request_login(struct iscsi_conn *c, const uint8_t *bhs)
 {
-	if (c->state == CONN_S3_XPT_UP)
+	if (c->state == CONN_S3_XPT_UP) {
 		conn_move(c, CONN_S4_IN_LOGIN);
+		c->login_expstatsn = bhs_expstatsn(bhs);
+	}
 	login_turn(c, login_request(c->login, bhs, c->in.data.data, c->in.len));
 }
 
@@ -339,56 +419,87 @@ void conn_targets(struct iscsi_conn *c, const void *text, size_t len)
 	resume(c);
 }
 
-/* ---- task management that comes back ---- */
-
-void conn_tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
-{
-	struct iscsi_tmf **p = &s->tmfs;
-	uint8_t *bhs;
-
-	while (*p && *p != tmf)
-		p = &(*p)->next;
-	if (*p) {
-		*p = tmf->next;
-		bhs = conn_put(s->conn, PDU_TASK_MGMT_RESPONSE, PDU_FINAL, tmf->itt, NULL, 0);
-		bhs[2] = tmf->response;
-	}
-	free(tmf);
-}
-
-struct iscsi_tmf *conn_next_tmf(struct iscsi_conn *c)
-{
-	struct iscsi_tmf *tmf = c->tmfs;
-
-	if (tmf) {
-		c->tmfs = tmf->next;
-		tmf->next = c->session->tmfs;
-		c->session->tmfs = tmf;
-		tmf->listed = true;
-	}
-	return tmf;
-}
-
-void conn_tmf_done(struct iscsi_session *s, struct iscsi_tmf *tmf, enum tmf_response response)
-{
-	tmf->deciding = false;
-	tmf->response = (uint8_t)response;
-	if (!tmf->listed)
-		free(tmf);
-	else if (tmf->waiting == 0)
-		conn_tmf_finish(s, tmf);
-}
-
 /* ---- time ---- */
 
-static void ping(struct iscsi_conn *c)
+void conn_ping(struct iscsi_conn *c)
 {
 	uint8_t *bhs = conn_put(c, PDU_NOP_IN, PDU_FINAL, TAG_NONE, NULL, 0);
 
 	put32(bhs + 20, c->ping_tag);
 	if (++c->ping_tag == TAG_NONE)
 		c->ping_tag = 1;
-	c->pinged = true;
+}
+
+/* The task waits for data, and is looked at for the second time since any came. */
+static bool starves(const struct iscsi_conn *c, struct iscsi_task *t)
+{
+	return t->conn == c && t->state == ITASK_COLLECT && t->n_sequences && ++t->quiet >= 2;
+}
+
+void conn_ping_first(struct iscsi_conn *c)
+{
+	struct iscsi_out *rest = c->out, **tail = c->out_tail;
+
+	c->out = NULL;
+	c->out_tail = &c->out;
+	conn_ping(c);
+	c->out->next = rest;
+	if (rest)
+		c->out_tail = tail;
+}
+
+struct mono conn_due(const struct iscsi_conn *c)
+{
+	bool watch = conn_erl(c, 1) && c->state >= CONN_S5_LOGGED_IN && (c->n_unacked || c->session->n_tasks);
+
+	return watch ? c->look : MONO_NEVER;
+}
+
+/*
+ * ERL 1: data that does not come is asked for again (7.1.4.1), and responses that stay unacknowledged are asked after
+ * with a NOP-In, whose StatSN shows the initiator what it has missed.
+ */
+static struct mono look(struct iscsi_conn *c)
+{
+	struct iscsi_session *s = c->session;
+
+	struct mono due = conn_due(c);
+
+	if (!mono_due(due, c->now))
+		return due;
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i], *next; t; t = next) {
+			next = t->hash_next;
+			if (starves(c, t))
+				data_overdue(c, t);
+		}
+	if (c->n_unacked && c->looked_acked == c->acked && !c->pinged) {
+		conn_ping(c);
+		c->pinged = true;
+	}
+	c->looked_acked = c->acked;
+	c->look = mono_add_ms(c->now, c->conf.retry_ms ? c->conf.retry_ms : RETRY_MS);
+	return conn_due(c);
+}
+
+/* Silence is asked after once, then it is death. */
+static struct mono listen_for(struct iscsi_conn *c)
+{
+	struct mono due;
+
+	if (!c->conf.ping_ms || c->state != CONN_S5_LOGGED_IN)
+		return MONO_NEVER;
+	due = mono_add_ms(c->heard, c->conf.ping_ms);
+	if (mono_due(due, c->now) && !c->pinged) {
+		conn_ping(c);
+		c->pinged = true;
+	}
+	if (c->pinged)
+		due = mono_add_ms(c->heard, 2u * c->conf.ping_ms);
+	if (!mono_due(due, c->now))
+		return due;
+	conn_close(c, "no answer to NOP-In");
+	return MONO_NEVER;
 }
 
 struct mono conn_tick(struct iscsi_conn *c, struct mono now)
@@ -413,17 +524,7 @@ struct mono conn_tick(struct iscsi_conn *c, struct mono now)
 		c->deadline = mono_min(c->deadline, mono_add_ms(now, FLUSH_MS));
 		return c->deadline;
 	}
-	if (!c->conf.ping_ms || c->state != CONN_S5_LOGGED_IN)
-		return c->deadline;
-	due = mono_add_ms(c->heard, c->conf.ping_ms * (c->pinged ? 2u : 1u));
-	if (mono_due(due, now)) {
-		if (c->pinged) {
-			conn_close(c, "no answer to NOP-In");
-			return MONO_NEVER;
-		}
-		ping(c);
-		due = mono_add_ms(c->heard, c->conf.ping_ms * 2u);
-	}
+	due = mono_min(look(c), listen_for(c));
 	return mono_min(due, c->deadline);
 }
 
@@ -437,8 +538,7 @@ void conn_request_logout(struct iscsi_conn *c, uint32_t ms)
 		return;
 	}
 	conn_move(c, CONN_S7_LOGOUT_REQUESTED);
-	bhs = conn_put(c, PDU_ASYNC, PDU_FINAL, TAG_NONE, NULL, 0);
-	bhs[36] = 1;
+	bhs = conn_async(c, ASYNC_LOGOUT);
 	put16(bhs + 42, (uint16_t)((ms + 999) / 1000));         /* Parameter3: seconds */
 	c->deadline = mono_add_ms(c->now, ms);
 }

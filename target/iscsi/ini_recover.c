@@ -70,8 +70,12 @@ static void send_again(struct ini_conn *c, struct ini_cmd *cmd)
 	/* Commands of one connection go in the order of CmdSN (4.2.2.1), after one that is half sent. */
 	while (*p && ((*p)->cut || sn_lt((*p)->cmdsn, cmd->cmdsn)))
 		p = &(*p)->next;
+	if (cmd->on_data)
+		ini_out_forget(c, cmd);
 	cmd->state = ICMD_QUEUED;
 	cmd->cut = false;
+	cmd->r2t_any = true;
+	cmd->n_r2t = 0;
 	cmd->next = *p;
 	*p = cmd;
 	if (!cmd->next)
@@ -93,7 +97,7 @@ static bool reassign(struct ini_conn *c, struct ini_cmd *cmd)
 	tmf->exp_datasn = cmd->read ? cmd->exp_datasn : 0;
 	cmd->seen_ahead = 0;
 	cmd->snacked_to = cmd->exp_datasn;
-	cmd->exp_r2tsn = 0;
+	cmd->r2t_any = true;
 	ini_tmf_send(s, tmf, c);
 	return true;
 }

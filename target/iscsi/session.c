@@ -12,12 +12,14 @@
 #include "target/iscsi/pdu.h"
 #include "target/iscsi/sn.h"
 
-/* RFC 7143 8.3.3: the moves of a target's session, with the transition's number. */
+/* RFC 7143 8.3.4: the moves of a target's session, with the transition's number. */
 static const uint8_t moves[SESSION_N_STATES][SESSION_N_STATES] = {
 	[SESSION_Q1_FREE] = { [SESSION_Q2_ACTIVE] = 1 },                                        /* N1 */
 	[SESSION_Q2_ACTIVE] = { [SESSION_Q3_LOGGED_IN] = 2, [SESSION_Q1_FREE] = 9 },            /* N2, N9 */
 	[SESSION_Q3_LOGGED_IN] = { [SESSION_Q1_FREE] = 3, [SESSION_Q4_FAILED] = 5 },            /* N3, N5 */
-	[SESSION_Q4_FAILED] = { [SESSION_Q1_FREE] = 6 },                                        /* N6 */
+	[SESSION_Q4_FAILED] = { [SESSION_Q1_FREE] = 6, [SESSION_Q5_CONTINUE] = 7 },             /* N6, N7 */
+	[SESSION_Q5_CONTINUE] = { [SESSION_Q4_FAILED] = 8, [SESSION_Q3_LOGGED_IN] = 10,
+		[SESSION_Q1_FREE] = 11 },                                                       /* N8, N10, N11 */
 };
 
 void session_move(struct iscsi_session *s, enum session_state to)
@@ -36,6 +38,9 @@ struct iscsi_session *iscsi_session_new(const struct login *l, uint16_t tsih, un
 	memcpy(s->isid, l->isid, sizeof(s->isid));
 	s->discovery = l->discovery;
 	s->params = l->params;
+	/* 13.14: the first burst is not longer than any other. */
+	if (s->params.first_burst > s->params.max_burst)
+		s->params.first_burst = s->params.max_burst;
 	s->tsih = tsih;
 	s->depth = depth < SESSION_DEPTH_MAX / 2 ? depth : SESSION_DEPTH_MAX / 2;
 	s->ready_tail = &s->ready;
@@ -46,14 +51,59 @@ struct iscsi_session *iscsi_session_new(const struct login *l, uint16_t tsih, un
 void iscsi_session_free(struct iscsi_session **session)
 {
 	struct iscsi_session *s = *session;
+	struct iscsi_tmf *tmf;
 
 	if (!s)
 		return;
-	assert(!s->conn && s->n_running == 0);
+	assert(!s->conns && s->n_running == 0);
+	s->closing = true;
+	while (s->lost)
+		session_lost_drop(s, s->lost);
+	fence_forget(s, NULL);
 	session_abort(s, NULL, TAG_NONE, NULL);
-	assert(s->n_tasks == 0 && !s->tmfs);
+	while ((tmf = s->tmfs)) {
+		s->tmfs = tmf->next;
+		free(tmf);
+	}
+	assert(s->n_tasks == 0 && !s->waiting);
 	free(s);
 	*session = NULL;
+}
+
+enum login_status session_admits(const struct iscsi_session *s, const struct login *l)
+{
+	if (s->closing || s->state == SESSION_Q1_FREE || l->discovery != s->discovery)
+		return LOGIN_NO_SESSION;
+	if (!session_conn(s, l->cid) && s->n_conns >= s->params.max_connections)
+		return LOGIN_TOO_MANY;
+	return LOGIN_OK;
+}
+
+void session_close(struct iscsi_session *s, const char *why)
+{
+	s->closing = true;
+	for (struct iscsi_conn *c = s->conns; c; c = c->next)
+		conn_close(c, why);
+	if (!s->conns && s->state != SESSION_Q1_FREE) {
+		session_move(s, SESSION_Q1_FREE);
+		while (s->lost)
+			session_lost_drop(s, s->lost);
+		session_abort(s, NULL, TAG_NONE, NULL);
+	}
+}
+
+bool session_over(const struct iscsi_session *s)
+{
+	return s->state == SESSION_Q1_FREE && !s->conns;
+}
+
+struct iscsi_conn *session_conn(const struct iscsi_session *s, uint16_t cid)
+{
+	struct iscsi_conn *c = s->conns;
+
+	while (c && c->cid != cid)
+		c = c->next;
+	return c;
 }
 
 static struct iscsi_task **slot_of(struct iscsi_session *s, uint32_t itt)
@@ -68,6 +118,15 @@ struct iscsi_task *session_find(struct iscsi_session *s, uint32_t itt)
 	while (t && t->itt != itt)
 		t = t->hash_next;
 	return t;
+}
+
+struct iscsi_task *session_find_ack(struct iscsi_session *s, const struct iscsi_conn *c, uint32_t tag)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			if (t->conn == c && t->ack_tag == tag)
+				return t;
+	return NULL;
 }
 
 void session_add(struct iscsi_session *s, struct iscsi_task *t)
@@ -89,18 +148,25 @@ static void unhash(struct iscsi_session *s, struct iscsi_task *t)
 	while (*p != t)
 		p = &(*p)->hash_next;
 	*p = t->hash_next;
-	s->n_tasks--;
 }
 
 void session_task_free(struct iscsi_task *t)
 {
 	struct task *task = &t->task;
 
-	unhash(t->session, t);
-	/* One that was answered left the window with its status (conn_task_done). */
-	if (!t->immediate && t->state != ITASK_ANSWERING)
-		t->session->active--;
-	task_put(&task);
+	if (!t->doomed) {
+		if (t->conn)
+			conn_out_forget(t->conn, t);
+		unhash(t->session, t);
+		t->session->n_tasks--;
+		/* One that was answered left the window with its status (conn_task_done). */
+		if (!t->immediate && t->state < ITASK_ANSWERING)
+			t->session->active--;
+		cover_fini(&t->cover);
+		t->doomed = true;
+	}
+	if (!t->wires)
+		task_put(&task);
 }
 
 /* ---- CmdSN ---- */
@@ -131,14 +197,21 @@ static void turn(struct iscsi_session *s, uint32_t cmdsn)
 			}
 }
 
-enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn)
+enum cmdsn_verdict session_judge(const struct iscsi_session *s, uint32_t cmdsn)
 {
 	if (sn_lt(cmdsn, s->exp_cmdsn) || sn_lt(s->max_cmdsn, cmdsn) || seen(s, cmdsn))
 		return CMDSN_IGNORE;
-	if (cmdsn != s->exp_cmdsn) {
+	return cmdsn == s->exp_cmdsn ? CMDSN_NEXT : CMDSN_AHEAD;
+}
+
+enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn)
+{
+	enum cmdsn_verdict verdict = session_judge(s, cmdsn);
+
+	if (verdict == CMDSN_AHEAD)
 		see(s, cmdsn, true);
-		return CMDSN_AHEAD;
-	}
+	if (verdict != CMDSN_NEXT)
+		return verdict;
 	s->exp_cmdsn++;
 	while (seen(s, s->exp_cmdsn)) {
 		see(s, s->exp_cmdsn, false);
@@ -171,10 +244,31 @@ void session_task_ready(struct iscsi_session *s, struct iscsi_task *t)
 	s->ready_tail = &t->task.next;
 }
 
+/* The first of those that wait no longer; given. */
+static struct iscsi_held *held_due(struct iscsi_session *s)
+{
+	struct iscsi_held **first = NULL, *h;
+
+	for (struct iscsi_held **p = &s->waiting; (h = *p); p = &h->next)
+		if (sn_le(h->due, s->exp_cmdsn) && (!first || sn_lt(h->due, (*first)->due)))
+			first = p;
+	if (!first)
+		return NULL;
+	h = *first;
+	*first = h->next;
+	return h;
+}
+
 void session_turns(struct iscsi_session *s, uint32_t from)
 {
-	for (; from != s->exp_cmdsn; from++)
+	struct iscsi_held *h;
+
+	for (; sn_lt(from, s->exp_cmdsn); from++)
 		turn(s, from);
+	while ((h = held_due(s))) {
+		request_turn(h);
+		free(h);
+	}
 }
 
 struct task *session_next_task(struct iscsi_session *s)
@@ -210,6 +304,7 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 {
 	switch (t->state) {
 	case ITASK_ANSWERING:
+	case ITASK_ANSWERED:
 		return false;
 	case ITASK_RUNNING:
 		t->task.aborted = true;
@@ -223,8 +318,8 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 		break;
 	default:
 		/* Data-Out that may be on its way is recognised by its unknown tag and dropped. */
-		if (s->conn)
-			conn_forget(s->conn, t);
+		if (t->conn)
+			conn_forget(t->conn, t);
 	}
 	session_task_free(t);
 	return true;
@@ -238,17 +333,58 @@ static bool lun_same(const uint8_t *a, const uint8_t *b)
 	return x == y && memcmp(a + 1, b + 1, 7) == 0;
 }
 
-unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf)
+static bool chosen(const struct iscsi_task *t, const struct task_choice *w)
+{
+	return (!w->lun || lun_same(t->task.lun, w->lun)) && (w->itt == TAG_NONE || t->itt == w->itt) &&
+	       (!w->conn || t->conn == w->conn) && (!w->before || sn_lt(t->cmdsn, w->cmdsn) || (t->immediate && t->cmdsn == w->cmdsn));
+}
+
+unsigned session_abort_choice(struct iscsi_session *s, const struct task_choice *which, struct iscsi_tmf *tmf)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < SESSION_HASH; i++)
 		for (struct iscsi_task *t = s->hash[i], *next; t; t = next) {
 			next = t->hash_next;
-			if ((!lun || lun_same(t->task.lun, lun)) && (itt == TAG_NONE || t->itt == itt))
+			if (chosen(t, which))
 				n += abort_one(s, t, tmf);
 		}
 	return n;
+}
+
+unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf)
+{
+	return session_abort_choice(s, &(struct task_choice){ .lun = lun, .itt = itt }, tmf);
+}
+
+/* Is it the first of those chosen on its connection with this LUN? */
+static bool first_of_lun(const struct iscsi_session *s, const struct iscsi_task *t, const struct task_choice *which)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (const struct iscsi_task *o = s->hash[i]; o; o = o->hash_next) {
+			if (o == t)
+				return true;
+			if (o->conn == t->conn && o->state < ITASK_ANSWERING && chosen(o, which) &&
+				lun_same(o->task.lun, t->task.lun))
+				return false;
+		}
+	return true;
+}
+
+void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but)
+{
+	if (s->params.task_reporting != REPORTING_FAST_ABORT)
+		return;
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			if (t->conn && t->conn != but && t->state < ITASK_ANSWERING && chosen(t, which) &&
+				first_of_lun(s, t, which))
+				memcpy(conn_async(t->conn, ASYNC_TASKS_TERMINATED) + 8, t->task.lun, 8);
+}
+
+void session_fence(struct iscsi_session *s)
+{
+	fence_begin(s, NULL);
 }
 
 void session_abort_done(struct iscsi_task *t)
@@ -259,5 +395,5 @@ void session_abort_done(struct iscsi_task *t)
 	s->n_running--;
 	session_task_free(t);
 	if (tmf && --tmf->waiting == 0 && !tmf->deciding)
-		conn_tmf_finish(s, tmf);
+		tmf_finish(s, tmf);
 }

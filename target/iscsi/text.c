@@ -19,7 +19,7 @@ static void text_reset(struct iscsi_conn *c)
 void text_answer(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	size_t left = c->text_out.len - c->text_at;
-	uint32_t max = c->session->params.max_send, len = (uint32_t)(left < max ? left : max);
+	uint32_t max = c->params.max_send, len = (uint32_t)(left < max ? left : max);
 	bool more = len < left;
 	const uint8_t *p = len ? c->text_out.data + c->text_at : NULL;
 	uint8_t *r = conn_put(c, PDU_TEXT_RESPONSE, more ? LOGIN_CONTINUE : PDU_FINAL, bhs_itt(bhs), p, len);
@@ -46,8 +46,8 @@ static void go_on(struct iscsi_conn *c, const uint8_t *bhs)
 /* Every pair of the request; SendTargets is given back in *names. ERR_* ends the exchange. */
 static int negotiate(struct iscsi_conn *c, const char **names)
 {
-	struct iscsi_params ours = c->session->params;
-	struct keys_negotiation n = { .ours = &ours, .result = &c->session->params,
+	struct iscsi_params ours = c->params;
+	struct keys_negotiation n = { .ours = &ours, .result = &c->params,
 		.discovery = c->session->discovery, .leading = false };
 	struct key_pair pair;
 	size_t at = 0;
@@ -60,6 +60,11 @@ static int negotiate(struct iscsi_conn *c, const char **names)
 			return ERR_INVAL;
 		if (key_is(&pair, "SendTargets"))
 			*names = pair.value;
+	}
+	/* Appendix C: all targets are for discovery sessions to ask for, "the one of this session" for the others. */
+	if (*names && c->session->discovery ? !**names : *names && strcmp(*names, "All") == 0) {
+		keys_put(&c->text_out, "SendTargets", "Reject");
+		*names = NULL;
 	}
 	return r;
 }

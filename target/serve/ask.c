@@ -15,16 +15,16 @@
 /* What we would have. */
 static const struct iscsi_params ours = {
 	.header_digest = DIGEST_CRC32C, .data_digest = DIGEST_CRC32C,
-	.max_connections = 1,
+	.max_connections = 8,
 	.initial_r2t = 0, .immediate_data = 1,
 	.max_recv = 262144,
 	.max_burst = 1048576, .first_burst = 262144,
-	.time2wait = 2, .time2retain = 0,
+	.time2wait = 0, .time2retain = 20,
 	.max_r2t = 16,
-	.pdu_in_order = 1, .sequence_in_order = 1,
-	.erl = 0,
-	.task_reporting = REPORTING_RFC3720,
-	.protocol_level = 1,
+	.pdu_in_order = 0, .sequence_in_order = 0,
+	.erl = 2,
+	.task_reporting = REPORTING_FAST_ABORT,
+	.protocol_level = 2,
 };
 
 /* Does the target offer itself at the address the initiator came to? */
@@ -65,6 +65,9 @@ static void policy(struct link *l)
 		p.status = LOGIN_NOT_FOUND;
 	} else if (!host) {
 		p.status = LOGIN_FORBIDDEN;
+	} else if (t->def.moved_to) {
+		p.status = t->def.moved_for_good ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY;
+		p.address = t->def.moved_to;
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;
@@ -88,11 +91,10 @@ static void end_run(struct worker *w, struct worker_msg *m)
 {
 	struct end_msg *end = (struct end_msg *)m;
 
-	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		if (ss->entry->id == end->id && ss->link) {
-			conn_close(ss->link->conn, "session reinstated");
-			worker_dirty(w, ss->link);
-		}
+	struct session *ss = session_find_id(w, end->id);
+
+	if (ss)
+		session_end(ss, "session reinstated");
 	free(end);
 }
 
@@ -136,6 +138,36 @@ static struct session_entry *entry_new(struct link *l)
 	return e;
 }
 
+/* RFC 7143 6.3.3: a TSIH that is not 0 names a session to add a connection to, or to come back to. */
+static void join(struct link *l)
+{
+	struct registry *r = &l->worker->serve->registry;
+	const struct login *login = l->conn->login;
+	enum login_status status = LOGIN_NO_SESSION;
+	struct session *ss = NULL;
+	struct session_entry *e;
+
+	pthread_mutex_lock(&r->lock);
+	e = same_session(r, login);
+	if (e && e->tsih == login->tsih && e->worker != l->worker) {
+		l->moving_to = e->worker;
+		l->waiting = true;
+		worker_dirty(l->worker, l);
+	} else if (e && e->tsih == login->tsih) {
+		ss = session_find_id(l->worker, e->id);
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (l->moving_to)
+		return;
+	if (ss)
+		status = session_admits(ss->is, login);
+	if (status == LOGIN_OK)
+		session_link_add(ss, l);
+	conn_session(l->conn, status, status == LOGIN_OK ? ss->is : NULL);
+	if (ss)
+		session_dirty(ss);
+}
+
 static void session(struct link *l)
 {
 	struct serve *s = l->worker->serve;
@@ -145,14 +177,8 @@ static void session(struct link *l)
 	struct iscsi_session *is;
 	struct end_msg *end = NULL;
 
-	/* RFC 7143 6.3.5: a TSIH that is not 0 names a session to add a connection to; MaxConnections is 1.
-	 */
 	if (login->tsih) {
-		pthread_mutex_lock(&r->lock);
-		old = same_session(r, login);
-		pthread_mutex_unlock(&r->lock);
-		conn_session(l->conn, old && old->tsih == login->tsih ? LOGIN_TOO_MANY : LOGIN_NO_SESSION,
-			NULL);
+		join(l);
 		return;
 	}
 	pthread_mutex_lock(&r->lock);
@@ -178,9 +204,7 @@ static void session(struct link *l)
 	registry_session_add_locked(r, e);
 	pthread_mutex_unlock(&r->lock);
 	is = iscsi_session_new(login, e->tsih, s->conf.queue_depth);
-	l->session = session_new(l, e, is);
-	l->logged_in = true;
-	source_logged_in(s, &l->peer);
+	session_new(l, e, is);
 	conn_session(l->conn, LOGIN_OK, is);
 }
 

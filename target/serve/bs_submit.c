@@ -216,7 +216,8 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 		finish(bio, -ESTALE);
 	else if (unlikely(s->special & BS_CLOSED))
 		finish(bio, -ESHUTDOWN);
-	else if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE) &&
+	else if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE ||
+			  bio->io.flags & BACKSTORE_IOF_ATOMIC) &&
 		 bs_range_needed(bs, bio->io.op))
 		bs_range_submit(bs, bio);
 	else

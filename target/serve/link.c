@@ -37,6 +37,42 @@ static void poll_set(struct link *l)
 	epoll_ctl(l->worker->epfd, EPOLL_CTL_MOD, l->fd, &ev);
 }
 
+static void link_attach(struct link *l, struct worker *w)
+{
+	l->worker = w;
+	l->prev = NULL;
+	l->next = w->links;
+	if (l->next)
+		l->next->prev = l;
+	w->links = l;
+	atomic_fetch_add(&w->n_links, 1);
+	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, l->fd,
+		    &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l }) < 0) {
+		conn_close(l->conn, "no room to wait for it");
+		worker_dirty(w, l);
+	}
+}
+
+static void link_detach(struct link *l)
+{
+	struct worker *w = l->worker;
+
+	for (struct link **p = &w->dirty; *p; p = &(*p)->next_dirty)
+		if (*p == l) {
+			*p = l->next_dirty;
+			break;
+		}
+	l->dirty = false;
+	if (l->next)
+		l->next->prev = l->prev;
+	if (l->prev)
+		l->prev->next = l->next;
+	else
+		w->links = l->next;
+	atomic_fetch_sub(&w->n_links, 1);
+}
+
 struct link *link_new(struct worker *w, int fd, const struct addr *peer, const struct addr *local)
 {
 	const struct serve_conf *conf = &w->serve->conf;
@@ -46,24 +82,14 @@ struct link *link_new(struct worker *w, int fd, const struct addr *peer, const s
 	};
 	int one = 1;
 
-	l->worker = w;
 	l->fd = fd;
 	l->peer = *peer;
 	l->local = *local;
+	l->since = w->now;
 	l->conn = iscsi_conn_new(&cc, w->now);
 	l->conn->user = l;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	l->next = w->links;
-	if (l->next)
-		l->next->prev = l;
-	w->links = l;
-	atomic_fetch_add(&w->n_links, 1);
-	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
-	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd,
-		    &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l }) < 0) {
-		conn_close(l->conn, "no room to wait for it");
-		worker_dirty(w, l);
-	}
+	link_attach(l, w);
 	return l;
 }
 
@@ -72,24 +98,13 @@ void link_free(struct link **link)
 	struct link *l = *link;
 	struct worker *w = l->worker;
 
-	for (struct link **p = &w->dirty; *p; p = &(*p)->next_dirty)
-		if (*p == l) {
-			*p = l->next_dirty;
-			break;
-		}
-	if (l->next)
-		l->next->prev = l->prev;
-	if (l->prev)
-		l->prev->next = l->next;
-	else
-		w->links = l->next;
-	atomic_fetch_sub(&w->n_links, 1);
+	link_detach(l);
 	atomic_fetch_sub(&w->serve->n_links, 1);
 	source_gone(w->serve, &l->peer, l->logged_in);
 	close(l->fd);
 	iscsi_conn_free(&l->conn);
 	if (l->session)
-		session_lost(l->session);
+		session_link_gone(l->session);
 	free(l);
 	*link = NULL;
 }
@@ -162,8 +177,10 @@ void link_run(struct link *l)
 	/* Tasks first: a task management function comes after the commands before it. */
 	while ((t = session_next_task(l->session->is)))
 		exec_task(l->session, t);
-	while (l->conn->closing != CLOSING_NOW && (tmf = conn_next_tmf(l->conn)))
+	while (l->conn->closing != CLOSING_NOW && l->conn->session && (tmf = conn_next_tmf(l->conn)))
 		tmf_carry_out(l->session, tmf);
+	if (l->session->n_links > 1)
+		session_dirty(l->session);
 }
 
 /* 1: all gone, 0: the socket is full, -1: broken. */
@@ -188,18 +205,59 @@ static int write_out(struct link *l)
 	return 1;
 }
 
+/* ---- to another worker ---- */
+
+struct move_msg {
+	struct worker_msg msg;
+	struct link *link;
+};
+
+static void arrive(struct worker *w, struct worker_msg *m)
+{
+	struct link *l = ((struct move_msg *)m)->link;
+
+	free(m);
+	l->moving_to = NULL;
+	l->waiting = l->want_out = l->paused = false;
+	l->conn->conf.pool = &w->pool;
+	link_attach(l, w);
+	if (w->stopping)
+		conn_close(l->conn, "shutting down");
+	worker_dirty(w, l);
+}
+
+static void link_hand_over(struct link *l)
+{
+	struct move_msg *m = mem_zalloc(sizeof(*m));
+	struct worker *to = l->moving_to;
+
+	link_detach(l);
+	epoll_ctl(l->worker->epfd, EPOLL_CTL_DEL, l->fd, NULL);
+	m->msg.run = arrive;
+	m->link = l;
+	worker_post(to, &m->msg);
+}
+
 bool link_flush(struct link *l)
 {
-	int r = l->conn->closing == CLOSING_NOW ? -1 : write_out(l);
-	bool out = r == 0;
+	struct worker *w = l->worker;
+	bool out;
+	int r;
 
+	if (l->moving_to) {
+		link_hand_over(l);
+		return false;
+	}
+	r = l->conn->closing == CLOSING_NOW ? -1 : write_out(l);
+	out = r == 0;
+	w->next_tick = mono_min(w->next_tick, conn_due(l->conn));
 	if (l->session)
 		session_publish(l->session);
 	if (r < 0 || (r == 1 && l->conn->closing == CLOSING_FLUSH)) {
 		char peer[64];
 
 		if (l->conn->why)
-			log_debug(&l->worker->serve->log, "link: %s: %s", addr_text(&l->peer, peer),
+			log_debug(&w->serve->log, "link: %s: %s", addr_text(&l->peer, peer),
 				l->conn->why);
 		link_free(&l);
 		return false;

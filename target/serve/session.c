@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -37,15 +38,11 @@ static void event(struct session *ss, enum target_event_kind kind)
 
 /* ---- the LUN table ---- */
 
-static void nexus_release(struct session *ss, struct nexus *n)
+static void nexus_let_go(struct worker *w, struct nexus *n)
 {
-	struct registry *r = &ss->worker->serve->registry;
+	struct registry *r = &w->serve->registry;
 	struct volume *v = n->volume;
-	struct nexus **p = &ss->nexuses;
 
-	while (*p != n)
-		p = &(*p)->next;
-	*p = n->next;
 	pthread_mutex_lock(&r->lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_detach(&n->scsi);
@@ -54,6 +51,16 @@ static void nexus_release(struct session *ss, struct nexus *n)
 		pthread_cond_broadcast(&r->released);
 	pthread_mutex_unlock(&r->lock);
 	free(n);
+}
+
+static void nexus_release(struct session *ss, struct nexus *n)
+{
+	struct nexus **p = &ss->nexuses;
+
+	while (*p != n)
+		p = &(*p)->next;
+	*p = n->next;
+	nexus_let_go(ss->worker, n);
 }
 
 static void nexuses_sweep(struct session *ss)
@@ -124,7 +131,7 @@ void session_refresh(struct session *ss)
 	struct target *t;
 	bool changed = false, unwanted, first = !ss->it.luns;
 
-	if (ss->entry->discovery || !ss->link)
+	if (ss->entry->discovery || session_over(ss->is))
 		return;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, ss->it.target);
@@ -147,11 +154,77 @@ void session_refresh(struct session *ss)
 		table_build(ss);
 	for (unsigned i = 0; changed && !first && i < ss->it.n_luns; i++)
 		nexus_attention(ss->it.luns[i], UA_LUNS_CHANGED);
-	nexuses_sweep(ss);
-	if (unwanted) {
-		conn_close(ss->link->conn, "the target is gone, or not for this initiator any more");
-		worker_dirty(ss->worker, ss->link);
+	ss->worker->reap |= changed;
+	if (unwanted)
+		session_end(ss, "the target is gone, or not for this initiator any more");
+}
+
+/* ---- views of other units, for a copy ---- */
+
+/* How the session's initiator may use the volume: by the session's own target, or another. */
+static const struct target_lun *lun_for(const struct registry *r, const struct session *ss, const struct volume *v)
+{
+	const struct target_lun *other = NULL;
+
+	for (const struct target *t = r->targets; t; t = t->next) {
+		if (!target_host_for(&t->def, ss->it.initiator))
+			continue;
+		for (unsigned i = 0; i < t->def.n_luns; i++) {
+			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) != 0)
+				continue;
+			if (strcasecmp(t->def.iqn, ss->it.target) == 0)
+				return &t->def.luns[i];
+			other = &t->def.luns[i];
+		}
 	}
+	return other;
+}
+
+struct nexus *session_reach(struct session *ss, unsigned type, const uint8_t *id, unsigned n_id)
+{
+	struct registry *r = &ss->worker->serve->registry;
+	const struct target_lun *lun = NULL;
+	struct nexus *n = NULL;
+	struct volume *v;
+
+	pthread_mutex_lock(&r->lock);
+	for (v = r->volumes; v; v = v->next)
+		if (v->bs && v->def.state == TARGET_STATE_READY && lu_is(&v->lu, type, id, n_id))
+			break;
+	if (v && (lun = lun_for(r, ss, v))) {
+		n = mem_zalloc(sizeof(*n));
+		n->volume = v;
+		v->n_nexus++;
+		pthread_mutex_lock(&v->lu_lock);
+		lu_attach(&v->lu, &n->scsi, &ss->it, UINT32_MAX, lun->read_only);
+		pthread_mutex_unlock(&v->lu_lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
+void session_unreach(struct session *ss, struct nexus **views)
+{
+	struct nexus *n;
+
+	while ((n = *views)) {
+		*views = n->next;
+		nexus_let_go(ss->worker, n);
+	}
+}
+
+static struct scsi_nexus *reach(const struct scsi_it *it, unsigned type, const uint8_t *id, unsigned n_id,
+	struct task *t)
+{
+	struct session *ss = (struct session *)((char *)it - offsetof(struct session, it));
+	struct serve_task *st = (struct serve_task *)t;
+	struct nexus *n = session_reach(ss, type, id, n_id);
+
+	if (!n)
+		return NULL;
+	n->next = st->reached;
+	st->reached = n;
+	return &n->scsi;
 }
 
 /* ---- begin and end ---- */
@@ -164,7 +237,6 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	struct target *t;
 
 	ss->worker = w;
-	ss->link = l;
 	ss->entry = e;
 	ss->is = is;
 	is->user = ss;
@@ -173,20 +245,60 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	snprintf(ss->it.initiator, sizeof(ss->it.initiator), "%s", e->initiator);
 	snprintf(ss->it.target, sizeof(ss->it.target), "%s", e->target);
 	memcpy(ss->it.isid, e->isid, 6);
+	ss->it.reach = reach;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, e->target);
 	ss->it.tag = t && t->def.tag ? t->def.tag : 1;
 	pthread_mutex_unlock(&r->lock);
+	session_link_add(ss, l);
 	session_refresh(ss);
 	event(ss, TARGET_EV_SESSION_UP);
 	return ss;
 }
 
-void session_lost(struct session *ss)
+struct session *session_find_id(struct worker *w, uint64_t id)
 {
-	ss->link = NULL;
-	for (struct nexus *n = ss->nexuses; n; n = n->next)
-		n->gone = true;
+	struct session *ss = w->sessions;
+
+	while (ss && ss->entry->id != id)
+		ss = ss->next;
+	return ss;
+}
+
+void session_link_add(struct session *ss, struct link *l)
+{
+	l->session = ss;
+	l->logged_in = true;
+	ss->n_links++;
+	source_logged_in(ss->worker->serve, &l->peer);
+}
+
+void session_dirty(struct session *ss)
+{
+	for (struct iscsi_conn *c = ss->is->conns; c; c = c->next)
+		worker_dirty(ss->worker, c->user);
+	if (ss->n_links == ss->is->n_conns)
+		return;
+	for (struct link *l = ss->worker->links; l; l = l->next)
+		if (l->session == ss)
+			worker_dirty(ss->worker, l);
+}
+
+void session_end(struct session *ss, const char *why)
+{
+	session_close(ss->is, why);
+	session_dirty(ss);
+	ss->worker->reap = true;
+}
+
+void session_link_gone(struct session *ss)
+{
+	struct worker *w = ss->worker;
+
+	ss->n_links--;
+	w->reap = true;
+	/* What it left behind has its time (Time2Retain), which begins now. */
+	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
 }
 
 bool session_reap(struct session *ss)
@@ -194,8 +306,10 @@ bool session_reap(struct session *ss)
 	struct worker *w = ss->worker;
 	struct session **p = &w->sessions;
 
+	for (struct nexus *n = ss->nexuses; n && session_over(ss->is); n = n->next)
+		n->gone = true;
 	nexuses_sweep(ss);
-	if (ss->link || ss->is->n_running)
+	if (!session_over(ss->is) || ss->n_links || ss->is->n_running)
 		return false;
 	while (*p != ss)
 		p = &(*p)->next;

@@ -50,16 +50,12 @@ static void answer_run(struct worker *w, struct worker_msg *m)
 {
 	struct round_msg *rm = (struct round_msg *)m;
 	struct round *r = rm->round;
-	struct session *ss = w->sessions;
+	struct session *ss = session_find_id(w, r->by);
 
-	while (ss && ss->entry->id != r->by)
-		ss = ss->next;
+	/* A session that has ended took its own with it. */
 	if (ss) {
 		conn_tmf_done(ss->is, r->tmf, TMF_RSP_COMPLETE);
-		if (ss->link)
-			worker_dirty(w, ss->link);
-	} else {
-		free(r->tmf);
+		session_dirty(ss);
 	}
 	free(r);
 	free(rm);
@@ -90,6 +86,16 @@ void drains_check(struct worker *w)
 	}
 }
 
+/* Tasks of a session that did not ask for it. */
+static void end_tasks(struct session *ss, const uint8_t *lun)
+{
+	struct task_choice all = { .lun = lun, .itt = TAG_NONE };
+
+	session_abort_notice(ss->is, &all, NULL);
+	if (session_abort_choice(ss->is, &all, NULL))
+		session_fence(ss->is);
+}
+
 /* Abort what this worker's other sessions have on the LUN. */
 static void abort_run(struct worker *w, struct worker_msg *m)
 {
@@ -106,13 +112,13 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			if (!concerned(r, ss, n) || n->gone)
 				continue;
 			lun_bytes(n->scsi.lun, lun);
-			session_abort(ss->is, lun, TAG_NONE, NULL);
+			end_tasks(ss, lun);
 			n->n_aborting = n->n_tasks;
 		}
-		if (r->cold && ss->link && strcmp(ss->it.target, r->target) == 0)
-			conn_request_logout(ss->link->conn, 3000);
-		if (ss->link)
-			worker_dirty(w, ss->link);
+		for (struct iscsi_conn *c = ss->is->conns; c && r->cold; c = c->next)
+			if (strcmp(ss->it.target, r->target) == 0)
+				conn_request_logout(c, 3000);
+		session_dirty(ss);
 	}
 	d = mem_zalloc(sizeof(*d));
 	d->round = r;
@@ -152,6 +158,15 @@ static void go_around(struct session *ss, struct iscsi_tmf *tmf, struct nexus *n
 	}
 }
 
+/* The session's own tasks that came before the function. */
+static void abort_before(struct session *ss, const uint8_t *lun, struct iscsi_tmf *tmf)
+{
+	struct task_choice before = { .lun = lun, .itt = TAG_NONE, .before = true, .cmdsn = tmf->cmdsn };
+
+	session_abort_notice(ss->is, &before, tmf->conn);
+	session_abort_choice(ss->is, &before, tmf);
+}
+
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 {
 	struct nexus *n = (struct nexus *)it_nexus(&ss->it, tmf->lun);
@@ -170,11 +185,11 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 	}
 	switch (tmf->function) {
 	case TMF_ABORT_TASK_SET:
-		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		abort_before(ss, tmf->lun, tmf);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
 		return;
 	case TMF_I_T_NEXUS_RESET:
-		session_abort(ss->is, NULL, TAG_NONE, tmf);
+		abort_before(ss, NULL, tmf);
 		for (unsigned i = 0; i < ss->it.n_luns; i++)
 			nexus_attention(ss->it.luns[i], UA_NEXUS_LOSS);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
@@ -187,19 +202,19 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 		conn_tmf_done(ss->is, tmf, atomic_load(&n->scsi.ua) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
 		return;
 	case TMF_CLEAR_TASK_SET:
-		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		abort_before(ss, tmf->lun, tmf);
 		pthread_mutex_lock(&n->volume->lu_lock);
 		lu_attention(&n->volume->lu, UA_COMMANDS_CLEARED, &n->scsi);
 		pthread_mutex_unlock(&n->volume->lu_lock);
 		go_around(ss, tmf, n);
 		return;
 	case TMF_LU_RESET:
-		session_abort(ss->is, tmf->lun, TAG_NONE, tmf);
+		abort_before(ss, tmf->lun, tmf);
 		reset_units(ss, n);
 		go_around(ss, tmf, n);
 		return;
 	default:                        /* TARGET WARM and COLD RESET */
-		session_abort(ss->is, NULL, TAG_NONE, tmf);
+		abort_before(ss, NULL, tmf);
 		reset_units(ss, NULL);
 		go_around(ss, tmf, NULL);
 	}

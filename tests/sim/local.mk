@@ -34,3 +34,9 @@ TESTS += tests/sim/sim_cluster
 tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/world.c %D%/world.h %D%/cpg.c %D%/cpg.h
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 tests_sim_sim_cluster_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# Initiator against target.
+check_PROGRAMS += tests/sim/iscsi
+TESTS += tests/sim/iscsi
+tests_sim_iscsi_SOURCES = %D%/iscsi.c %D%/iscsi_world.c %D%/iscsi_world.h
+tests_sim_iscsi_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)

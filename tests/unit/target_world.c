@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "target/scsi/sense.h"
 #include "tests/unit/check.h"
+#include "tests/unit/scsi_run.h"
 
 static const struct iscsi_params ours = {
 	.header_digest = DIGEST_CRC32C, .data_digest = DIGEST_CRC32C, .max_connections = 1, .immediate_data = 1,
@@ -19,12 +20,11 @@ static const struct iscsi_params ours = {
 void world_init(struct world *w, uint64_t size, uint32_t block_size)
 {
 	static const uint8_t uuid[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
-	struct iscsi_conn_conf conf = { .login_ms = 15000, .ping_ms = 30000 };
 
 	memset(w, 0, sizeof(*w));
 	task_pool_init(&w->pool, sizeof(struct iscsi_task), 256u << 20, 4096);
-	conf.pool = &w->pool;
-	w->conn = iscsi_conn_new(&conf, (struct mono){ 0 });
+	w->conf = (struct iscsi_conn_conf){ .pool = &w->pool, .login_ms = 15000, .ping_ms = 30000 };
+	w->conn = iscsi_conn_new(&w->conf, (struct mono){ 0 });
 	w->size = size;
 	w->disk = mem_zalloc(size);
 	lu_init(&w->lu, uuid, "test", size, block_size);
@@ -42,16 +42,43 @@ void world_init(struct world *w, uint64_t size, uint32_t block_size)
 	w->itt = 100;
 }
 
+/* Another connection in hand, if there is one or not. */
+static void world_take(struct world *w, unsigned i)
+{
+	w->links[w->at] = (struct world_link){ w->conn, w->out, w->out_at };
+	w->at = i;
+	w->conn = w->links[i].conn;
+	w->out = w->links[i].out;
+	w->out_at = w->links[i].out_at;
+}
+
+void world_use(struct world *w, unsigned i)
+{
+	world_take(w, i);
+	if (!w->conn)
+		w->conn = iscsi_conn_new(&w->conf, (struct mono){ 0 });
+}
+
+void world_cut(struct world *w)
+{
+	iscsi_conn_free(&w->conn);
+	buf_reset(&w->out);
+	w->out_at = 0;
+}
+
 void world_fini(struct world *w)
 {
 	world_release(w);
-	iscsi_conn_free(&w->conn);
+	for (unsigned i = 0; i < WORLD_LINKS; i++) {
+		world_take(w, i);
+		iscsi_conn_free(&w->conn);
+		buf_fini(&w->out);
+	}
 	if (w->session)
 		iscsi_session_free(&w->session);
 	lu_detach(&w->nexus);
 	lu_fini(&w->lu);
 	task_pool_fini(&w->pool);
-	buf_fini(&w->out);
 	free(w->disk);
 }
 
@@ -95,22 +122,40 @@ static void block(struct world *w, struct block_op *op)
 		op->hole = false;
 		break;
 	case BLOCK_FLUSH:
+	case BLOCK_PAUSE:
 		break;
 	}
 }
 
+static void block_run(void *arg, struct block_op *op, const struct scsi_lu *lu)
+{
+	block(arg, op);
+}
+
 static void execute(struct world *w, struct task *t)
 {
-	enum scsi_turn turn = scsi_start(&w->it, t);
+	struct scsi_run r = { .block = block_run, .arg = w };
 
-	while (turn == SCSI_BLOCK && !t->aborted) {
-		block(w, &t->op);
-		turn = scsi_done(t);
-	}
+	run_turns(&r, t, scsi_start(&w->it, t));
 	conn_task_done(t);
 }
 
 /* ---- the loop ---- */
+
+static void begin(struct world *w)
+{
+	enum login_status status = w->session_status;
+
+	if (w->conn->login->tsih) {
+		status = w->session && w->conn->login->tsih == w->session->tsih
+				 ? session_admits(w->session, w->conn->login)
+				 : LOGIN_NO_SESSION;
+	} else if (status == LOGIN_OK) {
+		CHECK(!w->session);
+		w->session = iscsi_session_new(w->conn->login, 7, 32);
+	}
+	conn_session(w->conn, status, status == LOGIN_OK ? w->session : NULL);
+}
 
 static void answer(struct world *w)
 {
@@ -121,9 +166,7 @@ static void answer(struct world *w)
 		conn_policy(w->conn, &w->policy);
 		break;
 	case ASK_SESSION:
-		if (w->session_status == LOGIN_OK)
-			w->session = iscsi_session_new(w->conn->login, 7, 32);
-		conn_session(w->conn, w->session_status, w->session);
+		begin(w);
 		break;
 	case ASK_TARGETS:
 		conn_targets(w->conn, targets, sizeof(targets));
@@ -148,30 +191,47 @@ static bool drain(struct world *w)
 	return n != 0;
 }
 
+static bool run_one(struct world *w)
+{
+	struct iscsi_tmf *tmf;
+	bool more = false;
+	struct task *t;
+
+	if (!w->conn || w->conn->closing == CLOSING_NOW)
+		return false;
+	while (w->conn->ask != ASK_NONE && w->conn->closing == CLOSING_NO)
+		answer(w);
+	while (w->conn->session && (t = session_next_task(w->session))) {
+		if (w->hold && w->n_held < 64)
+			w->held[w->n_held++] = t;
+		else
+			execute(w, t);
+		more = true;
+	}
+	while (w->conn->session && (tmf = conn_next_tmf(w->conn))) {
+		struct task_choice before = { .lun = tmf->lun, .itt = TAG_NONE, .before = true, .cmdsn = tmf->cmdsn };
+
+		session_abort_notice(w->session, &before, tmf->conn);
+		session_abort_choice(w->session, &before, tmf);
+		conn_tmf_done(w->session, tmf, TMF_RSP_COMPLETE);
+		more = true;
+	}
+	return drain(w) || more;
+}
+
 void world_run(struct world *w)
 {
+	unsigned at = w->at;
 	bool more = true;
 
-	while (more && w->conn->closing != CLOSING_NOW) {
-		struct iscsi_tmf *tmf;
-		struct task *t;
-
-		more = false;
-		while (w->conn->ask != ASK_NONE && w->conn->closing == CLOSING_NO)
-			answer(w);
-		while (w->conn->session && (t = session_next_task(w->session))) {
-			if (w->hold && w->n_held < 64)
-				w->held[w->n_held++] = t;
-			else
-				execute(w, t);
-			more = true;
-		}
-		while (w->conn->session && (tmf = conn_next_tmf(w->conn))) {
-			session_abort(w->session, tmf->lun, TAG_NONE, tmf);
-			conn_tmf_done(w->session, tmf, TMF_RSP_COMPLETE);
-			more = true;
-		}
-		more |= drain(w);
+	while (more) {
+		more = run_one(w);
+		for (unsigned i = 0; i < WORLD_LINKS; i++)
+			if (i != at && w->links[i].conn) {
+				world_take(w, i);
+				more |= run_one(w);
+				world_take(w, at);
+			}
 	}
 }
 
@@ -180,8 +240,7 @@ void world_release(struct world *w)
 	for (unsigned i = 0; i < w->n_held; i++)
 		execute(w, w->held[i]);
 	w->n_held = 0;
-	if (w->conn)
-		world_run(w);
+	world_run(w);
 }
 
 void world_feed(struct world *w, const void *bytes, size_t n, size_t piece)
@@ -260,6 +319,29 @@ void put_login(struct buf *b, unsigned csg, unsigned nsg, bool transit, const ch
 	pdu_put(b, bhs, text, (uint32_t)len, false);
 }
 
+unsigned world_join(struct world *w, unsigned i, uint16_t cid, const char *keys, size_t len)
+{
+	struct buf text = { 0 }, b = { 0 };
+	const uint8_t *bhs, *data;
+	unsigned status;
+
+	world_use(w, i);
+	buf_put(&text, LOGIN_KEYS, sizeof(LOGIN_KEYS) - 1);
+	buf_put(&text, keys, len);
+	put_login(&b, STAGE_OPERATIONAL, STAGE_FULL_FEATURE, true, (char *)text.data, text.len);
+	put16(b.data + 14, w->session ? w->session->tsih : 7);
+	put16(b.data + 20, cid);
+	put32(b.data + 24, w->cmdsn);
+	put32(b.data + 28, w->exp_statsn);
+	world_feed(w, b.data, b.len, 0);
+	bhs = world_pdu(w, &data);
+	CHECK(bhs && bhs_op(bhs) == PDU_LOGIN_RESPONSE);
+	status = get16(bhs + 36);
+	buf_fini(&text);
+	buf_fini(&b);
+	return status;
+}
+
 uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8_t *cdb, uint32_t edtl,
 	const void *data, uint32_t len)
 {
@@ -268,6 +350,7 @@ uint32_t put_command(struct world *w, struct buf *b, unsigned flags, const uint8
 	bhs_init(bhs, PDU_SCSI_COMMAND, (uint8_t)(flags | TASK_SIMPLE), len, w->itt);
 	put32(bhs + 20, edtl);
 	put32(bhs + 24, w->cmdsn++);
+	put32(bhs + 28, w->exp_statsn);
 	memcpy(bhs + 32, cdb, 16);
 	pdu_put(b, bhs, data, len, w->conn->header_digest);
 	return w->itt++;
@@ -281,6 +364,7 @@ void put_data_out(struct world *w, struct buf *b, uint32_t itt, uint32_t ttt, ui
 
 	bhs_init(bhs, PDU_DATA_OUT, final ? PDU_FINAL : 0, len, itt);
 	put32(bhs + 20, ttt);
+	put32(bhs + 28, w->exp_statsn);
 	put32(bhs + 36, datasn);
 	put32(bhs + 40, offset);
 	pdu_put(b, bhs, data, len, w->conn->header_digest);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A world for the pure rooms of the target: one connection over a disk in memory, driven with bytes that a
- * test writes as an initiator would, without sockets, clock or threads. What the target sends is collected.
+ * A world for the pure rooms of the target: a session over a disk in memory, driven with bytes that a test writes as
+ * an initiator would, without sockets, clock or threads. What the target sends is collected. One connection at a time
+ * is the one in hand (world_use).
  */
 #ifndef TESTS_TARGET_WORLD_H
 #define TESTS_TARGET_WORLD_H
@@ -11,9 +12,18 @@
 #include "target/iscsi/conn.h"
 #include "target/scsi/op.h"
 
+#define WORLD_LINKS 4
+
+struct world_link {
+	struct iscsi_conn *conn;
+	struct buf out;
+	size_t out_at;
+};
+
 struct world {
 	struct task_pool pool;
-	struct iscsi_conn *conn;
+	struct iscsi_conn_conf conf;
+	struct iscsi_conn *conn;        /* in hand; NULL: cut */
 	struct iscsi_session *session;
 	struct scsi_lu lu;
 	struct scsi_nexus nexus, *luns[1];
@@ -26,6 +36,9 @@ struct world {
 	struct login_policy policy;
 	enum login_status session_status;
 	/* commands are kept instead of executed */
+	struct world_link links[WORLD_LINKS];   /* those that are not in hand */
+	unsigned at;                            /* the one that is */
+	uint32_t exp_statsn;                    /* for the test's PDUs */
 	bool hold;
 	struct task *held[64];
 	unsigned n_held;
@@ -33,6 +46,12 @@ struct world {
 };
 
 void world_init(struct world *w, uint64_t size, uint32_t block_size);
+/* Take connection `i` in hand; makes it if there is none yet. */
+void world_use(struct world *w, unsigned i);
+/* The connection in hand is cut: its owner frees it. */
+void world_cut(struct world *w);
+/* Connection `i` joins the session with this CID; it is in hand after it. Returns the login's status. */
+unsigned world_join(struct world *w, unsigned i, uint16_t cid, const char *keys, size_t len);
 void world_fini(struct world *w);
 /* Bytes of the initiator, in pieces of at most `piece` (0: all at once); runs the target between pieces. */
 void world_feed(struct world *w, const void *p, size_t n, size_t piece);

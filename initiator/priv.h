@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of libdirector-iscsi: sockets, time and threads around target/iscsi/ini.h. */
+#ifndef INITIATOR_PRIV_H
+#define INITIATOR_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "director/iscsi.h"
+#include "target/iscsi/ini.h"
+
+#define BOUNCE_LEN (256u << 10)
+#define EVENTS_MAX 64
+
+/* What io->opaque holds. */
+struct io_priv {
+	struct ini_cmd cmd;
+	struct director_iscsi *h;
+	struct director_iscsi_io *next;         /* in the inbox */
+};
+
+_Static_assert(sizeof(struct io_priv) <= DIRECTOR_ISCSI_IO_PRIVATE, "a command has room for its state");
+
+static inline struct io_priv *io_priv(struct director_iscsi_io *io)
+{
+	return (struct io_priv *)io->opaque;
+}
+
+struct sock {
+	struct director_iscsi *h;
+	unsigned index;
+	int fd;                                 /* -1: none */
+	bool connecting, blocked, readable;
+};
+
+struct director_iscsi {
+	struct director_iscsi_loop *loop;
+	struct director_iscsi *next;            /* of the loop's */
+	struct director_iscsi *dirty_next;
+	bool dirty;
+	struct ini_session *s;
+	struct sock *sock;
+	struct mono wake;
+	struct director_iscsi_conf conf;        /* numbers and callbacks; strings are the machine's */
+	/* for director_iscsi_wait */
+	bool refused, failed;
+	uint16_t refused_status;
+	char why[200];
+};
+
+/* Something to do on the loop's thread, for one who waits. */
+struct job {
+	struct job *next;
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+};
+
+struct director_iscsi_loop {
+	int epoll, event;
+	pthread_t thread;
+	bool threaded;
+	atomic_bool stop, sleeping;
+	pthread_mutex_t lock;                   /* jobs */
+	pthread_cond_t cond;
+	struct job *jobs;
+	_Atomic(struct director_iscsi_io *) inbox;
+	struct director_iscsi *sessions, *dirty;
+	struct mono now, wake;
+	bool running, poked;
+	uint8_t *bounce;
+};
+
+/* Run fn(arg) where the machine may be touched, and wait for it. */
+void loop_call(struct director_iscsi_loop *loop, void (*fn)(void *arg), void *arg);
+bool loop_here(const struct director_iscsi_loop *loop);
+void loop_dirty(struct director_iscsi *h);
+void loop_poke(struct director_iscsi_loop *loop);
+/* Give back what is over, tell what happened. */
+void loop_deliver(struct director_iscsi *h);
+/* Wait for *flag, which `done` of a command sets: by running the loop, or for its thread. */
+void loop_wait(struct director_iscsi_loop *loop, const atomic_bool *flag);
+
+void io_begin(struct director_iscsi *h, struct director_iscsi_io *io);
+void io_done(struct ini_cmd *cmd);
+int errno_of(int err);
+void lun_put(uint8_t out[8], uint64_t lun);
+struct mono clock_now(void);
+
+/* A portal as text to a socket address; -errno. `numeric`: never ask a name server. */
+int address_parse(const char *text, bool numeric, void *addr, unsigned *len);
+/* And back, with the port. */
+void address_print(const void *addr, unsigned len, char *text, size_t size);
+
+#endif

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * iscsi: a LUN elsewhere, through director's own initiator. One session with a thread of its own for each object. An I/O
+ * outlives connections and sessions until its deadline; what the target asks to be done again is done again until then.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "director/iscsi.h"
+#include "director/plugin.h"
+#include "plugins/iscsi/sense.h"
+
+#define PORTALS_MAX 16
+#define MAX_IO (4u << 20)
+#define CLOSE_MS 500
+
+struct lun;
+
+/* One I/O of the host; big ones that the target wants in pieces go piece by piece. */
+struct req {
+	struct req *next;
+	struct lun *lun;
+	struct director_io *io;
+	struct director_iscsi_io cmd;
+	struct iovec one;
+	uint64_t deadline_ns, at, left, piece;
+	uint8_t param[24];              /* of UNMAP */
+	uint8_t data[64];               /* of GET LBA STATUS */
+};
+
+struct lun {
+	const struct director_host *host;
+	void *owner;
+	struct director_iscsi_loop *loop;
+	struct director_iscsi *h;
+	struct director_iscsi_disk disk;
+	uint64_t number;
+	uint32_t timeout_ms;
+	bool lost, extents;
+	pthread_mutex_t lock;
+	struct req *free;
+	uint8_t *zeroes;                /* one block, for WRITE SAME */
+	char text[1024];
+};
+
+static const struct director_param params[] = {
+	{ .name = "portal", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_REQUIRED,
+	  .help = "addresses of the target, ADDRESS[:PORT] with commas between them; they are tried in turn" },
+	{ .name = "target", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_REQUIRED, .help = "iSCSI name of the target" },
+	{ .name = "lun", .type = DIRECTOR_P_UINT, .value = "0", .max = 16383, .help = "number of the logical unit" },
+	{ .name = "initiator", .type = DIRECTOR_P_STRING, .help = "iSCSI name of this side; one made of the host name if unset" },
+	{ .name = "user", .type = DIRECTOR_P_STRING, .help = "CHAP name of this side" },
+	{ .name = "secret", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_SECRET, .help = "CHAP secret of this side" },
+	{ .name = "target-user", .type = DIRECTOR_P_STRING, .help = "CHAP name that the target must have; any if unset" },
+	{ .name = "target-secret", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_SECRET,
+	  .help = "CHAP secret that the target must prove" },
+	{ .name = "header-digest", .type = DIRECTOR_P_ENUM, .value = "none", .choices = "none prefer require",
+	  .help = "CRC32C over headers" },
+	{ .name = "data-digest", .type = DIRECTOR_P_ENUM, .value = "none", .choices = "none prefer require",
+	  .help = "CRC32C over data" },
+	{ .name = "connections", .type = DIRECTOR_P_UINT, .value = "1", .min = 1, .max = 16, .help = "connections of the session" },
+	{ .name = "erl", .type = DIRECTOR_P_UINT, .value = "2", .max = 2, .help = "ErrorRecoveryLevel that is offered" },
+	{ .name = "queue-depth", .type = DIRECTOR_P_UINT, .value = "128", .min = 1, .max = 1024,
+	  .help = "commands at the target at a time" },
+	{ .name = "timeout", .type = DIRECTOR_P_DURATION, .value = "30s", .min = 100, .max = 3600000,
+	  .help = "after so long an I/O that has not come about fails" },
+	{ .name = "open-timeout", .type = DIRECTOR_P_DURATION, .value = "10s", .min = 100, .max = 600000,
+	  .help = "after so long opening fails when the target cannot be reached" },
+	{ .name = "ping", .type = DIRECTOR_P_DURATION, .value = "5s", .min = 100, .max = 600000,
+	  .help = "after so long a silence the target is asked whether it lives, and has the same time to answer" },
+	{ .name = NULL },
+};
+
+static int fail(struct director_err *err, int code, const char *text)
+{
+	if (err) {
+		err->code = code;
+		snprintf(err->text, sizeof(err->text), "%s", text);
+	}
+	return code;
+}
+
+/* ---- requests ---- */
+
+static struct req *req_get(struct lun *l)
+{
+	struct req *r;
+
+	pthread_mutex_lock(&l->lock);
+	r = l->free;
+	if (r)
+		l->free = r->next;
+	pthread_mutex_unlock(&l->lock);
+	if (!r && (r = calloc(1, sizeof(*r))))
+		r->lun = l;
+	return r;
+}
+
+static void req_end(struct req *r, int result)
+{
+	struct lun *l = r->lun;
+	struct director_io *io = r->io;
+
+	pthread_mutex_lock(&l->lock);
+	r->next = l->free;
+	l->free = r;
+	pthread_mutex_unlock(&l->lock);
+	l->host->io_done(l->host->arg, io, result);
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+	put32(p, (uint32_t)(v >> 32));
+	put32(p + 4, (uint32_t)v);
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t blocks)
+{
+	struct director_iscsi_io *c = &r->cmd;
+
+	memset(c->cdb, 0, sizeof(c->cdb));
+	c->cdb_len = 16;
+	c->cdb[0] = op;
+	c->cdb[1] = flags;
+	put64(c->cdb + 2, lba);
+	put32(c->cdb + 10, blocks);
+	c->in_len = c->out_len = c->n_in = c->n_out = 0;
+	c->flags = DIRECTOR_ISCSI_REPEAT;
+	c->lun = r->lun->number;
+}
+
+static uint8_t rw_flags(const struct director_io *io)
+{
+	return (io->flags & DIRECTOR_IOF_DPO ? 0x10 : 0) | (io->flags & DIRECTOR_IOF_FUA ? 0x08 : 0);
+}
+
+/* SBC-3 5.28: one descriptor. */
+static void unmap(struct req *r, uint64_t lba, uint32_t blocks)
+{
+	struct director_iscsi_io *c = &r->cmd;
+
+	cdb(r, 0x42, 0, 0, 0);
+	c->cdb_len = 10;
+	c->cdb[8] = sizeof(r->param);
+	memset(r->param, 0, sizeof(r->param));
+	r->param[1] = 22;
+	r->param[3] = 16;
+	put64(r->param + 8, lba);
+	put32(r->param + 16, blocks);
+	r->one = (struct iovec){ r->param, sizeof(r->param) };
+	c->out = &r->one;
+	c->n_out = 1;
+	c->out_len = sizeof(r->param);
+}
+
+static void write_same(struct req *r, uint64_t lba, uint32_t blocks)
+{
+	struct lun *l = r->lun;
+	struct director_iscsi_io *c = &r->cmd;
+
+	cdb(r, 0x93, r->io->flags & DIRECTOR_IOF_MAY_UNMAP && l->disk.write_same && l->disk.zeroes ? 0x08 : 0, lba, blocks);
+	r->one = (struct iovec){ l->zeroes, l->disk.block_size };
+	c->out = &r->one;
+	c->n_out = 1;
+	c->out_len = l->disk.block_size;
+}
+
+static void compare_and_write(struct req *r, uint64_t lba, uint32_t blocks)
+{
+	struct director_iscsi_io *c = &r->cmd;
+	struct director_io *io = r->io;
+
+	cdb(r, 0x89, rw_flags(io), lba, 0);
+	c->cdb[13] = (uint8_t)blocks;
+	c->out = (const struct iovec *)io->iov;
+	c->n_out = io->n_iov;
+	c->out_len = (uint32_t)io->len * 2;
+	/* Done twice, the second one would miscompare with what the first one wrote. */
+	c->flags = 0;
+}
+
+static void get_lba_status(struct req *r, uint64_t lba)
+{
+	struct director_iscsi_io *c = &r->cmd;
+
+	cdb(r, 0x9e, 0x12, lba, 0);
+	c->cdb[13] = sizeof(r->data);
+	r->one = (struct iovec){ r->data, sizeof(r->data) };
+	c->in = &r->one;
+	c->n_in = 1;
+	c->in_len = sizeof(r->data);
+}
+
+/* How much of a discard or of zeroes the target takes at a time, in bytes. */
+static uint64_t piece_of(const struct lun *l, uint16_t op)
+{
+	uint64_t blocks = op == DIRECTOR_DISCARD ? l->disk.max_unmap : l->disk.max_write_same, most = UINT32_MAX;
+
+	if (!blocks || blocks > most)
+		blocks = most;
+	return blocks * l->disk.block_size;
+}
+
+static void req_send(struct req *r)
+{
+	struct lun *l = r->lun;
+	struct director_io *io = r->io;
+	uint32_t bs = l->disk.block_size;
+	uint64_t now = l->host->now_ns(l->host->arg), lba = r->at / bs;
+
+	if (now >= r->deadline_ns) {
+		req_end(r, -ETIMEDOUT);
+		return;
+	}
+	switch (io->op) {
+	case DIRECTOR_READ:
+		cdb(r, 0x88, rw_flags(io) & 0x10, lba, (uint32_t)(io->len / bs));
+		r->cmd.in = (const struct iovec *)io->iov;
+		r->cmd.n_in = io->n_iov;
+		r->cmd.in_len = (uint32_t)io->len;
+		break;
+	case DIRECTOR_WRITE:
+		cdb(r, 0x8a, rw_flags(io), lba, (uint32_t)(io->len / bs));
+		r->cmd.out = (const struct iovec *)io->iov;
+		r->cmd.n_out = io->n_iov;
+		r->cmd.out_len = (uint32_t)io->len;
+		break;
+	case DIRECTOR_FLUSH:
+		cdb(r, 0x91, 0, 0, 0);
+		break;
+	case DIRECTOR_DISCARD:
+	case DIRECTOR_WRITE_ZEROES:
+		r->piece = r->left < piece_of(l, io->op) ? r->left : piece_of(l, io->op);
+		if (io->op == DIRECTOR_DISCARD)
+			unmap(r, lba, (uint32_t)(r->piece / bs));
+		else
+			write_same(r, lba, (uint32_t)(r->piece / bs));
+		break;
+	case DIRECTOR_COMPARE_AND_WRITE:
+		compare_and_write(r, lba, (uint32_t)(io->len / bs));
+		break;
+	default:
+		get_lba_status(r, lba);
+	}
+	r->cmd.timeout_ms = (uint32_t)((r->deadline_ns - now) / 1000000u + 1);
+	director_iscsi_submit(l->h, &r->cmd);
+}
+
+static void again(void *arg)
+{
+	req_send(arg);
+}
+
+static void req_again(struct req *r, uint32_t ms)
+{
+	struct lun *l = r->lun;
+
+	if (!ms)
+		req_send(r);
+	else if (l->host->after_ms(l->host->arg, ms, again, r) < 0)
+		req_end(r, -ENOMEM);
+}
+
+/* ---- answers ---- */
+
+static void resized(struct lun *l)
+{
+	/* The size is asked for outside of the loop's thread when the host looks again; here only the fact is known. */
+	l->host->log(l->host->arg, DIRECTOR_LOG_INFO, "the target says that the capacity has changed; reopen to use it");
+}
+
+static void refused(struct req *r)
+{
+	struct director_iscsi_io *c = &r->cmd;
+	struct director_io *io = r->io;
+	struct lun *l = r->lun;
+	struct outcome o = sense_outcome(c);
+
+	if (o.retry) {
+		if (c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x2a && c->ascq == 0x09)
+			resized(l);
+		req_again(r, o.retry_ms);
+		return;
+	}
+	if (io->op == DIRECTOR_FLUSH && o.error == -EOPNOTSUPP && !l->disk.write_cache) {
+		req_end(r, 0);
+		return;
+	}
+	if (o.error == -EILSEQ)
+		io->at = o.information;
+	if (c->sense_key == SENSE_MEDIUM_ERROR)
+		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_MEDIA_ERROR, io->offset, 0);
+	if (io->sense) {
+		io->sense->code = o.error;
+		io->sense->key = o.pass ? c->sense_key : 0;
+		io->sense->asc = c->asc;
+		io->sense->ascq = c->ascq;
+		director_iscsi_io_text(c, io->sense->text, sizeof(io->sense->text));
+	}
+	req_end(r, o.error);
+}
+
+static void extents(struct req *r)
+{
+	struct director_io *io = r->io;
+	uint32_t bs = r->lun->disk.block_size;
+	uint64_t run;
+
+	if (r->cmd.got < 24 || get64(r->data + 8) * bs != io->offset) {
+		req_end(r, -EIO);
+		return;
+	}
+	run = (uint64_t)(r->data[16] << 24 | r->data[17] << 16 | r->data[18] << 8 | r->data[19]) * bs;
+	io->at = run && run < io->len ? run : io->len;
+	io->flags_out = (r->data[20] & 15) == 1 ? DIRECTOR_EXT_HOLE : 0;
+	req_end(r, 0);
+}
+
+static void req_done(struct director_iscsi_io *c)
+{
+	struct req *r = c->user;
+	struct director_io *io = r->io;
+
+	if (c->result == 0 && c->status) {
+		refused(r);
+	} else if (c->result) {
+		req_end(r, c->result);
+	} else if (io->op == DIRECTOR_READ && c->got != io->len) {
+		req_end(r, -EIO);
+	} else if (io->op == DIRECTOR_EXTENTS) {
+		extents(r);
+	} else if ((io->op == DIRECTOR_DISCARD || io->op == DIRECTOR_WRITE_ZEROES) && r->left > r->piece) {
+		r->left -= r->piece;
+		r->at += r->piece;
+		req_send(r);
+	} else {
+		req_end(r, 0);
+	}
+}
+
+static void iscsi_submit(void *obj, struct director_io *io)
+{
+	struct lun *l = obj;
+	struct req *r;
+
+	if ((io->op == DIRECTOR_DISCARD && !l->disk.unmap) || (io->op == DIRECTOR_EXTENTS && !l->extents) ||
+		(io->op == DIRECTOR_COMPARE_AND_WRITE && io->len / l->disk.block_size > l->disk.caw_blocks)) {
+		l->host->io_done(l->host->arg, io, -EOPNOTSUPP);
+		return;
+	}
+	r = req_get(l);
+	if (!r) {
+		l->host->io_done(l->host->arg, io, -ENOMEM);
+		return;
+	}
+	r->io = io;
+	r->at = io->offset;
+	r->left = r->piece = io->len;
+	r->cmd.user = r;
+	r->cmd.done = req_done;
+	r->deadline_ns = l->host->now_ns(l->host->arg) + l->timeout_ms * 1000000ull;
+	req_send(r);
+}
+
+/* ---- the life of an object ---- */
+
+static void on_event(void *arg, struct director_iscsi *h, const struct director_iscsi_event *ev)
+{
+	struct lun *l = arg;
+	char line[256];
+
+	switch (ev->kind) {
+	case DIRECTOR_ISCSI_DOWN:
+		l->lost = true;
+		snprintf(line, sizeof(line), "path lost: %s", ev->text);
+		l->host->log(l->host->arg, DIRECTOR_LOG_WARN, line);
+		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_PATH_LOST, 0, 0);
+		break;
+	case DIRECTOR_ISCSI_UP:
+		if (!l->lost)
+			return;
+		l->lost = false;
+		snprintf(line, sizeof(line), "path back: %s", ev->text);
+		l->host->log(l->host->arg, DIRECTOR_LOG_INFO, line);
+		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_PATH_BACK, 0, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static uint32_t digest(const char *s)
+{
+	return s[0] == 'n' ? DIRECTOR_ISCSI_DIGEST_NONE : s[0] == 'p' ? DIRECTOR_ISCSI_DIGEST_PREFER : DIRECTOR_ISCSI_DIGEST_REQUIRE;
+}
+
+static int session_conf(struct lun *l, const struct director_conf *conf, struct director_iscsi_conf *c, const char **portals)
+{
+	const char *portal = conf->get(conf, "portal");
+	unsigned n = 0;
+	char *p;
+
+	director_iscsi_conf_init(c);
+	if (!portal || strlen(portal) >= sizeof(l->text))
+		return -EINVAL;
+	snprintf(l->text, sizeof(l->text), "%s", portal);
+	for (char *q = strtok_r(l->text, ", ", &p); q && n < PORTALS_MAX; q = strtok_r(NULL, ", ", &p))
+		portals[n++] = q;
+	portals[n] = NULL;
+	c->portals = portals;
+	c->target = conf->get(conf, "target");
+	c->initiator = conf->get(conf, "initiator");
+	c->user = conf->get(conf, "user");
+	c->secret = conf->get(conf, "secret");
+	c->target_user = conf->get(conf, "target-user");
+	c->target_secret = conf->get(conf, "target-secret");
+	c->header_digest = digest(conf->get(conf, "header-digest"));
+	c->data_digest = digest(conf->get(conf, "data-digest"));
+	c->connections = (uint16_t)conf->get_uint(conf, "connections", 1);
+	c->erl = (uint16_t)conf->get_uint(conf, "erl", 2);
+	c->queue_depth = (uint32_t)conf->get_uint(conf, "queue-depth", 128);
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", 5000);
+	c->event = on_event;
+	c->arg = l;
+	l->number = conf->get_uint(conf, "lun", 0);
+	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", 30000);
+	return n ? 0 : -EINVAL;
+}
+
+static void lun_free(struct lun *l)
+{
+	struct req *r;
+
+	director_iscsi_close(&l->h, CLOSE_MS);
+	director_iscsi_loop_free(&l->loop);
+	while ((r = l->free)) {
+		l->free = r->next;
+		free(r);
+	}
+	pthread_mutex_destroy(&l->lock);
+	free(l->zeroes);
+	free(l);
+}
+
+/* Does GET LBA STATUS work? */
+static bool has_extents(struct lun *l)
+{
+	struct req *r = calloc(1, sizeof(*r));
+	bool yes;
+
+	if (!r)
+		return false;
+	r->lun = l;
+	get_lba_status(r, 0);
+	yes = director_iscsi_do(l->h, &r->cmd) == 0 && r->cmd.status == 0;
+	free(r);
+	return yes;
+}
+
+static int iscsi_open(void *priv, const struct director_conf *conf, void *owner, uint64_t epoch, void **obj,
+	struct director_err *err)
+{
+	struct lun *l = calloc(1, sizeof(*l));
+	const char *portals[PORTALS_MAX + 1];
+	struct director_iscsi_conf c;
+	char why[240];
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->host = priv;
+	l->owner = owner;
+	pthread_mutex_init(&l->lock, NULL);
+	r = session_conf(l, conf, &c, portals);
+	if (r == 0) {
+		l->loop = director_iscsi_loop_new();
+		r = l->loop ? director_iscsi_loop_start(l->loop) : -errno;
+	}
+	if (r == 0)
+		r = director_iscsi_open(l->loop, &c, &l->h);
+	snprintf(why, sizeof(why), "%s", r ? "a name, an address or a secret is not valid" : "");
+	if (r == 0)
+		r = director_iscsi_wait(l->h, (int)conf->get_uint(conf, "open-timeout", 10000), why, sizeof(why));
+	if (r == 0) {
+		l->disk.struct_size = sizeof(l->disk);
+		r = director_iscsi_get_disk(l->h, l->number, &l->disk, why, sizeof(why));
+	}
+	if (r == 0 && (l->disk.type != 0 || (l->disk.block_size != 512 && l->disk.block_size != 4096))) {
+		snprintf(why, sizeof(why), "the LUN is not a disk with blocks of 512 or 4096 bytes");
+		r = -EINVAL;
+	}
+	if (r == 0 && !(l->zeroes = calloc(1, l->disk.block_size)))
+		r = -ENOMEM;
+	if (r < 0) {
+		lun_free(l);
+		return fail(err, r, why);
+	}
+	l->extents = l->disk.thin && has_extents(l);
+	*obj = l;
+	return 0;
+}
+
+static int iscsi_caps(void *obj, struct director_caps *c)
+{
+	const struct lun *l = obj;
+	const struct director_iscsi_disk *d = &l->disk;
+	uint32_t max = d->max_blocks && (uint64_t)d->max_blocks * d->block_size < MAX_IO ? d->max_blocks * d->block_size : MAX_IO;
+
+	c->flags = DIRECTOR_CAP_FLUSH | (d->write_cache ? DIRECTOR_CAP_WRITE_CACHE : 0) | (d->fua ? DIRECTOR_CAP_FUA : 0) |
+		(d->unmap ? DIRECTOR_CAP_DISCARD : 0) | (d->unmap && d->zeroes ? DIRECTOR_CAP_DISCARD_ZEROES : 0) |
+		(d->max_write_same || d->write_same ? DIRECTOR_CAP_ZERO : 0) | (d->caw_blocks ? DIRECTOR_CAP_CAW : 0) |
+		(l->extents ? DIRECTOR_CAP_EXTENTS : 0) | (d->read_only ? DIRECTOR_CAP_READ_ONLY : 0) | DIRECTOR_CAP_MULTI_WRITER;
+	c->size = d->blocks * d->block_size;
+	c->block_size = d->block_size;
+	c->physical_block = d->physical_block < d->block_size ? d->block_size : d->physical_block;
+	c->align = 1;
+	c->max_io = max;
+	c->discard_granularity = (d->unmap_granularity ? d->unmap_granularity : 1) * d->block_size;
+	c->optimal_io = d->optimal_blocks && (uint64_t)d->optimal_blocks * d->block_size <= max ? d->optimal_blocks * d->block_size : 0;
+	return 0;
+}
+
+static void iscsi_close(void *obj)
+{
+	lun_free(obj);
+}
+
+static int iscsi_check(void *priv, const struct director_conf *conf, struct director_err *err)
+{
+	if (conf->get(conf, "target-secret") && !conf->get(conf, "secret"))
+		return fail(err, -EINVAL, "target-secret needs secret: mutual CHAP has both");
+	return 0;
+}
+
+static int iscsi_init(const struct director_host *host, void **priv)
+{
+	*priv = (void *)host;
+	return 0;
+}
+
+static const struct director_backstore_ops ops = {
+	.struct_size = sizeof(ops),
+	.threads = DIRECTOR_THREADS_ASYNC,
+	.check = iscsi_check,
+	.open = iscsi_open,
+	.caps = iscsi_caps,
+	.submit = iscsi_submit,
+	.close = iscsi_close,
+};
+
+DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "iscsi", .version = "1", .license = "Apache-2.0",
+	.summary = "a LUN of an iSCSI target", .params = params, .init = iscsi_init, .backstore = &ops);

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The iscsi backstore over director-target's own ram disk: the conformance kit, at each error recovery level.
+. "${top_srcdir:=.}/plugins/test-lib.sh"
+target=$top_builddir/director-target ctl=$top_builddir/tests/system/targetctl
+[ -x "$target" ] && [ -x "$ctl" ] || { echo "skipped: director-target or targetctl is not built"; exit 77; }
+port=$((20000 + $$ % 20000)) iqn=iqn.2026-11.test:plugin uuid=00000001-aaaa-4bbb-8ccc-dddddddddd13
+"$target" --socket "$tmp/s" 2>"$tmp/log" & pid=$!
+cleanup() { kill $pid 2>/dev/null; wait $pid 2>/dev/null; }
+for _ in $(seq 100); do [ -S "$tmp/s" ] && break; sleep 0.1; done
+"$ctl" "$tmp/s" create $uuid plugin 32M ram && "$ctl" "$tmp/s" target $iqn lun=3:$uuid portal=127.0.0.1:$port host=any ||
+	fail "cannot set the target up: $(tail -n 3 "$tmp/log")"
+at="portal=127.0.0.1:$port target=$iqn lun=3"
+kit iscsi $at
+kit iscsi $at erl=0 header-digest=require data-digest=require
+kit iscsi $at connections=3 queue-depth=4
+refuses 'no such target' iscsi portal=127.0.0.1:$port target=iqn.2026-11.test:other
+refuses 'no such LUN' iscsi portal=127.0.0.1:$port target=$iqn lun=9
+refuses 'refused' iscsi portal=127.0.0.1:1 target=$iqn open-timeout=300ms
+refuses 'secret' iscsi $at target-secret=x
+exit 0

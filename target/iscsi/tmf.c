@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Task management (RFC 7143 11.5). ABORT TASK, QUERY TASK and TASK REASSIGN are the session's own affair; what
+ * concerns a LUN or the target is handed to the owner, who knows which LUNs there are and other sessions.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "target/iscsi/conn.h"
+#include "target/iscsi/sn.h"
+
+#define LEVEL_SAM5 2            /* iSCSIProtocolLevel from which RFC 7144's functions may be used */
+
+static void answer(struct iscsi_conn *c, uint32_t itt, enum tmf_response response)
+{
+	uint8_t *r = conn_put(c, PDU_TASK_MGMT_RESPONSE, PDU_FINAL, itt, NULL, 0);
+
+	r[2] = (uint8_t)response;
+}
+
+static struct iscsi_tmf *tmf_new(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	struct iscsi_tmf *tmf = mem_zalloc(sizeof(*tmf));
+
+	tmf->conn = c;
+	tmf->itt = bhs_itt(bhs);
+	tmf->cmdsn = bhs_cmdsn(bhs);
+	tmf->function = bhs[1] & 0x7f;
+	memcpy(tmf->lun, bhs + 8, 8);
+	return tmf;
+}
+
+static void list(struct iscsi_session *s, struct iscsi_tmf *tmf)
+{
+	tmf->listed = true;
+	tmf->next = s->tmfs;
+	s->tmfs = tmf;
+}
+
+void tmf_wait(struct iscsi_session *s, struct iscsi_tmf *tmf)
+{
+	list(s, tmf);
+	if (tmf->waiting == 0)
+		tmf_finish(s, tmf);
+}
+
+/* Functions that end many tasks (4.2.2.3.3). */
+static bool multi_task(uint8_t function)
+{
+	return function != TMF_ABORT_TASK && function != TMF_QUERY_TASK && function != TMF_QUERY_TASK_SET &&
+	       function != TMF_QUERY_ASYNC_EVENT;
+}
+
+static void tell(struct iscsi_session *s, const struct iscsi_tmf *tmf)
+{
+	bool fenced = multi_task(tmf->function) && fence_begin(s, tmf->conn);
+
+	answer(tmf->conn, tmf->itt, (enum tmf_response)tmf->response);
+	if (fenced)
+		fence_end(tmf->conn);
+}
+
+void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
+{
+	struct iscsi_tmf **p = &s->tmfs;
+
+	while (*p && *p != tmf)
+		p = &(*p)->next;
+	if (*p)
+		*p = tmf->next;
+	if (tmf->conn && tmf->logout)
+		logout_finish(tmf->conn, tmf);
+	else if (tmf->conn)
+		tell(s, tmf);
+	free(tmf);
+}
+
+void tmf_forget(struct iscsi_session *s, struct iscsi_conn *c)
+{
+	struct iscsi_tmf *tmf;
+
+	for (tmf = s->tmfs; tmf; tmf = tmf->next)
+		if (tmf->conn == c)
+			tmf->conn = NULL;
+	while ((tmf = c->tmfs)) {
+		c->tmfs = tmf->next;
+		free(tmf);
+	}
+}
+
+struct iscsi_tmf *conn_next_tmf(struct iscsi_conn *c)
+{
+	struct iscsi_tmf *tmf = c->tmfs;
+
+	if (tmf) {
+		c->tmfs = tmf->next;
+		list(c->session, tmf);
+	}
+	return tmf;
+}
+
+void conn_tmf_done(struct iscsi_session *s, struct iscsi_tmf *tmf, enum tmf_response response)
+{
+	tmf->deciding = false;
+	tmf->response = (uint8_t)response;
+	if (tmf->waiting == 0)
+		tmf_finish(s, tmf);
+}
+
+/* ---- one task ---- */
+
+/* 11.5.1 and 11.6.1: a task that is unknown may have been answered, or its command may never have come. */
+static enum tmf_response abort_unknown(struct iscsi_session *s, uint32_t ref, uint32_t cmdsn)
+{
+	if (sn_lt(ref, s->exp_cmdsn) || !sn_lt(ref, cmdsn) || sn_lt(s->max_cmdsn, ref))
+		return TMF_RSP_NO_TASK;
+	/* Inside the window and not seen: from now on it counts as received (and will be ignored). */
+	if (session_cmdsn(s, ref) != CMDSN_IGNORE)
+		session_turns(s, ref + 1);
+	return TMF_RSP_COMPLETE;
+}
+
+static void abort_task(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	struct iscsi_session *s = c->session;
+	struct iscsi_task *t = session_find(s, bhs_ttt(bhs));
+	struct iscsi_tmf *tmf;
+
+	if (!t) {
+		answer(c, bhs_itt(bhs), abort_unknown(s, get32(bhs + 32), bhs_cmdsn(bhs)));
+		return;
+	}
+	if (memcmp(t->task.lun, bhs + 8, 8) != 0 || t->state == ITASK_ANSWERING || t->state == ITASK_ANSWERED) {
+		answer(c, bhs_itt(bhs), TMF_RSP_NO_TASK);
+		return;
+	}
+	tmf = tmf_new(c, bhs);
+	session_abort(s, NULL, t->itt, tmf);
+	tmf_wait(s, tmf);
+}
+
+/* RFC 7144 4: is it known to us and not yet answered? */
+static enum tmf_response query_task(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	struct iscsi_task *t = session_find(c->session, bhs_ttt(bhs));
+
+	if (c->params.protocol_level < LEVEL_SAM5)
+		return TMF_RSP_NOT_SUPPORTED;
+	return t && t->state < ITASK_ANSWERING ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE;
+}
+
+/* 11.5.5: what the initiator has of the data; a number that cannot be is ignored. */
+static void data_expected(struct iscsi_task *t, uint32_t expdatasn)
+{
+	if (expdatasn && !sn_lt(expdatasn, t->acked) && sn_le(expdatasn, t->datasn))
+		t->acked = expdatasn;
+}
+
+/* 7.2.2: the task goes on where it was, on this connection. */
+static void resume(struct iscsi_conn *c, struct iscsi_task *t, uint32_t expdatasn)
+{
+	t->conn = c;
+	t->cid = c->cid;
+	if (t->state == ITASK_COLLECT) {
+		data_restart(c, t);
+	} else if (t->state == ITASK_PARKED) {
+		data_expected(t, expdatasn);
+		t->state = ITASK_ANSWERING;
+		conn_put_task_rest(c, t);
+	}
+}
+
+static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	struct iscsi_session *s = c->session;
+	struct iscsi_task *t = session_find(s, bhs_ttt(bhs));
+	struct iscsi_lost *lost;
+
+	if (!conn_erl(c, 2)) {
+		answer(c, bhs_itt(bhs), TMF_RSP_NO_REASSIGN);
+		return;
+	}
+	if (!t || t->task.aborted) {
+		answer(c, bhs_itt(bhs), TMF_RSP_NO_TASK);
+		return;
+	}
+	/* A connection must be logged out before its tasks leave it. */
+	lost = t->conn ? NULL : session_lost_find(s, t->cid);
+	if (!lost || lost->state != CLEANUP_R2_IN_CLEANUP) {
+		answer(c, bhs_itt(bhs), TMF_RSP_TASK_ALLEGIANT);
+		return;
+	}
+	answer(c, bhs_itt(bhs), TMF_RSP_COMPLETE);
+	resume(c, t, get32(bhs + 36));
+}
+
+/* ---- the others ---- */
+
+/* What is not yet received of the commands before a target reset counts as received (4.2.3.3 b). */
+static void plug(struct iscsi_session *s, uint32_t cmdsn)
+{
+	uint32_t before = s->exp_cmdsn;
+
+	if (!sn_le(cmdsn, s->max_cmdsn + 1))
+		return;
+	while (sn_lt(s->exp_cmdsn, cmdsn))
+		session_cmdsn(s, s->exp_cmdsn);
+	session_turns(s, before);
+}
+
+static void to_owner(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	struct iscsi_tmf *tmf = tmf_new(c, bhs), **p = &c->tmfs;
+
+	tmf->deciding = true;
+	while (*p)
+		p = &(*p)->next;
+	*p = tmf;
+}
+
+void tmf_request(struct iscsi_conn *c, const uint8_t *bhs)
+{
+	switch (bhs[1] & 0x7f) {
+	case TMF_ABORT_TASK:
+		abort_task(c, bhs);
+		return;
+	case TMF_QUERY_TASK:
+		answer(c, bhs_itt(bhs), query_task(c, bhs));
+		return;
+	case TMF_TASK_REASSIGN:
+		reassign(c, bhs);
+		return;
+	case TMF_TARGET_WARM_RESET:
+	case TMF_TARGET_COLD_RESET:
+		plug(c->session, bhs_cmdsn(bhs));
+		to_owner(c, bhs);
+		return;
+	case TMF_ABORT_TASK_SET:
+	case TMF_CLEAR_TASK_SET:
+	case TMF_LU_RESET:
+		to_owner(c, bhs);
+		return;
+	case TMF_QUERY_TASK_SET:
+	case TMF_I_T_NEXUS_RESET:
+	case TMF_QUERY_ASYNC_EVENT:
+		if (c->params.protocol_level >= LEVEL_SAM5) {
+			to_owner(c, bhs);
+			return;
+		}
+	}
+	answer(c, bhs_itt(bhs), TMF_RSP_NOT_SUPPORTED);         /* CLEAR ACA: we never establish one */
+}
