@@ -20,6 +20,8 @@
 #define OWN_WAIT_MS (OWN_LEASE_MS + OWN_LEASE_MS / 100 + 50)    /* clocks that do not run alike */
 #define OWN_PATIENCE_MS 2000            /* between the first candidate and the next */
 #define OWN_AGAIN_MS 300                /* before the same proposal is made again */
+#define OWN_DOWN_MS 3000                /* a director-target that does not come back is given up */
+#define OWN_REOPEN_MS 1000
 
 /* ---- the agreed row ---- */
 
@@ -76,10 +78,12 @@ enum own_in_kind {
 	OWN_IN_LOG,             /* index: the end of our own log, stored or not */
 	OWN_IN_BEAT,            /* CPG delivered a beat: node, number, stamp of the view it was delivered in */
 	OWN_IN_ECHO,            /* mesh: node, number, index: the end of that voter's log */
-	OWN_IN_TARGET_UP,       /* director-target is there and has nothing of ours open */
+	OWN_IN_TARGET_UP,       /* director-target is there and has nothing of ours open but what was ADOPTED */
 	OWN_IN_TARGET_DOWN,     /* its process is dead, not only silent */
+	OWN_IN_ADOPTED,         /* before UP: it has volume open under epoch; number 1: and leased before */
 	OWN_IN_OPENED,          /* volume, epoch, err: every in-sync leg is claimed */
 	OWN_IN_FROZEN,          /* volume, epoch: quiet and closed */
+	OWN_IN_LOST,            /* volume, epoch: it closed it, since its legs must be judged anew */
 	OWN_IN_LEG_FAILED,      /* volume, epoch, leg */
 	OWN_IN_LEG_READY,       /* volume, epoch, leg, turn */
 	OWN_IN_REFUSED,         /* change: was refused or not committed */
@@ -90,9 +94,10 @@ struct own_view {
 	unsigned n_member;
 	struct node_id voter[OWN_NODES_MAX];    /* the roster's, in the view or not */
 	unsigned n_voter;
-	/* Nodes that must not be chosen as owner: drained, witness, without a running director-target. */
-	struct node_id unfit[OWN_NODES_MAX];
+	struct node_id unfit[OWN_NODES_MAX];    /* must not be chosen as owner while there is another: drained */
 	unsigned n_unfit;
+	struct node_id down[OWN_NODES_MAX];     /* their director-target does not run */
+	unsigned n_down;
 	bool quorate;
 };
 
@@ -141,5 +146,14 @@ void own_free(struct own **o);
 /* Appends to `out`; the caller resets out->n when all is done. */
 void own_step(struct own *o, const struct own_in *in, struct own_out *out);
 void own_out_fini(struct own_out *out);
+
+/* Planted bugs of the simulator, as in cluster/plant.h. */
+enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END };
+#ifdef DIRECTOR_PLANT
+extern unsigned own_plant;
+#define OWN_PLANTED(bug) (own_plant == (bug))
+#else
+#define OWN_PLANTED(bug) 0
+#endif
 
 #endif

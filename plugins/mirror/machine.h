@@ -145,7 +145,10 @@ struct mirror *mirror_new(const struct mirror_conf *conf, const struct mirror_le
 void mirror_free(struct mirror **m);
 
 void mirror_submit(struct mirror *m, struct mirror_op *op);
-/* io is done: 0 or a negative errno; -ESTALE: the leg has seen a newer epoch, and this machine is over. */
+/*
+ * io is done: 0 or a negative errno. -ESTALE: the leg has seen a newer epoch, and this machine is over. -ENOTCONN: the
+ * way to the leg, or its memory, is lost: if no other leg is sure to be there, it is over too (mirror_in_doubt).
+ */
 void mirror_done(struct mirror *m, struct mirror_io *io, int result);
 void mirror_tick(struct mirror *m, struct mono now);
 /* Agreed state of a leg, as it was applied. */
@@ -153,7 +156,7 @@ void mirror_agreed(struct mirror *m, const uint8_t leg[16], enum mirror_state st
                    uint64_t since);
 /* A leg that was away is here again, claimed. -ENOMEM, -EBUSY: it is not away. */
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *says);
-/* It has no I/O with the caller and must not be used: as if its I/O failed. */
+/* The way to the leg is lost: as if its I/O failed so. */
 void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
@@ -167,7 +170,8 @@ enum mirror_ask mirror_ask(struct mirror *m, unsigned leg, uint64_t *turn);
 struct mono mirror_wake(const struct mirror *m);
 bool mirror_is_open(const struct mirror *m);    /* it may serve: all in-sync legs are claimed, the others are out */
 bool mirror_is_frozen(const struct mirror *m);
-bool mirror_is_over(const struct mirror *m);    /* a newer epoch was seen */
+bool mirror_is_over(const struct mirror *m);    /* it answers nothing any more: close it */
+bool mirror_in_doubt(const struct mirror *m);   /* over, because legs must be judged anew: open again, under a new epoch */
 bool mirror_idle(const struct mirror *m);       /* no I/O is with the caller */
 /* Has it answered anything? For `since`. */
 bool mirror_served(const struct mirror *m);
