@@ -11,6 +11,7 @@
 
 #define TROUBLE_MS 1000         /* agreement stood still for so long: look closer */
 #define STILL_MAX_MS 2500       /* and this much is remembered; an eighth of the time that it works is forgotten */
+#define DEAF_MS 3000            /* one from whom nothing came for so long, though it was asked, is not heard */
 #define LOOK_MS 500             /* then all of the ring are asked so often */
 #define OUT_MS 1500             /* the choice must be the same for so long before this node goes, */
 #define IN_MS 5000              /* or comes back */
@@ -90,6 +91,17 @@ static bool answers(const struct gossip_member *m)
 	return m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT;
 }
 
+bool aside_link(const struct cluster *c, const struct gossip_member *m)
+{
+	const struct roster *r = &c->status->roster;
+	uint16_t deaf = bits(r, said(c, &m->card->id, "deaf-to"));
+
+	for (unsigned i = 0; i < r->n; i++)
+		if ((deaf >> i & 1) && node_id_eq(&r->node[i].id, &c->self))
+			return false;
+	return mono_ms_between(m->heard, c->now) < DEAF_MS;
+}
+
 static bool trouble(struct cluster *c, uint16_t present)
 {
 	const struct agree_status *s = c->status;
@@ -103,10 +115,13 @@ static bool trouble(struct cluster *c, uint16_t present)
 	else
 		c->still_ms = c->still_ms > ms / 8 ? c->still_ms - ms / 8 : 0;
 	c->was_still = s->mode != AGREE_ACTIVE || s->stalled;
-	if (c->aside || c->still_ms >= TROUBLE_MS)
+	/* Whom the others do not hear cannot see it; so all look when one has trouble. */
+	c->in_trouble = c->aside || c->still_ms >= TROUBLE_MS;
+	if (c->in_trouble)
 		return true;
 	for (unsigned i = 0; i < s->roster.n; i++)
-		if ((present >> i & 1) && (said(c, &s->roster.node[i].id, "deaf-to") || said(c, &s->roster.node[i].id, "aside")))
+		if ((present >> i & 1) && !node_id_eq(&s->roster.node[i].id, &c->self) &&
+		    (said(c, &s->roster.node[i].id, "deaf-to") || said(c, &s->roster.node[i].id, "in-trouble")))
 			return true;
 	return false;
 }
@@ -115,7 +130,7 @@ static bool trouble(struct cluster *c, uint16_t present)
 static void look(struct cluster *c, uint16_t present, unsigned self, struct cluster_out *out)
 {
 	const struct roster *r = &c->status->roster;
-	bool ask = mono_due(c->look_next, c->now), known = mono_ms_between(c->look_since, c->now) >= ASIDE_DEAF_MS;
+	bool ask = mono_due(c->look_next, c->now), known = mono_ms_between(c->look_since, c->now) >= DEAF_MS;
 	char text[sizeof(c->deaf_to)] = "";
 
 	for (unsigned i = 0; i < r->n; i++) {
@@ -126,7 +141,7 @@ static void look(struct cluster *c, uint16_t present, unsigned self, struct clus
 			continue;
 		if (ask)
 			cluster_gossip_step(c, &hint, out);
-		if (known && gossip_find(c->gossip, &r->node[i].id, &m) && mono_ms_between(m.heard, c->now) >= ASIDE_DEAF_MS)
+		if (known && gossip_find(c->gossip, &r->node[i].id, &m) && mono_ms_between(m.heard, c->now) >= DEAF_MS)
 			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%" PRIu32, *text ? " " : "", r->node[i].nodeid);
 	}
 	if (ask)
@@ -171,6 +186,7 @@ void aside_tend(struct cluster *c, struct cluster_out *out)
 	if (self == ROSTER_RING_MAX || count(present) < 3 || !trouble(c, present)) {
 		c->look_since = c->out_since = MONO_NEVER;
 		c->deaf_to[0] = '\0';
+		c->in_trouble = false;
 		if (c->aside && (self == ROSTER_RING_MAX || count(present) < 3))
 			c->aside = false;
 		return;

@@ -12,8 +12,6 @@
 
 #include "cluster/roster.h"
 
-#define ASIDE_DEAF_MS 3000      /* one from whom nothing came for so long, though it was asked, is not heard */
-
 /*
  * hears[i] has bit j: node i of the roster hears node j. Nodes that are not in `present` (dead by SWIM) are left out of
  * it all. Returns those to keep out, so that all the others hear each other; none, if no majority of voters would be left.

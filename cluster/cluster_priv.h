@@ -106,6 +106,7 @@ struct cluster {
 
 	/* keeping out of the ring (aside.c) */
 	bool aside;
+	bool in_trouble;                        /* so that the others of the ring should look whom they hear */
 	bool was_still;                         /* agreement stood still when it was last looked at */
 	uint64_t still_ms;                      /* how long it did so lately */
 	struct mono still_at;
@@ -194,6 +195,8 @@ struct node_id ring_newest(const struct cluster *c);            /* the living me
 
 /* aside.c */
 void aside_tend(struct cluster *c, struct cluster_out *out);
+/* Do this node and that member hear each other, as far as is known? */
+bool aside_link(const struct cluster *c, const struct gossip_member *m);
 
 /* request.c */
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);

@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cluster/aside.h"
 #include "cluster/cluster_priv.h"
 
 #define TEND_MS 500
@@ -129,8 +128,7 @@ struct node_id ring_newest(const struct cluster *c)
 		if (m.self || (m.state != MEMBER_ALIVE && m.state != MEMBER_SUSPECT) || !v || text_u64_parse(v, &n) < 0 ||
 		    !admit_extra_unpack(m.card, &x) || memcmp(x.lineage, c->lineage, 16) != 0)
 			continue;
-		/* Of those that it does not hear it would learn nothing. */
-		if (c->aside && mono_ms_between(m.heard, c->now) >= ASIDE_DEAF_MS)
+		if (c->aside && !aside_link(c, &m))
 			continue;
 		if (n > version) {
 			version = n;
