@@ -31,7 +31,7 @@ static bool fact_is(const struct fact *f, const char *key, const char *want)
 }
 
 /* Only what the node itself says: the address that gossip happens to use may be of the other family. */
-static unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX])
+unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX])
 {
 	const char *v = f ? attrs_get(&f->attrs, "ring-addresses") : NULL;
 	unsigned n = 0;
@@ -136,7 +136,7 @@ void ring_local(struct cluster *c, struct cluster_out *out)
 	cluster_agree_step(c, &in, out);
 }
 
-static void propose_roster(struct cluster *c, const struct roster *r, struct cluster_out *out)
+void ring_propose(struct cluster *c, const struct roster *r, struct cluster_out *out)
 {
 	uint8_t packed[ROSTER_PACKED_MAX];
 	struct agree_in in = { .kind = AGREE_IN_PROPOSE };
@@ -197,7 +197,7 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		break;
 	case GROWTH_PROPOSE:
 		log_info(c->log, "ring: proposing roster %" PRIu64 " (%s)", g->roster->version, g->why);
-		propose_roster(c, g->roster, out);
+		ring_propose(c, g->roster, out);
 		break;
 	case GROWTH_LEARN:
 		learn.learn = g->node;
@@ -219,6 +219,10 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	if (c->conf.host_ring) {
+		ring_host_tend(c, out);
+		return;
+	}
 	c->ring_wake = MONO_NEVER;
 	if (c->removed && c->ring_running && !c->ring_leaving) {
 		/* In the view it would go on to vote and to follow, and the others could not do without it. */
@@ -262,9 +266,13 @@ void ring_view_again(struct cluster *c, struct cluster_out *out)
 	struct node_id member[AGREE_MEMBERS_MAX];
 	struct agree_in in = { .kind = AGREE_IN_VIEW };
 
+	if (c->conf.host_ring) {
+		ring_host_view(c, true, out);
+		return;
+	}
 	in.view.member = member;
 	for (unsigned i = 0; i < c->n_view && in.view.n < AGREE_MEMBERS_MAX; i++) {
-		const struct roster_node *r = roster_find_nodeid(&c->status->roster, c->view[i]);
+		const struct roster_node *r = ring_node(c, c->view[i]);
 
 		if (r)
 			member[in.view.n++] = r->id;

@@ -132,6 +132,7 @@ struct ini_cmd {
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
 	bool aborting;
+	bool r2t_any;                           /* the next R2T sets the count (after a reassignment the target goes on with its own) */
 	bool confirmed;                         /* TASK REASSIGN has settled who has it */
 	uint32_t snacked_to;                    /* Data-In asked for again, up to here */
 	unsigned wires;                         /* pieces of its memory in the output */
@@ -285,7 +286,7 @@ struct ini_session {
 	enum ini_session_state state;
 	struct ini_conf conf;                   /* strings are ours */
 	bool closing;                           /* no new attempts; `closed` when the logout is over */
-	bool ever_up;
+	unsigned sessions;                      /* how many there were, with this one */
 	uint16_t tsih, next_cid;
 	struct iscsi_params params;
 	struct ini_conn *conn;                  /* conf.connections of them */
@@ -304,6 +305,7 @@ struct ini_session {
 	uint32_t own_busy;
 	unsigned n_limbo;
 	struct mono limbo_wait, limbo_end;      /* Time2Wait and Time2Retain of the connection that was lost */
+	struct mono reassign_at;                /* not before */
 	struct mono now, next_deadline;
 	struct ini_event events[INI_EVENTS];
 	unsigned event_first, n_events;

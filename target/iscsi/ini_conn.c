@@ -218,6 +218,8 @@ static void login_done(struct ini_conn *c)
 		s->tsih = l->tsih ? l->tsih : 1;
 		s->params = l->params;
 	}
+	/* Only the last response speaks for the session: before it, a target need not have looked for it. */
+	ini_window(s, c->in.header);
 	c->max_send = l->params.max_send;
 	c->header_digest = l->params.header_digest == DIGEST_CRC32C;
 	c->data_digest = l->params.data_digest == DIGEST_CRC32C;
@@ -242,7 +244,6 @@ static void login_pdu(struct ini_conn *c, const uint8_t *bhs)
 	if (status == LOGIN_OK) {
 		/* 11.13.3: the first response sets StatSN. */
 		c->exp_statsn = get32(bhs + 24) + 1;
-		ini_window(s, bhs);
 	}
 	switch (ini_login_response(c->login, bhs, c->in.len ? c->in.data.data : NULL, c->in.len)) {
 	case INI_LOGIN_SEND:

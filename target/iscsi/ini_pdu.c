@@ -11,8 +11,10 @@
 #include "target/iscsi/sn.h"
 
 #define AHEAD_MAX 32                    /* Data-In after a missing one: bits of seen_ahead */
+#define SENSE_ATTENTION 0x06
 #define SENSE_ABORTED 0x0b
 #define ASC_CRC 0x47
+#define ASC_RESET 0x29
 #define CHECK_CONDITION 0x02
 
 /* ---- StatSN (4.2.2.2) ---- */
@@ -72,13 +74,32 @@ static bool data_complete(const struct ini_cmd *cmd)
 	return !cmd->seen_ahead && cmd->exp_datasn == cmd->status_datasn;
 }
 
+/*
+ * Answers that concern the way and not the command. The data was damaged and the target could not ask for it again (7.8); or
+ * this is the unit attention of a session that only we began, to replace one that was lost.
+ */
+static bool of_the_way(const struct ini_session *s, const struct ini_cmd *cmd)
+{
+	uint8_t key, asc;
+
+	if (!cmd->repeat || cmd->status != CHECK_CONDITION || cmd->sense_len < 4 ||
+		(cmd->sense_len < 13 && (cmd->sense[0] & 0x7e) == 0x70))
+		return false;
+	if ((cmd->sense[0] & 0x7e) == 0x72) {
+		key = cmd->sense[1] & 0xf;
+		asc = cmd->sense[2];
+	} else {
+		key = cmd->sense[2] & 0xf;
+		asc = cmd->sense[12];
+	}
+	return (key == SENSE_ABORTED && asc == ASC_CRC) || (key == SENSE_ATTENTION && asc == ASC_RESET && s->sessions > 1);
+}
+
 static void finish(struct ini_conn *c, struct ini_cmd *cmd)
 {
 	struct ini_session *s = c->s;
 
-	/* The data was damaged on its way to the target, and it could not ask again (7.8): another try is harmless. */
-	if (cmd->repeat && cmd->status == CHECK_CONDITION && cmd->sense_len >= 13 && (cmd->sense[0] & 0x7e) == 0x70 &&
-		(cmd->sense[2] & 0xf) == SENSE_ABORTED && cmd->sense[12] == ASC_CRC) {
+	if (of_the_way(s, cmd)) {
 		s->retried++;
 		ini_requeue(s, cmd);
 		ini_dispatch(s);
@@ -259,6 +280,9 @@ static void r2t(struct ini_conn *c, const uint8_t *bhs)
 		ini_drop(c, "an R2T for data that there is not");
 		return;
 	}
+	if (cmd->r2t_any)
+		cmd->exp_r2tsn = sn;
+	cmd->r2t_any = false;
 	if (s->params.erl && !cmd->read) {
 		if (sn_lt(sn, cmd->exp_r2tsn))
 			return;

@@ -238,7 +238,7 @@ static void begin(struct ini_session *s, struct ini_cmd *cmd, struct ini_conn *c
 	cmd->cmdsn = s->cmdsn++;
 	cmd->conn = c;
 	cmd->state = ICMD_QUEUED;
-	cmd->cut = cmd->answered = cmd->retried = cmd->confirmed = false;
+	cmd->cut = cmd->answered = cmd->retried = cmd->confirmed = cmd->r2t_any = false;
 	cmd->exp_datasn = cmd->exp_r2tsn = cmd->seen_ahead = cmd->snacked_to = cmd->n_r2t = 0;
 	cmd->got = cmd->in_seg = cmd->in_seg_at = 0;
 	cmd->next = NULL;
@@ -460,7 +460,7 @@ void ini_conn_up(struct ini_conn *c)
 	if (s->state != INI_Q3_LOGGED_IN)
 		ini_session_move(s, INI_Q3_LOGGED_IN);
 	if (c->leading || recovering) {
-		s->ever_up = true;
+		s->sessions += c->leading;
 		ini_event(s, INI_EV_UP, c->cid, 0, c->address);
 	}
 	if (s->n_conns > 1)

@@ -23,7 +23,7 @@ static const struct iscsi_params ours = {
 	.max_r2t = 16,
 	.pdu_in_order = 0, .sequence_in_order = 0,
 	.erl = 2,
-	.task_reporting = REPORTING_RFC3720,
+	.task_reporting = REPORTING_FAST_ABORT,
 	.protocol_level = 2,
 };
 

@@ -93,3 +93,7 @@ tests_fuzz_fuzz_agree_SOURCES = %D%/fuzz_agree.c
 tests_fuzz_fuzz_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_fuzz_fuzz_agree_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_agree_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+FUZZ_TARGETS += tests/fuzz/fuzz_kept
+tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
+tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_kept_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
