@@ -430,10 +430,16 @@ void conn_ping(struct iscsi_conn *c)
 		c->ping_tag = 1;
 }
 
-/* The task waits for data, and is looked at for the second time since any came. */
+/*
+ * The task waits for data, and has been looked at twice since any came; or ten times, while the connection was busy
+ * with the data of others, which may be before it on a slow way.
+ */
 static bool starves(const struct iscsi_conn *c, struct iscsi_task *t)
 {
-	return t->conn == c && t->state == ITASK_COLLECT && t->n_sequences && ++t->quiet >= 2;
+	if (t->conn != c || t->state != ITASK_COLLECT || !t->n_sequences)
+		return false;
+	t->quiet = (uint8_t)(t->quiet + (c->looked_data == c->n_data ? 5 : 1));
+	return t->quiet >= 10;
 }
 
 void conn_ping_first(struct iscsi_conn *c)
@@ -478,6 +484,7 @@ static struct mono look(struct iscsi_conn *c)
 		c->pinged = true;
 	}
 	c->looked_acked = c->acked;
+	c->looked_data = c->n_data;
 	c->look = mono_add_ms(c->now, c->conf.retry_ms ? c->conf.retry_ms : RETRY_MS);
 	return conn_due(c);
 }

@@ -92,6 +92,20 @@ void session_close(struct iscsi_session *s, const char *why)
 	}
 }
 
+void session_dismiss(struct iscsi_session *s, const char *why)
+{
+	s->closing = true;
+	for (struct iscsi_conn *c = s->conns; c; c = c->next) {
+		if (c->closing != CLOSING_NO)
+			continue;
+		put16(conn_async(c, ASYNC_SESSION_DROPS) + 40, (uint16_t)s->params.time2wait);
+		c->closing = CLOSING_FLUSH;
+		c->why = why;
+	}
+	if (!s->conns)
+		session_close(s, why);
+}
+
 bool session_over(const struct iscsi_session *s)
 {
 	return s->state == SESSION_Q1_FREE && !s->conns;

@@ -154,6 +154,8 @@ void iscsi_session_free(struct iscsi_session **session);
 enum login_status session_admits(const struct iscsi_session *s, const struct login *l);
 /* End it: its connections are closed, nothing is kept. It is over when the last of them is freed. */
 void session_close(struct iscsi_session *s, const char *why);
+/* The same, and the initiator is told before (11.9.1 event 3). */
+void session_dismiss(struct iscsi_session *s, const char *why);
 /* Nobody will come back to it: free it when n_running is 0. */
 bool session_over(const struct iscsi_session *s);
 /* Time2Wait and Time2Retain. Returns when to call again. */

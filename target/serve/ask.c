@@ -94,7 +94,7 @@ static void end_run(struct worker *w, struct worker_msg *m)
 	struct session *ss = session_find_id(w, end->id);
 
 	if (ss)
-		session_end(ss, "session reinstated");
+		session_end(ss, "session reinstated", true);
 	free(end);
 }
 

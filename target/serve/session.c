@@ -168,7 +168,7 @@ void session_refresh(struct session *ss)
 		nexus_attention(ss->it.luns[i], UA_LUNS_CHANGED);
 	ss->worker->reap |= changed;
 	if (unwanted)
-		session_end(ss, "the target is gone, or not for this initiator any more");
+		session_end(ss, "the target is gone, or not for this initiator any more", false);
 	else if (moved)
 		session_send_away(ss);
 }
@@ -298,9 +298,12 @@ void session_dirty(struct session *ss)
 			worker_dirty(ss->worker, l);
 }
 
-void session_end(struct session *ss, const char *why)
+void session_end(struct session *ss, const char *why, bool at_once)
 {
-	session_close(ss->is, why);
+	if (at_once)
+		session_close(ss->is, why);
+	else
+		session_dismiss(ss->is, why);
 	session_dirty(ss);
 	ss->worker->reap = true;
 }

@@ -235,7 +235,7 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		worker_dirty(w, l);
 	}
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		session_end(ss, "shutting down");
+		session_end(ss, "shutting down", true);
 }
 
 void workers_stop(struct serve *s)
