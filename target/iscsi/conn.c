@@ -280,6 +280,8 @@ static void resume(struct iscsi_conn *c)
 
 		buf_drop(&c->in.backlog, n);
 	}
+	if (!c->in.backlog.len)
+		buf_fini(&c->in.backlog);
 }
 
 void conn_feed(struct iscsi_conn *c, const uint8_t *p, size_t n)
@@ -330,6 +332,7 @@ static void login_turn(struct iscsi_conn *c, enum login_next next)
 		c->data_digest = l->params.data_digest == DIGEST_CRC32C;
 		c->deadline = MONO_NEVER;
 		login_drop(c);
+		buf_fini(&c->in.data);
 	}
 }
 
