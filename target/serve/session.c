@@ -321,7 +321,7 @@ void session_link_gone(struct session *ss)
 	struct worker *w = ss->worker;
 
 	ss->n_links--;
-	if (!session_over(ss->is))
+	if (!session_over(ss->is) && !ss->is->closing)
 		connection_log(ss, "one less");
 	w->reap = true;
 	/* What it left behind has its time (Time2Retain), which begins now. */
