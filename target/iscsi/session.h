@@ -131,6 +131,7 @@ struct iscsi_session {
 	uint32_t exp_cmdsn, max_cmdsn;
 	unsigned depth, active;         /* commands allowed, and not yet answered (without immediate ones) */
 	uint64_t seen[SESSION_DEPTH_MAX / 64];  /* CmdSNs after exp_cmdsn that are here already, modulo SESSION_DEPTH_MAX */
+	struct iscsi_task **ahead;      /* those tasks by CmdSN, alike; made when there is a first one */
 	struct iscsi_task *hash[SESSION_HASH];
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
