@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -19,6 +20,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#define IDLE_BYTES (1u << 20)   /* of buffers that an idle worker keeps */
 #define EVENTS_MAX 128
 #define ROUNDS_MAX 8            /* of run and complete before answers are written */
 
@@ -133,6 +135,17 @@ static void sessions_reap(struct worker *w)
 	}
 }
 
+/* Some memory is kept for the next commands; when there have been none for a while, next to nothing. */
+static void memory_back(struct worker *w)
+{
+	if (w->pool.n_tasks || w->pool.bytes <= IDLE_BYTES) {
+		task_pool_trim(&w->pool, w->pool.bytes_max / 4);
+		return;
+	}
+	task_pool_trim(&w->pool, IDLE_BYTES);
+	malloc_trim(0);
+}
+
 static void tick(struct worker *w)
 {
 	struct mono next = mono_add_ms(w->now, 60000);
@@ -152,7 +165,7 @@ static void tick(struct worker *w)
 	if (mono_before(next, mono_add_ms(w->now, 100)))
 		next = mono_add_ms(w->now, 100);
 	w->next_tick = next;
-	task_pool_trim(&w->pool, w->pool.bytes_max / 4);
+	memory_back(w);
 }
 
 /* Nothing left; but others may still ask something of us. */
@@ -235,7 +248,7 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		worker_dirty(w, l);
 	}
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		session_end(ss, "shutting down");
+		session_end(ss, "shutting down", true);
 }
 
 void workers_stop(struct serve *s)
