@@ -265,6 +265,12 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -ENXIO, 0x02, 0x3a, 0x00 },
 		{ -ENOMEM, 0x0b, 0x55, 0x03 },          /* INSUFFICIENT RESOURCES */
 		{ -ETIMEDOUT, 0x0b, 0x08, 0x01 },       /* LOGICAL UNIT COMMUNICATION TIME-OUT */
+		{ -ETIME, 0x0b, 0x08, 0x01 },
+		{ -ENOLINK, 0x0b, 0x08, 0x00 },         /* LOGICAL UNIT COMMUNICATION FAILURE */
+		{ -ENOTCONN, 0x0b, 0x08, 0x00 },
+		{ -ECONNRESET, 0x0b, 0x08, 0x00 },
+		{ -EBADE, 0x02, 0x04, 0x00 },           /* reserved by somebody else: not for the initiator to see */
+		{ -EREMOTEIO, 0x04, 0x44, 0x00 },       /* INTERNAL TARGET FAILURE */
 		{ -ECANCELED, 0x0b, 0x00, 0x00 },
 	};
 	bool writes = op < 32 && (WRITES >> op & 1);
