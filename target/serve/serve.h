@@ -330,6 +330,8 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 /* The volume's port groups are those of `def` from now on: of its unit, and (with registry.lock) of its definition. */
 void access_set(struct volume *v, const struct target_volume *def);
 void groups_take(struct volume *v, const struct target_volume *def);
+/* How much room there is below thin units: for their thresholds. */
+void job_space(struct serve *s);
 /* At the end: workers are gone. */
 void job_close_all(struct serve *s);
 
