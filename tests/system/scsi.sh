@@ -32,7 +32,7 @@ naa() { echo "3000000${1}aaaa4bbb"; }
 cdb() {
 	local i=$1 target=$2 lun=$3
 	shift 3
-	timeout 60 "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$port/$target/$lun" "$@" | tr '\n' ',' | sed 's/,$//'
+	timeout $((60 + count / 1000)) "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$port/$target/$lun" "$@" | tr '\n' ',' | sed 's/,$//'
 }
 start() {
 	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 1M 2>>"$dir/log" &
