@@ -340,10 +340,12 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.generation = want->generation;
 	v->def.epoch = want->epoch;
 	v->def.read_only = want->read_only;
+	v->def.removable = want->removable;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	v->lu.read_only = want->read_only;
+	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
 	return 0;

@@ -113,9 +113,12 @@ check raw-logins $?
 # it wants LBA 256 to be zero and does not write it. The others have one path: with two Sanitize.Reservations leaves its
 # reservation to Sanitize.Reset. A test counts as passed only if it skipped no part.
 cu() { # lun
-	timeout 600 iscsi-test-cu -t ALL.MultipathIO --dataloss -V "$url/$1" "iscsi://127.0.0.2:$port/$iqn/$1" 2>&1
+	local names="-i iqn.2026-11.test:cu$1a -I iqn.2026-11.test:cu$1b"
+	# shellcheck disable=SC2086
+	timeout 600 iscsi-test-cu $names -t ALL.MultipathIO --dataloss -V "$url/$1" "iscsi://127.0.0.2:$port/$iqn/$1" 2>&1
 	for suite in $(iscsi-test-cu -l | sed -n 's/^.*ALL\.\([A-Za-z0-9]*\)\..*/\1/p' | sort -u | grep -v MultipathIO); do
-		timeout 600 iscsi-test-cu -t "ALL.$suite" --dataloss --allow-sanitize -V "$url/$1" 2>&1
+		# shellcheck disable=SC2086
+		timeout 600 iscsi-test-cu $names -t "ALL.$suite" --dataloss --allow-sanitize -V "$url/$1" 2>&1
 	done
 }
 judge() { # lun, how many must pass, which may be skipped (a pattern)
