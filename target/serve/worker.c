@@ -200,7 +200,7 @@ static void *worker_main(void *arg)
 		run_all(w);
 		flush_all(w);
 		drains_check(w);
-		preempts_check(w);
+		others_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
 			/* What went on after a pause may be complete already, and nothing would wake us for it. */
