@@ -67,19 +67,20 @@ static void entry_fill(const struct agree *a, uint64_t index, struct agree_msg *
 	m->entry.before = before.chain;
 }
 
-/* Cast what was not, unless every member is known to have it. */
-static void cast_entries(struct agree *a)
+/* Cast up to `upto` what was not, unless every member is known to have it. */
+static void cast_entries(struct agree *a, uint64_t upto)
 {
 	uint64_t last = agree_log_last(&a->log).index;
 	uint64_t from = a->cast_upto > a->begin.index ? a->cast_upto : a->begin.index;
 
 	if (from < a->log.base.index)
 		from = a->log.base.index;
-	for (uint64_t i = from + 1; i <= last; i++)
+	for (uint64_t i = from + 1; i <= upto; i++)
 		if (!all_have(a, i))
 			entry_fill(a, i, agree_cast(a, AGREE_MSG_ENTRY));
-	a->cast_upto = last;
-	a->cast_due = MONO_NEVER;
+	a->cast_upto = upto;
+	a->cast_mark = last;
+	a->cast_due = last > upto ? mono_add_ms(a->now, DIRECT_MS) : MONO_NEVER;
 }
 
 void agree_direct_entry(struct agree *a, const struct agree_entry *e)
@@ -91,10 +92,12 @@ void agree_direct_entry(struct agree *a, const struct agree_entry *e)
 		entry_fill(a, e->index, &m);
 		to_all(a, &m);
 	}
-	if (!fits || in_vain(a))
-		cast_entries(a);
-	else if (a->cast_due.ns == UINT64_MAX)
+	if (!fits || in_vain(a)) {
+		cast_entries(a, e->index);
+	} else if (a->cast_due.ns == UINT64_MAX) {
+		a->cast_mark = e->index;
 		a->cast_due = mono_add_ms(a->now, DIRECT_MS);
+	}
 }
 
 /* --- acknowledgements --- */
@@ -102,6 +105,9 @@ void agree_direct_entry(struct agree *a, const struct agree_entry *e)
 void agree_direct_ack(struct agree *a, const struct agree_msg *ack)
 {
 	to_all(a, ack);
+	if (a->ack_due.ns != UINT64_MAX && !in_vain(a))
+		return;
+	a->ack_mark = ack->ack.at.index;
 	a->ack_due = in_vain(a) ? a->now : mono_add_ms(a->now, DIRECT_MS);
 }
 
@@ -109,7 +115,7 @@ void agree_direct_ack(struct agree *a, const struct agree_msg *ack)
 
 bool agree_direct_propose(struct agree *a, struct pending *p, struct agree_msg **m)
 {
-	if (!agree_direct(a) || p->len > DIRECT_BYTES)
+	if (!agree_direct(a) || p->len > DIRECT_BYTES || node_id_eq(&a->sequencer, &a->conf.self))
 		return false;
 	*m = direct_to(a, &a->sequencer, AGREE_MSG_PROPOSE);
 	p->cast_due = in_vain(a) ? a->now : mono_add_ms(a->now, DIRECT_MS);
@@ -129,14 +135,17 @@ void agree_direct_timer(struct agree *a)
 	if (mono_due(a->cast_due, a->now)) {
 		a->cast_due = MONO_NEVER;
 		if (agree_sequencing(a))
-			cast_entries(a);
+			cast_entries(a, a->cast_mark);
 	}
 	if (!mono_due(a->ack_due, a->now))
 		return;
 	a->ack_due = MONO_NEVER;
-	if (a->phase == PHASE_ACTIVE && a->commit < a->acked) {
+	if (a->phase == PHASE_ACTIVE && a->commit < a->ack_mark) {
 		agree_direct_missed(a);
 		agree_order_ack_cast(a);
+	} else if (a->phase == PHASE_ACTIVE && a->commit < a->acked) {
+		a->ack_mark = a->acked;
+		a->ack_due = mono_add_ms(a->now, DIRECT_MS);
 	}
 }
 

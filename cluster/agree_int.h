@@ -141,7 +141,8 @@ struct agree {
 
 	/* told directly */
 	uint64_t cast_upto;                     /* as the sequencer: entries up to here need no cast any more */
-	struct mono cast_due, ack_due;          /* when what is not cast yet is looked at again */
+	uint64_t cast_mark, ack_mark;           /* the last that was told when these were set: */
+	struct mono cast_due, ack_due;          /* it is looked at then, and cast if need be */
 	uint64_t n_asked;
 	unsigned misses;                        /* times in a row that a cast was needed after all */
 

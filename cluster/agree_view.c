@@ -340,14 +340,22 @@ static void on_state(struct agree *a, struct member *m, const struct agree_msg *
 
 	if (s->round < a->round) {
 		a->n_stale++;
+		/* It did not hear what the round was decided from: it can neither follow nor be counted without another. */
+		if (a->phase > PHASE_COLLECT && !m->in_set)
+			agree_view_again(a, "a member did not hear this round");
 		return;
 	}
 	if (s->round > a->round)
 		round_begin(a, s->round);
 	m->mute = s->mute;
 	m->boot = msg->boot;
-	if (a->phase != PHASE_COLLECT)
-		return;         /* too late to be weighed; it may follow */
+	if (a->phase != PHASE_COLLECT) {
+		/* Too late to be weighed; it may follow. Said once more, it still waits for what the others said before. */
+		if (m->has_state)
+			agree_view_again(a, "a member did not hear this round");
+		m->has_state = true;
+		return;
+	}
 	m->has_state = true;
 	m->state = *s;
 	try_decide(a);
@@ -461,6 +469,7 @@ static void collect_timer(struct agree *a)
 	if (!weigh(a)) {
 		for (unsigned i = 0; i < a->n_member; i++)
 			a->member[i].in_set = false;
+		say_state(a);   /* perhaps the others are in a later round, of which we have not heard */
 		return;
 	}
 	m = agree_cast(a, AGREE_MSG_PROCEED);

@@ -344,8 +344,10 @@ static void self_fact(struct cluster *c)
 	attrs_set(&as, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
 	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
 	attrs_set(&as, "ring", c->ring_running ? "running" : "stopped");
+	if (c->host_nodeid)
+		set_uint(&as, "ring-nodeid", c->host_nodeid);
 	set_uint(&as, "ring-stored", c->ring_stored);
-	set_uint(&as, "ring-active", c->ring_active);
+	set_uint(&as, "ring-active", ring_active(c));
 	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
 	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
@@ -518,7 +520,7 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 
 static void cast(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
-	const struct roster_node *r = roster_find_nodeid(&c->status->roster, in->nodeid);
+	const struct roster_node *r = ring_node(c, in->nodeid);
 	struct agree_in a = { .kind = AGREE_IN_CAST };
 
 	if (!r) {
@@ -553,8 +555,14 @@ static void own_fact(struct cluster *c, const struct cluster_in *in)
 	}
 }
 
-static void ring_state(struct cluster *c, const struct cluster_in *in)
+static void ring_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
+	if (c->conf.host_ring) {
+		ring_host_state(c, in, out);
+		return;
+	}
+	if (in->active || in->err || (c->ring_running && !in->running))
+		c->ring_started = 0;
 	c->ring_running = in->running;
 	c->ring_active = in->running ? in->active : 0;
 	c->ring_failed |= in->err != 0;
@@ -599,10 +607,15 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		c->dirty |= in->dgram->kind == GOSSIP_KNOCK;
 		break;
 	case CLUSTER_IN_STRANGER:
+		if (in->why == STRANGER_KEY)
+			admit_newer_key(c, &in->from, (uint8_t)in->number);
+		g.newer = in->why == STRANGER_KEY && c->keys.n && keys_hint_order(&c->keys, (uint8_t)in->number) < 0;
 		g.kind = GOSSIP_IN_STRANGER;
 		cluster_gossip_step(c, &g, out);
 		break;
 	case CLUSTER_IN_CANDIDATE:
+		if (in->running)
+			c->others_seen = c->now;
 		admit_candidate(c, &in->from);
 		g.kind = GOSSIP_IN_CANDIDATE;
 		cluster_gossip_step(c, &g, out);
@@ -631,7 +644,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_agree_step(c, &a, out);
 		break;
 	case CLUSTER_IN_VIEW:
-		ring_view(c, in->nodeids, in->n_nodeids, out);
+		ring_view(c, in, out);
 		break;
 	case CLUSTER_IN_CAST:
 		cast(c, in, out);
@@ -657,7 +670,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		done(c, in, out);
 		break;
 	case CLUSTER_IN_RING:
-		ring_state(c, in);
+		ring_state(c, in, out);
 		break;
 	case CLUSTER_IN_HAVE:
 		carry_have(c, in->have, out);
@@ -738,6 +751,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
 	c->retry = plan_retry_new();
+	c->others_seen = c->newer_seen = MONO_NEVER;
 	c->tend_wake = c->ring_wake = c->plan_wake = c->agree_wake = MONO_NEVER;
 	return c;
 }
@@ -751,6 +765,8 @@ void cluster_free(struct cluster **cp)
 	for (unsigned i = 0; i < c->n_doing; i++)
 		doing_free(c->doing[i]);
 	free(c->doing);
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
 	free(c->candidates);
@@ -834,7 +850,7 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	attrs_set(out, "mode", !c->keys.n ? "pending" : c->removed ? "removed" : c->clone.family ? "cloned" :
 	          !s->has_log ? "joining" : agree_mode_name(s->mode));
 	attrs_set(out, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
-	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
+	attrs_set(out, "reason", s->mode == AGREE_ACTIVE ? NULL : ring_host_wants(c) ? ring_host_wants(c) : s->reason);
 	set_uint(out, "members", gossip_count(c->gossip));
 	set_uint(out, "alive", gossip_alive(c->gossip));
 	set_uint(out, "pending", gossip_pending_count(c->gossip));
@@ -854,7 +870,16 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 		snprintf(text, sizeof(text), "this node has no cluster key: on a member run 'director node adopt %s' after comparing "
 		         "the fingerprint, or begin a cluster here with 'director cluster create'", c->conf.name);
 	else if (c->removed)
-		snprintf(text, sizeof(text), "this node was removed from the cluster");
+		snprintf(text, sizeof(text), "this node was removed from the cluster: on a member run 'director node adopt %s' to take it in "
+		         "again", c->conf.name);
+	else if (admit_key_old(c))
+		snprintf(text, sizeof(text), "the cluster key of this node is older than that of the node at %s, so it begins no cluster by "
+		         "itself: on a member run 'director node adopt %s', or begin another cluster here with 'director cluster create'",
+		         addr_text(&c->newer_at, a), c->conf.name);
+	else if (admit_key_newer(c) && gossip_alive(c->gossip) < 2)
+		snprintf(text, sizeof(text), "the node at %s has a newer cluster key; this one gets it by itself while it is a node of the "
+		         "cluster; if it was removed, 'director node adopt %s' on a member takes it in again", addr_text(&c->newer_at, a),
+		         c->conf.name);
 	else if (c->clone.family)
 		snprintf(text, sizeof(text), "this node's identity is in use at %s: a cloned disk? Remove identity.key from the state "
 		         "directory and restart", addr_text(&c->clone, a));

@@ -58,7 +58,7 @@ struct cluster_conf {
 	unsigned n_ring_addrs;
 	bool votes;                             /* may take part in agreement (agreement is not "off") */
 	bool founds;                            /* may begin a cluster when it finds none */
-	bool host_ring;                         /* the host's own Corosync: its view is all there is to it */
+	bool host_ring;                         /* over the host's own Corosync: nothing of it is written, started or stopped */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
 };
@@ -90,9 +90,9 @@ struct cluster_disk {
 enum cluster_verb {
 	CLUSTER_TXN = 1,        /* txn */
 	CLUSTER_UNDO,           /* number: the index to undo */
-	CLUSTER_FOUND,          /* make a key and begin a cluster; entropy */
+	CLUSTER_FOUND,          /* begin a cluster, with a new key unless there is one; what: its name or NULL; entropy */
 	CLUSTER_ADOPT,          /* what: name, id or fingerprint of a pending (or removed) node */
-	CLUSTER_REMOVE,         /* what: a node; entropy (the key is rotated without it) */
+	CLUSTER_REMOVE,         /* what: a node; force: with what only it has; entropy (the key is rotated without it) */
 	CLUSTER_ROTATE,         /* entropy */
 };
 
@@ -113,7 +113,7 @@ struct cluster_reply {
 	bool in_doubt;                  /* with err: it may still be committed; ask again with the same request id */
 	uint64_t index;                 /* the log index, which is the task's number; 0 for a dry run */
 	char text[512];                 /* on error: object, cause, what would help; else what will happen, a line per step */
-	char *plan;                     /* dry run: the plan, given with the reply, freed by cluster_out_reset */
+	char *plan;                     /* lines: the plan of a dry run, what else was done; given, freed by cluster_out_reset */
 };
 
 /* ---- input ---- */
@@ -122,21 +122,26 @@ enum cluster_in_kind {
 	CLUSTER_IN_START = 1,   /* disk */
 	CLUSTER_IN_TIMER,       /* out->wake is reached */
 	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded; agree: what is in a PASS, decoded */
-	CLUSTER_IN_STRANGER,    /* from, why */
-	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be */
+	CLUSTER_IN_STRANGER,    /* from, why; with STRANGER_KEY number: the low byte of its key's epoch */
+	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be; running: which says that it has a cluster */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */
 	CLUSTER_IN_ADDRS,       /* addr, n_addr: own addresses changed */
 	CLUSTER_IN_SYNC,        /* node, sync: over the mesh */
 	CLUSTER_IN_AGREE,       /* node, agree: over the mesh */
 	CLUSTER_IN_MESH_UP,     /* node */
 	CLUSTER_IN_MESH_DOWN,   /* node */
-	CLUSTER_IN_VIEW,        /* nodeids, n_nodeids: a CPG view; 0: no view */
+	/* nodeids, n_nodeids: a CPG view; 0: no view. ringids, n_ringids: all whose Corosync is in the ring. */
+	CLUSTER_IN_VIEW,
 	CLUSTER_IN_CAST,        /* nodeid, agree: delivered by CPG */
 	CLUSTER_IN_STORED,      /* number: put seq; err */
 	CLUSTER_IN_STORE_BACK,  /* disk: the store works again, this is what it has */
 	CLUSTER_IN_REQUEST,     /* request */
 	CLUSTER_IN_DONE,        /* number: act id; err, text */
-	CLUSTER_IN_RING,        /* running, active: what Corosync does; err when it failed to start or died */
+	/*
+	 * running, active: what Corosync does; err when it failed to start or died. With the host's own: running, our
+	 * nodeid in it, its node list, and votequorum's word.
+	 */
+	CLUSTER_IN_RING,
 	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
 	/*
 	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under
@@ -160,6 +165,8 @@ struct cluster_in {
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
 	unsigned n_nodeids;
+	const uint32_t *ringids;
+	unsigned n_ringids;
 	uint32_t nodeid;
 	uint64_t number;
 	int err;
@@ -168,7 +175,7 @@ struct cluster_in {
 	const struct cluster_request *request;
 	const struct addr *addr;
 	unsigned n_addr;
-	bool running;
+	bool running, quorate;
 	uint64_t active;
 	const struct plan_have *have;
 	const char *path;

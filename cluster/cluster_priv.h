@@ -5,6 +5,7 @@
 
 #include "cluster/cluster.h"
 
+#define RING_NODES_MAX 128              /* of a node list of the host's */
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -20,6 +21,7 @@ struct waiting {
 	struct agree_rid rid;
 	uint64_t request;       /* the runner's id; 0: our own proposal */
 	struct why why;         /* of the apply, once it happened */
+	char *told;             /* lines for the answer when it is done; NULL: none */
 	struct mono few_since;  /* since when it waits in a minority; MONO_NEVER: it does not */
 };
 
@@ -66,7 +68,13 @@ struct cluster {
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
 	bool was_admitted;
-	bool removed;                   /* the cluster removed this node */
+	bool removed;                   /* the cluster removed this node, as known at this applied index */
+	uint64_t removed_index;
+	bool found_now;                 /* an administrator said so */
+	char found_name[CARD_NAME_MAX]; /* what the cluster is to be called; "": nothing was said */
+	struct mono others_seen;        /* when discovery last told of a node that has a cluster; MONO_NEVER: never */
+	struct mono newer_seen;         /* when somebody last sealed with a newer key than we have, */
+	struct addr newer_at;           /* and from where */
 	struct addr clone;              /* where the other one with our identity is; family 0: none */
 	uint64_t admit_index;           /* applied index at which members were last admitted */
 	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
@@ -75,12 +83,26 @@ struct cluster {
 	/* ring */
 	uint32_t *view;                 /* nodeids of the last CPG view */
 	unsigned n_view;
+	uint32_t ring_ids[AGREE_MEMBERS_MAX];   /* of all whose Corosync is in our ring */
+	unsigned n_ring_ids;
 	bool ring_running, ring_failed, local_view;
 	bool ring_leaving;              /* told to stop, because this node was removed */
 	uint64_t ring_stored, ring_active;
+	uint64_t ring_started;          /* the file that it was started with, until it says which one it has; 0: it did */
 	bool ring_writing;
 	struct cluster_ring_conf ring_conf;     /* what is being written */
 	struct mono ring_wake;
+
+	/* the host's own ring (conf.host_ring) */
+	uint32_t host_nodeid;                   /* ours in it; 0: it does not run */
+	uint32_t host_node[RING_NODES_MAX];     /* its node list */
+	unsigned n_host_nodes;
+	bool host_quorate;                      /* votequorum's word */
+	struct node_id host_view[AGREE_MEMBERS_MAX];    /* as last given to agreement */
+	unsigned n_host_view;
+	struct node_id host_learn;
+	uint64_t host_proposed;                 /* on top of this roster version, */
+	struct mono host_proposed_at;           /* at this time */
 
 	/* requests */
 	struct waiting *waiting;
@@ -126,6 +148,11 @@ void admit_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_candidate(struct cluster *c, const struct addr *a);
+/* Somebody sealed with a key that we lack, whose epoch ends with this byte. */
+void admit_newer_key(struct cluster *c, const struct addr *from, uint8_t hint);
+/* A node without a cluster whose key is older than that of others here: it must not begin one by itself. */
+bool admit_key_old(const struct cluster *c);
+bool admit_key_newer(const struct cluster *c);          /* somebody here has a newer key than we */
 int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out);
 /* Add to `t` what gives the key `k` to every node that stays. */
 int admit_rotate(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why);
@@ -136,10 +163,22 @@ void admit_card(struct cluster *c, struct cluster_out *out);            /* tell 
 
 /* ring.c: growth of the ring, views */
 void ring_tend(struct cluster *c, struct cluster_out *out);
-void ring_view(struct cluster *c, const uint32_t *nodeids, unsigned n, struct cluster_out *out);
+uint64_t ring_active(const struct cluster *c);                         /* the file that our Corosync runs with; 0: none */
+void ring_view(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 void ring_view_again(struct cluster *c, struct cluster_out *out);
 void ring_local(struct cluster *c, struct cluster_out *out);            /* the view without Corosync */
 void ring_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
+
+void ring_propose(struct cluster *c, const struct roster *r, struct cluster_out *out);
+unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX]);   /* what a node reports as its own */
+/* The roster's node that has this nodeid in the ring; NULL: none. */
+const struct roster_node *ring_node(const struct cluster *c, uint32_t nodeid);
+
+/* ring_host.c: the same over the Corosync that the host runs */
+void ring_host_tend(struct cluster *c, struct cluster_out *out);
+void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
+void ring_host_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+const char *ring_host_wants(const struct cluster *c);
 
 /* request.c */
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);

@@ -5,10 +5,10 @@
  * what nodes report about themselves by gossip; it answers with what this node should do next. It is
  * level-triggered: whoever leads may die at any point, the next one goes on from the same facts.
  *
- *   1. roster entry: newcomer in the list as a spare, ring epoch e.
+ *   1. roster entry: newcomers in the list as spares, all that wait (at most twice as many as the ring has), ring epoch e.
  *   2. every running member writes file e and reports stored = e.
  *   3. the lead reloads once; every running member reports active = e.
- *   4. only then the newcomer writes file e, gets the key, starts. If it is not in a quorate view
+ *   4. only then each newcomer writes file e, gets the key, starts. If it is not in a quorate view
  *      within GROWTH_START_MS it stops its Corosync again and waits longer each time.
  *   5. in the view and caught up: the voter rule may give it a vote.
  */
@@ -26,8 +26,10 @@
 #define GROWTH_SETTLE_MS 1200   /* a starting node listens this long for newer files before it believes its own */
 #define GROWTH_STUCK_MS 15000   /* a ring that stays without quorum although its nodes are alive is begun anew */
 #define GROWTH_NEWCOMER_MS 20000        /* a newcomer that is not in by then leaves the list again ... */
-#define GROWTH_AGAIN_MS 60000   /* ... and is not looked at for this long */
-#define GROWTH_REFUSED_MAX 8
+#define GROWTH_AGAIN_MS 5000    /* ... and is not looked at for this long, ... */
+#define GROWTH_AGAIN_MAX_MS 60000       /* ... twice as long each time, up to this */
+#define GROWTH_GATHER_MS 200    /* the first newcomer waits for others that are just behind it */
+#define GROWTH_REFUSED_MAX 16
 
 /* What a node reports about itself, by gossip, and what is known about it. One of them is this node. */
 struct growth_fact {
@@ -39,6 +41,7 @@ struct growth_fact {
 	bool running;                   /* its Corosync runs */
 	uint64_t stored, active;        /* ring epoch of the file on its disk, and of the running ring; 0: none */
 	uint64_t roster_version;        /* newest committed roster it knows */
+	bool in_ring;                   /* its Corosync is in our ring, whether or not its directord lives */
 	struct addr addr[ROSTER_ADDRS_MAX];
 	unsigned n_addr;
 };
@@ -48,7 +51,9 @@ struct growth_in {
 	const struct agree_status *agree;
 	const struct growth_fact *fact;         /* sorted by id; ours too */
 	unsigned n_fact;
+	bool strangers;                         /* our ring has a Corosync whose node is not in the roster */
 	uint32_t key_epoch;                     /* of the newest cluster key; 0: it does not matter */
+	bool unsure;                            /* our Corosync was just started: `active` is what it must have read */
 	bool start_failed;                      /* the Corosync that we asked for did not start or died */
 };
 
@@ -81,9 +86,11 @@ struct growth {
 	struct mono hold;               /* do not start before */
 	struct mono behind;             /* since when our running file is older than others'; MONO_NEVER: it is not */
 	struct mono last_act[8];        /* by kind: actions are repeated, but not each step */
-	struct mono newcomer_since;     /* as the lead: since when `newcomer` is waited for */
-	struct node_id newcomer;
-	struct { struct node_id id; struct mono until; } refused[GROWTH_REFUSED_MAX];
+	/* As the lead: */
+	struct mono gather;             /* newcomers are proposed then */
+	struct { struct node_id id; struct mono since; } coming[ROSTER_RING_MAX];       /* newcomers that are waited for */
+	unsigned n_coming;
+	struct { struct node_id id; struct mono until; unsigned times; } refused[GROWTH_REFUSED_MAX];
 	uint64_t proposed, written;     /* the roster version proposed last, the file written last */
 	unsigned n_failed;              /* starts in a row that came to nothing */
 	struct roster next;             /* what `roster` of an act points to */

@@ -23,7 +23,7 @@ cluster_libcluster_la_SOURCES += \
 	%D%/sync.c
 # Agreement: the log, the roster, the growth of the ring.
 cluster_libcluster_la_SOURCES += \
-	%D%/roster.c %D%/roster.h %D%/voters.c %D%/growth.c %D%/growth.h \
+	%D%/roster.c %D%/roster.h %D%/voters.c %D%/growth.c %D%/growth.h %D%/growth_int.h %D%/growth_lead.c \
 	%D%/agree.c %D%/agree.h %D%/agree_msg.h %D%/agree_int.h %D%/agree_log.c %D%/agree_log.h \
 	%D%/agree_keep.c %D%/agree_view.c %D%/agree_order.c %D%/agree_pull.c %D%/agree_direct.c %D%/agree_ask.c %D%/plant.h
 # The namespace.
@@ -40,4 +40,7 @@ cluster_libcluster_la_SOURCES += \
 	%D%/tree.c %D%/tree.h
 # The whole.
 cluster_libcluster_la_SOURCES += \
+	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c %D%/ring_host.c
 	%D%/admit.c %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/request.c %D%/ring.c
+# Who serves a mirrored volume.
+cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c

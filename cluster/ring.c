@@ -31,7 +31,7 @@ static bool fact_is(const struct fact *f, const char *key, const char *want)
 }
 
 /* Only what the node itself says: the address that gossip happens to use may be of the other family. */
-static unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX])
+unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX])
 {
 	const char *v = f ? attrs_get(&f->attrs, "ring-addresses") : NULL;
 	unsigned n = 0;
@@ -51,6 +51,34 @@ static unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MA
 	return n;
 }
 
+/* A Corosync takes half a second until it can be asked; what it has read is known before. */
+uint64_t ring_active(const struct cluster *c)
+{
+	return c->ring_running && c->ring_started ? c->ring_started : c->ring_active;
+}
+
+static bool in_ring(const struct cluster *c, uint32_t nodeid)
+{
+	for (unsigned i = 0; i < c->n_ring_ids; i++)
+		if (c->ring_ids[i] == nodeid)
+			return true;
+	return false;
+}
+
+/* Which Corosyncs are in our ring: of members, and of nodes that the roster does not have (any more). */
+static void growth_ring(const struct cluster *c, struct growth_in *in, struct growth_fact *fact)
+{
+	const struct roster *r = &c->status->roster;
+
+	for (unsigned i = 0; i < in->n_fact && c->status->has_log; i++) {
+		const struct roster_node *n = roster_find(r, &fact[i].id);
+
+		fact[i].in_ring = n && in_ring(c, n->nodeid);
+	}
+	for (unsigned i = 0; i < c->n_ring_ids && c->status->has_log; i++)
+		in->strangers |= !roster_find_nodeid(r, c->ring_ids[i]);
+}
+
 /* What is known of one node, for the growth machine. */
 static void growth_fact(const struct cluster *c, const struct gossip_member *m, struct growth_fact *g)
 {
@@ -67,7 +95,7 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 	if (m->self) {
 		g->running = c->ring_running;
 		g->stored = c->ring_stored;
-		g->active = c->ring_active;
+		g->active = ring_active(c);
 		g->roster_version = c->status->has_log ? c->status->roster.version : 0;
 		g->n_addr = c->conf.n_ring_addrs;
 		memcpy(g->addr, c->conf.ring_addrs, sizeof(g->addr));
@@ -108,7 +136,7 @@ void ring_local(struct cluster *c, struct cluster_out *out)
 	cluster_agree_step(c, &in, out);
 }
 
-static void propose_roster(struct cluster *c, const struct roster *r, struct cluster_out *out)
+void ring_propose(struct cluster *c, const struct roster *r, struct cluster_out *out)
 {
 	uint8_t packed[ROSTER_PACKED_MAX];
 	struct agree_in in = { .kind = AGREE_IN_PROPOSE };
@@ -156,6 +184,7 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		log_info(c->log, "ring: starting Corosync (%s)", g->why);
 		c->ring_failed = false;
 		c->local_view = false;
+		c->ring_started = c->ring_stored;
 		cluster_act(c, out, CLUSTER_ACT_RING_START);
 		break;
 	case GROWTH_STOP:
@@ -168,7 +197,7 @@ static void do_act(struct cluster *c, const struct growth_act *g, struct cluster
 		break;
 	case GROWTH_PROPOSE:
 		log_info(c->log, "ring: proposing roster %" PRIu64 " (%s)", g->roster->version, g->why);
-		propose_roster(c, g->roster, out);
+		ring_propose(c, g->roster, out);
 		break;
 	case GROWTH_LEARN:
 		learn.learn = g->node;
@@ -190,6 +219,10 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	struct gossip_member m;
 	unsigned n;
 
+	if (c->conf.host_ring) {
+		ring_host_tend(c, out);
+		return;
+	}
 	c->ring_wake = MONO_NEVER;
 	if (c->removed && c->ring_running && !c->ring_leaving) {
 		/* In the view it would go on to vote and to follow, and the others could not do without it. */
@@ -217,6 +250,8 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 			fact[in.n_fact++] = (struct growth_fact){ .id = *id, .wanted = admit_node(c, id) != NULL };
 	}
 	qsort(fact, in.n_fact, sizeof(fact[0]), by_id);
+	growth_ring(c, &in, fact);
+	in.unsure = c->ring_started != 0;
 	in.start_failed = c->ring_failed;
 	in.key_epoch = keys_newest(&c->keys) ? keys_newest(&c->keys)->epoch : 0;
 	c->ring_failed = false;
@@ -231,9 +266,13 @@ void ring_view_again(struct cluster *c, struct cluster_out *out)
 	struct node_id member[AGREE_MEMBERS_MAX];
 	struct agree_in in = { .kind = AGREE_IN_VIEW };
 
+	if (c->conf.host_ring) {
+		ring_host_view(c, true, out);
+		return;
+	}
 	in.view.member = member;
 	for (unsigned i = 0; i < c->n_view && in.view.n < AGREE_MEMBERS_MAX; i++) {
-		const struct roster_node *r = roster_find_nodeid(&c->status->roster, c->view[i]);
+		const struct roster_node *r = ring_node(c, c->view[i]);
 
 		if (r)
 			member[in.view.n++] = r->id;
@@ -243,12 +282,15 @@ void ring_view_again(struct cluster *c, struct cluster_out *out)
 	cluster_agree_step(c, &in, out);
 }
 
-void ring_view(struct cluster *c, const uint32_t *nodeids, unsigned n, struct cluster_out *out)
+void ring_view(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
 	c->local_view = false;
 	free(c->view);
-	c->view = n ? mem_dup(nodeids, n * sizeof(*nodeids)) : NULL;
-	c->n_view = n;
+	c->view = in->n_nodeids ? mem_dup(in->nodeids, in->n_nodeids * sizeof(*in->nodeids)) : NULL;
+	c->n_view = in->n_nodeids;
+	c->n_ring_ids = in->n_ringids < AGREE_MEMBERS_MAX ? in->n_ringids : AGREE_MEMBERS_MAX;
+	if (c->n_ring_ids)
+		memcpy(c->ring_ids, in->ringids, c->n_ring_ids * sizeof(c->ring_ids[0]));
 	ring_view_again(c, out);
 }
 

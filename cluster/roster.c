@@ -61,7 +61,8 @@ unsigned roster_majority(const struct roster *r)
 
 static bool node_eq(const struct roster_node *a, const struct roster_node *b)
 {
-	if (!node_id_eq(&a->id, &b->id) || a->nodeid != b->nodeid || a->role != b->role)
+	if (!node_id_eq(&a->id, &b->id) || a->nodeid != b->nodeid || a->role != b->role ||
+	    a->host_nodeid != b->host_nodeid)
 		return false;
 	for (unsigned i = 0; i < ROSTER_ADDRS_MAX; i++)
 		if (!addr_eq(&a->addr[i], &b->addr[i]))
@@ -211,6 +212,18 @@ int roster_move(struct roster *r, const struct node_id *id, const struct addr *a
 	return 0;
 }
 
+int roster_host(struct roster *r, const struct node_id *id, uint32_t host_nodeid)
+{
+	struct roster_node *n = find(r, id);
+
+	if (!n)
+		return ERR_NOENT;
+	n->host_nodeid = host_nodeid;
+	r->version++;
+	r->ring_epoch++;
+	return 0;
+}
+
 int roster_rekey(struct roster *r, uint32_t key_epoch)
 {
 	if (r->key_epoch == key_epoch)
@@ -259,7 +272,8 @@ static void get_bytes(struct cursor *c, void *to, size_t n)
 
 /*
  *   version u8 | roster version u64 | ring epoch u64 | next nodeid u32 | count u8 | records | key epoch u32 unless 0
- *   record: length u8 of what follows | id 16 | nodeid u32 | role u8 | addresses, each: family u8, ip 16
+ *   record: length u8 of what follows | id 16 | nodeid u32 | role u8 | addresses, each: family u8, ip 16 | host's
+ *   nodeid u32 unless 0
  */
 #define RECORD_LEN (16 + 4 + 1 + ROSTER_ADDRS_MAX * 17)
 
@@ -267,7 +281,7 @@ size_t roster_pack(const struct roster *r, uint8_t out[ROSTER_PACKED_MAX])
 {
 	struct cursor c = { .w = out };
 
-	_Static_assert(22 + 4 + ROSTER_RING_MAX * (1 + RECORD_LEN) <= ROSTER_PACKED_MAX, "packed roster");
+	_Static_assert(22 + 4 + ROSTER_RING_MAX * (1 + RECORD_LEN + 4) <= ROSTER_PACKED_MAX, "packed roster");
 	put(&c, PACK_VERSION, 1);
 	put(&c, r->version, 8);
 	put(&c, r->ring_epoch, 8);
@@ -276,7 +290,7 @@ size_t roster_pack(const struct roster *r, uint8_t out[ROSTER_PACKED_MAX])
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct roster_node *n = &r->node[i];
 
-		put(&c, RECORD_LEN, 1);
+		put(&c, RECORD_LEN + (n->host_nodeid ? 4 : 0), 1);
 		memcpy(c.w, n->id.b, 16);
 		c.w += 16;
 		put(&c, n->nodeid, 4);
@@ -286,6 +300,8 @@ size_t roster_pack(const struct roster *r, uint8_t out[ROSTER_PACKED_MAX])
 			memcpy(c.w, n->addr[j].ip, 16);
 			c.w += 16;
 		}
+		if (n->host_nodeid)
+			put(&c, n->host_nodeid, 4);
 	}
 	if (r->key_epoch)
 		put(&c, r->key_epoch, 4);
@@ -308,6 +324,8 @@ static void unpack_node(struct cursor *c, struct roster_node *n)
 		n->addr[j].family = (uint8_t)get(c, 1);
 		get_bytes(c, n->addr[j].ip, 16);
 	}
+	if (len >= RECORD_LEN + 4)
+		n->host_nodeid = (uint32_t)get(c, 4);
 	c->r = from + len;      /* past the fields of newer versions */
 }
 

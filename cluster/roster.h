@@ -30,6 +30,7 @@ struct roster_node {
 	uint32_t nodeid;                        /* Corosync's; never 0, never given again */
 	enum roster_role role;
 	struct addr addr[ROSTER_ADDRS_MAX];     /* ring addresses (port ignored); family 0: no second link */
+	uint32_t host_nodeid;                   /* its nodeid in the ring that the hosts run by themselves; 0: in none */
 };
 
 struct roster {
@@ -61,6 +62,7 @@ int roster_add(struct roster *r, const struct node_id *id, const struct addr *ad
 int roster_set_role(struct roster *r, const struct node_id *id, enum roster_role role);
 int roster_drop(struct roster *r, const struct node_id *id);
 int roster_move(struct roster *r, const struct node_id *id, const struct addr *addr, unsigned n_addr);
+int roster_host(struct roster *r, const struct node_id *id, uint32_t host_nodeid);
 int roster_rekey(struct roster *r, uint32_t key_epoch);         /* ERR_EXIST: it has that one */
 
 /*

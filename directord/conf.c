@@ -59,7 +59,8 @@ static const struct row rows[] = {
 	  "May the node begin a cluster when it has the cluster key and finds nobody? Off for nodes that must only ever join." },
 	{ "agreement", T_ENUM, F(agreement), "corosync", agreement_words, false,
 	  "What agreement runs over: a Corosync of director's own, the one that the host runs and the administrator "
-	  "configures, or none. With none the node never votes." },
+	  "configures (the same choice on all nodes; nothing of it is written, started or stopped), or none. With none the "
+	  "node never votes." },
 	{ "ring-port", T_PORT, F(ring_port), "5405", NULL, false,
 	  "The UDP port of Corosync. The same on all nodes." },
 	{ "ring-addresses", T_ADDRS, F(ring_addresses), "", NULL, false,

@@ -78,6 +78,8 @@ struct cpg {
 	struct member members[CPG_MEMBERS_MAX];
 	unsigned n_members;
 	struct cpg_ring_id ring;
+	uint32_t ring_nodes[CPG_MEMBERS_MAX];
+	unsigned n_ring_nodes;
 	uint32_t my_nodeid;
 	bool have_ring, dirty;
 	struct items casting;           /* taken from `casts`, waiting for Corosync */
@@ -161,7 +163,7 @@ static bool is_member(const struct cpg *c)
 /* Give the view that has come together; called before a message, and when nothing more is there to read. */
 static void emit_view(struct cpg *c)
 {
-	uint32_t nodes[CPG_MEMBERS_MAX];
+	uint32_t nodes[2 * CPG_MEMBERS_MAX];
 	unsigned n = 0;
 	struct item *it;
 
@@ -171,9 +173,10 @@ static void emit_view(struct cpg *c)
 	for (unsigned i = 0; i < c->n_members; i++)
 		if (n == 0 || nodes[n - 1] != c->members[i].nodeid)
 			nodes[n++] = c->members[i].nodeid;
-	it = item_new(ITEM_VIEW, nodes, n * sizeof(nodes[0]));
+	memcpy(nodes + n, c->ring_nodes, c->n_ring_nodes * sizeof(nodes[0]));
+	it = item_new(ITEM_VIEW, nodes, (n + c->n_ring_nodes) * sizeof(nodes[0]));
 	it->view = (struct cpg_view){ .id = view_id(c), .ring_node = c->ring.nodeid, .ring_seq = c->ring.seq,
-				      .self = c->my_nodeid, .n = n };
+				      .self = c->my_nodeid, .n = n, .n_ring = c->n_ring_nodes };
 	c->seated = true;
 	c->retry_ms = RETRY_MS_MIN;
 	emit(c, it);
@@ -219,6 +222,8 @@ static void on_ring(cpg_handle_t h, struct cpg_ring_id ring, uint32_t n, const u
 	if (c->have_ring && c->ring.nodeid == ring.nodeid && c->ring.seq == ring.seq)
 		return;
 	c->ring = ring;
+	c->n_ring_nodes = n < CPG_MEMBERS_MAX ? n : CPG_MEMBERS_MAX;
+	memcpy(c->ring_nodes, nodes, c->n_ring_nodes * sizeof(nodes[0]));
 	c->have_ring = true;
 	c->dirty = true;
 }
@@ -432,6 +437,7 @@ static void *cpg_thread(void *arg)
 static void on_view(struct cpg *c, struct item *it)
 {
 	it->view.nodes = (const uint32_t *)(const void *)it->bytes;
+	it->view.ring = it->view.nodes + it->view.n;
 	if (!c->up)
 		log_info(c->log, "cpg: joined as %u, ring %u.%llu", it->view.self, it->view.ring_node,
 			 (unsigned long long)it->view.ring_seq);

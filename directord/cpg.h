@@ -34,6 +34,8 @@ struct cpg_view {
 	uint32_t self;                  /* our nodeid; always among the members */
 	const uint32_t *nodes;          /* ascending, without duplicates */
 	unsigned n;
+	const uint32_t *ring;           /* all whose Corosync is in the ring, whether or not their process is in the group */
+	unsigned n_ring;
 };
 
 struct cpg_events {

@@ -142,6 +142,10 @@ static void on_event(void *arg, const struct target_event *ev)
 		session_path(d, &ev->session, path);
 		d->ops.fact(d->arg, path, NULL);
 		break;
+	case TARGET_EV_ACCESS:
+		log_info(d->log, "target: an initiator set port group %" PRIu64 " of a volume to access state %" PRIu64,
+			ev->value, ev->of);
+		break;
 	case TARGET_EV_VOLUME:
 	case TARGET_EV_ERROR:
 		log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
@@ -312,6 +316,8 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	static const struct target_link_ops link_ops = { .up = on_up, .down = on_down, .event = on_event, .trouble = on_trouble };
 	struct drive *d = mem_zalloc(sizeof(*d));
 	struct target_link_conf lc = { 0 };
+	auto_free char *state = mem_printf("%s/target", conf->state);
+	const char *const args[] = { "--state", state, NULL };
 
 	d->ops = *ops;
 	d->arg = arg;
@@ -331,6 +337,7 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	lc.socket = d->socket;
 	lc.pid_file = d->pid_file;
 	lc.log_file = d->log_file;
+	lc.args = args;
 	d->link = target_link_new(d->loop, &lc, &link_ops, d, conf->log);
 	ev_timer_init(&d->stats, on_stats, STATS_S, STATS_S);
 	d->stats.data = d;

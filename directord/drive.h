@@ -28,6 +28,7 @@ struct drive_conf {
 	const struct log *log;
 	const char *program;            /* director-target; NULL: beside this program, else the installed one */
 	const char *run;                /* run directory: socket, pid and log file of director-target */
+	const char *state;              /* state directory: director-target keeps reservations in `target` below it */
 	const char *volumes;            /* directory of file volumes without a path of their own */
 	const char *plugins;            /* plugin path for director-target; NULL: its default */
 };

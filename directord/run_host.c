@@ -340,7 +340,7 @@ static void drive_open(struct run *r)
 	};
 	auto_free char *volumes = volumes_dir(r);
 	struct drive_conf c = {
-		.loop = r->loop, .log = r->log, .run = r->conf->run, .volumes = volumes,
+		.loop = r->loop, .log = r->log, .run = r->conf->run, .state = r->conf->state, .volumes = volumes,
 		.program = *r->conf->target_program ? r->conf->target_program : NULL,
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};

@@ -73,6 +73,9 @@ struct run {
 	uint64_t ring_written, ring_active;
 	bool ring_running, ring_asked;
 	unsigned ring_polls;
+	uint32_t ring_self, ring_nodes[128];    /* the host's ring: our nodeid, its node list, votequorum's word */
+	unsigned n_ring_nodes;
+	bool ring_quorate;
 
 	/* run_host.c */
 	struct drive *drive;

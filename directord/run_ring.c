@@ -25,9 +25,17 @@ struct owed {
 	bool write;
 };
 
+static bool host(const struct run *r)
+{
+	return r->conf->agreement == CONF_AGREEMENT_HOST;
+}
+
 static void ring_tell(struct run *r, int err, const char *why)
 {
-	struct cluster_in in = { .kind = CLUSTER_IN_RING, .running = r->ring_running, .active = r->ring_active, .err = err, .text = why };
+	struct cluster_in in = {
+		.kind = CLUSTER_IN_RING, .running = r->ring_running, .active = r->ring_active, .err = err, .text = why,
+		.nodeid = r->ring_self, .nodeids = r->ring_nodes, .n_nodeids = r->n_ring_nodes, .quorate = r->ring_quorate,
+	};
 
 	run_step(r, &in);
 }
@@ -48,12 +56,32 @@ static void poll_soon(struct run *r)
 }
 
 /* Other nodes' reloads change our node list without a word; so while it is not what was written, it is asked for. */
+static void host_active_got(struct run *r, int err, const struct corosync_active *active)
+{
+	bool same = active->n_nodes == r->n_ring_nodes &&
+	            memcmp(active->nodeids, r->ring_nodes, active->n_nodes * sizeof(active->nodeids[0])) == 0;
+
+	if (!err && !same) {
+		memcpy(r->ring_nodes, active->nodeids, active->n_nodes * sizeof(active->nodeids[0]));
+		r->n_ring_nodes = active->n_nodes;
+		log_info(r->log, "ring: the host's Corosync lists %u nodes, this one is %u", r->n_ring_nodes, r->ring_self);
+		ring_tell(r, 0, NULL);
+	}
+	/* The administrator changes the list without a word to us. */
+	if (r->ring_running)
+		poll_after(r, err ? POLL : POLL_SLOW);
+}
+
 static void active_got(void *arg, int err, const struct corosync_active *active)
 {
 	struct run *r = arg;
 	uint64_t version = err || !r->ring_running ? 0 : active->version;
 
 	r->ring_asked = false;
+	if (host(r)) {
+		host_active_got(r, err, active);
+		return;
+	}
 	if (!err && version != r->ring_active) {
 		r->ring_active = version;
 		ring_tell(r, 0, NULL);
@@ -77,11 +105,28 @@ static void poll_due(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void cpg_view_came(void *arg, const struct cpg_view *v)
 {
-	struct cluster_in in = { .kind = CLUSTER_IN_VIEW, .nodeids = v->nodes, .n_nodeids = v->n };
+	struct cluster_in in = { .kind = CLUSTER_IN_VIEW, .nodeids = v->nodes, .n_nodeids = v->n,
+	                         .ringids = v->ring, .n_ringids = v->n_ring };
 	struct run *r = arg;
 
+	if (host(r)) {
+		r->ring_running = true;
+		r->ring_self = v->self;
+		ring_tell(r, 0, NULL);
+	}
 	run_step(r, &in);
 	poll_soon(r);
+}
+
+/* Asked for with the host's Corosync only: in our own the majority of the roster is all that counts. */
+static void cpg_quorate_came(void *arg, bool quorate, uint32_t ring_node, uint64_t ring_seq, const uint32_t *nodes, unsigned n)
+{
+	struct run *r = arg;
+
+	if (quorate != r->ring_quorate)
+		log_info(r->log, "ring: the host's Corosync %s quorum", quorate ? "has" : "has no");
+	r->ring_quorate = quorate;
+	ring_tell(r, 0, NULL);
 }
 
 static void cpg_down_came(void *arg, const char *why)
@@ -90,6 +135,11 @@ static void cpg_down_came(void *arg, const char *why)
 	struct run *r = arg;
 
 	log_debug(r->log, "ring: no seat: %s", why);
+	if (host(r)) {
+		log_warn(r->log, "ring: the host's Corosync is gone: %s", why);
+		r->ring_running = r->ring_quorate = false;
+		ring_tell(r, 0, NULL);
+	}
 	run_step(r, &in);
 }
 
@@ -116,6 +166,8 @@ static void seat_take(struct run *r)
 		.on = { .view = cpg_view_came, .down = cpg_down_came, .message = cpg_message_came },
 	};
 
+	if (host(r))
+		o.on.quorate = cpg_quorate_came;
 	if (!r->cpg)
 		r->cpg = cpg_open(&o);
 }
@@ -232,7 +284,7 @@ void run_ring_open(struct run *r)
 	auto_free char *why = NULL;
 	struct corosync_options o = {
 		.dir = dir, .program = *r->conf->corosync_program ? r->conf->corosync_program : NULL,
-		.host = r->conf->agreement == CONF_AGREEMENT_HOST, .loop = r->loop, .log = r->log,
+		.host = host(r), .loop = r->loop, .log = r->log,
 		.changed = corosync_changed, .arg = r,
 	};
 	uint8_t hash[16];
@@ -248,9 +300,13 @@ void run_ring_open(struct run *r)
 		log_warn(r->log, "ring: %s; this node can be no voter beside others", why ? why : err_text(err));
 		return;
 	}
+	if (o.host) {
+		seat_take(r);
+		return;
+	}
 	r->ring_running = corosync_state(r->corosync) == COROSYNC_RUNNING;
 	corosync_written(r->corosync, &r->ring_written, hash);
-	if (r->ring_running || o.host)
+	if (r->ring_running)
 		seat_take(r);
 }
 
@@ -277,6 +333,8 @@ void run_ring_reset(struct run *r)
 		corosync_stop(r->corosync, true);
 	if (r->cpg)
 		cpg_close(&r->cpg);
-	r->ring_running = false;
+	r->ring_running = r->ring_quorate = false;
 	r->ring_active = r->ring_written = 0;
+	if (r->corosync && host(r))
+		seat_take(r);
 }

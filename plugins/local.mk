@@ -16,7 +16,8 @@ PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-re
 
 PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
-	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la
+	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la \
+	plugins/pscsi/pscsi.la
 
 plugins_file_file_la_SOURCES = %D%/file/file.c $(PLUGIN_DISK)
 plugins_file_file_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
@@ -34,6 +35,11 @@ plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h
 plugins_nbd_nbd_la_CFLAGS = $(AM_CFLAGS) $(NBD_CFLAGS)
 plugins_nbd_nbd_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_nbd_nbd_la_LIBADD = $(NBD_LIBS)
+plugins_pscsi_pscsi_la_SOURCES = %D%/pscsi/pscsi.c %D%/pscsi/learn.c %D%/pscsi/command.c %D%/pscsi/pscsi.h
+plugins_pscsi_pscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+check_LTLIBRARIES += tests/plugins/sg_fake.la
+tests_plugins_sg_fake_la_SOURCES = tests/plugins/sg_fake.c
+tests_plugins_sg_fake_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 plugins_fault_fault_la_SOURCES = %D%/fault/fault.c
 plugins_fault_fault_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_delay_delay_la_SOURCES = %D%/delay/delay.c
@@ -51,7 +57,8 @@ plugins_example2_example2_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 plugins_example3_example3_la_SOURCES = %D%/example3/example3.c
 plugins_example3_example3_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 
-noinst_PROGRAMS += tests/bench/backstore
+noinst_PROGRAMS += tests/bench/backstore tests/bench/echo
+tests_bench_echo_SOURCES = tests/bench/echo.c
 tests_bench_backstore_SOURCES = tests/bench/backstore.c
 tests_bench_backstore_LDADD = target/serve/libhost.la base/libbase.la
 
@@ -108,7 +115,7 @@ directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 
 # Each plugin's test: the kit on it, and what is its own.
 PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh \
-	%D%/null/test.sh %D%/nbd/test.sh \
+	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
 	%D%/example4-exec/test.sh tests/plugins/kit.sh
 dist_check_SCRIPTS += $(PLUGIN_TESTS)
@@ -120,6 +127,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 	%D%/block/director-plugin-block.7 %D%/delay/director-plugin-delay.7 \
 	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
 	%D%/nbd/director-plugin-nbd.7 %D%/null/director-plugin-null.7 \
+	%D%/pscsi/director-plugin-pscsi.7 \
 	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/ram/director-plugin-ram.7
 
 # A LUN elsewhere: the initiator goes into the plugin.

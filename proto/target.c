@@ -70,6 +70,7 @@ void target_volume_fini(struct target_volume *v)
 {
 	free(v->name);
 	free(v->error);
+	free(v->groups);
 	target_store_fini(&v->store);
 	memset(v, 0, sizeof(*v));
 }
@@ -79,6 +80,7 @@ void target_volume_copy(struct target_volume *to, const struct target_volume *fr
 	*to = *from;
 	to->name = mem_strdup(from->name);
 	to->error = mem_strdup(from->error);
+	to->groups = from->n_groups ? mem_dup(from->groups, from->n_groups * sizeof(*to->groups)) : NULL;
 	target_store_copy(&to->store, &from->store);
 }
 
@@ -109,6 +111,7 @@ void target_def_fini(struct target_def *t)
 	for (unsigned i = 0; i < t->n_portals; i++)
 		free(t->portals[i]);
 	free(t->portals);
+	free(t->moved_to);
 	free(t->error);
 	memset(t, 0, sizeof(*t));
 }
@@ -118,6 +121,7 @@ void target_def_copy(struct target_def *to, const struct target_def *from)
 	*to = *from;
 	to->iqn = mem_strdup(from->iqn);
 	to->alias = mem_strdup(from->alias);
+	to->moved_to = mem_strdup(from->moved_to);
 	to->error = mem_strdup(from->error);
 	to->luns = mem_alloc((from->n_luns + 1) * sizeof(*to->luns));
 	if (from->n_luns)
@@ -248,6 +252,17 @@ static Director__TargetVolume *volume_out(struct arena *a, const struct target_v
 	p->read_only = v->read_only;
 	p->generation = v->generation;
 	p->epoch = v->epoch;
+	p->removable = v->removable;
+	p->implicit_only = v->implicit_only;
+	p->n_groups = v->n_groups;
+	p->groups = take(a, v->n_groups * sizeof(*p->groups));
+	for (unsigned i = 0; i < v->n_groups; i++) {
+		p->groups[i] = take(a, sizeof(**p->groups));
+		director__target_group__init(p->groups[i]);
+		p->groups[i]->id = v->groups[i].id;
+		p->groups[i]->state = v->groups[i].state;
+		p->groups[i]->preferred = v->groups[i].preferred;
+	}
 	p->state = (uint32_t)v->state;
 	p->error = out(v->error);
 	p->reads = v->reads;
@@ -267,6 +282,8 @@ static Director__TargetDef *def_out(struct arena *a, const struct target_def *t)
 	p->iqn = out(t->iqn);
 	p->alias = out(t->alias);
 	p->error = out(t->error);
+	p->moved_to = out(t->moved_to);
+	p->moved_for_good = t->moved_for_good;
 	p->tag = t->tag;
 	p->generation = t->generation;
 	p->n_luns = t->n_luns;
@@ -386,7 +403,7 @@ void target_msg_encode(const struct target_msg *m, struct buf *to)
 	if (m->hello.version)
 		p.hello = hello_out(&a, &m->hello);
 	if (m->volume.name || m->volume.store.plugin || m->volume.size || m->kind == TARGET_VOLUME_CLOSE ||
-	    m->kind == TARGET_VOLUME_DESTROY)
+	    m->kind == TARGET_VOLUME_DESTROY || m->kind == TARGET_ACCESS_SET)
 		p.volume = volume_out(&a, &m->volume);
 	if (m->target.iqn)
 		p.target = def_out(&a, &m->target);
@@ -458,6 +475,11 @@ static int store_in(const Director__TargetStore *p, struct target_store *s, unsi
 	return 0;
 }
 
+static bool group_ok(const Director__TargetGroup *g)
+{
+	return g->id && g->id <= 65535 && (g->state <= 3 || g->state == 15);
+}
+
 static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 {
 	int r = 0;
@@ -473,6 +495,21 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 	v->read_only = p->read_only;
 	v->generation = p->generation;
 	v->epoch = p->epoch;
+	v->removable = p->removable;
+	v->implicit_only = p->implicit_only;
+	if (p->n_groups > TARGET_GROUPS_MAX)
+		return ERR_MALFORMED;
+	v->groups = p->n_groups ? mem_zalloc(p->n_groups * sizeof(*v->groups)) : NULL;
+	for (; v->n_groups < p->n_groups; v->n_groups++) {
+		const Director__TargetGroup *g = p->groups[v->n_groups];
+
+		if (!group_ok(g))
+			return ERR_MALFORMED;
+		v->groups[v->n_groups] = (struct target_group){ (uint16_t)g->id, (uint8_t)g->state, g->preferred };
+		for (unsigned k = 0; k < v->n_groups; k++)
+			if (v->groups[k].id == g->id)
+				return ERR_MALFORMED;
+	}
 	v->state = (enum target_state)p->state;
 	v->reads = p->reads;
 	v->writes = p->writes;
@@ -494,6 +531,8 @@ static int def_in(const Director__TargetDef *p, struct target_def *t)
 	r |= str_in(p->iqn, TARGET_NAME_MAX, &t->iqn);
 	r |= str_in(p->alias, 255, &t->alias);
 	r |= str_in(p->error, TARGET_TEXT_MAX, &t->error);
+	r |= str_in(p->moved_to, 255, &t->moved_to);
+	t->moved_for_good = p->moved_for_good;
 	t->tag = (uint16_t)p->tag;
 	t->generation = p->generation;
 	t->luns = mem_zalloc((p->n_luns + 1) * sizeof(*t->luns));
@@ -589,7 +628,7 @@ static int list_in(const Director__TargetList *p, struct target_list *l)
 
 static int event_in(const Director__TargetEvent *p, struct target_event *e)
 {
-	if (p->kind < TARGET_EV_SESSION_UP || p->kind > TARGET_EV_ERROR)
+	if (p->kind < TARGET_EV_SESSION_UP || p->kind > TARGET_EV_ACCESS)
 		return ERR_MALFORMED;
 	e->kind = (enum target_event_kind)p->kind;
 	e->seq = p->seq;
@@ -627,7 +666,7 @@ static int msg_in(const Director__TargetMsg *p, struct target_msg *m)
 {
 	int r = 0;
 
-	if (p->kind < TARGET_HELLO || p->kind > TARGET_EVENT)
+	if (p->kind < TARGET_HELLO || p->kind > TARGET_ACCESS_SET)
 		return ERR_MALFORMED;
 	m->kind = (enum target_msg_kind)p->kind;
 	m->id = p->id;

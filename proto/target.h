@@ -24,6 +24,7 @@
 #define TARGET_STORE_DEPTH_MAX 8
 #define TARGET_STORE_CHILDREN_MAX 16
 #define TARGET_PARAMS_MAX 64
+#define TARGET_GROUPS_MAX 32            /* of one volume */
 #define TARGET_LUNS_MAX 16384           /* of one target */
 #define TARGET_HOSTS_MAX 4096
 #define TARGET_PORTALS_MAX 64
@@ -49,6 +50,13 @@ enum target_state {
 	TARGET_STATE_DELETING,
 };
 
+/* A target port group of a volume: the ports with one tag. SPC-4 5.15.2.4. */
+struct target_group {
+	uint16_t id;                    /* the tag */
+	uint8_t state;                  /* 0 optimized, 1 not optimized, 2 standby, 3 unavailable, 15 transitioning */
+	bool preferred;
+};
+
 struct target_volume {
 	uint8_t uuid[16];
 	char *name;
@@ -57,6 +65,10 @@ struct target_volume {
 	uint32_t block_size;            /* 512 or 4096; 0: the backstore's own */
 	bool read_only;
 	uint64_t generation, epoch;
+	bool removable;                 /* initiators may eject the medium */
+	struct target_group *groups;    /* those that are not in it are active/optimized */
+	unsigned n_groups;
+	bool implicit_only;             /* initiators may not change the groups' states */
 	/* observed: in lists and replies */
 	enum target_state state;
 	char *error;                    /* why it failed; NULL: it did not */
@@ -86,6 +98,8 @@ struct target_def {
 	char **portals;                 /* "10.0.0.1:3260"; none: every address, port 3260 */
 	unsigned n_portals;
 	uint64_t generation;
+	char *moved_to;                 /* logins are sent there: "10.0.0.2:3260,1", tag optional; NULL: they are served */
+	bool moved_for_good;            /* the initiator may remember it */
 	char *error;                    /* observed */
 };
 
@@ -122,13 +136,14 @@ enum target_event_kind {
 	TARGET_EV_SESSION_DOWN,
 	TARGET_EV_VOLUME,               /* a backstore reports; `what` says which of DIRECTOR_EV_* */
 	TARGET_EV_ERROR,
+	TARGET_EV_ACCESS,               /* an initiator set the state of a port group of `volume`: value: its id, of: the state */
 };
 
 struct target_event {
 	enum target_event_kind kind;
 	uint64_t seq;                   /* counts up by one; a gap means: list again */
 	struct target_session session;  /* SESSION_UP, SESSION_DOWN (with the final counters) */
-	uint8_t volume[16];             /* VOLUME, ERROR */
+	uint8_t volume[16];             /* VOLUME, ERROR, ACCESS */
 	uint32_t what;                  /* VOLUME: DIRECTOR_EV_* */
 	uint64_t value, of;
 	char *text;
@@ -149,6 +164,7 @@ enum target_msg_kind {
 	TARGET_SESSION_DROP,    /* number: session id */
 	TARGET_SHUTDOWN,        /* finish what runs, close all, exit */
 	TARGET_EVENT,           /* event */
+	TARGET_ACCESS_SET,      /* volume: uuid, groups, implicit_only. At once, beside what storage is busy with */
 };
 
 struct target_msg {

@@ -6,6 +6,7 @@ target_iscsi_libiscsi_la_SOURCES = %D%/task.h %D%/task.c \
 	%D%/iscsi/conn.c %D%/iscsi/conn.h \
 	%D%/iscsi/cover.c %D%/iscsi/cover.h \
 	%D%/iscsi/data.c \
+	%D%/iscsi/fence.c \
 	%D%/iscsi/keys.c %D%/iscsi/keys.h \
 	%D%/iscsi/login.c %D%/iscsi/login.h \
 	%D%/iscsi/logout.c \
@@ -28,23 +29,27 @@ INI_SOURCES = target/iscsi/ini.h target/iscsi/ini_conn.c target/iscsi/ini_login.
 target_iscsi_libini_la_SOURCES = $(INI_SOURCES)
 target_iscsi_libini_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 target_scsi_libscsi_la_SOURCES = \
+	%D%/scsi/alua.c %D%/scsi/alua.h %D%/scsi/bytes.h \
+	%D%/scsi/copy.c %D%/scsi/copy.h %D%/scsi/copy_record.c %D%/scsi/copy_record.h \
 	%D%/scsi/core.c %D%/scsi/op.h \
 	%D%/scsi/inquiry.c %D%/scsi/limits.h \
+	%D%/scsi/kept.c %D%/scsi/kept.h %D%/scsi/log.c \
 	%D%/scsi/lu.c %D%/scsi/lu.h \
 	%D%/scsi/mode.c \
+	%D%/scsi/pr.c %D%/scsi/pr.h %D%/scsi/proposal.c %D%/scsi/proposal.h \
 	%D%/scsi/ops.c %D%/scsi/ops.h \
 	%D%/scsi/report.c \
 	%D%/scsi/reserve.c %D%/scsi/reserve.h \
 	%D%/scsi/rw.c %D%/scsi/rw.h \
-	%D%/scsi/same.c \
+	%D%/scsi/same.c %D%/scsi/sanitize.c \
 	%D%/scsi/sense.c %D%/scsi/sense.h \
 	%D%/scsi/verify.c
 target_scsi_libscsi_la_LIBADD = target/iscsi/libiscsi.la base/libbase.la
 
 sbin_PROGRAMS += director-target
 director_target_SOURCES = %D%/serve/serve.h \
-	%D%/serve/ask.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/job.c %D%/serve/link.c %D%/serve/listen.c \
-	%D%/serve/main.c %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/tmf.c %D%/serve/worker.c
+	%D%/serve/ask.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/job.c %D%/serve/keep.c %D%/serve/link.c %D%/serve/listen.c \
+	%D%/serve/main.c %D%/serve/preempt.c %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/tmf.c %D%/serve/worker.c
 director_target_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 director_target_LDADD = target/iscsi/libiscsi.la target/scsi/libscsi.la target/serve/libhost.la proto/libproto.la \
 	base/libbase.la $(SODIUM_LIBS) $(EV_LIBS) -lpthread

@@ -64,6 +64,7 @@ struct task *task_get(struct task_pool *pool)
 		offsetof(struct task, op) - offsetof(struct task, in));
 	t->op.kind = 0;
 	t->op.n_iov = 0;
+	t->op.nexus = NULL;
 	memset((char *)t + offsetof(struct task, scsi), 0, sizeof(*t) - offsetof(struct task, scsi));
 	t->pool = pool;
 	pool->n_tasks++;

@@ -45,12 +45,14 @@ enum block_kind {
 	BLOCK_WRITE_ZEROES,
 	BLOCK_COMPARE_AND_WRITE,        /* iov: the data to verify, then the data to write, `len` bytes each */
 	BLOCK_EXTENTS,                  /* sets at (length of the first run) and hole */
+	BLOCK_PAUSE,                    /* nothing, for some 50 ms */
 };
 
 #define BLOCK_FUA 1u            /* stable before it completes */
 #define BLOCK_MAY_UNMAP 2u
 #define BLOCK_DPO 4u
 #define BLOCK_LEND 8u           /* READ into `in`, which goes nowhere else: in.p may be the storage's memory instead */
+#define BLOCK_ATOMIC 16u        /* a write that is seen whole or not at all */
 
 struct block_iov {
 	void *base;
@@ -63,6 +65,7 @@ struct block_op {
 	uint64_t offset, len;           /* bytes */
 	struct block_iov iov[TASK_IOV_MAX];
 	unsigned n_iov;
+	struct scsi_nexus *nexus;       /* whose unit it goes to; NULL: the task's own */
 	/* set at completion */
 	int32_t result;                 /* 0 or a negative errno */
 	uint8_t key, asc, ascq;         /* sense of the storage, when it knows better; key 0: none */
@@ -79,6 +82,7 @@ struct task_buf {
 struct scsi_it;
 struct scsi_nexus;
 struct scsi_op;
+struct scsi_proposal;
 struct task_pool;
 
 struct task {
@@ -110,10 +114,15 @@ struct task {
 		struct scsi_nexus *nexus;
 		const struct scsi_op *row;
 		int (*next)(struct task *);     /* goes on after a block operation */
+		void (*drop)(struct task *);    /* see scsi_drop; may be NULL */
 		uint64_t lba, blocks;           /* what the CDB names */
 		uint64_t done;                  /* progress, in the handler's unit */
 		uint32_t step;
 		struct task_buf work;           /* a second buffer: compares, patterns */
+		struct scsi_proposal *next_kept;        /* with SCSI_KEEP: what is to be kept */
+		bool judges;                    /* the handler looks at failed block operations itself */
+		bool aborts;                    /* commands of nexuses with `abort` set are to end before it is answered */
+		bool background;                /* scsi_background is to be called for a task of its own */
 	} scsi;
 
 	/* What its session may hold: buffers are counted in *held, up to held_max. NULL: not counted. */

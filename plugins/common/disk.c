@@ -119,7 +119,10 @@ void disk_submit(struct disk *d, struct director_io *io)
 	struct ring *r = ring_self(d->engine);
 
 	*disk_state(io) = (struct disk_state){ .disk = d };
-	if (r && !only_aside(d, io))
+	if (d->memory)
+		while (disk_advance(io, disk_do(io)))
+			;
+	else if (r && !only_aside(d, io))
 		ring_put(r, io);
 	else
 		aside_put(d->engine->aside, io);
@@ -183,7 +186,7 @@ static void end(struct director_io *io, int32_t result)
 		if (now - __atomic_exchange_n(&d->warned_ns, now, __ATOMIC_RELAXED) > 1000000000u &&
 		    fstatvfs(d->fd, &vfs) == 0)
 			h->event(h->arg, d->owner, DIRECTOR_EV_SPACE_LOW, (uint64_t)vfs.f_bavail * vfs.f_frsize, 0);
-	} else if (result == -EIO) {
+	} else if (result == -EIO || result == -ENODATA) {      /* ENODATA: a sector that cannot be read */
 		h->event(h->arg, d->owner, DIRECTOR_EV_MEDIA_ERROR, io->offset + s->done, 0);
 	}
 	h->io_done(h->arg, io, result);
@@ -218,6 +221,9 @@ bool disk_advance(struct director_io *io, int64_t res)
 
 	if (res == -EINTR || res == -EAGAIN)
 		return true;
+	/* Not a miscompare: the block layer's word for protection information that does not fit. */
+	if (res == -EILSEQ)
+		res = -EIO;
 	if (io->op == DIRECTOR_WRITE_ZEROES && res == -EOPNOTSUPP && !s->disk->no_zero_range) {
 		s->disk->no_zero_range = true;
 		return true;

@@ -32,6 +32,7 @@ struct disk {
 	int fd;
 	void *owner;
 	bool block_device;              /* discard is an ioctl */
+	bool memory;                    /* a file on tmpfs: nothing is ever waited for, so nobody else need do it */
 	_Atomic bool no_zero_range;     /* ZERO_RANGE was refused: punch instead */
 	uint64_t warned_ns;             /* of the last event about space */
 };

@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "plugins/common/disk.h"
@@ -178,6 +180,7 @@ static int lock(void *arg)
 
 static int look(struct file *f, const char *path, bool direct, struct director_err *err)
 {
+	struct statfs fs;
 	struct stat st;
 
 	if (fstat(f->disk.fd, &st) < 0)
@@ -190,6 +193,7 @@ static int look(struct file *f, const char *path, bool direct, struct director_e
 	f->fs_block = st.st_blksize >= 512 && !(st.st_blksize & (st.st_blksize - 1)) && st.st_blksize <= 65536 ?
 		(uint32_t)st.st_blksize : 4096;
 	f->align = 1;
+	f->disk.memory = fstatfs(f->disk.fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 	/* Beyond the end there is nothing to punch: this only asks whether it can. */
 	f->punch = !f->read_only && fallocate(f->disk.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		(off_t)(((uint64_t)st.st_size | 65535) + 1), 65536) == 0;

@@ -15,4 +15,25 @@ echo rubbish >"$tmp/.e.new"
 kit --only life,edges file path="$tmp/e"
 [ ! -e "$tmp/.e.new" ] || fail "a half-made file was left behind"
 refuses 'No such file' file path="$tmp/none/f"
+
+# A file system that is full, with rings and without waiting (tmpfs): the write says so, reads go on.
+full()
+{
+	"$top_builddir/director-plugin-test" --only model file path="$tmp/small/a" >"$tmp/kit" 2>&1 && fail "$1: a full file system took everything"
+	grep -q "No space left on device" "$tmp/kit" || { cat "$tmp/kit"; fail "$1: a full file system became another error"; }
+}
+mkdir "$tmp/small"
+cleanup() { umount "$tmp/small" 2>/dev/null; }
+if mount -t tmpfs -o size=1M tmpfs "$tmp/small" 2>/dev/null; then
+	full tmpfs
+	rm -f "$tmp/small/a"
+	umount "$tmp/small"
+	mount -t tmpfs -o size=64M tmpfs "$tmp/small" && kit file path="$tmp/small/b"
+	umount "$tmp/small"
+fi
+truncate -s 4M "$tmp/image"
+if mke2fs -q -t ext4 -b 4096 -O ^has_journal "$tmp/image" 2>/dev/null && mount -o loop "$tmp/image" "$tmp/small" 2>/dev/null; then
+	full ext4
+	umount "$tmp/small"
+fi
 exit 0

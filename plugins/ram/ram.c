@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,11 +14,13 @@
 
 #include "director/plugin.h"
 
+#define PAGE 4096u
 #define ROOM_LEAST (16ull << 30)        /* address space taken for growing; costs nothing */
 
 struct ram {
 	const struct director_host *host;
 	char *base;
+	uint8_t *used;                  /* a bit per page that holds data, for EXTENTS; behind the room */
 	uint64_t size, room;
 	uint32_t block_size;
 };
@@ -55,6 +58,53 @@ static int ram_check(void *priv, const struct director_conf *conf, struct direct
 	return 0;
 }
 
+/* All that is mapped: the room, and a bit per page of it. */
+static size_t mapped(const struct ram *r)
+{
+	return (size_t)(r->room + ((r->room / PAGE / 8 + PAGE - 1) & ~(uint64_t)(PAGE - 1)));
+}
+
+/* ---- which pages hold data ---- */
+
+/* After the data is there, as `unused` is before it goes: a page that holds data has its bit, whatever else runs. */
+static void use(struct ram *r, uint64_t offset, uint64_t len)
+{
+	for (uint64_t page = offset / PAGE; len && page <= (offset + len - 1) / PAGE; page++) {
+		uint8_t bit = (uint8_t)(1u << page % 8), *byte = &r->used[page / 8];
+
+		if (!(__atomic_load_n(byte, __ATOMIC_RELAXED) & bit))
+			__atomic_fetch_or(byte, bit, __ATOMIC_RELAXED);
+	}
+}
+
+/* Whole pages only. */
+static void unused(struct ram *r, uint64_t from, uint64_t to)
+{
+	for (uint64_t page = from / PAGE; page < to / PAGE; page++)
+		if (page % 8 == 0 && page + 8 <= to / PAGE) {
+			__atomic_store_n(&r->used[page / 8], 0, __ATOMIC_RELAXED);
+			page += 7;
+		} else {
+			__atomic_fetch_and(&r->used[page / 8], (uint8_t)~(1u << page % 8), __ATOMIC_RELAXED);
+		}
+}
+
+static bool is_used(const struct ram *r, uint64_t page)
+{
+	return __atomic_load_n(&r->used[page / 8], __ATOMIC_RELAXED) >> page % 8 & 1;
+}
+
+static void extents(const struct ram *r, struct director_io *io)
+{
+	uint64_t end = io->offset + io->len, page = io->offset / PAGE;
+	bool first = is_used(r, page);
+
+	while (page * PAGE < end && is_used(r, page) == first)
+		page++;
+	io->at = (page * PAGE < end ? page * PAGE : end) - io->offset;
+	io->flags_out = first ? 0 : DIRECTOR_EXT_HOLE;
+}
+
 static int ram_open(void *priv, const struct director_conf *conf, void *owner, uint64_t epoch, void **obj,
 	struct director_err *err)
 {
@@ -67,13 +117,16 @@ static int ram_open(void *priv, const struct director_conf *conf, void *owner, u
 	r->block_size = (uint32_t)conf->get_uint(conf, "block-size", 512);
 	r->room = r->size > ROOM_LEAST / 4 ? r->size * 4 : ROOM_LEAST;
 	/* The room to grow is reserved now, because I/O of other threads must not see the disk move. */
-	r->base = mmap(NULL, r->room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (r->base == MAP_FAILED || mprotect(r->base, r->size, PROT_READ | PROT_WRITE) < 0) {
+	r->room = (r->room + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	r->base = mmap(NULL, mapped(r), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (r->base == MAP_FAILED || mprotect(r->base, r->size, PROT_READ | PROT_WRITE) < 0 ||
+		mprotect(r->base + r->room, mapped(r) - r->room, PROT_READ | PROT_WRITE) < 0) {
 		if (r->base != MAP_FAILED)
-			munmap(r->base, r->room);
+			munmap(r->base, mapped(r));
 		free(r);
 		return fail(err, -ENOMEM, "there is no address space for a disk of this size");
 	}
+	r->used = (uint8_t *)r->base + r->room;
 	/* Only advice: a kernel without them goes on with small ones. */
 	if (conf->get_uint(conf, "huge-pages", 0))
 		madvise(r->base, r->room, MADV_HUGEPAGE);
@@ -86,7 +139,7 @@ static int ram_caps(void *obj, struct director_caps *c)
 	const struct ram *r = obj;
 
 	c->flags = DIRECTOR_CAP_DISCARD | DIRECTOR_CAP_DISCARD_ZEROES | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_RESIZE |
-		DIRECTOR_CAP_VOLATILE;
+		DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_VOLATILE;
 	c->size = r->size;
 	c->block_size = r->block_size;
 	c->physical_block = r->block_size;
@@ -96,17 +149,22 @@ static int ram_caps(void *obj, struct director_caps *c)
 }
 
 /* Whole pages go back to the system, the rest is written. Either way it reads as zeroes. */
-static void forget(char *p, uint64_t len)
+static void forget(struct ram *r, uint64_t offset, uint64_t len)
 {
-	char *from = (char *)(((uintptr_t)p + 4095) & ~(uintptr_t)4095);
-	char *to = (char *)(((uintptr_t)p + len) & ~(uintptr_t)4095);
+	uint64_t from = (offset + PAGE - 1) & ~(uint64_t)(PAGE - 1), to = (offset + len) & ~(uint64_t)(PAGE - 1);
+	char *p = r->base + offset;
 
-	if (from >= to || madvise(from, (size_t)(to - from), MADV_DONTNEED) < 0) {
+	if (from >= to) {
 		memset(p, 0, len);
 		return;
 	}
-	memset(p, 0, (size_t)(from - p));
-	memset(to, 0, (size_t)(p + len - to));
+	unused(r, from, to);
+	if (madvise(r->base + from, (size_t)(to - from), MADV_DONTNEED) < 0) {
+		memset(p, 0, len);
+		return;
+	}
+	memset(p, 0, (size_t)(from - offset));
+	memset(r->base + to, 0, (size_t)(offset + len - to));
 }
 
 #ifdef __SSE2__
@@ -152,15 +210,20 @@ static void ram_submit(void *obj, struct director_io *io)
 	case DIRECTOR_WRITE:
 		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
 			put(p, io->iov[i].base, io->iov[i].len);
+		use(r, io->offset, io->len);
 		break;
 	case DIRECTOR_WRITE_ZEROES:
 		if (!(io->flags & DIRECTOR_IOF_MAY_UNMAP)) {
 			memset(p, 0, io->len);
+			use(r, io->offset, io->len);
 			break;
 		}
 		/* fallthrough */
 	case DIRECTOR_DISCARD:
-		forget(p, io->len);
+		forget(r, io->offset, io->len);
+		break;
+	case DIRECTOR_EXTENTS:
+		extents(r, io);
 		break;
 	default:
 		result = -EOPNOTSUPP;
@@ -180,7 +243,7 @@ static int ram_resize(void *obj, uint64_t size, struct director_err *err)
 	if (size > r->room)
 		return fail(err, -ENOSPC, "it can grow to four times the size it was opened with, or 16G; reopen it");
 	if (size < r->size)
-		forget(r->base + size, r->size - size);
+		forget(r, size, r->size - size);
 	else if (mprotect(r->base, size, PROT_READ | PROT_WRITE) < 0)
 		return fail(err, -ENOMEM, "there is no memory for this size");
 	r->size = size;
@@ -191,7 +254,7 @@ static void ram_close(void *obj)
 {
 	struct ram *r = obj;
 
-	munmap(r->base, r->room);
+	munmap(r->base, mapped(r));
 	free(r);
 }
 

@@ -108,7 +108,7 @@ void iscsi_conn_free(struct iscsi_conn **conn)
 	recovered = c->recover ? c->session : NULL;
 	conn_leave(c, !logged_out);
 	if (recovered && (lost = session_lost_find(recovered, c->cid)))
-		lost_out(lost);
+		lost_out(recovered, lost);
 	conn_out_fini(c);
 	login_drop(c);
 	buf_fini(&c->in.data);
@@ -364,7 +364,7 @@ static void reinstate(struct iscsi_session *s, struct iscsi_conn *old, uint16_t 
 		conn_close(old, "connection reinstated");
 	}
 	if ((lost = session_lost_find(s, cid)))
-		lost_out(lost);
+		lost_out(s, lost);
 }
 
 static void session_join(struct iscsi_conn *c, struct iscsi_session *s)
@@ -373,6 +373,7 @@ static void session_join(struct iscsi_conn *c, struct iscsi_session *s)
 
 	c->cid = c->login->cid;
 	c->session = s;
+	c->fence_from = s->next_fence;
 	c->next = s->conns;
 	s->conns = c;
 	s->n_conns++;
@@ -433,6 +434,18 @@ void conn_ping(struct iscsi_conn *c)
 static bool starves(const struct iscsi_conn *c, struct iscsi_task *t)
 {
 	return t->conn == c && t->state == ITASK_COLLECT && t->n_sequences && ++t->quiet >= 2;
+}
+
+void conn_ping_first(struct iscsi_conn *c)
+{
+	struct iscsi_out *rest = c->out, **tail = c->out_tail;
+
+	c->out = NULL;
+	c->out_tail = &c->out;
+	conn_ping(c);
+	c->out->next = rest;
+	if (rest)
+		c->out_tail = tail;
 }
 
 struct mono conn_due(const struct iscsi_conn *c)
@@ -525,8 +538,7 @@ void conn_request_logout(struct iscsi_conn *c, uint32_t ms)
 		return;
 	}
 	conn_move(c, CONN_S7_LOGOUT_REQUESTED);
-	bhs = conn_put(c, PDU_ASYNC, PDU_FINAL, TAG_NONE, NULL, 0);
-	bhs[36] = 1;
+	bhs = conn_async(c, ASYNC_LOGOUT);
 	put16(bhs + 42, (uint16_t)((ms + 999) / 1000));         /* Parameter3: seconds */
 	c->deadline = mono_add_ms(c->now, ms);
 }

@@ -109,6 +109,7 @@ struct iscsi_conn {
 	struct login *login;                    /* NULL after it */
 	uint32_t login_expstatsn;               /* of its first request */
 	bool header_digest, data_digest;
+	uint32_t fence_from, fence_asked;       /* the first fence that it knows; the StatSN that it asked after for one */
 	bool recover;                           /* it is being logged out so that its tasks can be reassigned */
 
 	/* input: the PDU in work */
@@ -258,14 +259,17 @@ void text_answer(struct iscsi_conn *c, const uint8_t *bhs);
 uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t itt, const void *data,
 	uint32_t len);
 void conn_put_task(struct iscsi_conn *c, struct iscsi_task *t);
+void conn_enqueue(struct iscsi_conn *c, struct iscsi_out *o);
+/* An asynchronous message (11.9); its BHS, for the parameters. */
+uint8_t *conn_async(struct iscsi_conn *c, enum async_event event);
 /* Of an answer that was begun on another connection: what the initiator has not. */
 void conn_put_task_rest(struct iscsi_conn *c, struct iscsi_task *t);
 /* Again: Data-In from DataSN `begin` up to `end`, then the response if it was sent and `status`. */
 void conn_put_again(struct iscsi_conn *c, struct iscsi_task *t, uint32_t begin, uint32_t end, bool status);
 /* Again, cut anew from DataSN `from` on, all there is and the response. */
 void conn_put_recut(struct iscsi_conn *c, struct iscsi_task *t, uint32_t from);
-/* Again: what has this StatSN; false: nothing has. */
-bool conn_put_status_again(struct iscsi_conn *c, uint32_t statsn);
+/* Again: what has these StatSNs. */
+void conn_put_status_again(struct iscsi_conn *c, uint32_t begin, uint32_t end);
 /* The initiator has everything before `expstatsn`. */
 void conn_ack(struct iscsi_conn *c, uint32_t expstatsn);
 void conn_reject(struct iscsi_conn *c, const uint8_t *bhs, enum reject_reason reason);
@@ -282,6 +286,15 @@ void task_answer(struct iscsi_task *t);
 void request_login(struct iscsi_conn *c, const uint8_t *bhs);
 void conn_forget(struct iscsi_conn *c, struct iscsi_task *t);
 void conn_ping(struct iscsi_conn *c);
+/* Before all that waits. */
+void conn_ping_first(struct iscsi_conn *c);
+/* fence.c: what is put on `c` between begin and end is fenced. False: it need not be, and there is no end. */
+bool fence_begin(struct iscsi_session *s, struct iscsi_conn *c);
+void fence_end(struct iscsi_conn *c);
+/* May the output of `c` go on behind this mark? */
+bool fence_passes(struct iscsi_conn *c, const struct iscsi_out *o);
+/* Those whose response was to leave on `c` are no more; NULL: none is. */
+void fence_forget(struct iscsi_session *s, const struct iscsi_conn *c);
 
 static inline bool conn_erl(const struct iscsi_conn *c, unsigned level)
 {

@@ -235,6 +235,12 @@ static void answer_result(struct buf *out, const char *name, const struct key_ro
 		answer_number(out, name, v);
 }
 
+/* 6.2: the answers that are no values. */
+static bool is_constant(const char *s)
+{
+	return strcmp(s, "NotUnderstood") == 0 || strcmp(s, "Irrelevant") == 0 || strcmp(s, "Reject") == 0;
+}
+
 int keys_negotiate(struct keys_negotiation *n, unsigned where, const struct key_pair *pair, struct buf *out)
 {
 	const struct key_row *r = row_of(pair->name);
@@ -246,6 +252,9 @@ int keys_negotiate(struct keys_negotiation *n, unsigned where, const struct key_
 		return 0;
 	}
 	bit = 1ull << (r - rows);
+	/* What we declared needs no answer, but one that says it came to nothing does no harm. */
+	if (r->where & KEY_TARGET_ONLY && is_constant(pair->value))
+		return 0;
 	if (!(r->where & where) || r->where & KEY_TARGET_ONLY || n->seen & bit)
 		return ERR_INVAL;
 	/* CHAP's keys are a dialogue of several rounds; login.c counts the rounds itself. */
@@ -258,7 +267,7 @@ int keys_negotiate(struct keys_negotiation *n, unsigned where, const struct key_
 		return 0;
 	}
 	if (r->kind == KEY_OBSOLETE) {
-		answer(out, pair->name, r->hi == 1 ? "No" : "Irrelevant");
+		answer(out, pair->name, r->hi == 1 ? "No" : "Reject");
 		return 0;
 	}
 	if (result_of(r, param_get(r->kind == KEY_DECLARE ? n->result : n->ours, r), pair->value, &v) != 0) {

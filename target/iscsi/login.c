@@ -338,6 +338,23 @@ static bool may_leave(const struct login *l)
 	return csg(l) != STAGE_SECURITY || !l->auth_needed || l->chap == CHAP_DONE;
 }
 
+/*
+ * What we would keep of a connection that is lost depends on the error recovery level, whichever key comes first:
+ * below 2 there are no tasks to come back for.
+ */
+static void retain(struct login *l)
+{
+	struct key_pair pair;
+	uint64_t erl = l->params.erl, v;
+	size_t at = 0;
+
+	while (keys_next((const char *)l->in.data, l->in.len, &at, &pair) == 1)
+		if (key_is(&pair, "ErrorRecoveryLevel") && keys_number(pair.value, &v) == 0)
+			erl = v < l->ours.erl ? v : l->ours.erl;
+	if (erl < 2)
+		l->ours.time2retain = 0;
+}
+
 /* A whole request of the stage in work. */
 static enum login_next negotiate(struct login *l)
 {
@@ -345,6 +362,8 @@ static enum login_next negotiate(struct login *l)
 
 	buf_reset(&l->out);
 	l->out_at = 0;
+	if (csg(l) == STAGE_OPERATIONAL)
+		retain(l);
 	s = each_pair(l, any_key);
 	if (s == LOGIN_OK && csg(l) == STAGE_SECURITY)
 		s = chap_turn(l);

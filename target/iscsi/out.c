@@ -162,7 +162,7 @@ void conn_ack(struct iscsi_conn *c, uint32_t expstatsn)
 	}
 }
 
-static void enqueue(struct iscsi_conn *c, struct iscsi_out *o)
+void conn_enqueue(struct iscsi_conn *c, struct iscsi_out *o)
 {
 	o->next = NULL;
 	*c->out_tail = o;
@@ -183,7 +183,7 @@ uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t 
 	if (len)
 		memcpy(s->data, data, len);
 	c->n_small++;
-	enqueue(c, &s->out);
+	conn_enqueue(c, &s->out);
 	return s->bhs;
 }
 
@@ -192,7 +192,7 @@ static void put_answer(struct iscsi_conn *c, struct iscsi_task *t)
 	t->out.task = t;
 	t->out.kind = OUT_TASK;
 	t->stamped = false;
-	enqueue(c, &t->out);
+	conn_enqueue(c, &t->out);
 }
 
 void conn_put_task(struct iscsi_conn *c, struct iscsi_task *t)
@@ -207,6 +207,14 @@ void conn_put_task(struct iscsi_conn *c, struct iscsi_task *t)
 	t->base_at = 0;
 	t->segment = c->params.max_send;
 	put_answer(c, t);
+}
+
+uint8_t *conn_async(struct iscsi_conn *c, enum async_event event)
+{
+	uint8_t *bhs = conn_put(c, PDU_ASYNC, PDU_FINAL, TAG_NONE, NULL, 0);
+
+	bhs[36] = (uint8_t)event;
+	return bhs;
 }
 
 /* 11.17: the header of the PDU that is refused is the data. */
@@ -274,7 +282,7 @@ void conn_put_again(struct iscsi_conn *c, struct iscsi_task *t, uint32_t begin, 
 		t->again_sn = begin;
 		t->again_end = end;
 		t->again_status = status;
-		enqueue(c, &t->again);
+		conn_enqueue(c, &t->again);
 	} else {
 		if (sn_lt(begin, t->again_sn))
 			t->again_sn = begin;
@@ -296,26 +304,26 @@ void conn_put_recut(struct iscsi_conn *c, struct iscsi_task *t, uint32_t from)
 	conn_put_again(c, t, from, t->datasn, true);
 }
 
-bool conn_put_status_again(struct iscsi_conn *c, uint32_t statsn)
+static void small_again(struct iscsi_conn *c, const struct small *s)
 {
-	struct iscsi_out *o = c->unacked;
-	struct small *s, *copy;
+	struct small *copy = mem_dup(s, sizeof(*s) + s->len);
 
-	while (o && o->statsn != statsn)
-		o = o->next;
-	/* Not yet sent whole: it is on its way. */
-	if (!o)
-		return !sn_lt(statsn, c->acked) && sn_lt(statsn, c->statsn);
-	if (o->kind == OUT_TASK) {
-		conn_put_again(c, o->task, o->task->datasn, o->task->datasn, true);
-		return true;
-	}
-	s = (struct small *)o;
-	copy = mem_dup(s, sizeof(*s) + s->len);
 	copy->again = true;
 	c->n_small++;
-	enqueue(c, &copy->out);
-	return true;
+	conn_enqueue(c, &copy->out);
+}
+
+void conn_put_status_again(struct iscsi_conn *c, uint32_t begin, uint32_t end)
+{
+	/* What was not yet sent whole is on its way anyhow. */
+	for (struct iscsi_out *o = c->unacked; o; o = o->next) {
+		if (sn_lt(o->statsn, begin) || !sn_lt(o->statsn, end))
+			continue;
+		if (o->kind == OUT_TASK)
+			conn_put_again(c, o->task, o->task->datasn, o->task->datasn, true);
+		else
+			small_again(c, (struct small *)o);
+	}
 }
 
 /* ---- the wire ring ---- */
@@ -367,10 +375,15 @@ static void wire_small(struct iscsi_conn *c, struct iscsi_wire *w, struct iscsi_
 		stamp(c, w->head, numbered(s) ? o : NULL);
 	}
 	if (plain) {
-		/* Before there is a session, the window is the login's own CmdSN. */
+		/*
+		 * Before there is a session, the window is the login's own CmdSN. Of a session that it is to join it
+		 * must not speak: a MaxCmdSN this small says that both fields mean nothing (4.2.2.1).
+		 */
 		if (!c->session) {
-			put32(w->head + 28, get32(c->in.header + 24));
-			put32(w->head + 32, get32(c->in.header + 24));
+			uint32_t cmdsn = bhs_cmdsn(c->in.header);
+
+			put32(w->head + 28, cmdsn);
+			put32(w->head + 32, c->login && c->login->tsih ? cmdsn - 2 : cmdsn);
 		}
 		w->head_len = BHS_LEN;
 		w->tail_len = (uint8_t)pdu_pad(s->len);
@@ -507,10 +520,36 @@ static bool wire_again(struct iscsi_conn *c, struct iscsi_wire *w, struct iscsi_
 	return true;
 }
 
+/* The first that waits has been cut whole. */
+static void out_shift(struct iscsi_conn *c)
+{
+	c->out = c->out->next;
+	if (!c->out)
+		c->out_tail = &c->out;
+}
+
+/* Fences at the head of the output that may be passed are; false: one stands. */
+static bool fences_pass(struct iscsi_conn *c)
+{
+	struct iscsi_out *o;
+
+	while ((o = c->out) && (o->kind == OUT_FENCE || o->kind == OUT_FENCE_END)) {
+		bool pass = fence_passes(c, o);
+
+		if (c->out != o)
+			return true;            /* it put a question before itself */
+		if (!pass)
+			return false;
+		out_shift(c);
+		free(o);
+	}
+	return true;
+}
+
 /* Cut PDUs until the ring is full or nothing waits. */
 static void fill(struct iscsi_conn *c)
 {
-	while (c->out && c->n_wire < CONN_WIRE_MAX) {
+	while (c->out && c->n_wire < CONN_WIRE_MAX && fences_pass(c) && c->out) {
 		struct iscsi_out *o = c->out;
 		struct iscsi_wire *w = &c->wire[(c->wire_first + c->n_wire++) % CONN_WIRE_MAX];
 		bool whole = true;
@@ -523,11 +562,8 @@ static void fill(struct iscsi_conn *c)
 			whole = wire_task(c, w, o->task);
 		else
 			whole = wire_again(c, w, o->task);
-		if (whole) {
-			c->out = o->next;
-			if (!c->out)
-				c->out_tail = &c->out;
-		}
+		if (whole)
+			out_shift(c);
 	}
 }
 

@@ -71,6 +71,16 @@ enum reject_reason {
 	REJECT_WAITING_FOR_LOGOUT = 0x0c,
 };
 
+/* Asynchronous events, 11.9.1 */
+enum async_event {
+	ASYNC_SENSE = 0,
+	ASYNC_LOGOUT = 1,
+	ASYNC_CONNECTION_DROPS = 2,
+	ASYNC_SESSION_DROPS = 3,
+	ASYNC_NEGOTIATE = 4,
+	ASYNC_TASKS_TERMINATED = 5,
+};
+
 /* Task management functions and responses, 11.5.1 and 11.6.1 */
 enum tmf_function {
 	TMF_ABORT_TASK = 1,

@@ -185,7 +185,7 @@ static void command_begin(struct iscsi_conn *c, const uint8_t *bhs)
 	command_fill(t, bhs, &a);
 	want = t->want > c->in.len ? t->want : c->in.len;
 	task->held = &s->held;
-	task->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
+	task->held_max = s->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
 	if (want && task_room(task, &task->out, want) != 0) {
 		task_put(&task);
 		take_number(c, bhs);
@@ -336,6 +336,8 @@ static bool must_wait(const struct iscsi_session *s, const uint8_t *bhs)
 	uint8_t function = bhs[1] & 0x7f;
 	uint32_t cmdsn = bhs_cmdsn(bhs);
 
+	if (s->n_tmfs >= SESSION_TMFS_MAX)
+		return false;
 	if (!bhs_immediate(bhs))
 		return (bhs_op(bhs) == PDU_TASK_MGMT || bhs_op(bhs) == PDU_LOGOUT) && sn_lt(cmdsn, s->max_cmdsn + 1) &&
 		       sn_le(s->exp_cmdsn, cmdsn);
@@ -352,10 +354,12 @@ static void hold(struct iscsi_conn *c, const uint8_t *bhs)
 	memcpy(h->bhs, bhs, BHS_LEN);
 	h->next = c->session->waiting;
 	c->session->waiting = h;
+	c->session->n_tmfs++;
 }
 
 void request_turn(struct iscsi_held *held)
 {
+	held->conn->session->n_tmfs--;
 	perform(held->conn, held->bhs);
 }
 
@@ -408,14 +412,25 @@ void request_broken(struct iscsi_conn *c, const uint8_t *bhs)
 		task_put(&task);                /* never received: the initiator sends it again */
 }
 
+/* PERSISTENT RESERVE OUT with PREEMPT AND ABORT ends others' tasks: 4.2.2.3.3 wants its response fenced. */
+static bool preempts(const struct iscsi_task *t)
+{
+	return t->task.cdb[0] == 0x5f && (t->task.cdb[1] & 0x1f) == 5;
+}
+
 void task_answer(struct iscsi_task *t)
 {
-	if (t->conn) {
-		t->state = ITASK_ANSWERING;
-		conn_put_task(t->conn, t);
-	} else {
+	bool fenced;
+
+	if (!t->conn) {
 		t->state = ITASK_PARKED;
+		return;
 	}
+	t->state = ITASK_ANSWERING;
+	fenced = preempts(t) && fence_begin(t->session, t->conn);
+	conn_put_task(t->conn, t);
+	if (fenced)
+		fence_end(t->conn);
 }
 
 void conn_task_done(struct task *task)

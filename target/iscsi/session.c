@@ -38,6 +38,9 @@ struct iscsi_session *iscsi_session_new(const struct login *l, uint16_t tsih, un
 	memcpy(s->isid, l->isid, sizeof(s->isid));
 	s->discovery = l->discovery;
 	s->params = l->params;
+	/* 13.14: the first burst is not longer than any other. */
+	if (s->params.first_burst > s->params.max_burst)
+		s->params.first_burst = s->params.max_burst;
 	s->tsih = tsih;
 	s->depth = depth < SESSION_DEPTH_MAX / 2 ? depth : SESSION_DEPTH_MAX / 2;
 	s->ready_tail = &s->ready;
@@ -56,6 +59,7 @@ void iscsi_session_free(struct iscsi_session **session)
 	s->closing = true;
 	while (s->lost)
 		session_lost_drop(s, s->lost);
+	fence_forget(s, NULL);
 	session_abort(s, NULL, TAG_NONE, NULL);
 	while ((tmf = s->tmfs)) {
 		s->tmfs = tmf->next;
@@ -216,9 +220,23 @@ enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn)
 	return CMDSN_NEXT;
 }
 
+/*
+ * How many more commands may come: the depth less those in work, and fewer when those hold much of the memory that a
+ * session may have, before the next ones would be answered with TASK SET FULL.
+ */
+static uint32_t room(const struct iscsi_session *s)
+{
+	uint32_t n = s->depth > s->active ? s->depth - s->active : 0;
+	uint64_t half = s->held_max / 2;
+
+	if (!s->active || s->held <= half)
+		return n;
+	return s->held >= s->held_max ? 0 : (uint32_t)(n * (s->held_max - s->held) / half);
+}
+
 void session_window(struct iscsi_session *s, uint8_t *bhs)
 {
-	uint32_t max = s->exp_cmdsn - 1 + (s->depth > s->active ? s->depth - s->active : 0);
+	uint32_t max = s->exp_cmdsn - 1 + room(s);
 
 	if (sn_lt(s->max_cmdsn, max))
 		s->max_cmdsn = max;
@@ -351,6 +369,36 @@ unsigned session_abort_choice(struct iscsi_session *s, const struct task_choice 
 unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf)
 {
 	return session_abort_choice(s, &(struct task_choice){ .lun = lun, .itt = itt }, tmf);
+}
+
+/* Is it the first of those chosen on its connection with this LUN? */
+static bool first_of_lun(const struct iscsi_session *s, const struct iscsi_task *t, const struct task_choice *which)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (const struct iscsi_task *o = s->hash[i]; o; o = o->hash_next) {
+			if (o == t)
+				return true;
+			if (o->conn == t->conn && o->state < ITASK_ANSWERING && chosen(o, which) &&
+				lun_same(o->task.lun, t->task.lun))
+				return false;
+		}
+	return true;
+}
+
+void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but)
+{
+	if (s->params.task_reporting != REPORTING_FAST_ABORT)
+		return;
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			if (t->conn && t->conn != but && t->state < ITASK_ANSWERING && chosen(t, which) &&
+				first_of_lun(s, t, which))
+				memcpy(conn_async(t->conn, ASYNC_TASKS_TERMINATED) + 8, t->task.lun, 8);
+}
+
+void session_fence(struct iscsi_session *s)
+{
+	fence_begin(s, NULL);
 }
 
 void session_abort_done(struct iscsi_task *t)

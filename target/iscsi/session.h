@@ -21,20 +21,22 @@
 
 #define SESSION_DEPTH_MAX 1024          /* commands of one session at a time */
 #define SESSION_HASH 64
+#define SESSION_TMFS_MAX 1024           /* task management that has not ended */
 #define SESSION_R2T_MAX 16              /* R2Ts of one task that are open */
 
 struct iscsi_conn;
+struct iscsi_fence;
 struct iscsi_held;
 struct iscsi_session;
 struct iscsi_tmf;
 
-/* What waits to be sent, in order: a task's answer, a part of one again, or one small PDU with its own bytes. */
-enum iscsi_out_kind { OUT_SMALL, OUT_TASK, OUT_AGAIN };
+/* What waits to be sent, in order: a task's answer, a part of one again, one small PDU with its own bytes, a fence. */
+enum iscsi_out_kind { OUT_SMALL, OUT_TASK, OUT_AGAIN, OUT_FENCE, OUT_FENCE_END };
 
 struct iscsi_out {
 	struct iscsi_out *next;
 	struct iscsi_task *task;        /* of OUT_TASK and OUT_AGAIN */
-	uint32_t statsn;                /* once it was stamped */
+	uint32_t statsn;                /* once it was stamped; of a fence, its number */
 	uint8_t kind;                   /* enum iscsi_out_kind */
 };
 
@@ -68,6 +70,7 @@ struct iscsi_task {
 	uint16_t cid;
 	uint8_t state;                  /* enum iscsi_task_state */
 	bool immediate, arrived;        /* arrived: its CmdSN was reached */
+	bool released;                  /* its lost connection was logged out: it may be reassigned */
 	bool doomed;                    /* freed when the last PDU with its memory has left */
 
 	/* data-out */
@@ -100,7 +103,7 @@ enum session_state {
 
 /*
  * RFC 7143 8.2: a connection that is gone and whose tasks are kept. In R2 it is logged out, in words or by a
- * reinstatement: its tasks may be reassigned.
+ * reinstatement.
  */
 enum cleanup_state { CLEANUP_R1_WAIT, CLEANUP_R2_IN_CLEANUP, CLEANUP_R3_FREE, CLEANUP_N_STATES };
 
@@ -132,9 +135,11 @@ struct iscsi_session {
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
 	unsigned n_tasks, n_running;
-	uint64_t held;                  /* bytes of the tasks' buffers */
+	uint64_t held, held_max;        /* bytes of the tasks' buffers, and the bound */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
-	uint32_t next_ack_tag;
+	unsigned n_tmfs;                /* with those of `waiting`, and those that the owner has not taken yet */
+	uint32_t next_ack_tag, next_fence;
+	struct iscsi_fence *fences;
 
 	uint64_t commands, read_bytes, write_bytes, errors;
 };
@@ -199,6 +204,13 @@ struct task_choice {
 unsigned session_abort_choice(struct iscsi_session *s, const struct task_choice *which, struct iscsi_tmf *tmf);
 /* The same for those of `lun` (NULL: all), or only `itt` (TAG_NONE: all). */
 unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt, struct iscsi_tmf *tmf);
+/*
+ * FastAbort (4.2.3.4 d): tell the connections of tasks that are about to be ended, all but the one where it was asked
+ * for. Nothing, if that was not negotiated.
+ */
+void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but);
+/* Another session has ended tasks of this one: a fence before the next response (4.2.3.3 e). */
+void session_fence(struct iscsi_session *s);
 /* An aborted task is back; tells its tmf. Frees it. */
 void session_abort_done(struct iscsi_task *t);
 
@@ -207,7 +219,7 @@ void session_leave(struct iscsi_session *s, struct iscsi_conn *c, bool failed);
 struct iscsi_lost *session_lost_find(struct iscsi_session *s, uint16_t cid);
 void lost_move(struct iscsi_lost *l, enum cleanup_state to);
 /* It was logged out, and Time2Retain begins. */
-void lost_out(struct iscsi_lost *l);
+void lost_out(struct iscsi_session *s, struct iscsi_lost *l);
 /* The lost connection is over: what it left ends. */
 void session_lost_drop(struct iscsi_session *s, struct iscsi_lost *l);
 

@@ -61,6 +61,11 @@ static int negotiate(struct iscsi_conn *c, const char **names)
 		if (key_is(&pair, "SendTargets"))
 			*names = pair.value;
 	}
+	/* Appendix C: all targets are for discovery sessions to ask for, "the one of this session" for the others. */
+	if (*names && c->session->discovery ? !**names : *names && strcmp(*names, "All") == 0) {
+		keys_put(&c->text_out, "SendTargets", "Reject");
+		*names = NULL;
+	}
 	return r;
 }
 

@@ -23,6 +23,7 @@ static struct iscsi_tmf *tmf_new(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_tmf *tmf = mem_zalloc(sizeof(*tmf));
 
+	c->session->n_tmfs++;
 	tmf->conn = c;
 	tmf->itt = bhs_itt(bhs);
 	tmf->cmdsn = bhs_cmdsn(bhs);
@@ -45,6 +46,22 @@ void tmf_wait(struct iscsi_session *s, struct iscsi_tmf *tmf)
 		tmf_finish(s, tmf);
 }
 
+/* Functions that end many tasks (4.2.2.3.3). */
+static bool multi_task(uint8_t function)
+{
+	return function != TMF_ABORT_TASK && function != TMF_QUERY_TASK && function != TMF_QUERY_TASK_SET &&
+	       function != TMF_QUERY_ASYNC_EVENT;
+}
+
+static void tell(struct iscsi_session *s, const struct iscsi_tmf *tmf)
+{
+	bool fenced = multi_task(tmf->function) && fence_begin(s, tmf->conn);
+
+	answer(tmf->conn, tmf->itt, (enum tmf_response)tmf->response);
+	if (fenced)
+		fence_end(tmf->conn);
+}
+
 void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
 {
 	struct iscsi_tmf **p = &s->tmfs;
@@ -56,7 +73,8 @@ void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
 	if (tmf->conn && tmf->logout)
 		logout_finish(tmf->conn, tmf);
 	else if (tmf->conn)
-		answer(tmf->conn, tmf->itt, (enum tmf_response)tmf->response);
+		tell(s, tmf);
+	s->n_tmfs -= !tmf->logout;
 	free(tmf);
 }
 
@@ -69,6 +87,7 @@ void tmf_forget(struct iscsi_session *s, struct iscsi_conn *c)
 			tmf->conn = NULL;
 	while ((tmf = c->tmfs)) {
 		c->tmfs = tmf->next;
+		s->n_tmfs--;
 		free(tmf);
 	}
 }
@@ -146,6 +165,7 @@ static void resume(struct iscsi_conn *c, struct iscsi_task *t, uint32_t expdatas
 {
 	t->conn = c;
 	t->cid = c->cid;
+	t->released = false;
 	if (t->state == ITASK_COLLECT) {
 		data_restart(c, t);
 	} else if (t->state == ITASK_PARKED) {
@@ -159,7 +179,6 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_session *s = c->session;
 	struct iscsi_task *t = session_find(s, bhs_ttt(bhs));
-	struct iscsi_lost *lost;
 
 	if (!conn_erl(c, 2)) {
 		answer(c, bhs_itt(bhs), TMF_RSP_NO_REASSIGN);
@@ -170,8 +189,7 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 		return;
 	}
 	/* A connection must be logged out before its tasks leave it. */
-	lost = t->conn ? NULL : session_lost_find(s, t->cid);
-	if (!lost || lost->state != CLEANUP_R2_IN_CLEANUP) {
+	if (t->conn || !t->released) {
 		answer(c, bhs_itt(bhs), TMF_RSP_TASK_ALLEGIANT);
 		return;
 	}
@@ -205,6 +223,11 @@ static void to_owner(struct iscsi_conn *c, const uint8_t *bhs)
 
 void tmf_request(struct iscsi_conn *c, const uint8_t *bhs)
 {
+	/* What is not immediate is bounded by the window. */
+	if (c->session->n_tmfs >= SESSION_TMFS_MAX) {
+		conn_reject(c, bhs, REJECT_IMMEDIATE);
+		return;
+	}
 	switch (bhs[1] & 0x7f) {
 	case TMF_ABORT_TASK:
 		abort_task(c, bhs);

@@ -7,6 +7,7 @@
 
 #include "target/scsi/op.h"
 #include "target/scsi/ops.h"
+#include "target/scsi/rw.h"
 #include "target/scsi/sense.h"
 
 #define CONTROL_NACA 0x04
@@ -97,9 +98,41 @@ static enum scsi_turn no_lun(struct task *t, const struct scsi_op *row)
 	return (enum scsi_turn)row->start(t);
 }
 
-static bool write_protected(const struct scsi_nexus *n)
+bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row)
 {
-	return n->lu->read_only || n->read_only || atomic_load_explicit(&n->lu->swp, memory_order_relaxed);
+	return !((row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
+		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok));
+}
+
+/* Does a state of the unit or of its target port group stand in the way, or a reservation? Then it is said. */
+static bool gate_shut(struct task *t, const struct scsi_op *row, uint32_t gate)
+{
+	bool always = row->flags & OPF_ALWAYS, medium = row->flags & OPF_NO_MEDIUM;
+
+	if (gate & GATE_TRANSITION && !always)
+		scsi_check(t, SENSE_NOT_READY, ASC_TRANSITION);
+	else if (gate & GATE_UNAVAILABLE && !always)
+		scsi_check(t, SENSE_NOT_READY, ASC_UNAVAILABLE);
+	else if (gate & GATE_STANDBY && !always && !(row->flags & OPF_STANDBY))
+		scsi_check(t, SENSE_NOT_READY, ASC_STANDBY);
+	else if (gate >> row->access & 1)
+		scsi_status(t, STATUS_RESERVATION_CONFLICT);
+	else if (gate & GATE_SANITIZE && !always)
+		scsi_check_progress(t, ASC_SANITIZE_IN_PROGRESS, sanitize_progress(task_lu(t)));
+	else if (gate & GATE_SANITIZE_FAILED && !always && row->opcode != 0x48)
+		scsi_check(t, SENSE_MEDIUM_ERROR, ASC_SANITIZE_FAILED);
+	else if (gate & GATE_NO_MEDIUM && !medium)
+		scsi_check(t, SENSE_NOT_READY, ASC_NO_MEDIUM);
+	else
+		return false;
+	return true;
+}
+
+/* The command does not exist here. */
+static int scsi_no_op(struct task *t, const struct scsi_op *row)
+{
+	return row->sa == SA_NONE ? scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE)
+				  : scsi_bad_cdb(t, 1, 4);
 }
 
 enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
@@ -107,6 +140,7 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 	struct scsi_nexus *n = it_nexus(it, t->lun);
 	bool known;
 	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
+	uint32_t gate;
 
 	t->scsi.nexus = n;
 	t->scsi.it = it;
@@ -120,12 +154,17 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 	if (!row)
 		return (enum scsi_turn)(known ? scsi_bad_cdb(t, 1, 4)
 					      : scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE));
-	if (atomic_load_explicit(&n->denied, memory_order_acquire) >> row->access & 1)
-		return (enum scsi_turn)scsi_status(t, STATUS_RESERVATION_CONFLICT);
+	if (row->flags & (OPF_THIN | OPF_ATOMIC | OPF_EXPLICIT) && !scsi_op_offered(n->lu, row))
+		return (enum scsi_turn)scsi_no_op(t, row);
+	gate = atomic_load_explicit(&n->gate, memory_order_acquire);
+	if (gate && gate_shut(t, row, gate))
+		return SCSI_DONE;
 	if (cdb_refused(t, row))
 		return SCSI_DONE;
-	if (row->flags & OPF_WRITES && write_protected(n))
+	if (row->flags & OPF_WRITES && nexus_protected(n))
 		return (enum scsi_turn)scsi_check(t, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+	if (row->bound != BOUND_NONE && !range_check(t, row->bound))
+		return SCSI_DONE;
 	return (enum scsi_turn)row->start(t);
 }
 
@@ -133,7 +172,8 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 static enum scsi_turn block_failed(struct task *t)
 {
 	const struct block_op *op = &t->op;
-	uint64_t lba = op->offset / task_lu(t)->block_size;
+	const struct scsi_lu *lu = op->nexus ? op->nexus->lu : task_lu(t);
+	uint64_t lba = op->offset / lu->block_size;
 	bool writes = op->kind != BLOCK_READ && op->kind != BLOCK_EXTENTS;
 
 	if (op->key)
@@ -145,12 +185,36 @@ static enum scsi_turn block_failed(struct task *t)
 
 enum scsi_turn scsi_done(struct task *t)
 {
-	/* A miscompare is an outcome that the handler may want to judge itself. */
-	if (t->op.result != 0 && t->op.kind != BLOCK_COMPARE_AND_WRITE)
-		return block_failed(t);
-	if (t->op.result != 0 && t->op.key != SENSE_MISCOMPARE)
+	/* A miscompare is an outcome that the handler may want to judge itself; so are failures of copies. */
+	bool miscompare = t->op.kind == BLOCK_COMPARE_AND_WRITE && t->op.key == SENSE_MISCOMPARE;
+
+	if (t->op.result != 0 && !miscompare && !t->scsi.judges)
 		return block_failed(t);
 	return (enum scsi_turn)t->scsi.next(t);
+}
+
+enum scsi_turn scsi_locked(struct task *t)
+{
+	return (enum scsi_turn)t->scsi.next(t);
+}
+
+bool scsi_keeps(const struct task *t)
+{
+	bool known;
+	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
+
+	return row && row->flags & OPF_KEEPS;
+}
+
+enum scsi_turn scsi_background(struct task *t)
+{
+	return (enum scsi_turn)sanitize_background(t);
+}
+
+void scsi_drop(struct task *t)
+{
+	if (t->scsi.drop)
+		t->scsi.drop(t);
 }
 
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, const struct task *t)

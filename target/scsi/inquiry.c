@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "target/scsi/copy.h"
 #include "target/scsi/ops.h"
 #include "target/scsi/sense.h"
 
 #define VENDOR "DIRECTOR"
-#define PAGE_MAX 1024
+#define PORTS_MAX 16
+#define PAGE_MAX (1024 + (PORTS_MAX + ALUA_GROUPS_MAX + 1) * 256)
 
 static void ascii_pad(uint8_t *p, size_t n, const char *s)
 {
@@ -33,8 +35,13 @@ static int standard(struct task *t, const struct scsi_lu *lu, uint32_t allocatio
 		return SCSI_DONE;
 	p[0] = lu ? 0x00 : 0x7f;        /* no LUN: qualifier 3, type 1Fh */
 	p[2] = 0x06;                    /* SPC-4 */
+	p[1] = lu && lu->removable ? 0x80 : 0x00;
 	p[3] = 0x12;                    /* HISUP, response data format 2 */
 	p[4] = 96 - 5;
+	/* TPGS: implicit, and explicit if it is offered; 3PC */
+	if (lu)
+		p[5] = (uint8_t)(0x08 | 0x10 | (lu->alua.explicit_ok ? 0x20 : 0));
+	p[6] = 0x10;                    /* MULTIP */
 	p[7] = 0x02;                    /* CMDQUE */
 	ascii_pad(p + 8, 8, VENDOR);
 	ascii_pad(p + 16, 16, lu ? lu->product : "");
@@ -86,10 +93,7 @@ static uint8_t *identification(const struct task *t, uint8_t *p)
 	uint8_t naa[8], uuid[18] = { 0x10, 0 }, number[4] = { 0 };
 	char text[8 + 32 + 1] = VENDOR, port[264];
 
-	/* NAA 3, locally assigned (7.8.6.6.4): there is no company id to use, and 60 bits of a random UUID
-	 * suffice. */
-	memcpy(naa, lu->uuid, 8);
-	naa[0] = (uint8_t)(0x30 | (naa[0] & 0x0f));
+	lu_naa(lu, naa);
 	p = designator(p, CODE_BINARY, ASSOC_LU, 3, naa, sizeof(naa));
 	serial(lu, text + 8);
 	p = designator(p, CODE_ASCII, ASSOC_LU, 1, text, 40);
@@ -120,7 +124,48 @@ static uint8_t *page_extended(const struct task *t, uint8_t *p)
 	p[1] = 0x01; /* SIMPSUP; HEADSUP and ORDSUP are not kept across the initiator's own queue */
 	p[2] = task_lu(t)->cache ? 0x01 : 0x00;         /* V_SUP */
 	p[3] = 0x00;
+	p[7] = 0x00;
+	p[9] = TASK_SENSE_MAX;                          /* MAXIMUM SUPPORTED SENSE DATA LENGTH */
 	return p + 60;
+}
+
+/* 87h, mode page policy: SPC-4 7.8.8; one set of pages for all (shared) */
+static uint8_t *page_policy(const struct task *t, uint8_t *p)
+{
+	p[0] = 0x3f;
+	p[1] = 0xff;
+	return p + 4;
+}
+
+/* 88h, SCSI ports: SPC-4 7.8.10; those of the target that is asked */
+static uint8_t *port_put(const char *target, uint16_t tag, uint8_t *p)
+{
+	char port[264];
+	uint8_t *d = p + 12;
+
+	set16(p + 2, tag);
+	snprintf(port, sizeof(port), "%s,t,0x%04x", target, tag);
+	d = name_string(d, ASSOC_PORT, port);
+	set16(p + 10, (uint32_t)(d - p) - 12);
+	return d;
+}
+
+static uint8_t *page_ports(const struct task *t, uint8_t *p)
+{
+	const struct scsi_lu *lu = task_lu(t);
+	const struct scsi_it *it = t->scsi.it;
+	bool own = false;
+
+	for (unsigned i = 0; i < lu->n_ports && i < PORTS_MAX; i++)
+		if (strcmp(lu->ports[i].target, it->target) == 0) {
+			p = port_put(it->target, lu->ports[i].tag, p);
+			own |= lu->ports[i].tag == it->tag;
+		}
+	/* Ports of the same target on other nodes are its groups. */
+	for (unsigned i = 0; i < lu->alua.n; i++)
+		if (lu->alua.groups[i].id != it->tag)
+			p = port_put(it->target, lu->alua.groups[i].id, p);
+	return own ? p : port_put(it->target, it->tag, p);
 }
 
 /* B0h, block limits: SBC-3 6.6.4 */
@@ -132,11 +177,15 @@ static uint8_t *page_limits(const struct task *t, uint8_t *p)
 	p[1] = SCSI_CAW_BLOCKS_MAX;
 	set16(p + 2, lu->physical_exponent ? 1u << lu->physical_exponent : 1);
 	set32(p + 4, lu->max_transfer);
-	set32(p + 8, lu->optimal_transfer);
+	/* More than one command carries is nobody's optimum: Linux calls such a page wrong and ignores it. */
+	set32(p + 8, lu->optimal_transfer <= lu->max_transfer ? lu->optimal_transfer : 0);
 	set32(p + 16, lu->thin ? SCSI_UNMAP_BLOCKS_MAX : 0);
 	set32(p + 20, lu->thin ? SCSI_UNMAP_RANGES_MAX : 0);
 	set32(p + 24, lu->unmap_granularity);
+	if (lu->thin)
+		set32(p + 28, 0x80000000u);     /* UGAVALID: granules begin at 0 */
 	set64(p + 32, SCSI_SAME_BLOCKS_MAX);
+	set32(p + 40, lu->atomic_max);
 	return p + 60;
 }
 
@@ -144,6 +193,7 @@ static uint8_t *page_limits(const struct task *t, uint8_t *p)
 static uint8_t *page_device(const struct task *t, uint8_t *p)
 {
 	set16(p, task_lu(t)->rotational ? 0 : 1);
+	p[3] = 0x40;            /* WABEREQ 01b: after BLOCK ERASE blocks read without error */
 	return p + 60;
 }
 
@@ -152,7 +202,8 @@ static uint8_t *page_provisioning(const struct task *t, uint8_t *p)
 {
 	bool thin = task_lu(t)->thin;
 
-	p[1] = thin ? 0xe4 : 0;         /* LBPU, LBPWS, LBPWS10, LBPRZ */
+	p[0] = thin ? (uint8_t)lu_threshold_exponent(task_lu(t)) : 0;
+	p[1] = thin ? 0xe6 : 0;         /* LBPU, LBPWS, LBPWS10, LBPRZ, ANC_SUP */
 	p[2] = thin ? 2 : 0;
 	return p + 4;
 }
@@ -167,6 +218,9 @@ static const struct vpd_page {
 	{ 0x80, page_serial },
 	{ 0x83, identification },
 	{ 0x86, page_extended },
+	{ 0x87, page_policy },
+	{ 0x88, page_ports },
+	{ 0x8f, copy_page },
 	{ 0xb0, page_limits },
 	{ 0xb1, page_device },
 	{ 0xb2, page_provisioning },

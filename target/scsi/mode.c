@@ -1,92 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MODE SENSE and MODE SELECT (SPC-4 6.10 to 6.13, 7.5; SBC-3 6.5): pages as rows, values from the unit. */
+/*
+ * MODE SENSE and MODE SELECT (SPC-4 6.10 to 6.13, 7.5; SBC-3 6.5): pages as rows over `struct lu_mode`, of
+ * which a unit has three: what is, what was saved, what is the default.
+ */
 #include <string.h>
 
 #include "target/scsi/ops.h"
+#include "target/scsi/proposal.h"
 #include "target/scsi/sense.h"
 
-#define PAGE_MAX 32
+#define PAGE_MAX 64
 #define ALL_PAGES 0x3f
 #define ALL_SUBPAGES 0xff
+#define SPF 0x40
 
 enum page_control { PC_CURRENT, PC_CHANGEABLE, PC_DEFAULT, PC_SAVED };
 
 struct mode_page {
-	uint8_t code, len;              /* len: without the two bytes of the page's header */
-	/* The page's bytes from byte 2 on. */
-	void (*get)(const struct scsi_lu *lu, enum page_control pc, uint8_t *p);
-	/* Take what may be changed from bytes that differ only there. Returns whether anything changed. */
-	bool (*set)(struct scsi_lu *lu, const uint8_t *p);
+	uint8_t code, sub, len;         /* len: without the page's header */
+	/* The page's bytes after the header; NULL `m`: the bits that may change. */
+	void (*get)(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p);
+	/* Take what may be changed from bytes that differ only there; false: it makes no sense. */
+	bool (*set)(const struct scsi_lu *lu, struct lu_mode *m, const uint8_t *p);
 };
 
 #define WCE 0x04
 #define D_SENSE 0x04
 #define SWP 0x08
+#define LBPERE 0x80
+
+/* 01h, read-write error recovery: SBC-3 6.5.8. Nothing but LBPERE is ours to decide. */
+static void recovery_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
+{
+	if (lu->thin && (!m || m->lbpere))
+		p[5] = LBPERE;
+}
+
+static bool recovery_set(const struct scsi_lu *lu, struct lu_mode *m, const uint8_t *p)
+{
+	m->lbpere = p[5] & LBPERE;
+	return true;
+}
 
 /* 08h, caching: SBC-3 6.5.5 */
-static void caching_get(const struct scsi_lu *lu, enum page_control pc, uint8_t *p)
+static void caching_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
 {
-	if (pc == PC_CHANGEABLE)
-		p[0] = lu->cache ? WCE : 0;
-	else if (lu->cache && (pc == PC_DEFAULT || atomic_load(&lu->wce)))
+	if (lu->cache && (!m || m->wce))
 		p[0] = WCE;
 }
 
-static bool caching_set(struct scsi_lu *lu, const uint8_t *p)
+static bool caching_set(const struct scsi_lu *lu, struct lu_mode *m, const uint8_t *p)
 {
-	bool wce = p[0] & WCE;
-
-	return atomic_exchange(&lu->wce, wce || !lu->cache) != (wce || !lu->cache);
+	m->wce = p[0] & WCE;
+	return true;
 }
 
 /* 0Ah, control: SPC-4 7.5.8 */
-static void control_get(const struct scsi_lu *lu, enum page_control pc, uint8_t *p)
+static void control_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
 {
-	if (pc == PC_CHANGEABLE) {
-		p[0] = D_SENSE;
-		p[2] = SWP;
+	if (!m || m->d_sense)
+		p[0] |= D_SENSE;
+	if (!m || m->swp)
+		p[2] |= SWP;
+	if (!m)
 		return;
-	}
 	p[1] = 0x10;            /* QUEUE ALGORITHM MODIFIER 1: unrestricted reordering */
 	set16(p + 6, 0xffff);   /* BUSY TIMEOUT PERIOD: no limit */
-	if (pc != PC_CURRENT)
-		return;
-	p[0] |= atomic_load(&lu->d_sense) ? D_SENSE : 0;
-	p[2] |= atomic_load(&lu->swp) ? SWP : 0;
 }
 
-static bool control_set(struct scsi_lu *lu, const uint8_t *p)
+static bool control_set(const struct scsi_lu *lu, struct lu_mode *m, const uint8_t *p)
 {
-	bool d_sense = p[0] & D_SENSE, swp = p[2] & SWP;
-	bool changed = atomic_exchange(&lu->d_sense, d_sense) != d_sense;
-
-	return (atomic_exchange(&lu->swp, swp) != swp) | changed;
+	m->d_sense = p[0] & D_SENSE;
+	m->swp = p[2] & SWP;
+	return true;
 }
 
-/* 01h read-write error recovery, 02h disconnect-reconnect, 1Ch informational exceptions: nothing to state. */
-static void zero_get(const struct scsi_lu *lu, enum page_control pc, uint8_t *p)
+/* 0Ah/01h, control extension: SPC-4 7.5.9. Access states change by themselves (IALUAE). */
+static void extension_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
+{
+	if (m)
+		p[0] = 0x01;
+}
+
+/* 1Ch/02h, logical block provisioning: SBC-3 6.5.9; soft thresholds, of what is used or available. */
+static void thresholds_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
+{
+	for (unsigned i = 0; i < LU_THRESHOLDS; i++) {
+		const struct lu_threshold *t = m ? &m->thresholds[i] : NULL;
+		uint8_t *d = p + 12 + 8 * i;
+
+		d[0] = t ? (uint8_t)((t->enabled ? 0x80 : 0) | t->arming) : 0x81;
+		d[1] = t ? t->resource : 0x03;
+		set32(d + 4, t ? t->count : UINT32_MAX);
+	}
+}
+
+static bool thresholds_set(const struct scsi_lu *lu, struct lu_mode *m, const uint8_t *p)
+{
+	for (unsigned i = 0; i < LU_THRESHOLDS; i++) {
+		const uint8_t *d = p + 12 + 8 * i;
+
+		if (d[1] > 2 || (d[0] & 0x80 && !d[1]))
+			return false;
+		m->thresholds[i] = (struct lu_threshold){ d[0] >> 7, d[1], d[0] & 0x01, be32(d + 4) };
+	}
+	return true;
+}
+
+/* 02h disconnect-reconnect, 1Ch informational exceptions: nothing to state. */
+static void zero_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8_t *p)
 {
 }
 
 static const struct mode_page pages[] = {
-	{ 0x01, 10, zero_get, NULL },
-	{ 0x02, 14, zero_get, NULL },
-	{ 0x08, 18, caching_get, caching_set },
-	{ 0x0a, 10, control_get, control_set },
-	{ 0x1c, 10, zero_get, NULL },
+	{ 0x01, 0, 10, recovery_get, recovery_set },
+	{ 0x02, 0, 14, zero_get, NULL },
+	{ 0x08, 0, 18, caching_get, caching_set },
+	{ 0x0a, 0, 10, control_get, control_set },
+	{ 0x0a, 1, 28, extension_get, NULL },
+	{ 0x1c, 0, 10, zero_get, NULL },
+	{ 0x1c, 2, 12 + 8 * LU_THRESHOLDS, thresholds_get, thresholds_set },
 };
 
 #define N_PAGES (sizeof(pages) / sizeof(pages[0]))
 
+static bool has_page(const struct scsi_lu *lu, const struct mode_page *page)
+{
+	return page->get != thresholds_get || lu->thin;
+}
+
 /* ---- MODE SENSE ---- */
 
-static uint8_t *page_put(const struct scsi_lu *lu, const struct mode_page *page, enum page_control pc,
-	uint8_t *p)
+static const struct lu_mode *mode_of(const struct scsi_lu *lu, enum page_control pc, struct lu_mode *m)
 {
-	p[0] = page->code;
-	p[1] = page->len;
-	page->get(lu, pc, p + 2);
-	return p + 2 + page->len;
+	if (pc == PC_CHANGEABLE)
+		return NULL;
+	if (pc == PC_CURRENT) {
+		lu_mode_get(lu, m);
+		return m;
+	}
+	*m = (struct lu_mode){ .wce = lu->cache };
+	if (pc == PC_SAVED && lu->kept.has_saved)
+		*m = lu->kept.saved;
+	return m;
+}
+
+static uint8_t *page_put(const struct scsi_lu *lu, const struct mode_page *page, const struct lu_mode *m, uint8_t *p)
+{
+	uint8_t *data = p + (page->sub ? 4 : 2);
+
+	p[0] = (uint8_t)((page->set ? 0x80 : 0) | page->code);  /* PS: it can be saved */
+	if (page->sub) {
+		p[0] |= SPF;
+		p[1] = page->sub;
+		set16(p + 2, page->len);
+	} else {
+		p[1] = page->len;
+	}
+	page->get(lu, m, data);
+	return data + page->len;
 }
 
 /* Block descriptor, SBC-3 6.5.2: short, or long with LLBAA. */
@@ -104,38 +176,41 @@ static uint8_t *descriptor_put(const struct scsi_lu *lu, bool longlba, uint8_t *
 	return p + 8;
 }
 
+static bool wanted(const struct mode_page *page, uint8_t code, uint8_t sub)
+{
+	return (code == ALL_PAGES || code == page->code) && (sub == ALL_SUBPAGES || sub == page->sub);
+}
+
 int op_mode_sense(struct task *t)
 {
 	const struct scsi_lu *lu = task_lu(t);
 	bool ten = t->cdb[0] == 0x5a, dbd = t->cdb[1] & 0x08, longlba = ten && t->cdb[1] & 0x10;
 	enum page_control pc = (enum page_control)(t->cdb[2] >> 6);
-	uint8_t code = t->cdb[2] & 0x3f, sub = t->cdb[3], *begin, *p, *d;
-	bool found = false, protect;
+	uint8_t code = t->cdb[2] & 0x3f, sub = t->cdb[3], *begin, *p, *d, bits;
+	struct lu_mode mode;
+	const struct lu_mode *m = mode_of(lu, pc, &mode);
+	bool found = false;
 
-	if (pc == PC_SAVED)
-		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED);
-	if (sub != 0 && sub != ALL_SUBPAGES)
-		return scsi_bad_cdb(t, 3, -1);
-	if (!(begin = scsi_room(t, 256)))
+	if (!(begin = scsi_room(t, 512)))
 		return SCSI_DONE;
 	d = begin + (ten ? 8 : 4);
 	p = dbd ? d : descriptor_put(lu, longlba, d);
-	protect = lu->read_only || t->scsi.nexus->read_only || atomic_load(&lu->swp);
+	bits = (uint8_t)((nexus_protected(t->scsi.nexus) ? 0x80 : 0) | 0x10);   /* WP, DPOFUA */
 	if (ten) {
-		begin[3] = (uint8_t)((protect ? 0x80 : 0) | 0x10);      /* WP, DPOFUA */
+		begin[3] = bits;
 		begin[4] = longlba && !dbd;
 		set16(begin + 6, (uint32_t)(p - d));
 	} else {
-		begin[2] = (uint8_t)((protect ? 0x80 : 0) | 0x10);
+		begin[2] = bits;
 		begin[3] = (uint8_t)(p - d);
 	}
 	for (unsigned i = 0; i < N_PAGES; i++)
-		if (code == ALL_PAGES || code == pages[i].code) {
-			p = page_put(lu, &pages[i], pc, p);
+		if (has_page(lu, &pages[i]) && wanted(&pages[i], code, sub)) {
+			p = page_put(lu, &pages[i], m, p);
 			found = true;
 		}
 	if (!found)
-		return scsi_bad_cdb(t, 2, 5);
+		return scsi_bad_cdb(t, sub && sub != ALL_SUBPAGES ? 3 : 2, sub ? -1 : 5);
 	if (ten)
 		set16(begin, (uint32_t)(p - begin) - 2);
 	else
@@ -145,72 +220,100 @@ int op_mode_sense(struct task *t)
 
 /* ---- MODE SELECT: every page is checked before any is taken ---- */
 
-/* Looks at the page at p[0..n): its length with header; 0 with the answer set. `apply`: takes it. */
-static uint32_t page_take(struct task *t, struct scsi_lu *lu, const uint8_t *p, uint32_t n, uint32_t at,
-	bool apply, bool *changed)
+static const struct mode_page *page_find(const struct scsi_lu *lu, const uint8_t *p)
 {
+	uint8_t sub = p[0] & SPF ? p[1] : 0;
+
+	for (unsigned i = 0; i < N_PAGES; i++)
+		if (has_page(lu, &pages[i]) && (p[0] & 0x3f) == pages[i].code && sub == pages[i].sub)
+			return &pages[i];
+	return NULL;
+}
+
+/* Looks at the page at p[0..n) and takes it into *m: its length with header; 0 with the answer set. */
+static uint32_t page_take(struct task *t, const uint8_t *p, uint32_t n, uint32_t at, struct lu_mode *m)
+{
+	const struct scsi_lu *lu = task_lu(t);
 	uint8_t may[PAGE_MAX] = { 0 }, now[PAGE_MAX] = { 0 };
+	uint32_t head = p[0] & SPF ? 4 : 2, len;
+	const struct mode_page *page;
 
-	for (unsigned i = 0; i < N_PAGES; i++) {
-		const struct mode_page *page = &pages[i];
+	if (n < head)
+		return (uint32_t)scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
+	page = page_find(lu, p);
+	if (!page)
+		return (uint32_t)scsi_bad_parameter(t, at, 5);
+	len = head == 4 ? be16(p + 2) : p[1];
+	if (len != page->len)
+		return (uint32_t)scsi_bad_parameter(t, at + head / 2, -1);
+	if (n < head + len)
+		return (uint32_t)scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
+	page->get(lu, NULL, may);
+	page->get(lu, m, now);
+	for (unsigned k = 0; k < len; k++)
+		if ((p[head + k] ^ now[k]) & ~may[k])
+			return (uint32_t)scsi_bad_parameter(t, at + head + k, -1);
+	if (page->set && !page->set(lu, m, p + head))
+		return (uint32_t)scsi_bad_parameter(t, at + head, -1);
+	return head + len;
+}
 
-		if ((p[0] & 0x7f) != page->code)
-			continue;
-		if (n < 2 || p[1] != page->len) {
-			scsi_bad_parameter(t, at + 1, -1);
-			return 0;
-		}
-		if (n < 2u + page->len)
-			break;
-		page->get(lu, PC_CHANGEABLE, may);
-		page->get(lu, PC_CURRENT, now);
-		for (unsigned k = 0; k < page->len; k++)
-			if ((p[2 + k] ^ now[k]) & ~may[k]) {
-				scsi_bad_parameter(t, at + 2 + k, -1);
-				return 0;
-			}
-		if (apply && page->set)
-			*changed |= page->set(lu, p + 2);
-		return 2u + page->len;
-	}
-	if (n < 2)
-		scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
-	else
-		scsi_bad_parameter(t, at, 5);
-	return 0;
+/* The whole list into *m; false with the answer set. */
+static bool list_take(struct task *t, uint32_t list, uint32_t head, struct lu_mode *m)
+{
+	uint32_t skip, n;
+
+	if (list < head)
+		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH), false;
+	skip = head == 8 ? be16(t->out.p + 6) : t->out.p[3];
+	if (skip > list - head || (skip && skip != 8 && skip != 16))
+		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH), false;
+	/* The shape of the unit does not change by its descriptor. */
+	if (skip && be32(t->out.p + head + (skip == 8 ? 4 : 12)) % (1u << 24) != task_lu(t)->block_size)
+		return scsi_bad_parameter(t, head + 4, -1), false;
+	for (uint32_t at = head + skip; at < list; at += n)
+		if (!(n = page_take(t, t->out.p + at, list - at, at, m)))
+			return false;
+	return true;
+}
+
+static void take(struct task *t, const struct lu_mode *m)
+{
+	struct scsi_lu *lu = task_lu(t);
+	struct lu_mode now;
+
+	lu_mode_get(lu, &now);
+	lu_mode_set(lu, m);
+	if (memcmp(&now, m, sizeof(now)) != 0)
+		lu_attention(lu, UA_MODE_CHANGED, t->scsi.nexus);
+}
+
+static int saved(struct task *t, struct scsi_proposal *p)
+{
+	take(t, &task_lu(t)->kept.saved);
+	return scsi_good(t);
 }
 
 int op_mode_select(struct task *t)
 {
-	struct scsi_lu *lu = task_lu(t);
-	bool ten = t->cdb[0] == 0x55, changed = false;
-	uint32_t list = ten ? be16(t->cdb + 7) : t->cdb[4], head = ten ? 8 : 4, at, skip;
+	bool ten = t->cdb[0] == 0x55;
+	uint32_t list = ten ? be16(t->cdb + 7) : t->cdb[4];
+	struct scsi_proposal *p;
+	struct lu_mode m;
 
-	if (t->cdb[1] & 0x01)
-		return scsi_bad_cdb(t, 1, 0);           /* SP: nothing is saved */
 	if (!(t->cdb[1] & 0x10) && list)
 		return scsi_bad_cdb(t, 1, 4);           /* PF: only standard pages */
 	if (list == 0)
 		return scsi_good(t);
-	if (!scsi_have(t, list))
+	lu_mode_get(task_lu(t), &m);
+	if (!scsi_have(t, list) || !list_take(t, list, ten ? 8 : 4, &m))
 		return SCSI_DONE;
-	if (list < head)
-		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
-	skip = ten ? be16(t->out.p + 6) : t->out.p[3];
-	if (skip > list - head || (skip && skip != 8 && skip != 16))
-		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
-	/* The shape of the unit does not change by its descriptor. */
-	if (skip && be32(t->out.p + head + (skip == 8 ? 4 : 12)) % (1u << 24) != lu->block_size)
-		return scsi_bad_parameter(t, head + 4, -1);
-	for (int apply = 0; apply < 2; apply++)
-		for (at = head + skip; at < list; ) {
-			uint32_t n = page_take(t, lu, t->out.p + at, list - at, at, apply, &changed);
-
-			if (n == 0)
-				return SCSI_DONE;
-			at += n;
-		}
-	if (changed)
-		lu_attention(lu, UA_MODE_CHANGED, t->scsi.nexus);
+	if (t->cdb[1] & 0x01) {                         /* SP */
+		p = proposal_new(t, saved);
+		p->next.saved = m;
+		p->next.has_saved = true;
+		return proposal_go(t, &p);
+	}
+	take(t, &m);
 	return scsi_good(t);
 }

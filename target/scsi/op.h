@@ -13,16 +13,25 @@
 #include "target/scsi/lu.h"
 #include "target/task.h"
 
-/* What scsi_start and scsi_done say. */
+/* What scsi_start, scsi_done and scsi_kept say. */
 enum scsi_turn {
 	SCSI_DONE,              /* the answer is in the task */
 	SCSI_BLOCK,             /* task->op is to be done, then scsi_done */
+	SCSI_LOCK,              /* scsi_locked is to be called, with the unit's lock and nothing of it being kept */
+	SCSI_KEEP,              /* task->scsi.next_kept is to be made durable (and agreed), then scsi_kept */
 };
 
 #define OPF_STATE 1u            /* touches shared state of the unit: run under its owner's lock */
 #define OPF_KEEP_UA 2u          /* leaves unit attentions pending (INQUIRY, REPORT LUNS, REQUEST SENSE) */
 #define OPF_WRITES 4u           /* refused on a write-protected unit */
 #define OPF_NO_LUN 8u           /* answered for LUNs that do not exist, too */
+#define OPF_ALWAYS 16u          /* answered in every state of the unit and of its target port group */
+#define OPF_STANDBY 32u         /* answered in a target port group in standby, too (SPC-4 5.15.2.4.4) */
+#define OPF_KEEPS 64u           /* may end in SCSI_KEEP: one of a unit at a time */
+#define OPF_THIN 256u           /* exists on thin units only, */
+#define OPF_ATOMIC 512u         /* on those that write atomically, */
+#define OPF_EXPLICIT 1024u      /* with explicit access state changes */
+#define OPF_NO_MEDIUM 128u      /* answered while a removable medium is out or stopped, too */
 
 /*
  * What happens if a command is executed again because its answer was lost (session continuation):
@@ -30,6 +39,16 @@ enum scsi_turn {
  * effect.
  */
 enum scsi_repeat { REPEAT_READ, REPEAT_IDEMPOTENT, REPEAT_ONCE };
+
+/* What the CDB's range of blocks is held against before its handler runs (VPD page B0h). */
+enum scsi_bound {
+	BOUND_NONE,             /* it has none, or the handler looks at it */
+	BOUND_UNIT,             /* inside of the unit */
+	BOUND_TRANSFER,         /* and MAXIMUM TRANSFER LENGTH */
+	BOUND_SAME,             /* and MAXIMUM WRITE SAME LENGTH */
+	BOUND_COMPARE,          /* and MAXIMUM COMPARE AND WRITE LENGTH */
+	BOUND_ATOMIC,           /* and MAXIMUM ATOMIC TRANSFER LENGTH */
+};
 
 #define SA_NONE (-1)
 
@@ -40,6 +59,7 @@ struct scsi_op {
 	uint8_t usage[16];              /* CDB usage data (SPC-4 6.35.3): bits that may be set; CONTROL is judged apart */
 	int (*start)(struct task *t);
 	enum scsi_access access;
+	enum scsi_bound bound;
 	unsigned flags;
 	enum scsi_repeat repeat;
 	const char *name;
@@ -54,6 +74,8 @@ extern const unsigned scsi_n_ops;
  */
 const struct scsi_op *scsi_op_find(const uint8_t *cdb, bool *opcode_known);
 const struct scsi_op *scsi_op_row(uint8_t opcode, int sa);
+/* Does this unit have it? */
+bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row);
 
 /*
  * Begin a whole command. `it` is the session's view. For rows with OPF_STATE the caller holds the lock of
@@ -62,6 +84,24 @@ const struct scsi_op *scsi_op_row(uint8_t opcode, int sa);
 enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t);
 /* task->op is done: its result is in it. */
 enum scsi_turn scsi_done(struct task *t);
+/* The lock that SCSI_LOCK asked for is held. */
+enum scsi_turn scsi_locked(struct task *t);
+/* May the command end in SCSI_KEEP? Then it begins when nothing of its unit is being kept. */
+bool scsi_keeps(const struct task *t);
+/*
+ * task->scsi.next_kept is durable (`err` 0), or it could not be made so (ERR_*) and nothing has changed.
+ * With the lock of the unit.
+ */
+enum scsi_turn scsi_kept(struct task *t, int err);
+/* The task is not gone on with (it was aborted) between two turns: what the command holds elsewhere is let go. */
+void scsi_drop(struct task *t);
+/* What SCSI_KEEP wants kept. */
+const struct lu_kept *scsi_proposed(const struct task *t);
+/*
+ * After a turn of `by` with scsi.background set: the work that goes on without it (a sanitize operation), in
+ * `t`, a task of its own with nothing but its nexus. As scsi_start; it is never answered.
+ */
+enum scsi_turn scsi_background(struct task *t);
 /* The unit whose lock the command needs; NULL: none. */
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, const struct task *t);
 

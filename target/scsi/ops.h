@@ -20,9 +20,18 @@ int op_get_lba_status(struct task *t);
 int op_start_stop(struct task *t);
 int op_prevent_allow(struct task *t);
 int op_defect_data(struct task *t);
+int op_send_diagnostic(struct task *t);
 /* mode.c */
 int op_mode_sense(struct task *t);
 int op_mode_select(struct task *t);
+/* log.c */
+int log_sense(struct task *t);
+int log_select(struct task *t);
+/* sanitize.c */
+int sanitize_overwrite(struct task *t);
+int sanitize_erase(struct task *t);
+int sanitize_exit(struct task *t);
+int sanitize_background(struct task *t);
 /* rw.c */
 int op_read(struct task *t);
 int op_write(struct task *t);

@@ -10,6 +10,21 @@ int op_test_unit_ready(struct task *t)
 	return scsi_good(t);
 }
 
+/* What is the matter with the unit, without an attention; SENSE_NONE: nothing. */
+static enum sense_key condition(const struct scsi_nexus *n, uint16_t *asc)
+{
+	uint32_t gate = atomic_load(&n->gate);
+
+	*asc = ASC_NONE;
+	if (gate & GATE_SANITIZE)
+		return *asc = ASC_SANITIZE_IN_PROGRESS, SENSE_NOT_READY;
+	if (gate & GATE_SANITIZE_FAILED)
+		return *asc = ASC_SANITIZE_FAILED, SENSE_MEDIUM_ERROR;
+	if (gate & GATE_NO_MEDIUM)
+		return *asc = ASC_NO_MEDIUM, SENSE_NOT_READY;
+	return SENSE_NONE;
+}
+
 /* SPC-4 6.39: sense as data; a pending unit attention is reported and cleared. */
 int op_request_sense(struct task *t)
 {
@@ -20,12 +35,15 @@ int op_request_sense(struct task *t)
 	};
 	struct scsi_nexus *n = t->scsi.nexus;
 	uint8_t *p = scsi_room(t, TASK_SENSE_MAX);
-	enum sense_key key = n ? SENSE_NONE : SENSE_ILLEGAL_REQUEST;
-	uint16_t asc = n ? ASC_NONE : ASC_LUN_NOT_SUPPORTED;
+	enum sense_key key = SENSE_ILLEGAL_REQUEST;
+	uint16_t asc = ASC_LUN_NOT_SUPPORTED;
 	uint32_t pending = n ? atomic_load(&n->ua) : 0;
+	unsigned len;
 
 	if (!p)
 		return SCSI_DONE;
+	if (n)
+		key = condition(n, &asc);
 	for (unsigned i = 0; pending && i < UA_N; i++)
 		if (pending >> i & 1) {
 			atomic_fetch_and(&n->ua, ~(1u << i));
@@ -33,7 +51,14 @@ int op_request_sense(struct task *t)
 			asc = codes[i];
 			break;
 		}
-	return scsi_data(t, sense_build(t->cdb[1] & 1, key, asc, NULL, p), t->cdb[4]);
+	len = sense_build(t->cdb[1] & 1, key, asc, NULL, p);
+	if (asc == ASC_SANITIZE_IN_PROGRESS) {
+		uint16_t progress = sanitize_progress(n->lu);
+		uint8_t sks[3] = { 0x80, (uint8_t)(progress >> 8), (uint8_t)progress };
+
+		len = sense_specific(p, len, sks);
+	}
+	return scsi_data(t, len, t->cdb[4]);
 }
 
 /* SPC-4 6.33 */
@@ -73,21 +98,25 @@ static uint8_t *timeouts(uint8_t *p)
 
 static int all_opcodes(struct task *t, bool rctd, uint32_t allocation)
 {
+	const struct scsi_lu *lu = task_lu(t);
 	uint8_t *begin = scsi_room(t, 4 + scsi_n_ops * 20), *p;
 
 	if (!begin)
 		return SCSI_DONE;
 	p = begin + 4;
-	for (unsigned i = 0; i < scsi_n_ops; i++, p += 8) {
+	for (unsigned i = 0; i < scsi_n_ops; i++) {
 		const struct scsi_op *row = &scsi_ops[i];
 
+		if (!scsi_op_offered(lu, row))
+			continue;
 		p[0] = row->opcode;
 		if (row->sa != SA_NONE)
 			set16(p + 2, (uint32_t)row->sa);
 		p[5] = (uint8_t)((rctd ? 2 : 0) | (row->sa != SA_NONE));
 		set16(p + 6, row->cdb_len);
+		p += 8;
 		if (rctd)
-			p = timeouts(p + 8) - 8;
+			p = timeouts(p);
 	}
 	set32(begin, (uint32_t)(p - begin) - 4);
 	return scsi_data(t, (uint32_t)(p - begin), allocation);
@@ -99,7 +128,7 @@ static int one_opcode(struct task *t, const struct scsi_op *row, bool rctd, uint
 
 	if (!begin)
 		return SCSI_DONE;
-	if (!row) {
+	if (!row || !scsi_op_offered(task_lu(t), row)) {
 		p[1] = SUPPORT_NONE;
 		return scsi_data(t, 4, allocation);
 	}
@@ -257,18 +286,67 @@ int op_get_lba_status(struct task *t)
 	return lba_next(t);
 }
 
-/* ---- what a fixed disk only accepts ---- */
+/* ---- start, stop, load, eject ---- */
 
-/* SBC-3 5.25: LOEJ needs a medium that can be ejected. A stop for one initiator must not stop the others:
- * no effect. */
-int op_start_stop(struct task *t)
+#define NO_FLUSH 0x04
+#define LOEJ 0x02
+#define START 0x01
+
+static int settled(struct task *t)
 {
-	if (t->cdb[4] & 0x02)
-		return scsi_bad_cdb(t, 4, 1);
 	return scsi_good(t);
 }
 
+static bool prevented(const struct scsi_lu *lu)
+{
+	const struct scsi_nexus *n = lu->nexuses;
+
+	while (n && !n->prevents)
+		n = n->next;
+	return n != NULL;
+}
+
+/* SBC-3 5.25. A stop for one initiator must not stop the others: what is cached becomes stable, and that is all. */
+int op_start_stop(struct task *t)
+{
+	struct scsi_lu *lu = task_lu(t);
+	uint8_t how = t->cdb[4];
+
+	if (how >> 4)
+		return scsi_good(t);            /* a power condition: there is one only; LOEJ and START are ignored */
+	if (how & LOEJ && !lu->removable)
+		return scsi_bad_cdb(t, 4, 1);
+	if (how & LOEJ && prevented(lu))
+		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_REMOVAL_PREVENTED);
+	if (how & LOEJ && how & START) {
+		if (lu->ejected)
+			lu_attention(lu, UA_MEDIUM_CHANGED, t->scsi.nexus);
+		lu->ejected = false;
+		lu_gates(lu);
+		return scsi_good(t);
+	}
+	if (how & LOEJ) {
+		lu->ejected = true;
+		lu_gates(lu);
+	}
+	if (how & (START | NO_FLUSH))
+		return scsi_good(t);
+	t->op.kind = BLOCK_FLUSH;
+	t->op.flags = 0;
+	t->op.offset = t->op.len = 0;
+	t->op.n_iov = 0;
+	t->scsi.next = settled;
+	return SCSI_BLOCK;
+}
+
 int op_prevent_allow(struct task *t)
+{
+	t->scsi.nexus->prevents = t->cdb[4] & 0x01;
+	return scsi_good(t);
+}
+
+/* SPC-4 6.42: the default self-test, which has nothing to find. */
+int op_send_diagnostic(struct task *t)
 {
 	return scsi_good(t);
 }

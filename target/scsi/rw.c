@@ -20,11 +20,15 @@ struct range range_of(const struct task *t)
 	case 5:
 		return (struct range){ be32(cdb + 2), be32(cdb + 6) };
 	default:
+		if (cdb[0] == 0x89)
+			return (struct range){ be64(cdb + 2), cdb[13] };
+		if (cdb[0] == 0x9c)
+			return (struct range){ be64(cdb + 2), be16(cdb + 12) };
 		return (struct range){ be64(cdb + 2), be32(cdb + 10) };
 	}
 }
 
-bool range_check(struct task *t, struct range r, uint64_t max)
+bool range_inside(struct task *t, struct range r)
 {
 	uint64_t total = atomic_load_explicit(&task_lu(t)->blocks, memory_order_relaxed);
 
@@ -36,12 +40,56 @@ bool range_check(struct task *t, struct range r, uint64_t max)
 		scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, total);
 		return false;
 	}
-	if (max && r.blocks > max) {
-		scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : t->scsi.row->cdb_len == 12 ? 6 : 7, -1);
-		return false;
-	}
 	t->scsi.lba = r.lba;
 	t->scsi.blocks = r.blocks;
+	return true;
+}
+
+static uint64_t bound_blocks(const struct scsi_lu *lu, enum scsi_bound bound)
+{
+	switch (bound) {
+	case BOUND_TRANSFER: return lu->max_transfer;
+	case BOUND_SAME: return SCSI_SAME_BLOCKS_MAX;
+	case BOUND_COMPARE: return SCSI_CAW_BLOCKS_MAX;
+	case BOUND_ATOMIC: return lu->atomic_max;
+	default: return UINT64_MAX;
+	}
+}
+
+/* Where the CDB has its length. */
+static unsigned length_byte(const struct task *t)
+{
+	switch (t->cdb[0]) {
+	case 0x89: return 13;
+	case 0x9c: return 12;
+	}
+	switch (t->scsi.row->cdb_len) {
+	case 6: return 4;
+	case 10: return 7;
+	case 12: return 6;
+	default: return 10;
+	}
+}
+
+bool range_check(struct task *t, enum scsi_bound bound)
+{
+	struct range r = range_of(t);
+	uint64_t total = atomic_load_explicit(&task_lu(t)->blocks, memory_order_relaxed);
+
+	/* WSNZ: "from here to the end" is not offered, so that a typing error does not empty the disk. */
+	if (bound == BOUND_SAME && r.blocks == 0) {
+		if (r.lba >= total)
+			scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, r.lba);
+		else
+			scsi_bad_cdb(t, length_byte(t), -1);
+		return false;
+	}
+	if (!range_inside(t, r))
+		return false;
+	if (r.blocks > bound_blocks(task_lu(t), bound)) {
+		scsi_bad_cdb(t, length_byte(t), -1);
+		return false;
+	}
 	return true;
 }
 
@@ -78,8 +126,6 @@ int op_read(struct task *t)
 	uint32_t bs = task_lu(t)->block_size;
 	uint64_t n, whole;
 
-	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
-		return SCSI_DONE;
 	n = t->scsi.blocks * bs;
 	whole = n < t->expect_in ? n : (t->expect_in + bs - 1) / bs * bs;
 	if (whole == 0) {
@@ -101,14 +147,13 @@ int op_write(struct task *t)
 	uint32_t bs = task_lu(t)->block_size;
 	uint64_t n, have;
 
-	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
-		return SCSI_DONE;
 	n = t->scsi.blocks * bs;
 	have = (n < t->out_len ? n : t->out_len) / bs * bs;
 	t->out_want = (uint32_t)n;
 	if (have == 0)
 		return scsi_good(t);
-	op_set(t, BLOCK_WRITE, t->scsi.lba * bs, t->out.p, have, rw_flags(t));
+	op_set(t, BLOCK_WRITE, t->scsi.lba * bs, t->out.p, have,
+		rw_flags(t) | (t->scsi.row->bound == BOUND_ATOMIC ? BLOCK_ATOMIC : 0));
 	t->scsi.next = good;
 	return SCSI_BLOCK;
 }
@@ -121,7 +166,7 @@ int op_prefetch(struct task *t)
 	if (r.blocks == 0)
 		r.blocks = atomic_load(&task_lu(t)->blocks) -
 			   (r.lba < atomic_load(&task_lu(t)->blocks) ? r.lba : 0);
-	if (!range_check(t, r, 0))
+	if (!range_inside(t, r))
 		return SCSI_DONE;
 	return scsi_good(t);
 }
@@ -129,8 +174,6 @@ int op_prefetch(struct task *t)
 /* SBC-3 5.26: IMMED may answer before it is done; answering after is stricter and always right. */
 int op_synchronize(struct task *t)
 {
-	if (!range_check(t, range_of(t), 0))
-		return SCSI_DONE;
 	op_set(t, BLOCK_FLUSH, 0, NULL, 0, 0);
 	t->scsi.next = good;
 	return SCSI_BLOCK;
@@ -150,8 +193,6 @@ int op_compare_and_write(struct task *t)
 	uint32_t bs = task_lu(t)->block_size, blocks = t->cdb[13];
 	uint64_t n = (uint64_t)blocks * bs;
 
-	if (!range_check(t, (struct range){ be64(t->cdb + 2), blocks }, SCSI_CAW_BLOCKS_MAX))
-		return SCSI_DONE;
 	t->out_want = (uint32_t)(2 * n);
 	/* Another amount of data than both halves need was meant for another length: nothing is compared or
 	 * written. */
@@ -206,8 +247,6 @@ int op_orwrite(struct task *t)
 	uint32_t bs = task_lu(t)->block_size;
 	uint64_t n;
 
-	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
-		return SCSI_DONE;
 	n = t->scsi.blocks * bs;
 	t->out_want = (uint32_t)n;
 	t->scsi.done = (n < t->out_len ? n : t->out_len) / bs * bs;

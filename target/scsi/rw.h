@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "target/task.h"
+#include "target/scsi/op.h"
 
 struct range {
 	uint64_t lba, blocks;
@@ -14,11 +14,10 @@ struct range {
 
 /* LBA and TRANSFER LENGTH of a 6, 10, 12 or 16 byte CDB. */
 struct range range_of(const struct task *t);
-/*
- * Into task->scsi.{lba,blocks} if it lies inside the unit and has at most `max` blocks (0: any); else ends
- * the command and returns false. SBC-3 4.5.
- */
-bool range_check(struct task *t, struct range r, uint64_t max);
+/* Is the range inside the unit? Into task->scsi.{lba,blocks}; else ends the command and returns false. SBC-3 4.5. */
+bool range_inside(struct task *t, struct range r);
+/* The same with the range of the CDB, and the bound of the row. */
+bool range_check(struct task *t, enum scsi_bound bound);
 /* BLOCK_FUA if the CDB's FUA bit is set, or the write cache is off; BLOCK_DPO. */
 uint32_t rw_flags(const struct task *t);
 /* Prepare one operation over `n` bytes of memory. */

@@ -57,25 +57,21 @@ int op_write_same(struct task *t)
 {
 	bool unmap = t->cdb[1] & 0x08, ndob = t->cdb[0] == 0x93 && t->cdb[1] & 0x01;
 	uint32_t bs = task_lu(t)->block_size;
-	struct range r = range_of(t);
+	bool anchor = t->cdb[1] & 0x10;
 
 	if (unmap && !task_lu(t)->thin)
 		return scsi_bad_cdb(t, 1, 3);
-	if (!range_check(t, r, SCSI_SAME_BLOCKS_MAX))
-		return SCSI_DONE;
-	/* WSNZ: "from here to the end" is not offered, so that a typing error does not empty the disk. */
-	if (r.blocks == 0)
-		return r.lba >= atomic_load(&task_lu(t)->blocks) ?
-			scsi_check_info(t, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, r.lba) :
-			scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
+	if (anchor && !unmap)
+		return scsi_bad_cdb(t, 1, 4);   /* SBC-3 5.44: ANCHOR without UNMAP */
 	t->out_want = ndob ? 0 : bs;
 	/* One block, neither less nor more: another length was meant for another command. */
 	if (t->expect_out != t->out_want || t->out_len < t->out_want)
 		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : 7, -1);
 	if (!ndob && !all_zero(t->out.p, bs))
 		return pattern(t);
-	op_set(t, BLOCK_WRITE_ZEROES, r.lba * bs, NULL, r.blocks * bs,
-		(rw_flags(t) & BLOCK_FUA) | (unmap ? BLOCK_MAY_UNMAP : 0));
+	/* Anchored blocks keep their space: zeroes that are not deallocated. */
+	op_set(t, BLOCK_WRITE_ZEROES, t->scsi.lba * bs, NULL, t->scsi.blocks * bs,
+		(rw_flags(t) & BLOCK_FUA) | (unmap && !anchor ? BLOCK_MAY_UNMAP : 0));
 	t->scsi.next = good;
 	return SCSI_BLOCK;
 }
@@ -97,7 +93,7 @@ static int unmap_next(struct task *t)
 
 		if (!blocks)
 			continue;
-		op_set(t, BLOCK_DISCARD, be64(d) * bs, NULL, blocks * bs, 0);
+		op_set(t, t->cdb[1] & 0x01 ? BLOCK_WRITE_ZEROES : BLOCK_DISCARD, be64(d) * bs, NULL, blocks * bs, 0);
 		t->scsi.next = unmap_next;
 		return SCSI_BLOCK;
 	}
@@ -109,8 +105,6 @@ int op_unmap(struct task *t)
 	uint32_t list = be16(t->cdb + 7), n;
 	uint64_t total = atomic_load(&task_lu(t)->blocks), sum = 0;
 
-	if (!task_lu(t)->thin)
-		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE);
 	if (list == 0)
 		return scsi_good(t);
 	if (!scsi_have(t, list))

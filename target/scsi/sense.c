@@ -69,6 +69,47 @@ int scsi_check_info(struct task *t, enum sense_key key, uint16_t asc, uint64_t i
 	return check(t, key, asc, &info);
 }
 
+unsigned sense_specific(uint8_t *sense, unsigned len, const uint8_t sks[3])
+{
+	uint8_t *d = sense + len;
+
+	if (sense[0] != 0x72) {
+		memcpy(sense + 15, sks, 3);
+		return len;
+	}
+	memset(d, 0, 8);
+	d[0] = 2;               /* sense-key specific descriptor, 4.5.2.4 */
+	d[1] = 6;
+	memcpy(d + 4, sks, 3);
+	sense[7] = (uint8_t)(sense[7] + 8);
+	return len + 8;
+}
+
+unsigned sense_command_info(uint8_t *sense, unsigned len, uint64_t info)
+{
+	uint8_t *d = sense + len;
+
+	if (sense[0] != 0x72) {
+		set32(sense + 8, (uint32_t)info);
+		return len;
+	}
+	memset(d, 0, 12);
+	d[0] = 1;               /* command specific information descriptor, 4.5.2.3 */
+	d[1] = 10;
+	set64(d + 4, info);
+	sense[7] = (uint8_t)(sense[7] + 12);
+	return len + 12;
+}
+
+int scsi_check_progress(struct task *t, uint16_t asc, uint16_t progress)
+{
+	uint8_t sks[3] = { 0x80, (uint8_t)(progress >> 8), (uint8_t)progress };
+
+	check(t, SENSE_NOT_READY, asc, NULL);
+	t->sense_len = (uint8_t)sense_specific(t->sense, t->sense_len, sks);
+	return SCSI_DONE;
+}
+
 /* Sense-key specific: the field pointer. */
 static int bad_field(struct task *t, uint16_t asc, bool cdb, unsigned byte, int bit)
 {
@@ -76,15 +117,7 @@ static int bad_field(struct task *t, uint16_t asc, bool cdb, unsigned byte, int 
 		(uint8_t)(byte >> 8), (uint8_t)byte };
 
 	check(t, SENSE_ILLEGAL_REQUEST, asc, NULL);
-	if (t->sense[0] == 0x72) {
-		t->sense[7] = 8;
-		t->sense[8] = 2;        /* sense-key specific descriptor, 4.5.2.4 */
-		t->sense[9] = 6;
-		memcpy(t->sense + 12, sks, 3);
-		t->sense_len = 16;
-	} else {
-		memcpy(t->sense + 15, sks, 3);
-	}
+	t->sense_len = (uint8_t)sense_specific(t->sense, t->sense_len, sks);
 	return SCSI_DONE;
 }
 

@@ -70,13 +70,12 @@ static void cut_to_data(struct task *t)
 
 int op_verify(struct task *t)
 {
-	struct range r = range_of(t);
 	uint32_t bs = task_lu(t)->block_size;
 
 	if (bytchk(t) == 2)
 		return scsi_bad_cdb(t, 1, 2);
-	if (!range_check(t, r, bytchk(t) == BYTCHK_ALL ? task_lu(t)->max_transfer : 0))
-		return SCSI_DONE;
+	if (bytchk(t) == BYTCHK_ALL && t->scsi.blocks > task_lu(t)->max_transfer)
+		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : t->scsi.row->cdb_len == 12 ? 6 : 7, -1);
 	if (t->scsi.blocks == 0 || bytchk(t) == BYTCHK_NONE)
 		return verify_next(t);
 	t->out_want = bytchk(t) == BYTCHK_ONE ? bs : (uint32_t)(t->scsi.blocks * bs);
@@ -99,8 +98,6 @@ int op_write_verify(struct task *t)
 
 	if (bytchk(t) > BYTCHK_ALL)
 		return scsi_bad_cdb(t, 1, 2);
-	if (!range_check(t, range_of(t), task_lu(t)->max_transfer))
-		return SCSI_DONE;
 	t->out_want = (uint32_t)(t->scsi.blocks * bs);
 	cut_to_data(t);
 	if (t->scsi.blocks == 0)

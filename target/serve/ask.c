@@ -23,7 +23,7 @@ static const struct iscsi_params ours = {
 	.max_r2t = 16,
 	.pdu_in_order = 0, .sequence_in_order = 0,
 	.erl = 2,
-	.task_reporting = REPORTING_RFC3720,
+	.task_reporting = REPORTING_FAST_ABORT,
 	.protocol_level = 2,
 };
 
@@ -65,6 +65,9 @@ static void policy(struct link *l)
 		p.status = LOGIN_NOT_FOUND;
 	} else if (!host) {
 		p.status = LOGIN_FORBIDDEN;
+	} else if (t->def.moved_to) {
+		p.status = t->def.moved_for_good ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY;
+		p.address = t->def.moved_to;
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;

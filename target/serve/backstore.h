@@ -143,6 +143,9 @@ struct backstore_io {
 	uint8_t gen, state, range;
 };
 
+/* In io.flags, for the host alone: a write that others see whole or not at all. */
+#define BACKSTORE_IOF_ATOMIC 0x8000u
+
 /*
  * Submit on the thread that owns `queue`. Always completes through done(): -EINVAL misaligned, -ERANGE outside
  * of the size, -EROFS, -ESTALE old epoch, -EOPNOTSUPP, -ESHUTDOWN closing, -EILSEQ miscompare (io.at: byte

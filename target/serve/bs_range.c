@@ -104,7 +104,7 @@ void bs_range_submit(struct backstore *bs, struct backstore_io *bio)
 	struct bs_range *r = &bs->range;
 	bool arm, go;
 
-	bio->range = bio->io.op == DIRECTOR_COMPARE_AND_WRITE ? EXCLUSIVE : SHARED;
+	bio->range = bio->io.op == DIRECTOR_COMPARE_AND_WRITE || bio->io.flags & BACKSTORE_IOF_ATOMIC ? EXCLUSIVE : SHARED;
 	pthread_mutex_lock(&r->lock);
 	arm = r->state == RANGE_OFF;
 	if (arm)

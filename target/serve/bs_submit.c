@@ -216,7 +216,8 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 		finish(bio, -ESTALE);
 	else if (unlikely(s->special & BS_CLOSED))
 		finish(bio, -ESHUTDOWN);
-	else if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE) &&
+	else if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE ||
+			  bio->io.flags & BACKSTORE_IOF_ATOMIC) &&
 		 bs_range_needed(bs, bio->io.op))
 		bs_range_submit(bs, bio);
 	else
@@ -264,6 +265,12 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -ENXIO, 0x02, 0x3a, 0x00 },
 		{ -ENOMEM, 0x0b, 0x55, 0x03 },          /* INSUFFICIENT RESOURCES */
 		{ -ETIMEDOUT, 0x0b, 0x08, 0x01 },       /* LOGICAL UNIT COMMUNICATION TIME-OUT */
+		{ -ETIME, 0x0b, 0x08, 0x01 },
+		{ -ENOLINK, 0x0b, 0x08, 0x00 },         /* LOGICAL UNIT COMMUNICATION FAILURE */
+		{ -ENOTCONN, 0x0b, 0x08, 0x00 },
+		{ -ECONNRESET, 0x0b, 0x08, 0x00 },
+		{ -EBADE, 0x02, 0x04, 0x00 },           /* reserved by somebody else: not for the initiator to see */
+		{ -EREMOTEIO, 0x04, 0x44, 0x00 },       /* INTERNAL TARGET FAILURE */
 		{ -ECANCELED, 0x0b, 0x00, 0x00 },
 	};
 	bool writes = op < 32 && (WRITES >> op & 1);

@@ -209,13 +209,30 @@ static void hello_fill(const struct serve *s, struct target_hello *h)
 	h->software = mem_strdup(PACKAGE_STRING);
 }
 
-static void volume_list(const struct volume *v, struct target_volume *to)
+/* The groups as they are now: initiators may have changed them. */
+static void access_list(struct volume *v, struct target_volume *to)
+{
+	pthread_mutex_lock(&v->lu_lock);
+	free(to->groups);
+	to->n_groups = v->lu.alua.n;
+	to->groups = mem_zalloc((to->n_groups + 1) * sizeof(*to->groups));
+	for (unsigned i = 0; i < to->n_groups; i++) {
+		const struct alua_group *g = &v->lu.alua.groups[i];
+
+		to->groups[i] = (struct target_group){ g->id, g->state, g->preferred };
+	}
+	pthread_mutex_unlock(&v->lu_lock);
+}
+
+static void volume_list(struct volume *v, struct target_volume *to)
 {
 	struct backstore_stats now = { 0 };
 
 	target_volume_copy(to, &v->def);
-	if (v->def.state == TARGET_STATE_READY)
+	if (v->def.state == TARGET_STATE_READY) {
+		access_list(v, to);
 		backstore_stats(v->bs, &now);
+	}
 	to->reads = v->past.ops[DIRECTOR_READ] + now.ops[DIRECTOR_READ];
 	to->writes = v->past.ops[DIRECTOR_WRITE] + now.ops[DIRECTOR_WRITE];
 	to->read_bytes = v->past.read_bytes + now.read_bytes;
@@ -338,6 +355,7 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 		target_def_fini(&t->def);
 	}
 	target_def_copy(&t->def, want);
+	ports_refresh_locked(r);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
@@ -361,9 +379,28 @@ static void target_delete(struct serve *s, const char *iqn)
 		target_def_fini(&t->def);
 		free(t);
 	}
+	ports_refresh_locked(r);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
+}
+
+/* The states of a volume's target port groups: quick, and beside the jobs, for storage may be slow just then. */
+static void volume_access(struct serve *s, const struct target_volume *want, struct target_msg *reply)
+{
+	struct registry *r = &s->registry;
+	struct volume *v;
+
+	pthread_mutex_lock(&r->lock);
+	v = volume_find_locked(r, want->uuid);
+	if (v) {
+		groups_take(v, want);
+		if (v->bs && v->def.state == TARGET_STATE_READY)
+			access_set(v, want);
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (!v)
+		fail(reply, ERR_NOENT, "there is no such volume here");
 }
 
 struct drop_msg {
@@ -438,6 +475,9 @@ static void request(struct client *cl, struct target_msg *m)
 		break;
 	case TARGET_TARGET_DELETE:
 		target_delete(s, m->target.iqn);
+		break;
+	case TARGET_ACCESS_SET:
+		volume_access(s, &m->volume, &reply);
 		break;
 	case TARGET_SESSION_DROP:
 		session_drop(s, m->number, &reply);

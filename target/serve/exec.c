@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A task through scsi and the backstore: scsi says what it needs next, the backstore does it, until there
- * is an answer. */
+/* A task through scsi and the backstore: scsi says what it needs next, that is done, until there is an
+ * answer. */
 #include "config.h"
 
 #include <string.h>
@@ -9,11 +9,24 @@
 #include "target/scsi/sense.h"
 #include "target/serve/serve.h"
 
-static void finish(struct serve_task *st)
+#define PAUSE_MS 100
+
+static struct volume *volume_of(const struct scsi_lu *lu)
+{
+	return (struct volume *)((char *)lu - offsetof(struct volume, lu));
+}
+
+void exec_finish(struct serve_task *st)
 {
 	struct session *ss = st->session;
 	struct nexus *n = st->nexus;
 
+	if (!ss) {
+		background_end(st);
+		return;
+	}
+	if (st->reached)
+		session_unreach(ss, &st->reached);
 	if (n) {
 		n->n_tasks--;
 		if (st->it.task.aborted && n->n_aborting)
@@ -24,6 +37,8 @@ static void finish(struct serve_task *st)
 	if ((n && n->gone) || session_over(ss->is))
 		ss->worker->reap = true;
 }
+
+/* ---- block operations ---- */
 
 static const uint16_t ops[] = {
 	[BLOCK_READ] = DIRECTOR_READ,
@@ -36,7 +51,6 @@ static const uint16_t ops[] = {
 };
 
 static void block_done(struct backstore_io *bio, int32_t result);
-static void step(struct serve_task *st, bool block);
 
 static void lent_back(struct task *t)
 {
@@ -55,7 +69,7 @@ static bool lend(struct serve_task *st)
 	const struct iscsi_conn *c = st->it.conn;
 	const void *p;
 
-	if (!(t->op.flags & BLOCK_LEND) || !c || c->data_digest || ss->is->params.erl > 0)
+	if (!(t->op.flags & BLOCK_LEND) || t->op.nexus || !c || c->data_digest || ss->is->params.erl > 0)
 		return false;
 	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
 		t->op.offset, t->op.len);
@@ -70,9 +84,17 @@ static bool lend(struct serve_task *st)
 	return true;
 }
 
+/* The volume that the operation goes to. */
+static struct volume *op_volume(const struct serve_task *st)
+{
+	const struct scsi_nexus *other = st->it.task.op.nexus;
+
+	return other ? volume_of(other->lu) : st->nexus->volume;
+}
+
 static void submit(struct serve_task *st)
 {
-	struct volume *v = st->nexus->volume;
+	struct volume *v = op_volume(st);
 	const struct block_op *op = &st->it.task.op;
 	struct director_io *io = &st->bio.io;
 
@@ -85,6 +107,7 @@ static void submit(struct serve_task *st)
 		io->op = DIRECTOR_WRITE_ZEROES;
 	io->flags = (uint16_t)((op->flags & BLOCK_FUA ? DIRECTOR_IOF_FUA : 0) |
 			       (op->flags & BLOCK_DPO ? DIRECTOR_IOF_DPO : 0) |
+			       (op->flags & BLOCK_ATOMIC ? BACKSTORE_IOF_ATOMIC : 0) |
 			       (op->flags & BLOCK_MAY_UNMAP || op->kind == BLOCK_DISCARD
 					       ? DIRECTOR_IOF_MAY_UNMAP
 					       : 0));
@@ -100,7 +123,7 @@ static void submit(struct serve_task *st)
 	io->sense = &st->err;
 	st->bio.done = block_done;
 	st->bio.user = st;
-	backstore_submit(v->bs, st->session->worker->queue, &st->bio);
+	backstore_submit(v->bs, st->worker->queue, &st->bio);
 }
 
 static void block_done(struct backstore_io *bio, int32_t result)
@@ -119,35 +142,147 @@ static void block_done(struct backstore_io *bio, int32_t result)
 		if (!op->key)
 			backstore_sense(result, bio->io.op, &op->key, &op->asc, &op->ascq);
 	}
-	step(st, !st->it.task.aborted && scsi_done(&st->it.task) == SCSI_BLOCK);
+	/* Nobody waits for what goes on in the background; that it did not end is kept. */
+	if (!st->session && st->worker->stopping)
+		st->it.task.aborted = true;
+	if (st->it.task.aborted)
+		exec_turn(st, SCSI_DONE);
+	else
+		exec_turn(st, scsi_done(&st->it.task));
 }
 
-/* Go on with what it asks of the storage, or end. */
-static void step(struct serve_task *st, bool block)
+/* ---- pauses ---- */
+
+static void pause_task(struct serve_task *st)
 {
-	while (block && lend(st))
-		block = scsi_done(&st->it.task) == SCSI_BLOCK;
-	if (block)
-		submit(st);
-	else
-		finish(st);
+	struct worker *w = st->worker;
+
+	st->next = w->paused;
+	w->paused = st;
+	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, PAUSE_MS));
+}
+
+bool exec_tick(struct worker *w)
+{
+	struct serve_task *st = w->paused, *next;
+
+	w->paused = NULL;
+	for (; st; st = next) {
+		next = st->next;
+		st->it.task.op.result = 0;
+		exec_turn(st, st->it.task.aborted ? SCSI_DONE : scsi_done(&st->it.task));
+	}
+	return w->paused != NULL;
+}
+
+/* ---- turns ---- */
+
+void exec_turn(struct serve_task *st, enum scsi_turn turn)
+{
+	struct task *t = &st->it.task;
+
+	while (turn == SCSI_BLOCK && lend(st))
+		turn = scsi_done(t);
+	if (t->scsi.background) {
+		t->scsi.background = false;
+		background_start(st);
+	}
+	/* What is on its way to be durable cannot be called back. */
+	if (t->aborted && turn != SCSI_KEEP) {
+		scsi_drop(t);
+		exec_finish(st);
+		return;
+	}
+	switch (turn) {
+	case SCSI_BLOCK:
+		if (t->op.kind == BLOCK_PAUSE)
+			pause_task(st);
+		else
+			submit(st);
+		break;
+	case SCSI_LOCK:
+		exec_locked(st, st->nexus->volume, scsi_locked);
+		break;
+	case SCSI_KEEP:
+		keep_put(st);
+		break;
+	case SCSI_DONE:
+		if (t->scsi.aborts)
+			preempt_start(st);
+		else
+			exec_finish(st);
+	}
+}
+
+void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(struct task *t))
+{
+	enum scsi_turn turn;
+
+	pthread_mutex_lock(&v->lu_lock);
+	if (v->keeping) {
+		struct serve_task **p = &v->waiting;
+
+		while (*p)
+			p = &(*p)->next;
+		st->next = NULL;
+		st->resume = fn;
+		*p = st;
+		pthread_mutex_unlock(&v->lu_lock);
+		return;
+	}
+	turn = fn(&st->it.task);
+	if (turn == SCSI_KEEP)
+		v->keeping = st;
+	pthread_mutex_unlock(&v->lu_lock);
+	exec_turn(st, turn);
+}
+
+static enum scsi_turn start(struct task *t)
+{
+	return scsi_start(&((struct serve_task *)t)->session->it, t);
+}
+
+/* directord hears which groups an initiator has set (SET TARGET PORT GROUPS). */
+static void tell_access(struct serve *s, struct volume *v)
+{
+	struct alua a;
+
+	pthread_mutex_lock(&v->lu_lock);
+	a = v->lu.alua;
+	pthread_mutex_unlock(&v->lu_lock);
+	for (unsigned i = 0; i < a.n; i++) {
+		struct target_event ev = { .kind = TARGET_EV_ACCESS, .value = a.groups[i].id, .of = a.groups[i].state };
+
+		if (a.groups[i].status != ALUA_BY_COMMAND)
+			continue;
+		memcpy(ev.volume, v->def.uuid, 16);
+		control_event(s, &ev);
+	}
 }
 
 void exec_task(struct session *ss, struct task *t)
 {
 	struct serve_task *st = (struct serve_task *)t;
 	struct scsi_lu *lu = scsi_needs_lock(&ss->it, t);
-	struct volume *v = lu ? (struct volume *)((char *)lu - offsetof(struct volume, lu)) : NULL;
+	struct volume *v = lu ? volume_of(lu) : NULL;
 	enum scsi_turn turn;
 
 	st->session = ss;
-	if (v)
-		pthread_mutex_lock(&v->lu_lock);
-	turn = scsi_start(&ss->it, t);
-	if (v)
-		pthread_mutex_unlock(&v->lu_lock);
-	st->nexus = (struct nexus *)t->scsi.nexus;
+	st->worker = ss->worker;
+	st->reached = NULL;
+	st->nexus = (struct nexus *)it_nexus(&ss->it, t->lun);
 	if (st->nexus)
 		st->nexus->n_tasks++;
-	step(st, turn == SCSI_BLOCK);
+	if (!v) {
+		exec_turn(st, scsi_start(&ss->it, t));
+	} else if (scsi_keeps(t)) {
+		exec_locked(st, v, start);
+	} else {
+		pthread_mutex_lock(&v->lu_lock);
+		turn = scsi_start(&ss->it, t);
+		pthread_mutex_unlock(&v->lu_lock);
+		if (t->scsi.row && t->scsi.row->start == alua_set && turn == SCSI_DONE && t->status == STATUS_GOOD)
+			tell_access(ss->worker->serve, v);
+		exec_turn(st, turn);
+	}
 }

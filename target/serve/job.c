@@ -128,8 +128,45 @@ static int shape(struct volume *v, struct target_msg *reply)
 	lu->rotational = caps.flags & DIRECTOR_CAP_ROTATIONAL;
 	lu->cache = caps.flags & DIRECTOR_CAP_WRITE_CACHE;
 	lu->optimal_transfer = caps.optimal_io / bs;
+	lu->removable = v->def.removable;
+	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
+	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
+	if (caps.flags & DIRECTOR_CAP_VOLATILE)
+		lu->atomic_max = lu->max_transfer;
 	lu->unmap_granularity = caps.discard_granularity > bs ? caps.discard_granularity / bs : 1;
 	return 0;
+}
+
+/* What the unit kept when it was last here. */
+static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
+{
+	char *why = NULL;
+	int err = keep_load(s, v, &why);
+
+	if (err)
+		fail(reply, err, "%s", why);
+	free(why);
+	return err;
+}
+
+void groups_take(struct volume *v, const struct target_volume *def)
+{
+	free(v->def.groups);
+	v->def.groups = def->n_groups ? mem_dup(def->groups, def->n_groups * sizeof(*def->groups)) : NULL;
+	v->def.n_groups = def->n_groups;
+	v->def.implicit_only = def->implicit_only;
+}
+
+void access_set(struct volume *v, const struct target_volume *def)
+{
+	struct alua a = { .explicit_ok = !def->implicit_only };
+
+	for (unsigned i = 0; i < def->n_groups && i < ALUA_GROUPS_MAX; i++)
+		a.groups[a.n++] = (struct alua_group){ .id = def->groups[i].id, .state = def->groups[i].state,
+			.preferred = def->groups[i].preferred };
+	pthread_mutex_lock(&v->lu_lock);
+	lu_alua_set(&v->lu, &a);
+	pthread_mutex_unlock(&v->lu_lock);
 }
 
 static int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
@@ -150,11 +187,16 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 	}
 	atomic_store(&v->epoch, v->def.epoch);
 	v->bs = bs;
-	if (shape(v, reply) != 0) {
+	if (shape(v, reply) != 0 || kept(s, v, reply) != 0) {
 		backstore_close(&v->bs);
+		lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
+	access_set(v, &v->def);
+	pthread_mutex_lock(&s->registry.lock);
+	ports_refresh_locked(&s->registry);
+	pthread_mutex_unlock(&s->registry.lock);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	workers_post_all(s, refresh_run);
 	return 0;
@@ -297,10 +339,12 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.generation = want->generation;
 	v->def.epoch = want->epoch;
 	v->def.read_only = want->read_only;
+	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	v->lu.read_only = want->read_only;
 	pthread_mutex_unlock(&v->lu_lock);
+	access_set(v, want);
 	return 0;
 }
 
@@ -382,9 +426,12 @@ static void volume_destroy(struct serve *s, const struct target_msg *req, struct
 	spec_make(v ? &v->def.store : &req->volume.store, v ? v->def.size : req->volume.size, &spec);
 	r = backstore_destroy(s->host, &spec, &err);
 	spec_free(&spec);
-	if (r < 0)
+	if (r < 0) {
 		fail_errno(reply, r, &err);
-	else if (v)
+		return;
+	}
+	keep_drop(s, req->volume.uuid);
+	if (v)
 		volume_drop(s, v);
 }
 

@@ -85,6 +85,7 @@ struct link *link_new(struct worker *w, int fd, const struct addr *peer, const s
 	l->fd = fd;
 	l->peer = *peer;
 	l->local = *local;
+	l->since = w->now;
 	l->conn = iscsi_conn_new(&cc, w->now);
 	l->conn->user = l;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

@@ -114,6 +114,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 	struct serve *s = l->owner->serve;
 	struct sockaddr_storage peer, local;
 	socklen_t np = sizeof(peer), nl = sizeof(local);
+	enum source_room room;
 	struct accept_msg *m;
 	char text[64];
 	int fd = accept4(l->fd, (struct sockaddr *)&peer, &np, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -133,8 +134,11 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 	m->fd = fd;
 	m->peer = from_sockaddr(&peer);
 	m->local = from_sockaddr(&local);
-	if (atomic_load(&s->n_links) >= s->conf.links_max || !source_admit(s, &m->peer)) {
-		log_warn(&s->log, "listen: %s has too many connections without a login",
+	room = atomic_load(&s->n_links) >= s->conf.links_max ? SOURCE_FULL : source_admit(s, &m->peer);
+	if (room != SOURCE_ROOM)
+		source_shed(s, room == SOURCE_FULL ? NULL : &m->peer);
+	if (room == SOURCE_FULL) {
+		log_warn(&s->log, "listen: %s is not let in: too many connections, or too many without a login",
 			addr_text(&m->peer, text));
 		close(fd);
 		free(m);

@@ -19,18 +19,21 @@
 #include "target/serve/serve.h"
 
 #define DEFAULT_SOCKET RUNSTATEDIR "/director/target.sock"
+#define DEFAULT_STATE LOCALSTATEDIR "/lib/director/target"
 
 static const char usage[] =
 	"usage: director-target [option]…\n"
 	"The data plane of director: iSCSI, SCSI, backstores. directord starts it and tells it what to serve.\n"
 	"\n"
 	"  --socket PATH        where directord reaches it (" DEFAULT_SOCKET ")\n"
+	"  --state FOLDER       what units keep: reservations, saved mode pages (" DEFAULT_STATE ")\n"
 	"  --workers N          threads that serve connections (one per processor)\n"
 	"  --memory SIZE        bound of the data buffers (512M)\n"
 	"  --queue-depth N      commands of one session at a time (128)\n"
 	"  --login-timeout T    for a whole login (15s)\n"
 	"  --ping T             ask a silent initiator whether it lives; 0: never (30s)\n"
 	"  --connections N      bound of all connections (4096)\n"
+	"  --sanitize-rate SIZE what SANITIZE writes per second at most (256M)\n"
 	"  --debug SUBJECTS     debug lines of these (\"link,session\" or \"all\")\n"
 	"  --version, --help\n";
 
@@ -76,12 +79,14 @@ static void options(int argc, char **argv, struct serve *s)
 {
 	static const struct option table[] = {
 		{ "socket", required_argument, NULL, 's' },
+		{ "state", required_argument, NULL, 'S' },
 		{ "workers", required_argument, NULL, 'w' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "queue-depth", required_argument, NULL, 'q' },
 		{ "login-timeout", required_argument, NULL, 'l' },
 		{ "ping", required_argument, NULL, 'p' },
 		{ "connections", required_argument, NULL, 'c' },
+		{ "sanitize-rate", required_argument, NULL, 'r' },
 		{ "debug", required_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -92,10 +97,12 @@ static void options(int argc, char **argv, struct serve *s)
 	int o, index = 0;
 
 	*c = (struct serve_conf){ .socket = DEFAULT_SOCKET,
+		.state = DEFAULT_STATE,
 		.workers = cpus < 1		? 1
 			   : cpus > WORKERS_MAX ? WORKERS_MAX
 						: (unsigned)cpus,
 		.memory = 512u << 20,
+		.sanitize_rate = 256u << 20,
 		.queue_depth = 128,
 		.login_ms = 15000,
 		.ping_ms = 30000,
@@ -106,6 +113,7 @@ static void options(int argc, char **argv, struct serve *s)
 
 		switch (o) {
 		case 's': c->socket = optarg; break;
+		case 'S': c->state = optarg; break;
 		case 'w': c->workers = (unsigned)number(name, optarg, 1, WORKERS_MAX); break;
 		case 'm':
 			if (text_size_parse(optarg, &c->memory) != 0 || c->memory < (64u << 20))
@@ -115,6 +123,10 @@ static void options(int argc, char **argv, struct serve *s)
 		case 'l': c->login_ms = duration(name, optarg); break;
 		case 'p': c->ping_ms = duration(name, optarg); break;
 		case 'c': c->links_max = (unsigned)number(name, optarg, 1, 1u << 20); break;
+		case 'r':
+			if (text_size_parse(optarg, &c->sanitize_rate) != 0 || c->sanitize_rate < (1u << 20))
+				bad(name, optarg);
+			break;
 		case 'd': s->log.debug = optarg; break;
 		case 'V': puts(PACKAGE_STRING); exit(0);
 		case 'h': fputs(usage, stdout); exit(0);
@@ -154,6 +166,8 @@ static int start(struct serve *s, struct ev_loop *loop)
 		log_warn(&s->log, "main: the backstore host does not start");
 		return -1;
 	}
+	if (keep_new(s, &s->keep) != 0)
+		return -1;
 	s->listen = listen_new(s, loop);
 	for (unsigned i = 0; i < s->conf.workers; i++) {
 		if (worker_new(s, i, &s->workers[i]) != 0) {
@@ -174,10 +188,12 @@ static int start(struct serve *s, struct ev_loop *loop)
 static void finish(struct serve *s)
 {
 	listen_free(&s->listen);
+	workers_stop(s);
 	for (unsigned i = 0; i < s->n_workers; i++)
 		worker_free(&s->workers[i]);
 	if (s->control)
 		control_stop_jobs(s->control);
+	keep_free(&s->keep);
 	job_close_all(s);
 	control_free(&s->control);
 	if (s->host)

@@ -2,10 +2,12 @@
 /* Volumes, targets and sessions by name. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "target/serve/serve.h"
 
 void registry_init(struct registry *r)
@@ -46,6 +48,38 @@ struct target *target_find_locked(struct registry *r, const char *iqn)
 	while (t && strcasecmp(t->def.iqn, iqn) != 0)
 		t = t->next;
 	return t;
+}
+
+static bool has_volume(const struct target_def *t, const uint8_t uuid[16])
+{
+	for (unsigned i = 0; i < t->n_luns; i++)
+		if (memcmp(t->luns[i].volume, uuid, 16) == 0)
+			return true;
+	return false;
+}
+
+#define PORTS_MAX 256                   /* of one volume */
+
+void ports_refresh_locked(struct registry *r)
+{
+	for (struct volume *v = r->volumes; v; v = v->next) {
+		struct scsi_port *ports = NULL;
+		unsigned n = 0, cap = 0;
+
+		for (const struct target *t = r->targets; t && v->bs && n < PORTS_MAX; t = t->next) {
+			if (!has_volume(&t->def, v->def.uuid))
+				continue;
+			ports = mem_grow(ports, &cap, n, sizeof(*ports));
+			ports[n] = (struct scsi_port){ .tag = t->def.tag ? t->def.tag : 1 };
+			snprintf(ports[n++].target, sizeof(ports->target), "%s", t->def.iqn);
+		}
+		if (v->bs) {
+			pthread_mutex_lock(&v->lu_lock);
+			lu_ports_set(&v->lu, ports, n);
+			pthread_mutex_unlock(&v->lu_lock);
+		}
+		free(ports);
+	}
 }
 
 /* A host of its own name comes before "any". */

@@ -27,7 +27,7 @@
 #include "base/mono.h"
 #include "proto/target.h"
 #include "target/iscsi/conn.h"
-#include "target/scsi/lu.h"
+#include "target/scsi/op.h"
 #include "target/serve/backstore.h"
 #include "target/task.h"
 
@@ -41,7 +41,9 @@ struct worker;
 
 struct serve_conf {
 	const char *socket;             /* of directord */
+	const char *state;              /* folder of what units keep */
 	unsigned workers;
+	uint64_t sanitize_rate;         /* bytes per second, at most */
 	uint64_t memory;                /* bytes of data buffers, over all workers */
 	unsigned queue_depth;           /* commands of one session */
 	uint32_t login_ms, ping_ms;
@@ -65,6 +67,8 @@ struct volume {
 	struct backstore *bs;           /* NULL: not open. Constant while refs of nexuses exist */
 	struct scsi_lu lu;              /* by lu_lock, see scsi/lu.h */
 	pthread_mutex_t lu_lock;
+	struct serve_task *keeping;     /* its change is being made durable; by lu_lock, as the next */
+	struct serve_task *waiting;     /* commands that change it too, the oldest first */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
 	struct backstore_stats past;    /* of backstores that were open before */
@@ -105,8 +109,13 @@ struct registry {
 /* A task with the part of serve. */
 struct serve_task {
 	struct iscsi_task it;
-	struct session *session;
+	struct session *session;        /* NULL: work in the background */
+	struct worker *worker;
 	struct nexus *nexus;            /* NULL: no LUN */
+	struct nexus *reached;          /* views of other units, for a copy between units */
+	struct serve_task *next;        /* paused, or waiting for the volume */
+	enum scsi_turn (*resume)(struct task *t);       /* after that wait */
+	struct worker_msg retry;
 	struct backstore_io bio;
 	struct director_iov iov[TASK_IOV_MAX];
 	struct director_err err;
@@ -141,6 +150,7 @@ struct link {
 	struct iscsi_conn *conn;
 	struct session *session;        /* once logged in */
 	bool logged_in;
+	struct mono since;
 	bool dirty;                     /* on worker->dirty */
 	struct link *next_dirty;
 	bool want_out;                  /* EPOLLOUT is asked for */
@@ -152,6 +162,7 @@ struct link {
 
 /* Waits for aborted tasks of other sessions on a volume (task management that reaches them). */
 struct drain;
+struct preempted;
 
 struct worker {
 	struct serve *serve;
@@ -164,9 +175,12 @@ struct worker {
 	struct link *links, *dirty;
 	struct session *sessions;
 	struct drain *drains;
+	struct preempted *preempted;    /* commands that PREEMPT AND ABORT ends here */
+	struct serve_task *paused;
+	unsigned n_background;
 	_Atomic unsigned n_links;
 	struct mono now, next_tick;
-	bool stopping;
+	bool stopping, idle;
 	bool reap;                      /* a session or a view of one may have ended */
 	uint8_t scratch[SCRATCH_LEN];
 };
@@ -180,18 +194,22 @@ struct serve {
 	struct backstore_host *host;
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
+	_Atomic unsigned n_idle;        /* workers that stopped and have nothing left: they end together */
 	struct mono started;
 	uint8_t instance[16];
 	pthread_mutex_t sources_lock;
 	struct source *sources;         /* connections by address */
+	unsigned n_logins;              /* of all sources, not logged in yet; by sources_lock */
 	_Atomic unsigned n_links;
 	struct control *control;
 	struct listen *listen;
+	struct keep *keep;
 };
 
 /* worker.c */
 int worker_new(struct serve *s, unsigned index, struct worker **out);
-/* Drops all links, ends all sessions, joins. */
+/* All drop their links, end their sessions, and end. Before worker_free. */
+void workers_stop(struct serve *s);
 void worker_free(struct worker **w);
 void worker_post(struct worker *w, struct worker_msg *m);
 void workers_post_all(struct serve *s, void (*run)(struct worker *w, struct worker_msg *m));
@@ -208,7 +226,11 @@ void link_free(struct link **l);
 struct mono link_tick(struct link *l, struct mono now);
 
 /* source.c: connections by source address */
-bool source_admit(struct serve *s, const struct addr *from);
+enum source_room { SOURCE_ROOM, SOURCE_CROWDED, SOURCE_FULL };
+/* Unless it is full, it counts as a login. Crowded, or full: source_shed makes room. */
+enum source_room source_admit(struct serve *s, const struct addr *from);
+/* Close connections from there (NULL: from anywhere) whose login has taken too long. */
+void source_shed(struct serve *s, const struct addr *from);
 void source_logged_in(struct serve *s, const struct addr *from);
 void source_gone(struct serve *s, const struct addr *from, bool logged_in);
 void sources_fini(struct serve *s);
@@ -233,10 +255,41 @@ void session_refresh(struct session *ss);
 bool session_reap(struct session *ss);
 void session_publish(struct session *ss);
 
+/* A view of a volume for one command, of whatever target; NULL: this initiator has no way to it. */
+struct nexus *session_reach(struct session *ss, unsigned type, const uint8_t *id, unsigned n);
+void session_unreach(struct session *ss, struct nexus **views);
+
 /* exec.c */
 void exec_task(struct session *ss, struct task *t);
+/* scsi has said how `st` goes on. */
+void exec_turn(struct serve_task *st, enum scsi_turn turn);
+/* An answer is there, or the task is aborted: the end of it. */
+void exec_finish(struct serve_task *st);
+/* Run `fn` with the lock of the volume, when nothing is being kept for it. */
+void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(struct task *t));
+/* Those that paused go on; true: there are some still. */
+bool exec_tick(struct worker *w);
+
+/* background.c: work that goes on without the command that asked for it */
+void background_start(const struct serve_task *by);
+void background_end(struct serve_task *st);
+
+/* preempt.c: commands of preempted nexuses end, everywhere; then `st` is answered */
+void preempt_start(struct serve_task *st);
+void preempts_check(struct worker *w);
+
+/* keep.c: what units keep, a file per volume */
+int keep_new(struct serve *s, struct keep **out);
+void keep_free(struct keep **k);
+/* What scsi proposed for st's volume becomes durable; then exec goes on with st, on its worker. */
+void keep_put(struct serve_task *st);
+/* What was kept, into the volume's unit; negative ERR_* with a sentence given. */
+int keep_load(struct serve *s, struct volume *v, char **why);
+void keep_drop(struct serve *s, const uint8_t uuid[16]);
 /* tmf.c */
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf);
+/* End the tasks that a session has on a LUN, because another asked for it. */
+void tmf_end_tasks(struct session *ss, const uint8_t *lun);
 void drains_check(struct worker *w);
 
 /* registry.c: all take registry.lock unless their name ends in _locked */
@@ -247,6 +300,8 @@ struct target *target_find_locked(struct registry *r, const char *iqn);
 const struct target_host *target_host_for(const struct target_def *t, const char *initiator);
 /* Adds; `e` is the registry's from here on. */
 void registry_session_add_locked(struct registry *r, struct session_entry *e);
+/* Tell every open volume through which ports it is reached. */
+void ports_refresh_locked(struct registry *r);
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
 
@@ -272,6 +327,9 @@ void control_event(struct serve *s, const struct target_event *ev);
 
 /* job.c: control verbs; on the job thread */
 void job_run(struct serve *s, const struct target_msg *req, struct target_msg *reply);
+/* The volume's port groups are those of `def` from now on: of its unit, and (with registry.lock) of its definition. */
+void access_set(struct volume *v, const struct target_volume *def);
+void groups_take(struct volume *v, const struct target_volume *def);
 /* At the end: workers are gone. */
 void job_close_all(struct serve *s);
 

@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/text.h"
 #include "target/serve/serve.h"
+
+#define MOVED_MS 10000          /* for the logout that we ask for */
 
 static void event(struct session *ss, enum target_event_kind kind)
 {
@@ -37,15 +40,11 @@ static void event(struct session *ss, enum target_event_kind kind)
 
 /* ---- the LUN table ---- */
 
-static void nexus_release(struct session *ss, struct nexus *n)
+static void nexus_let_go(struct worker *w, struct nexus *n)
 {
-	struct registry *r = &ss->worker->serve->registry;
+	struct registry *r = &w->serve->registry;
 	struct volume *v = n->volume;
-	struct nexus **p = &ss->nexuses;
 
-	while (*p != n)
-		p = &(*p)->next;
-	*p = n->next;
 	pthread_mutex_lock(&r->lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_detach(&n->scsi);
@@ -54,6 +53,16 @@ static void nexus_release(struct session *ss, struct nexus *n)
 		pthread_cond_broadcast(&r->released);
 	pthread_mutex_unlock(&r->lock);
 	free(n);
+}
+
+static void nexus_release(struct session *ss, struct nexus *n)
+{
+	struct nexus **p = &ss->nexuses;
+
+	while (*p != n)
+		p = &(*p)->next;
+	*p = n->next;
+	nexus_let_go(ss->worker, n);
 }
 
 static void nexuses_sweep(struct session *ss)
@@ -118,11 +127,20 @@ static void view_add(struct session *ss, struct volume *v, const struct target_l
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
+/* The target has moved: initiators log out, and are told where to when they come back. */
+static void session_send_away(struct session *ss)
+{
+	for (struct iscsi_conn *c = ss->is->conns; c; c = c->next)
+		if (c->state == CONN_S5_LOGGED_IN)
+			conn_request_logout(c, MOVED_MS);
+	session_dirty(ss);
+}
+
 void session_refresh(struct session *ss)
 {
 	struct registry *r = &ss->worker->serve->registry;
 	struct target *t;
-	bool changed = false, unwanted, first = !ss->it.luns;
+	bool changed = false, unwanted, moved, first = !ss->it.luns;
 
 	if (ss->entry->discovery || session_over(ss->is))
 		return;
@@ -142,6 +160,7 @@ void session_refresh(struct session *ss)
 			changed = true;
 		}
 	}
+	moved = t && t->def.moved_to;
 	pthread_mutex_unlock(&r->lock);
 	if (changed || first)
 		table_build(ss);
@@ -150,6 +169,76 @@ void session_refresh(struct session *ss)
 	ss->worker->reap |= changed;
 	if (unwanted)
 		session_end(ss, "the target is gone, or not for this initiator any more");
+	else if (moved)
+		session_send_away(ss);
+}
+
+/* ---- views of other units, for a copy ---- */
+
+/* How the session's initiator may use the volume: by the session's own target, or another. */
+static const struct target_lun *lun_for(const struct registry *r, const struct session *ss, const struct volume *v)
+{
+	const struct target_lun *other = NULL;
+
+	for (const struct target *t = r->targets; t; t = t->next) {
+		if (!target_host_for(&t->def, ss->it.initiator))
+			continue;
+		for (unsigned i = 0; i < t->def.n_luns; i++) {
+			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) != 0)
+				continue;
+			if (strcasecmp(t->def.iqn, ss->it.target) == 0)
+				return &t->def.luns[i];
+			other = &t->def.luns[i];
+		}
+	}
+	return other;
+}
+
+struct nexus *session_reach(struct session *ss, unsigned type, const uint8_t *id, unsigned n_id)
+{
+	struct registry *r = &ss->worker->serve->registry;
+	const struct target_lun *lun = NULL;
+	struct nexus *n = NULL;
+	struct volume *v;
+
+	pthread_mutex_lock(&r->lock);
+	for (v = r->volumes; v; v = v->next)
+		if (v->bs && v->def.state == TARGET_STATE_READY && lu_is(&v->lu, type, id, n_id))
+			break;
+	if (v && (lun = lun_for(r, ss, v))) {
+		n = mem_zalloc(sizeof(*n));
+		n->volume = v;
+		v->n_nexus++;
+		pthread_mutex_lock(&v->lu_lock);
+		lu_attach(&v->lu, &n->scsi, &ss->it, UINT32_MAX, lun->read_only);
+		pthread_mutex_unlock(&v->lu_lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
+void session_unreach(struct session *ss, struct nexus **views)
+{
+	struct nexus *n;
+
+	while ((n = *views)) {
+		*views = n->next;
+		nexus_let_go(ss->worker, n);
+	}
+}
+
+static struct scsi_nexus *reach(const struct scsi_it *it, unsigned type, const uint8_t *id, unsigned n_id,
+	struct task *t)
+{
+	struct session *ss = (struct session *)((char *)it - offsetof(struct session, it));
+	struct serve_task *st = (struct serve_task *)t;
+	struct nexus *n = session_reach(ss, type, id, n_id);
+
+	if (!n)
+		return NULL;
+	n->next = st->reached;
+	st->reached = n;
+	return &n->scsi;
 }
 
 /* ---- begin and end ---- */
@@ -170,6 +259,7 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	snprintf(ss->it.initiator, sizeof(ss->it.initiator), "%s", e->initiator);
 	snprintf(ss->it.target, sizeof(ss->it.target), "%s", e->target);
 	memcpy(ss->it.isid, e->isid, 6);
+	ss->it.reach = reach;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, e->target);
 	ss->it.tag = t && t->def.tag ? t->def.tag : 1;

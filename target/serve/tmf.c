@@ -86,6 +86,15 @@ void drains_check(struct worker *w)
 	}
 }
 
+void tmf_end_tasks(struct session *ss, const uint8_t *lun)
+{
+	struct task_choice all = { .lun = lun, .itt = TAG_NONE };
+
+	session_abort_notice(ss->is, &all, NULL);
+	if (session_abort_choice(ss->is, &all, NULL))
+		session_fence(ss->is);
+}
+
 /* Abort what this worker's other sessions have on the LUN. */
 static void abort_run(struct worker *w, struct worker_msg *m)
 {
@@ -102,7 +111,7 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			if (!concerned(r, ss, n) || n->gone)
 				continue;
 			lun_bytes(n->scsi.lun, lun);
-			session_abort(ss->is, lun, TAG_NONE, NULL);
+			tmf_end_tasks(ss, lun);
 			n->n_aborting = n->n_tasks;
 		}
 		for (struct iscsi_conn *c = ss->is->conns; c && r->cold; c = c->next)
@@ -153,6 +162,7 @@ static void abort_before(struct session *ss, const uint8_t *lun, struct iscsi_tm
 {
 	struct task_choice before = { .lun = lun, .itt = TAG_NONE, .before = true, .cmdsn = tmf->cmdsn };
 
+	session_abort_notice(ss->is, &before, tmf->conn);
 	session_abort_choice(ss->is, &before, tmf);
 }
 

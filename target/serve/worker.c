@@ -137,6 +137,8 @@ static void tick(struct worker *w)
 {
 	struct mono next = mono_add_ms(w->now, 60000);
 
+	if (exec_tick(w))
+		next = w->now;
 	for (struct link *l = w->links; l; l = l->next) {
 		struct mono due = link_tick(l, w->now);
 
@@ -153,6 +155,17 @@ static void tick(struct worker *w)
 	task_pool_trim(&w->pool, w->pool.bytes_max / 4);
 }
 
+/* Nothing left; but others may still ask something of us. */
+static bool ended(struct worker *w)
+{
+	if (!w->stopping || w->sessions || w->links || w->n_background)
+		return false;
+	if (!w->idle)
+		atomic_fetch_add(&w->serve->n_idle, 1);
+	w->idle = true;
+	return atomic_load(&w->serve->n_idle) >= w->serve->n_workers;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -164,7 +177,7 @@ static void *worker_main(void *arg)
 	          &(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w->queue) });
 	w->now = mono_now();
 	w->next_tick = mono_add_ms(w->now, 1000);
-	while (!w->stopping || w->sessions || w->links) {
+	while (!ended(w)) {
 		uint64_t ms = mono_ms_between(w->now, w->next_tick) + 1;
 		int n = epoll_wait(w->epfd, events, EVENTS_MAX, w->stopping ? 10 : (int)ms);
 
@@ -174,8 +187,11 @@ static void *worker_main(void *arg)
 		run_all(w);
 		flush_all(w);
 		drains_check(w);
+		preempts_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
+			/* What went on after a pause may be complete already, and nothing would wake us for it. */
+			run_all(w);
 			flush_all(w);
 		}
 		sessions_reap(w);
@@ -222,17 +238,20 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		session_end(ss, "shutting down");
 }
 
+void workers_stop(struct serve *s)
+{
+	workers_post_all(s, stop_run);
+	/* They post to each other until the last has ended. */
+	for (unsigned i = 0; i < s->n_workers; i++)
+		pthread_join(s->workers[i]->thread, NULL);
+}
+
 void worker_free(struct worker **worker)
 {
 	struct worker *w = *worker;
-	struct worker_msg *m;
 
 	if (!w)
 		return;
-	m = mem_zalloc(sizeof(*m));
-	m->run = stop_run;
-	worker_post(w, m);
-	pthread_join(w->thread, NULL);
 	task_pool_fini(&w->pool);
 	close(w->epfd);
 	close(w->bell);

@@ -431,7 +431,7 @@ static void options(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (o) {
 		case 'p':
-			for (char *p = strtok(optarg, ","); p && t.n_portals < PORTALS_MAX; p = strtok(NULL, ","))
+			for (char *p; (p = strsep(&optarg, ",")) && t.n_portals < PORTALS_MAX;)
 				t.portal[t.n_portals++] = p;
 			break;
 		case 't': t.target = optarg; break;

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/mem.h"
-#include "target/scsi/sense.h"
+#include "tests/unit/scsi_run.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -19,8 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static uint8_t disk[DISK];
 
-static void block(struct block_op *op, uint8_t flags)
+static void block(void *arg, struct block_op *op, const struct scsi_lu *lu)
 {
+	uint8_t flags = *(const uint8_t *)arg;
 	uint64_t at = op->offset, sum = 0;
 
 	op->key = 0;
@@ -58,9 +60,9 @@ static void block(struct block_op *op, uint8_t flags)
 static size_t one(struct task_pool *pool, struct scsi_it *its, const uint8_t *p, size_t n)
 {
 	struct task *t = task_get(pool);
-	enum scsi_turn turn;
+	uint8_t flags = p[0];
+	struct scsi_run r = { .block = block, .arg = &flags, .keep_err = p[0] & 8 ? ERR_IO : 0 };
 	size_t data;
-	unsigned steps = 0;
 
 	memcpy(t->cdb, p + 2, 16);
 	t->cdb_len = 16;
@@ -78,11 +80,7 @@ static size_t one(struct task_pool *pool, struct scsi_it *its, const uint8_t *p,
 		t->read = true;
 		t->expect_in = (uint32_t)p[1] * 1000;
 	}
-	for (turn = scsi_start(&its[p[0] & 1], t); turn == SCSI_BLOCK; turn = scsi_done(t)) {
-		if (++steps > 100000)
-			abort();
-		block(&t->op, p[0]);
-	}
+	run_turns(&r, t, scsi_start(&its[p[0] & 1], t));
 	if (t->sense_len > TASK_SENSE_MAX || (t->in_len && t->in_len > t->in.cap && t->expect_in > t->in.cap))
 		abort();
 	task_put(&t);
@@ -100,6 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	task_pool_init(&pool, sizeof(struct task), 64u << 20, 8);
 	lu_init(&lu, uuid, "fuzz", DISK, BS);
 	lu.thin = true;
+	lu.removable = true;
+	lu.atomic_max = 64;
+	lu_space_set(&lu, 100u << 20, 200u << 20);
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(its[i].initiator, sizeof(its[i].initiator), "iqn.%c", i ? 'b' : 'a');
 		lu_attach(&lu, &nexus[i], &its[i], 0, false);

@@ -102,3 +102,7 @@ tests_fuzz_fuzz_initiator_LDADD = $(FUZZ_MAIN) target/iscsi/libini.la $(TARGET_R
 tests_fuzz_fuzz_nbd_SOURCES = %D%/fuzz_nbd.c initiator/nbd.c
 tests_fuzz_fuzz_nbd_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_nbd_LDADD = $(FUZZ_MAIN) base/libbase.la
+FUZZ_TARGETS += tests/fuzz/fuzz_kept
+tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
+tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_kept_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)

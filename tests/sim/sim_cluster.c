@@ -62,6 +62,7 @@ struct node {
 	struct disk disk;
 	uint64_t stored_epoch, active_epoch;
 	bool ring_up;
+	bool host_quorate;
 	uint64_t wake_gen;
 	bool few;                       /* it knows that it has no majority, since then */
 	struct mono few_since;
@@ -89,6 +90,7 @@ struct sim {
 	unsigned side[NODES_MAX];
 	unsigned loss;                  /* permille */
 	bool quiet;
+	bool host;                      /* the nodes' own Corosyncs, which nobody but the host starts */
 	uint32_t nodeid[NODES_MAX];
 	struct op op[OPS_MAX];
 	unsigned n_op;
@@ -129,6 +131,7 @@ static const struct cluster_codec codec = {
 };
 
 static void node_out(struct node *n);
+static void ring_state(struct node *n, int err);
 static void step(struct node *n, struct cluster_in *in);
 
 static void sink(void *arg, enum log_level level, const char *line)
@@ -274,6 +277,7 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 	err = seal_open(&n->seal, f->bytes, f->len, gossip_boot_by_tag, cluster_gossip(n->c), &head, &plain);
 	in.why = err == ERR_DENIED ? STRANGER_KEY : err == ERR_AGAIN ? STRANGER_STALE :
 	         err == ERR_CRYPTO ? STRANGER_FORGED : STRANGER_MALFORMED;
+	in.number = seal_epoch_hint(f->bytes, f->len);
 	if (!err && peer_dgram_decode(plain.data, plain.len, &d) == 0) {
 		in.kind = CLUSTER_IN_DGRAM;
 		in.head = &head;
@@ -378,6 +382,15 @@ static void on_deliver(void *ctx, unsigned i, unsigned from, const uint8_t *p, s
 	agree_msg_fini(&msg);
 }
 
+/* votequorum's word comes some time after the view. */
+static void on_quorate(void *ctx, unsigned i, uint64_t life, void *p)
+{
+	struct node *n = &((struct sim *)ctx)->node[i];
+
+	if (n->up && n->life == life)
+		ring_state(n, 0);
+}
+
 static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_member)
 {
 	struct sim *s = ctx;
@@ -387,8 +400,13 @@ static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_me
 
 	for (unsigned k = 0; k < n_member; k++)
 		ids[k] = s->nodeid[member[k]];
-	if (n->up)
-		step(n, &in);
+	if (!n->up)
+		return;
+	step(n, &in);
+	if (s->host && n->up && n->host_quorate != (2 * n_member > s->n)) {
+		n->host_quorate = !n->host_quorate;
+		world_in_us(&s->w, world_between(&s->w, 0, 100000), on_quorate, s, i, n->life, NULL);
+	}
 }
 
 static const struct cpg_ops cpg_ops = { .deliver = on_deliver, .view = on_view };
@@ -418,6 +436,13 @@ static void ring_state(struct node *n, int err)
 {
 	struct cluster_in in = { .kind = CLUSTER_IN_RING, .running = n->ring_up, .active = n->active_epoch, .err = err };
 
+	if (n->sim->host) {
+		in.active = 0;
+		in.nodeid = n->sim->nodeid[n->i];
+		in.nodeids = n->sim->nodeid;
+		in.n_nodeids = n->sim->n;
+		in.quorate = n->host_quorate;
+	}
 	step(n, &in);
 }
 
@@ -428,6 +453,13 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 
 	if (!n->up || n->life != life || n->ring_up)
 		return;
+	if (s->host) {
+		n->ring_up = true;
+		ring_state(n, 0);
+		cpg_up(s->cpg, i);
+		cpg_join(s->cpg, i);
+		return;
+	}
 	/* Who starts with another file than the running ring is not let in (and would harm it). */
 	for (unsigned k = 0; k < s->n; k++)
 		if (s->node[k].ring_up && reach(s, i, k) && s->node[k].active_epoch > n->stored_epoch) {
@@ -443,6 +475,7 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 
 static void ring_stop(struct node *n)
 {
+	n->host_quorate = false;
 	if (n->ring_up)
 		cpg_down(n->sim->cpg, n->i);
 	n->ring_up = false;
@@ -501,6 +534,10 @@ static void do_act(struct node *n, const struct cluster_act *a)
 	struct sim *s = n->sim;
 	struct flight *f;
 
+	if (s->host && a->kind <= CLUSTER_ACT_RING_STOP) {
+		fail(s, "%s touches the host's Corosync", n->name);
+		return;
+	}
 	switch (a->kind) {
 	case CLUSTER_ACT_RING_WRITE:
 		n->stored_epoch = a->conf->epoch;
@@ -731,7 +768,8 @@ static void step(struct node *n, struct cluster_in *in)
 static void start(struct node *n)
 {
 	struct sim *s = n->sim;
-	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true };
+	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true,
+	                             .host_ring = s->host };
 	struct agree_disk ad = { .promised = n->disk.promised, .synced = n->disk.synced, .commit = n->disk.commit,
 	                         .snap = n->disk.snap, .entry = (const struct agree_entry *const *)n->disk.entry,
 	                         .n_entry = n->disk.n_entry };
@@ -762,6 +800,8 @@ static void start(struct node *n)
 	step(n, &in);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
 	step(n, &in);
+	if (s->host)
+		world_in_us(&s->w, world_between(&s->w, 100000, 800000), on_ring_started, s, n->i, n->life, NULL);
 	/* mDNS. */
 	for (unsigned i = 0; i < s->n; i++) {
 		in = (struct cluster_in){ .kind = CLUSTER_IN_CANDIDATE, .from = s->node[i].addr };
@@ -930,6 +970,10 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_init(&s->w, seed, verbose);
 	s->w.now = (struct mono){ 1000000000 };
 	s->n = n_nodes;
+	s->host = seed % 4 == 3;
+	/* As an administrator might number them: neither from one nor in our order. */
+	for (unsigned i = 0; s->host && i < NODES_MAX; i++)
+		s->nodeid[i] = 100 - 7 * i;
 	s->cpg = cpg_new(&s->w, &cpg_ops, s);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];

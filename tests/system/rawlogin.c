@@ -112,14 +112,14 @@ static void racing_for_one_session_lets_everyone_in_in_turn(void)
 
 static void stalled_logins_do_not_keep_others_out(void)
 {
-	int stalled[200], fd;
+	int stalled[400], fd;
 
-	for (unsigned i = 0; i < 200; i++)
+	for (unsigned i = 0; i < 400; i++)
 		stalled[i] = tcp();
 	fd = tcp();
 	CHECK_EQ(login(fd, 3, NULL), 0);
 	close(fd);
-	for (unsigned i = 0; i < 200; i++)
+	for (unsigned i = 0; i < 400; i++)
 		close(stalled[i]);
 }
 

@@ -3,12 +3,12 @@
  * Speaks to a running director-target as directord does, one request per run: for the tests and benches of
  * the data plane.
  *
- *   targetctl SOCKET create UUID NAME SIZE PLUGIN [key=value…]
- *   targetctl SOCKET set UUID NAME SIZE PLUGIN [key=value…]
+ *   targetctl SOCKET create UUID NAME SIZE PLUGIN [removable=yes] [key=value…]
+ *   targetctl SOCKET set UUID NAME SIZE PLUGIN [removable=yes] [key=value…]
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
- *   targetctl SOCKET target IQN [lun=N:UUID[:ro]…] [portal=ADDR…]
- * [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…] targetctl SOCKET untarget IQN targetctl SOCKET list | stats
- * | shutdown | events targetctl SOCKET drop SESSION
+ *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
+ *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
+ *   targetctl SOCKET untarget IQN | list | stats | shutdown | events | drop SESSION
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +73,9 @@ static void show(const struct target_list *l)
 			v->name, v->store.plugin, (unsigned long long)v->size, target_state_name(v->state),
 			(unsigned long long)v->reads, (unsigned long long)v->writes,
 			(unsigned long long)v->errors, v->error ? v->error : "");
+		for (unsigned k = 0; k < v->n_groups; k++)
+			printf("group %s %u state=%u%s\n", v->name, v->groups[k].id, v->groups[k].state,
+				v->groups[k].preferred ? " preferred" : "");
 	}
 	for (unsigned i = 0; i < l->n_targets; i++)
 		printf("target %s luns=%u hosts=%u generation=%llu\n", l->targets[i].iqn,
@@ -114,9 +117,35 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 
 		if (!eq)
 			die("parameters are key=value");
+		/* What is of the volume and not of its storage. */
+		if (strcmp(argv[i], "removable=yes") == 0) {
+			v->removable = true;
+			continue;
+		}
 		v->store.params[v->store.n_params++] = (struct target_param){
 			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
 		};
+	}
+}
+
+/* ID=STATE[:preferred]…, implicit */
+static void parse_access(struct target_msg *m, int argc, char **argv)
+{
+	struct target_volume *v = &m->volume;
+
+	if (argc < 1 || text_uuid_parse(argv[0], v->uuid) != 0)
+		die("access UUID [implicit] [ID=STATE[:preferred]…]");
+	v->groups = mem_zalloc((size_t)argc * sizeof(*v->groups));
+	for (int i = 1; i < argc; i++) {
+		char *eq = strchr(argv[i], '=');
+
+		if (strcmp(argv[i], "implicit") == 0)
+			v->implicit_only = true;
+		else if (!eq)
+			die("ID=STATE");
+		else
+			v->groups[v->n_groups++] = (struct target_group){ (uint16_t)atoi(argv[i]),
+				(uint8_t)atoi(eq + 1), strstr(eq, ":preferred") != NULL };
 	}
 }
 
@@ -163,8 +192,12 @@ static void parse_target(struct target_msg *m, int argc, char **argv)
 			t->portals[t->n_portals++] = mem_strdup(argv[i] + 7);
 		else if (strncmp(argv[i], "host=", 5) == 0)
 			parse_host(t, argv[i] + 5);
+		else if (strncmp(argv[i], "moved=", 6) == 0)
+			t->moved_to = mem_strdup(argv[i] + 6);
+		else if (strncmp(argv[i], "tag=", 4) == 0)
+			t->tag = (uint16_t)atoi(argv[i] + 4);
 		else
-			die("lun=, portal= or host=");
+			die("lun=, portal=, host=, tag= or moved=");
 	}
 }
 
@@ -183,6 +216,7 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "untarget", TARGET_TARGET_DELETE },
 		{ "list", TARGET_LIST },
 		{ "stats", TARGET_STATS },
+		{ "access", TARGET_ACCESS_SET },
 		{ "shutdown", TARGET_SHUTDOWN },
 		{ "drop", TARGET_SESSION_DROP },
 		{ "events", TARGET_LIST },
@@ -201,6 +235,8 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		m->target.iqn = mem_strdup(argv[1]);
 	else if (m->kind == TARGET_SESSION_DROP && argc > 1)
 		m->number = (uint64_t)atoll(argv[1]);
+	else if (m->kind == TARGET_ACCESS_SET)
+		parse_access(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
 	if (m->kind == TARGET_VOLUME_RESIZE && (argc < 3 || text_size_parse(argv[2], &m->volume.size) != 0))

@@ -62,6 +62,21 @@ static void a_roster_survives_packing_and_refuses_damage(void)
 	CHECK_EQ(roster_unpack(p, n, &back), ERR_MALFORMED);
 }
 
+static void a_rosters_nodeids_of_the_host_survive_packing(void)
+{
+	struct roster r = roster_of(16), old = r, back;
+	struct node_id id = id_of(3);
+	uint8_t p[ROSTER_PACKED_MAX], q[ROSTER_PACKED_MAX];
+
+	CHECK_EQ(roster_host(&r, &id, 4711), 0);
+	CHECK_EQ(roster_follows(&old, &r), 0);
+	CHECK_EQ(roster_unpack(p, roster_pack(&r, p), &back), 0);
+	CHECK(roster_eq(&r, &back));
+	CHECK_EQ(roster_find(&back, &id)->host_nodeid, 4711);
+	/* Without one the bytes are those of a version that did not know it. */
+	CHECK_EQ(roster_pack(&r, p), roster_pack(&old, q) + 4);
+}
+
 static void a_rosters_key_is_a_change_of_the_ring(void)
 {
 	struct roster r = roster_of(3), old = r, back;
@@ -423,6 +438,7 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	RUN(a_roster_survives_packing_and_refuses_damage);
+	RUN(a_rosters_nodeids_of_the_host_survive_packing);
 	RUN(a_rosters_key_is_a_change_of_the_ring);
 	RUN(a_nodeid_is_never_given_again);
 	RUN(a_roster_must_follow_the_one_before);

@@ -59,6 +59,13 @@ static void die(unsigned i)
 	node[i].since = now;
 }
 
+/* Its directord dies and stays dead; its Corosync goes on with the list that it has. */
+static void die_alone(unsigned i)
+{
+	node[i].up = node[i].in_ring = false;
+	node[i].since = now;
+}
+
 static void begin(unsigned n)
 {
 	memset(node, 0, sizeof(node));
@@ -77,9 +84,24 @@ static void begin(unsigned n)
 	}
 }
 
+/* Is its Corosync in the ring that node i is in? Who is in no list any more is not heard. */
+static bool shares_ring(unsigned i, unsigned j)
+{
+	return node[i].in_ring && node[j].running && !node[j].cut && roster_find(&node[i].file[1], &node[j].id) != NULL;
+}
+
 static bool lists(const struct sim_node *x, const struct sim_node *y)
 {
 	return roster_find(&x->file[1], &y->id) != NULL;
+}
+
+/* Who is in nobody else's list is not heard, and does no harm. */
+static bool heard(unsigned i)
+{
+	for (unsigned j = 0; j < N; j++)
+		if (j != i && node[j].running && lists(&node[j], &node[i]))
+			return true;
+	return false;
 }
 
 /* Who is in one ring with node i now. */
@@ -88,10 +110,11 @@ static void ring(void)
 	bool stopped = false;
 
 	for (unsigned i = 0; i < N; i++)
-		node[i].in_ring = node[i].running && !node[i].mute && !node[i].cut;
+		node[i].in_ring = node[i].up && node[i].running && !node[i].mute && !node[i].cut;
 	for (unsigned i = 0; i < N; i++)
 		for (unsigned j = 0; j < N; j++)
-			if (node[i].in_ring && node[j].running && !node[j].cut && lists(&node[i], &node[j]) && !lists(&node[j], &node[i]))
+			if (node[i].in_ring && heard(i) && node[j].running && !node[j].cut && lists(&node[i], &node[j]) &&
+			    !lists(&node[j], &node[i]))
 				stopped = true;
 	if (stopped) {
 		n_stopped++;
@@ -185,7 +208,9 @@ static void step_node(unsigned i)
 			fact[in.n_fact] = j == i ? fact_now(j) : node[j].past[GOSSIP_STEPS - 1];
 		else
 			fact[in.n_fact] = (struct growth_fact){ .id = node[j].id, .since = now };
+		fact[in.n_fact].in_ring = shares_ring(i, j) && roster_find(&node[i].roster, &node[j].id);
 		in.n_fact += !node_id_none(&fact[in.n_fact].id) && (fact[in.n_fact].alive || fact[in.n_fact].roster_version);
+		in.strangers |= shares_ring(i, j) && !roster_find(&node[i].roster, &node[j].id);
 	}
 	st.member = member;
 	st.mode = quorate(i) ? AGREE_ACTIVE : AGREE_NO_QUORUM;
@@ -249,12 +274,13 @@ static void the_second_node_brings_corosync_up(void)
 	CHECK_EQ(n_stopped, 0);
 }
 
-static void six_at_once_come_in_one_by_one(void)
+static void six_at_once_come_in_by_two_changes_of_the_list(void)
 {
 	begin(6);
-	run(60000);
+	run(12000);
 	CHECK_EQ(in_ring(), 6);
 	CHECK_EQ(truth.n, 6);
+	CHECK_EQ(truth.ring_epoch, 3);  /* three, as the ring may not grow more at once; then the rest */
 	CHECK_EQ(roster_n_voters(&truth), 5);
 	CHECK_EQ(n_stopped, 0);
 	for (unsigned i = 0; i < N; i++)
@@ -342,6 +368,48 @@ static void a_newcomer_that_does_not_come_in_is_dropped_and_others_follow(void)
 	CHECK_EQ(n_stopped, 0);
 }
 
+static void a_newcomer_that_failed_is_tried_again_soon(void)
+{
+	begin(2);
+	run(15000);
+	node[2].wanted = node[2].mute = true;
+	boot(2);
+	run(2000);
+	CHECK(roster_find(&truth, &node[2].id));
+	for (unsigned t = 0; roster_find(&truth, &node[2].id); t += STEP_MS) {
+		CHECK(t < GROWTH_NEWCOMER_MS + 5000);
+		run(STEP_MS);
+	}
+	node[2].mute = false;
+	run(GROWTH_AGAIN_MS + 3000);
+	CHECK_EQ(in_ring(), 3);
+	CHECK_EQ(n_stopped, 0);
+}
+
+static void a_corosync_without_its_directord_does_not_keep_others_out(void)
+{
+	for (unsigned dead = 0; dead < 3; dead++) {
+		begin(3);
+		run(30000);
+		CHECK_EQ(in_ring(), 3);
+		die_alone(dead);
+		run(2000);
+		node[3].wanted = true;
+		boot(3);
+		run(30000);
+		CHECK_EQ(in_ring(), 3);
+		CHECK_EQ(n_stopped, 0);
+		CHECK(!roster_find(&truth, &node[dead].id));
+		/* It comes back to life with its Corosync still running. */
+		node[dead].up = true;
+		node[dead].since = now;
+		growth_init(&node[dead].g, &node[dead].id, NULL);
+		run(30000);
+		CHECK_EQ(in_ring(), 4);
+		CHECK_EQ(n_stopped, 0);
+	}
+}
+
 static void the_lead_may_die_at_any_step_of_growth(void)
 {
 	for (unsigned at = 0; at < 6000; at += STEP_MS) {
@@ -420,7 +488,9 @@ int main(void)
 {
 	RUN(one_node_needs_no_corosync);
 	RUN(the_second_node_brings_corosync_up);
-	RUN(six_at_once_come_in_one_by_one);
+	RUN(six_at_once_come_in_by_two_changes_of_the_list);
+	RUN(a_newcomer_that_failed_is_tried_again_soon);
+	RUN(a_corosync_without_its_directord_does_not_keep_others_out);
 	RUN(a_removed_node_stops_before_the_list_changes);
 	RUN(shrunk_to_one_it_needs_no_corosync_again);
 	RUN(one_that_returns_with_an_old_file_fetches_the_new_one_first);

@@ -26,6 +26,7 @@ static void start(struct world *w, const char *keys, size_t len)
 	w->policy.ours.time2retain = 20;
 	w->policy.ours.pdu_in_order = w->policy.ours.sequence_in_order = 0;
 	w->policy.ours.protocol_level = 2;
+	w->policy.ours.task_reporting = REPORTING_FAST_ABORT;
 	world_login(w, keys, len);
 	w->exp_statsn = w->conn->statsn;
 }
@@ -547,6 +548,116 @@ static void a_reset_waits_for_the_commands_before_it(void)
 	world_fini(&w);
 }
 
+/* ---- functions that end many tasks, over several connections ---- */
+
+static void nop(struct world *w)
+{
+	w->exp_statsn = w->conn->statsn;
+	request(w, PDU_NOP_OUT | PDU_IMMEDIATE, PDU_FINAL, TAG_NONE, TAG_NONE, 0, 0, 0);
+}
+
+static void a_fenced_response_is_alone(void)
+{
+	struct world w;
+	uint32_t a, b, reset;
+
+	start(&w, KEYS("MaxConnections=4\0TaskReporting=ResponseFence\0"));
+	nop(&w);
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	a = command(&w, true, 2000, 512, 512);
+	expect_good(&w, a);                             /* and not acknowledged yet */
+	world_use(&w, 0);
+	w.exp_statsn = w.conn->statsn;
+	tmf(&w, TMF_LU_RESET, TAG_NONE, 0);
+	reset = w.itt - 1;
+	b = command(&w, true, 2000, 512, 512);
+	nothing(&w);
+	world_use(&w, 1);
+	expect(&w, PDU_NOP_IN, TAG_NONE);               /* what about that status? */
+	nop(&w);
+	nothing(&w);
+	world_use(&w, 0);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, reset)[2], TMF_RSP_COMPLETE);
+	expect(&w, PDU_NOP_IN, TAG_NONE);
+	nothing(&w);                                    /* command b has been done, and waits */
+	nop(&w);
+	expect_good(&w, b);
+	CHECK(!w.session->fences);
+	world_use(&w, 1);
+	a = command(&w, true, 2000, 512, 512);
+	expect_good(&w, a);
+	world_fini(&w);
+}
+
+static void a_fence_falls_with_its_connection(void)
+{
+	struct world w;
+	uint32_t a;
+
+	start(&w, KEYS("MaxConnections=4\0TaskReporting=ResponseFence\0"));
+	nop(&w);
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	world_use(&w, 0);
+	tmf(&w, TMF_LU_RESET, TAG_NONE, 0);
+	world_use(&w, 1);
+	expect(&w, PDU_NOP_IN, TAG_NONE);
+	a = command(&w, true, 2000, 512, 512);
+	nothing(&w);
+	world_use(&w, 0);
+	world_cut(&w);
+	world_run(&w);
+	world_use(&w, 1);
+	expect_good(&w, a);
+	world_fini(&w);
+}
+
+static void fast_abort_tells_the_other_connections(void)
+{
+	struct world w;
+	const uint8_t *r;
+	uint32_t a;
+
+	start(&w, KEYS("MaxConnections=4\0TaskReporting=FastAbort,RFC3720\0"));
+	CHECK_EQ(w.session->params.task_reporting, REPORTING_FAST_ABORT);
+	nop(&w);
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	a = command(&w, true, 2000, 4096, 0);
+	expect_r2t(&w, a, 0, 4096);
+	command(&w, true, 2100, 4096, 0);
+	world_use(&w, 0);
+	tmf(&w, TMF_ABORT_TASK_SET, TAG_NONE, 0);
+	world_use(&w, 1);
+	expect(&w, PDU_R2T, a + 1);
+	r = expect(&w, PDU_ASYNC, TAG_NONE);
+	CHECK_EQ(r[36], ASYNC_TASKS_TERMINATED);
+	expect(&w, PDU_NOP_IN, TAG_NONE);
+	nothing(&w);                                    /* one for the LUN, not one for each task */
+	nop(&w);
+	world_use(&w, 0);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, w.itt - 1)[2], TMF_RSP_COMPLETE);
+	CHECK_EQ(w.session->n_tasks, 0);
+	world_fini(&w);
+}
+
+static void functions_of_rfc_7144_need_its_level(void)
+{
+	struct world w;
+	uint32_t itt;
+
+	start(&w, KEYS(""));
+	tmf(&w, TMF_QUERY_TASK, 1, 0);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, w.itt - 1)[2], TMF_RSP_NOT_SUPPORTED);
+	world_fini(&w);
+	start(&w, KEYS("iSCSIProtocolLevel=2\0"));
+	w.hold = true;
+	itt = command(&w, false, 0, 512, 0);
+	tmf(&w, TMF_QUERY_TASK, itt, 0);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, w.itt - 1)[2], TMF_RSP_SUCCEEDED);
+	tmf(&w, TMF_CLEAR_ACA, TAG_NONE, 0);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, w.itt - 1)[2], TMF_RSP_NOT_SUPPORTED);
+	world_fini(&w);
+}
+
 /* ---- ERL 2 ---- */
 
 /* Connection 1 has `itt` and is lost; connection 0 logs it out for recovery and reassigns the task. */
@@ -784,6 +895,10 @@ int main(void)
 	RUN(one_lost_connection_is_not_the_session);
 	RUN(a_connection_is_logged_out_by_another);
 	RUN(a_reset_waits_for_the_commands_before_it);
+	RUN(a_fenced_response_is_alone);
+	RUN(a_fence_falls_with_its_connection);
+	RUN(fast_abort_tells_the_other_connections);
+	RUN(functions_of_rfc_7144_need_its_level);
 	RUN(a_write_goes_on_with_what_is_missing);
 	RUN(a_running_task_answers_where_it_is_then);
 	RUN(a_task_that_ended_meanwhile_keeps_its_answer);

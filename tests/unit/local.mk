@@ -109,7 +109,8 @@ tests_unit_filters_SOURCES = %D%/filters.c %D%/check.h
 tests_unit_filters_LDADD = target/serve/libhost.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
-TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover tests/unit/scsi
+TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover \
+	tests/unit/scsi tests/unit/scsi_copy tests/unit/scsi_pr tests/unit/scsi_state
 check_PROGRAMS += $(TARGET_TESTS)
 TESTS += $(TARGET_TESTS)
 check_LTLIBRARIES += tests/unit/libworld.la
@@ -124,13 +125,25 @@ tests_unit_iscsi_recovery_SOURCES = %D%/iscsi_recovery.c %D%/check.h
 tests_unit_iscsi_recovery_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
 tests_unit_iscsi_cover_SOURCES = %D%/iscsi_cover.c %D%/check.h
 tests_unit_iscsi_cover_LDADD = $(TARGET_ROOMS)
-tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h
+tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h %D%/scsi_run.h
 tests_unit_scsi_LDADD = $(TARGET_ROOMS)
+tests_unit_scsi_copy_SOURCES = %D%/scsi_copy.c %D%/scsi_world.h
+tests_unit_scsi_copy_LDADD = $(TARGET_ROOMS)
+tests_unit_scsi_pr_SOURCES = %D%/scsi_pr.c %D%/scsi_world.h
+tests_unit_scsi_pr_LDADD = $(TARGET_ROOMS)
+tests_unit_scsi_state_SOURCES = %D%/scsi_state.c %D%/scsi_world.h
+tests_unit_scsi_state_LDADD = $(TARGET_ROOMS)
 check_PROGRAMS += tests/unit/agree
 TESTS += tests/unit/agree
 tests_unit_agree_SOURCES = %D%/agree.c %D%/check.h
 tests_unit_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_unit_agree_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+check_PROGRAMS += tests/unit/agree_direct
+TESTS += tests/unit/agree_direct
+tests_unit_agree_direct_SOURCES = %D%/agree_direct.c %D%/check.h
+tests_unit_agree_direct_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_unit_agree_direct_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 
 check_PROGRAMS += tests/unit/growth
 TESTS += tests/unit/growth

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "target/scsi/limits.h"
+#include "base/err.h"
 #include "target/scsi/sense.h"
 #include "tests/unit/check.h"
+#include "tests/unit/scsi_run.h"
 
 #define BS 512
 #define BLOCKS 65536u           /* 32 MiB */
@@ -23,6 +25,7 @@ static void setup(void)
 	task_pool_init(&pool, sizeof(struct task), 256u << 20, 100);
 	lu_init(&lu, uuid, "unit", sizeof(disk), BS);
 	lu.thin = true;
+	lu.atomic_max = 64;
 	memset(disk, 0, sizeof(disk));
 	memset(its, 0, sizeof(its));
 	memset(nexuses, 0, sizeof(nexuses));
@@ -47,7 +50,7 @@ static void teardown(void)
 	task_pool_fini(&pool);
 }
 
-static void block(struct block_op *op)
+static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 {
 	uint64_t at = op->offset;
 
@@ -83,18 +86,18 @@ static void block(struct block_op *op)
 		op->hole = at / 8192 % 2;
 		break;
 	case BLOCK_FLUSH:
+	case BLOCK_PAUSE:
 		break;
 	}
 }
 
 static struct task *last;
+static struct scsi_run runner = { .block = block };
 
 /* Execute a CDB through nexus `who` with data-out; the task stays to be looked at until the next. */
 static struct task *run(unsigned who, const char *cdb, unsigned n, const void *out, uint32_t out_len,
 	uint32_t expect_in)
 {
-	enum scsi_turn turn;
-
 	task_put(&last);
 	last = task_get(&pool);
 	memcpy(last->cdb, cdb, n);
@@ -108,8 +111,7 @@ static struct task *run(unsigned who, const char *cdb, unsigned n, const void *o
 		CHECK_EQ(task_buf_get(&pool, &last->out, out_len), 0);
 		memcpy(last->out.p, out, out_len);
 	}
-	for (turn = scsi_start(&its[who], last); turn == SCSI_BLOCK; turn = scsi_done(last))
-		block(&last->op);
+	run_turns(&runner, last, scsi_start(&its[who], last));
 	return last;
 }
 
@@ -419,6 +421,19 @@ static void identity_is_the_uuid(void)
 	teardown();
 }
 
+static void no_optimum_above_the_maximum(void)
+{
+	setup();
+	lu.optimal_transfer = lu.max_transfer;
+	run(0, CDB("\x12\x01\xb0\x04\0\0"), NULL, 0, 1024);
+	CHECK(be32(last->in.p + 8) == lu.max_transfer && be32(last->in.p + 12) == lu.max_transfer);
+	lu.optimal_transfer++;
+	run(0, CDB("\x12\x01\xb0\x04\0\0"), NULL, 0, 1024);
+	CHECK(be32(last->in.p + 8) == lu.max_transfer && be32(last->in.p + 12) == 0);
+	task_put(&last);
+	teardown();
+}
+
 static void reported_opcodes_are_the_table(void)
 {
 	const uint8_t *p;
@@ -511,10 +526,10 @@ static void persistent_reservations_of_all_six_types(void)
 		CHECK_EQ(pr_out(1, 1, PR_WRITE_EXCLUSIVE, 0x22, 0), STATUS_RESERVATION_CONFLICT);
 		if (t[i].type < PR_WRITE_EXCLUSIVE_ALL) {
 			CHECK_EQ(pr_out(1, 2, t[i].type, 0x22, 0), STATUS_GOOD);
-			CHECK(lu.reserve.type == t[i].type);
+			CHECK(lu.kept.pr.type == t[i].type);
 		}
 		CHECK_EQ(pr_out(0, 2, t[i].type, 0x11, 0), STATUS_GOOD);
-		CHECK(lu.reserve.type == PR_NONE);
+		CHECK(lu.kept.pr.type == PR_NONE);
 		if (t[i].type >= PR_WRITE_EXCLUSIVE_REGISTRANTS)
 			check_sense(run(1, CDB("\0\0\0\0\0\0"), NULL, 0, 0), SENSE_UNIT_ATTENTION, 0x2a04);
 		CHECK(try_write(1) == STATUS_GOOD);
@@ -532,11 +547,11 @@ static void preempt_takes_over(void)
 	CHECK_EQ(try_read(1), STATUS_RESERVATION_CONFLICT);
 	CHECK_EQ(pr_out(1, 4, PR_EXCLUSIVE_ACCESS, 0x22, 0x77), STATUS_RESERVATION_CONFLICT);
 	CHECK_EQ(pr_out(1, 4, PR_EXCLUSIVE_ACCESS, 0x22, 0x11), STATUS_GOOD);
-	CHECK_EQ(lu.reserve.n, 1);
+	CHECK_EQ(lu.kept.pr.n, 1);
 	check_sense(run(0, CDB("\0\0\0\0\0\0"), NULL, 0, 0), SENSE_UNIT_ATTENTION, 0x2a05);
 	CHECK(try_read(0) == STATUS_RESERVATION_CONFLICT && try_read(1) == STATUS_GOOD);
 	CHECK_EQ(pr_out(1, 3, 0, 0x22, 0), STATUS_GOOD);
-	CHECK(lu.reserve.n == 0 && try_read(0) == STATUS_GOOD);
+	CHECK(lu.kept.pr.n == 0 && try_read(0) == STATUS_GOOD);
 	task_put(&last);
 	teardown();
 }
@@ -596,6 +611,7 @@ int main(void)
 	RUN(software_write_protect);
 	RUN(attentions_come_in_order_and_leave_inquiry_alone);
 	RUN(identity_is_the_uuid);
+	RUN(no_optimum_above_the_maximum);
 	RUN(reported_opcodes_are_the_table);
 	RUN(reserve6_keeps_the_other_out);
 	RUN(persistent_reservations_of_all_six_types);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "target/scsi/sense.h"
 #include "tests/unit/check.h"
+#include "tests/unit/scsi_run.h"
 
 static const struct iscsi_params ours = {
 	.header_digest = DIGEST_CRC32C, .data_digest = DIGEST_CRC32C, .max_connections = 1, .immediate_data = 1,
@@ -121,18 +122,21 @@ static void block(struct world *w, struct block_op *op)
 		op->hole = false;
 		break;
 	case BLOCK_FLUSH:
+	case BLOCK_PAUSE:
 		break;
 	}
 }
 
+static void block_run(void *arg, struct block_op *op, const struct scsi_lu *lu)
+{
+	block(arg, op);
+}
+
 static void execute(struct world *w, struct task *t)
 {
-	enum scsi_turn turn = scsi_start(&w->it, t);
+	struct scsi_run r = { .block = block_run, .arg = w };
 
-	while (turn == SCSI_BLOCK && !t->aborted) {
-		block(w, &t->op);
-		turn = scsi_done(t);
-	}
+	run_turns(&r, t, scsi_start(&w->it, t));
 	conn_task_done(t);
 }
 
@@ -207,6 +211,7 @@ static bool run_one(struct world *w)
 	while (w->conn->session && (tmf = conn_next_tmf(w->conn))) {
 		struct task_choice before = { .lun = tmf->lun, .itt = TAG_NONE, .before = true, .cmdsn = tmf->cmdsn };
 
+		session_abort_notice(w->session, &before, tmf->conn);
 		session_abort_choice(w->session, &before, tmf);
 		conn_tmf_done(w->session, tmf, TMF_RSP_COMPLETE);
 		more = true;

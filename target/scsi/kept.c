@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A unit's kept state as bytes, big-endian:
+ *
+ *   "DLUK" version(1) flags(1) sanitize(1) type(1) generation(4) n(2)
+ *   n times: key(8) holder(1) tag(2) isid(6) length(1) initiator length(1) target
+ *   with FLAG_SAVED: bits(1), and per threshold: enabled resource arming (1 each) count(4)
+ *   crc32c(4) of all before it
+ */
+#include "target/scsi/kept.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "target/scsi/bytes.h"
+
+#define MAGIC 0x444c554bu
+#define VERSION 1
+#define FLAG_APTPL 0x01
+#define FLAG_SAVED 0x02
+#define BIT_WCE 0x01
+#define BIT_SWP 0x02
+#define BIT_D_SENSE 0x04
+#define BIT_LBPERE 0x08
+#define SANITIZE_EXIT 0x80
+#define HEAD 14
+
+void kept_fini(struct lu_kept *k)
+{
+	pr_fini(&k->pr);
+	memset(k, 0, sizeof(*k));
+}
+
+void kept_copy(struct lu_kept *to, const struct lu_kept *from)
+{
+	*to = *from;
+	pr_copy(&to->pr, &from->pr);
+}
+
+/* ---- out ---- */
+
+static void put_name(struct buf *to, const char *name)
+{
+	uint8_t len = (uint8_t)strlen(name);
+
+	buf_put(to, &len, 1);
+	buf_put(to, name, len);
+}
+
+static void put_registrant(struct buf *to, const struct pr_registrant *g)
+{
+	uint8_t b[17];
+
+	set64(b, g->key);
+	b[8] = g->holder;
+	set16(b + 9, g->port.tag);
+	memcpy(b + 11, g->port.isid, 6);
+	buf_put(to, b, sizeof(b));
+	put_name(to, g->port.initiator);
+	put_name(to, g->port.target);
+}
+
+static void put_mode(struct buf *to, const struct lu_mode *m)
+{
+	uint8_t bits = (uint8_t)((m->wce ? BIT_WCE : 0) | (m->swp ? BIT_SWP : 0) | (m->d_sense ? BIT_D_SENSE : 0) |
+				 (m->lbpere ? BIT_LBPERE : 0));
+
+	buf_put(to, &bits, 1);
+	for (unsigned i = 0; i < LU_THRESHOLDS; i++) {
+		const struct lu_threshold *t = &m->thresholds[i];
+		uint8_t b[7] = { t->enabled, t->resource, t->arming };
+
+		set32(b + 3, t->count);
+		buf_put(to, b, sizeof(b));
+	}
+}
+
+void kept_encode(const struct lu_kept *k, struct buf *to)
+{
+	const struct pr_state *pr = &k->pr;
+	size_t begin = to->len;
+	uint8_t head[HEAD] = { 0 }, crc[4];
+
+	set32(head, MAGIC);
+	head[4] = VERSION;
+	head[5] = (uint8_t)((pr->aptpl ? FLAG_APTPL : 0) | (k->has_saved ? FLAG_SAVED : 0));
+	head[6] = (uint8_t)(k->sanitize | (k->sanitize_exit ? SANITIZE_EXIT : 0));
+	if (pr->aptpl) {
+		head[7] = (uint8_t)pr->type;
+		set32(head + 8, pr->generation);
+		set16(head + 12, pr->n);
+	}
+	buf_put(to, head, sizeof(head));
+	for (unsigned i = 0; pr->aptpl && i < pr->n; i++)
+		put_registrant(to, &pr->registrants[i]);
+	if (k->has_saved)
+		put_mode(to, &k->saved);
+	set32(crc, crc32c(0, to->data + begin, to->len - begin));
+	buf_put(to, crc, 4);
+}
+
+bool kept_same(const struct lu_kept *a, const struct lu_kept *b)
+{
+	struct buf x = { 0 }, y = { 0 };
+	bool same;
+
+	kept_encode(a, &x);
+	kept_encode(b, &y);
+	same = x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+	buf_fini(&x);
+	buf_fini(&y);
+	return same;
+}
+
+/* ---- in: everything is looked at before it is believed ---- */
+
+struct in {
+	const uint8_t *p;
+	size_t n;
+};
+
+/* The next `n` bytes; NULL: there are not so many. */
+static const uint8_t *take(struct in *in, size_t n)
+{
+	const uint8_t *p = in->p;
+
+	if (n > in->n)
+		return NULL;
+	in->p += n;
+	in->n -= n;
+	return p;
+}
+
+static bool take_name(struct in *in, char *to, size_t cap)
+{
+	const uint8_t *len = take(in, 1), *p = len ? take(in, *len) : NULL;
+
+	if (!p || *len >= cap || memchr(p, 0, *len))
+		return false;
+	memcpy(to, p, *len);
+	return true;
+}
+
+static bool take_registrant(struct in *in, struct pr_registrant *g)
+{
+	const uint8_t *b = take(in, 17);
+
+	memset(g, 0, sizeof(*g));
+	if (!b || b[8] > 1)
+		return false;
+	g->key = be64(b);
+	g->holder = b[8];
+	g->port.tag = (uint16_t)be16(b + 9);
+	memcpy(g->port.isid, b + 11, 6);
+	return g->key && take_name(in, g->port.initiator, sizeof(g->port.initiator)) &&
+	       take_name(in, g->port.target, sizeof(g->port.target));
+}
+
+static bool take_mode(struct in *in, struct lu_mode *m)
+{
+	const uint8_t *bits = take(in, 1);
+
+	if (!bits || *bits & ~(BIT_WCE | BIT_SWP | BIT_D_SENSE | BIT_LBPERE))
+		return false;
+	m->wce = *bits & BIT_WCE;
+	m->swp = *bits & BIT_SWP;
+	m->d_sense = *bits & BIT_D_SENSE;
+	m->lbpere = *bits & BIT_LBPERE;
+	for (unsigned i = 0; i < LU_THRESHOLDS; i++) {
+		const uint8_t *b = take(in, 7);
+
+		if (!b || b[0] > 1 || b[1] > 2 || b[2] > 1)
+			return false;
+		m->thresholds[i] = (struct lu_threshold){ b[0], b[1], b[2], be32(b + 3) };
+	}
+	return true;
+}
+
+/* What PERSISTENT RESERVE OUT could have made. */
+static bool pr_sane(const struct pr_state *pr)
+{
+	unsigned holders = 0;
+
+	for (unsigned i = 0; i < pr->n; i++) {
+		holders += pr->registrants[i].holder;
+		for (unsigned k = 0; k < i; k++)
+			if (pr_port_eq(&pr->registrants[i].port, &pr->registrants[k].port))
+				return false;
+	}
+	if (pr->type == PR_NONE)
+		return holders == 0;
+	if (pr->type > PR_EXCLUSIVE_ACCESS_ALL || pr->type == 2 || pr->type == 4)
+		return false;
+	return pr_type_all(pr->type) ? pr->n > 0 && holders <= 1 : holders == 1;
+}
+
+static bool decode(struct in *in, struct lu_kept *k)
+{
+	const uint8_t *head = take(in, HEAD);
+	struct pr_state *pr = &k->pr;
+	unsigned n;
+
+	if (!head || be32(head) != MAGIC || head[4] != VERSION || head[5] & ~(FLAG_APTPL | FLAG_SAVED) ||
+		(head[6] & ~SANITIZE_EXIT) > SANITIZE_FAILED)
+		return false;
+	k->sanitize = (enum lu_sanitize)(head[6] & ~SANITIZE_EXIT);
+	k->sanitize_exit = head[6] & SANITIZE_EXIT;
+	pr->aptpl = head[5] & FLAG_APTPL;
+	pr->type = (enum pr_type)head[7];
+	pr->generation = be32(head + 8);
+	n = be16(head + 12);
+	if (n > PR_REGISTRANTS_MAX || (!pr->aptpl && (n || pr->type || pr->generation)))
+		return false;
+	pr->cap = n;
+	pr->registrants = n ? mem_alloc(n * sizeof(*pr->registrants)) : NULL;
+	for (; pr->n < n; pr->n++)
+		if (!take_registrant(in, &pr->registrants[pr->n]))
+			return false;
+	k->has_saved = head[5] & FLAG_SAVED;
+	return pr_sane(pr) && (!k->has_saved || take_mode(in, &k->saved)) && in->n == 0;
+}
+
+int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k)
+{
+	struct in in = { p, n - 4 };
+
+	memset(k, 0, sizeof(*k));
+	if (n < HEAD + 4 || n > LU_KEPT_MAX || crc32c(0, p, n - 4) != be32(p + n - 4) || !decode(&in, k)) {
+		kept_fini(k);
+		return ERR_MALFORMED;
+	}
+	return 0;
+}

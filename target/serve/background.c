@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work that goes on without the command that asked for it (a sanitize operation): a task of its own, with a
+ * view of its own of the volume, on the worker that it was asked on.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "target/serve/serve.h"
+
+struct background {
+	struct serve_task st;           /* first: exec's pointer is ours */
+	struct nexus nexus;
+	struct scsi_it it;
+};
+
+void background_start(const struct serve_task *by)
+{
+	struct background *b = mem_zalloc(sizeof(*b));
+	struct worker *w = by->worker;
+	struct registry *r = &w->serve->registry;
+	struct volume *v = by->nexus->volume;
+
+	b->nexus.volume = v;
+	b->nexus.n_tasks = 1;
+	snprintf(b->it.initiator, sizeof(b->it.initiator), "director");
+	b->st.worker = w;
+	b->st.nexus = &b->nexus;
+	b->st.it.task.pool = &w->pool;
+	b->st.it.task.scsi.nexus = &b->nexus.scsi;
+	b->st.it.task.scsi.it = &b->it;
+	w->n_background++;
+	pthread_mutex_lock(&r->lock);
+	v->n_nexus++;
+	pthread_mutex_lock(&v->lu_lock);
+	lu_attach(&v->lu, &b->nexus.scsi, &b->it, UINT32_MAX, false);
+	pthread_mutex_unlock(&v->lu_lock);
+	pthread_mutex_unlock(&r->lock);
+	exec_turn(&b->st, scsi_background(&b->st.it.task));
+}
+
+void background_end(struct serve_task *st)
+{
+	struct background *b = (struct background *)st;
+	struct worker *w = st->worker;
+	struct registry *r = &w->serve->registry;
+	struct volume *v = b->nexus.volume;
+
+	task_buf_put(&w->pool, &st->it.task.scsi.work);
+	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&v->lu_lock);
+	lu_detach(&b->nexus.scsi);
+	pthread_mutex_unlock(&v->lu_lock);
+	if (--v->n_nexus == 0)
+		pthread_cond_broadcast(&r->released);
+	pthread_mutex_unlock(&r->lock);
+	w->n_background--;
+	free(b);
+}
