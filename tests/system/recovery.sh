@@ -58,7 +58,7 @@ for erl in 0 1 2; do
 		for _ in 1 2 3; do sleep 1; cut_one && cuts=$((cuts + 1)); done
 		[ $cuts -gt 0 ] || { echo "skipped: ss cannot cut connections here"; exit 77; }
 		more=true
-		[ $erl = 2 ] && more=".replayed == 0 and .reassigned > 0"
+		[ $erl = 2 ] && more=".replayed == 0 and .reassigned > 0 and .reassigned_done == .reassigned"
 		verified ".losses >= $cuts and .erl == $erl and .connections == $n and $more" "ERL $erl, $n connections, $cuts cut"
 	done
 done

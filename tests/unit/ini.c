@@ -263,6 +263,19 @@ static void answers_that_do_not_follow_from_the_offer_end_the_login(void)
 	}
 }
 
+static void an_offer_that_decides_needs_no_answer(void)
+{
+	struct world w;
+
+	world_init(&w);
+	w.conf.offer.immediate_data = 0;
+	w.conf.offer.initial_r2t = 1;
+	up(&w, KEYS("MaxBurstLength=4096\0"));
+	CHECK_EQ(w.s->params.immediate_data, 0);
+	CHECK_EQ(w.s->params.initial_r2t, 1);
+	end(&w);
+}
+
 static void a_required_digest_is_required(void)
 {
 	struct world w;
@@ -806,6 +819,7 @@ int main(void)
 {
 	RUN(login_offers_and_takes_what_follows);
 	RUN(answers_that_do_not_follow_from_the_offer_end_the_login);
+	RUN(an_offer_that_decides_needs_no_answer);
 	RUN(a_required_digest_is_required);
 	RUN(chap_proves_both_sides_with_every_hash);
 	RUN(a_target_that_cannot_prove_itself_is_left);
