@@ -21,6 +21,7 @@
 #define FOUND_YIELD_MS 4000     /* a lower node that could found is waited for this long */
 #define KNOCK_MS 2000
 #define KNOCK_KEYED_MS 4000     /* a node with a key that nobody answers knocks too: its key may be old */
+#define NEWER_KEEP_MS 120000    /* a node with a newer key that was not heard for this long is gone */
 #define KEY_KEEP_MS 10000       /* an old key is dropped when all alive have the new one, or after this */
 #define OFFER_LEN (4 + 4 + KEY_BOX_LEN)
 
@@ -47,6 +48,20 @@ bool admit_extra_unpack(const struct card *card, struct extra *x)
 	x->learning = card->extra[1] & 4;
 	memcpy(x->lineage, card->extra + 2, 16);
 	return true;
+}
+
+static void removed(struct cluster *c)
+{
+	c->removed = c->dirty = true;
+	c->removed_index = catalog_applied(c->catalog);
+}
+
+/* By a new key, or by entries that go on after our removal. */
+static void taken_in_again(struct cluster *c)
+{
+	log_info(c->log, "admission: this node is taken in again");
+	c->removed = c->ring_leaving = c->was_admitted = false;
+	c->dirty = true;
 }
 
 static bool has_data(const struct cluster *c)
@@ -114,6 +129,8 @@ static void add_cluster(struct cluster *c, struct txn *t)
 	attrs_set(&op->attrs, "lineage", text_uuid(c->lineage, text));
 	snprintf(text, sizeof(text), "%" PRIu32, keys_newest(&c->keys)->epoch);
 	attrs_set(&op->attrs, "key-epoch", text);
+	if (c->found_name[0])
+		attrs_set(&op->attrs, "name", c->found_name);
 }
 
 /* Members that hold the key and our lineage, but are no objects yet: one transaction for all of them. */
@@ -158,6 +175,29 @@ static void take_lineage(struct cluster *c, const uint8_t lineage[16], struct cl
 	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
 	admit_card(c, out);
 	c->dirty = true;
+}
+
+void admit_newer_key(struct cluster *c, const struct addr *from, uint8_t hint)
+{
+	if (!c->keys.n || keys_hint_order(&c->keys, hint) <= 0)
+		return;
+	if (!admit_key_old(c) && !c->has_lineage)
+		log_warn(c->log, "cluster: the node at %.40s has a newer cluster key: this node begins no cluster by itself, and waits to be "
+		         "adopted (director node adopt %.63s on a member)", addr_text(from, (char[64]){ "" }), c->conf.name);
+	c->newer_seen = c->now;
+	c->newer_at = *from;
+	admit_candidate(c, from);
+	c->dirty = true;
+}
+
+bool admit_key_old(const struct cluster *c)
+{
+	return c->keys.n && !c->has_lineage && !c->found_now && admit_key_newer(c);
+}
+
+bool admit_key_newer(const struct cluster *c)
+{
+	return c->newer_seen.ns != MONO_NEVER.ns && !mono_due(mono_add_ms(c->newer_seen, NEWER_KEEP_MS), c->now);
 }
 
 static void found(struct cluster *c, struct cluster_out *out)
@@ -238,7 +278,14 @@ static void tend_lineage(struct cluster *c, struct cluster_out *out)
 	}
 	if (c->has_lineage || !c->conf.votes || !c->conf.founds)
 		return;
-	if (!mono_due(mono_add_ms(c->begun, FOUND_WAIT_MS), c->now)) {
+	if (admit_key_old(c)) {
+		c->wake = mono_min(c->wake, mono_add_ms(c->newer_seen, NEWER_KEEP_MS));
+		return;
+	}
+	lower |= c->others_seen.ns != MONO_NEVER.ns;
+	if (c->found_now && !ring_host_wants(c)) {
+		found(c, out);
+	} else if (!mono_due(mono_add_ms(c->begun, FOUND_WAIT_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_WAIT_MS));
 	} else if (lower && !mono_due(mono_add_ms(c->begun, FOUND_YIELD_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_YIELD_MS));
@@ -268,7 +315,7 @@ static void tend_knock(struct cluster *c, struct cluster_out *out)
 	bool others = first && tree_child(catalog_tree(c->catalog), "/nodes", first);
 
 	/* Who slept through a rotation has a lineage and a key, and hears nobody. */
-	if (!c->knock.len || (keyed && (gossip_alive(c->gossip) > 1 || (c->has_lineage && !others))))
+	if (!c->knock.len || (keyed && !c->removed && (gossip_alive(c->gossip) > 1 || (c->has_lineage && !others))))
 		return;
 	if (keyed && !mono_due(mono_add_ms(c->begun, KNOCK_KEYED_MS), c->now)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->begun, KNOCK_KEYED_MS));
@@ -322,6 +369,8 @@ static void take_offer(struct cluster *c, const struct gossip_event *ev, struct 
 		         addr_text(&ev->addr, text));
 		return;
 	}
+	if (c->removed)
+		taken_in_again(c);
 	log_info(c->log, "admission: adopted by %s at %s", node_id_fingerprint(&sender, id), addr_text(&ev->addr, text));
 	admit_new_key(c, k.secret, epoch, out);
 	sodium_memzero(&k, sizeof(k));
@@ -349,6 +398,7 @@ int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, s
 	in.key_epoch = keys_newest(&c->keys)->epoch;
 	c->key_epoch = in.key_epoch;
 	cluster_gossip_step(c, &in, out);
+	c->newer_seen = MONO_NEVER;
 	c->begun = c->now;      /* the time to listen for others begins with the key */
 	c->dirty = true;
 	return 0;
@@ -486,6 +536,7 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 	char a[64], b[64], fp[40];
 	const struct object *o;
 	struct gossip_member m;
+	struct gossip_pending p;
 
 	switch (ev->kind) {
 	case GOSSIP_EV_JOINED:
@@ -543,8 +594,9 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 		break;
 	case GOSSIP_EV_REMOVED:
 		if (node_id_eq(&ev->id, &c->self)) {
-			c->removed = true;
-			log_warn(c->log, "gossip: this node was removed from the cluster");
+			if (!c->removed)
+				log_warn(c->log, "gossip: this node was removed from the cluster");
+			removed(c);
 		} else {
 			log_warn(c->log, "gossip: removed node %s at %s tries to come in: refused", node_id_fingerprint(&ev->id, fp),
 			         addr_text(&ev->addr, a));
@@ -552,7 +604,8 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 		break;
 	case GOSSIP_EV_PENDING:
 		log_info(c->log, "admission: node %s knocks from %s, %s: %s", ev->name, addr_text(&ev->addr, a),
-		         admit_node(c, &ev->id) ? "perhaps with an older key" : "without the cluster key",
+		         admit_node(c, &ev->id) ? "perhaps with an older key" :
+		         gossip_pending_find(c->gossip, &ev->id, &p) && p.removed ? "it was removed" : "without the cluster key",
 		         node_id_fingerprint(&ev->id, fp));
 		show_node(c, &ev->id);
 		break;
@@ -591,7 +644,7 @@ static void tend_pending(struct cluster *c, struct cluster_out *out)
 
 		if (o && mono_ms_between(p.last, c->now) == 0)
 			offer_key(c, p.public_key, &p.addr, out);
-		if (!o && automatic && cluster_leads(c)) {
+		if (!o && automatic && !p.removed && cluster_leads(c)) {
 			struct txn t = { .message = mem_strdup("adopted automatically") };
 			char what[64], hex[33];
 
@@ -629,8 +682,10 @@ void admit_applied(struct cluster *c, struct cluster_out *out)
 
 	if (admit_node(c, &c->self)) {
 		c->was_admitted = true;
+		if (c->removed && catalog_applied(c->catalog) > c->removed_index)
+			taken_in_again(c);
 	} else if (c->was_admitted && !c->removed) {
-		c->removed = true;
+		removed(c);
 		log_warn(c->log, "admission: this node was removed from the cluster");
 	}
 	follow_rotation(c, out);
@@ -648,8 +703,11 @@ void admit_applied(struct cluster *c, struct cluster_out *out)
 
 void admit_tend(struct cluster *c, struct cluster_out *out)
 {
-	if (c->removed)
+	if (c->removed) {
+		/* So that it can be adopted again. */
+		tend_knock(c, out);
 		return;
+	}
 	tend_lineage(c, out);
 	tend_knock(c, out);
 	tend_pending(c, out);

@@ -607,10 +607,15 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		c->dirty |= in->dgram->kind == GOSSIP_KNOCK;
 		break;
 	case CLUSTER_IN_STRANGER:
+		if (in->why == STRANGER_KEY)
+			admit_newer_key(c, &in->from, (uint8_t)in->number);
+		g.newer = in->why == STRANGER_KEY && c->keys.n && keys_hint_order(&c->keys, (uint8_t)in->number) < 0;
 		g.kind = GOSSIP_IN_STRANGER;
 		cluster_gossip_step(c, &g, out);
 		break;
 	case CLUSTER_IN_CANDIDATE:
+		if (in->running)
+			c->others_seen = c->now;
 		admit_candidate(c, &in->from);
 		g.kind = GOSSIP_IN_CANDIDATE;
 		cluster_gossip_step(c, &g, out);
@@ -746,6 +751,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
 	c->retry = plan_retry_new();
+	c->others_seen = c->newer_seen = MONO_NEVER;
 	c->tend_wake = c->ring_wake = c->plan_wake = c->agree_wake = MONO_NEVER;
 	return c;
 }
@@ -759,6 +765,8 @@ void cluster_free(struct cluster **cp)
 	for (unsigned i = 0; i < c->n_doing; i++)
 		doing_free(c->doing[i]);
 	free(c->doing);
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
 	free(c->candidates);
@@ -862,7 +870,16 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 		snprintf(text, sizeof(text), "this node has no cluster key: on a member run 'director node adopt %s' after comparing "
 		         "the fingerprint, or begin a cluster here with 'director cluster create'", c->conf.name);
 	else if (c->removed)
-		snprintf(text, sizeof(text), "this node was removed from the cluster");
+		snprintf(text, sizeof(text), "this node was removed from the cluster: on a member run 'director node adopt %s' to take it in "
+		         "again", c->conf.name);
+	else if (admit_key_old(c))
+		snprintf(text, sizeof(text), "the cluster key of this node is older than that of the node at %s, so it begins no cluster by "
+		         "itself: on a member run 'director node adopt %s', or begin another cluster here with 'director cluster create'",
+		         addr_text(&c->newer_at, a), c->conf.name);
+	else if (admit_key_newer(c) && gossip_alive(c->gossip) < 2)
+		snprintf(text, sizeof(text), "the node at %s has a newer cluster key; this one gets it by itself while it is a node of the "
+		         "cluster; if it was removed, 'director node adopt %s' on a member takes it in again", addr_text(&c->newer_at, a),
+		         c->conf.name);
 	else if (c->clone.family)
 		snprintf(text, sizeof(text), "this node's identity is in use at %s: a cloned disk? Remove identity.key from the state "
 		         "directory and restart", addr_text(&c->clone, a));

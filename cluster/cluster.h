@@ -90,9 +90,9 @@ struct cluster_disk {
 enum cluster_verb {
 	CLUSTER_TXN = 1,        /* txn */
 	CLUSTER_UNDO,           /* number: the index to undo */
-	CLUSTER_FOUND,          /* make a key and begin a cluster; entropy */
+	CLUSTER_FOUND,          /* begin a cluster, with a new key unless there is one; what: its name or NULL; entropy */
 	CLUSTER_ADOPT,          /* what: name, id or fingerprint of a pending (or removed) node */
-	CLUSTER_REMOVE,         /* what: a node; entropy (the key is rotated without it) */
+	CLUSTER_REMOVE,         /* what: a node; force: with what only it has; entropy (the key is rotated without it) */
 	CLUSTER_ROTATE,         /* entropy */
 };
 
@@ -113,7 +113,7 @@ struct cluster_reply {
 	bool in_doubt;                  /* with err: it may still be committed; ask again with the same request id */
 	uint64_t index;                 /* the log index, which is the task's number; 0 for a dry run */
 	char text[512];                 /* on error: object, cause, what would help; else what will happen, a line per step */
-	char *plan;                     /* dry run: the plan, given with the reply, freed by cluster_out_reset */
+	char *plan;                     /* lines: the plan of a dry run, what else was done; given, freed by cluster_out_reset */
 };
 
 /* ---- input ---- */
@@ -122,8 +122,8 @@ enum cluster_in_kind {
 	CLUSTER_IN_START = 1,   /* disk */
 	CLUSTER_IN_TIMER,       /* out->wake is reached */
 	CLUSTER_IN_DGRAM,       /* from, head, dgram: opened and decoded; agree: what is in a PASS, decoded */
-	CLUSTER_IN_STRANGER,    /* from, why */
-	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be */
+	CLUSTER_IN_STRANGER,    /* from, why; with STRANGER_KEY number: the low byte of its key's epoch */
+	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be; running: which says that it has a cluster */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */
 	CLUSTER_IN_ADDRS,       /* addr, n_addr: own addresses changed */
 	CLUSTER_IN_SYNC,        /* node, sync: over the mesh */

@@ -21,6 +21,7 @@ struct waiting {
 	struct agree_rid rid;
 	uint64_t request;       /* the runner's id; 0: our own proposal */
 	struct why why;         /* of the apply, once it happened */
+	char *told;             /* lines for the answer when it is done; NULL: none */
 	struct mono few_since;  /* since when it waits in a minority; MONO_NEVER: it does not */
 };
 
@@ -67,7 +68,13 @@ struct cluster {
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
 	bool was_admitted;
-	bool removed;                   /* the cluster removed this node */
+	bool removed;                   /* the cluster removed this node, as known at this applied index */
+	uint64_t removed_index;
+	bool found_now;                 /* an administrator said so */
+	char found_name[CARD_NAME_MAX]; /* what the cluster is to be called; "": nothing was said */
+	struct mono others_seen;        /* when discovery last told of a node that has a cluster; MONO_NEVER: never */
+	struct mono newer_seen;         /* when somebody last sealed with a newer key than we have, */
+	struct addr newer_at;           /* and from where */
 	struct addr clone;              /* where the other one with our identity is; family 0: none */
 	uint64_t admit_index;           /* applied index at which members were last admitted */
 	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
@@ -141,6 +148,11 @@ void admit_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_candidate(struct cluster *c, const struct addr *a);
+/* Somebody sealed with a key that we lack, whose epoch ends with this byte. */
+void admit_newer_key(struct cluster *c, const struct addr *from, uint8_t hint);
+/* A node without a cluster whose key is older than that of others here: it must not begin one by itself. */
+bool admit_key_old(const struct cluster *c);
+bool admit_key_newer(const struct cluster *c);          /* somebody here has a newer key than we */
 int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out);
 /* Add to `t` what gives the key `k` to every node that stays. */
 int admit_rotate(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why);

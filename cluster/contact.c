@@ -683,6 +683,9 @@ void contact_stranger(struct gossip *g, const struct gossip_in *in, struct gossi
 	g->counts.dgrams_in++;
 	if (in->why != STRANGER_STALE) {
 		refuse(g, counters[in->why], &in->from, why[in->why], out);
+		/* Who has an older key is told that there is a newer one, by a HELLO that it cannot open. */
+		if (in->newer && !g->quiet && bucket_take(&g->stranger_bucket, g->now, 20, 40))
+			contact_hello(g, &in->from, out);
 		return;
 	}
 	/* Somebody takes us for who ran here before. Not an attack: introduce ourselves. */

@@ -36,7 +36,7 @@ enum gossip_in_kind {
 	GOSSIP_IN_START = 1,
 	GOSSIP_IN_TIMER,        /* out->wake is reached */
 	GOSSIP_IN_DGRAM,        /* from, head, msg */
-	GOSSIP_IN_STRANGER,     /* from, why: a datagram did not open */
+	GOSSIP_IN_STRANGER,     /* from, why: a datagram did not open; newer: its key is older than ours */
 	GOSSIP_IN_CANDIDATE,    /* from: an address where a node may be (mDNS, seed, last session's members) */
 	GOSSIP_IN_HINT,         /* id, or from when id is none: it may be dead; it is probed at once, no more */
 	GOSSIP_IN_SELF,         /* card: own name, addrs, features, versions or extra changed (id, key, boot must not) */
@@ -67,6 +67,7 @@ struct gossip_in {
 	struct addr from;
 	struct node_id id;
 	enum gossip_stranger why;
+	bool newer;
 	const struct gossip_head *head;
 	const struct gossip_msg *msg;
 	const struct gossip_sync *sync;
@@ -191,6 +192,8 @@ struct gossip_pending {
 	uint8_t public_key[32];
 	uint8_t boot[BOOT_LEN];
 	char name[CARD_NAME_MAX];
+	bool removed;                   /* the cluster removed it: only an administrator takes it in again */
+	struct mono addr_last;          /* when it last knocked from `addr` */
 	struct mono first, last;        /* knocks; forgotten half a minute after the last */
 };
 unsigned gossip_pending_count(const struct gossip *g);

@@ -46,6 +46,13 @@ const struct key *keys_newest(const struct keys *ks)
 	return ks->n ? &ks->k[ks->n - 1] : NULL;
 }
 
+int keys_hint_order(const struct keys *ks, uint8_t hint)
+{
+	int8_t ahead = (int8_t)(hint - (uint8_t)(ks->n ? keys_newest(ks)->epoch : 0));
+
+	return ahead < 0 ? -1 : ahead > 0;
+}
+
 bool keys_drop_before(struct keys *ks, uint32_t epoch)
 {
 	unsigned n = 0;

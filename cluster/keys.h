@@ -35,6 +35,9 @@ const struct key *keys_newest(const struct keys *ks);
 /* Forget all keys older than `epoch`. Says whether any was there. */
 bool keys_drop_before(struct keys *ks, uint32_t epoch);
 
+/* Is the epoch whose low byte this is older (-1), the same (0) or newer (1) than the newest here? Epochs are near each other. */
+int keys_hint_order(const struct keys *ks, uint8_t hint);
+
 /* The public name of a cluster, which tells nothing of its key: 16 hex digits of a hash of the lineage; `out` holds 17 bytes. */
 char *keys_cluster_hash(const uint8_t lineage[16], char *out);
 /* Derive `n` bytes for another use ("corosync") from a key and a salt. n <= 1024. */

@@ -58,10 +58,6 @@ static void knock_in(struct gossip *g, const struct gossip_in *in, struct gossip
 	id = node_id_of_key(k.public_key);
 	if (node_id_eq(&id, &g->self.id))
 		return;
-	if (banned(g, &id)) {
-		refuse(g, &g->counts.refused_banned, &in->from, "removed node", out);
-		return;
-	}
 	p = find(g, &id);
 	if (!p) {
 		if (g->n_pending == GOSSIP_PENDING_MAX) {
@@ -72,9 +68,16 @@ static void knock_in(struct gossip *g, const struct gossip_in *in, struct gossip
 		*p = (struct gossip_pending){ .id = id, .first = g->real };
 		news = true;
 	}
-	news |= !addr_eq(&p->addr, &in->from) || strcmp(p->name, k.name) != 0;
-	p->addr = in->from;
+	news |= strcmp(p->name, k.name) != 0;
+	/* One that knocks from several addresses is known by the first of them, while it does. */
+	if (!addr_eq(&p->addr, &in->from) && (news || mono_ms_between(p->addr_last, g->real) > 10000)) {
+		p->addr = in->from;
+		news = true;
+	}
+	if (addr_eq(&p->addr, &in->from))
+		p->addr_last = g->real;
 	p->last = g->real;
+	p->removed = banned(g, &id);
 	memcpy(p->public_key, k.public_key, sizeof(p->public_key));
 	memcpy(p->boot, k.boot, sizeof(p->boot));
 	memcpy(p->name, k.name, sizeof(p->name));

@@ -68,7 +68,11 @@ static int not_now(const struct cluster *c, struct why *why)
 	if (c->clone.family)
 		return why_set(why, ERR_DENIED, "this node's identity is in use elsewhere; see director status");
 	if (c->removed)
-		return why_set(why, ERR_DENIED, "this node was removed from the cluster");
+		return why_set(why, ERR_DENIED, "this node was removed from the cluster: adopt it from a member (director node adopt %s)",
+		               c->conf.name);
+	if (admit_key_old(c))
+		return why_set(why, ERR_DENIED, "this node's cluster key is old: adopt it from a member (director node adopt %s), or begin "
+		               "another cluster here (director cluster create)", c->conf.name);
 	if (c->reset)
 		return why_set(why, ERR_AGAIN, "this node is joining another cluster; try again in a moment");
 	if (!c->status->has_log)
@@ -78,7 +82,8 @@ static int not_now(const struct cluster *c, struct why *why)
 	return minority(c, why) ? ERR_NOQUORUM : 0;
 }
 
-static void propose(struct cluster *c, uint64_t request, struct txn *t, struct cluster_out *out)
+/* `told`: what the answer says when it was done, a line per step; emptied. NULL: nothing. */
+static void propose(struct cluster *c, uint64_t request, struct txn *t, struct buf *told, struct cluster_out *out)
 {
 	struct agree_in in = { .kind = AGREE_IN_PROPOSE };
 	struct buf b = { 0 };
@@ -98,7 +103,8 @@ static void propose(struct cluster *c, uint64_t request, struct txn *t, struct c
 	in.propose.payload = b.data;
 	in.propose.len = (uint32_t)b.len;
 	c->waiting = mem_grow(c->waiting, &c->cap_waiting, c->n_waiting, sizeof(*c->waiting));
-	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request, .few_since = MONO_NEVER };
+	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request, .few_since = MONO_NEVER,
+	                                               .told = told && told->len ? buf_take(told) : NULL };
 	c->dirty |= c->status->mode != AGREE_ACTIVE;
 	cluster_agree_step(c, &in, out);
 	buf_fini(&b);
@@ -118,7 +124,7 @@ void request_propose_own(struct cluster *c, struct txn *t, const char *what, str
 	t->node = mem_strdup(cluster_self_name(c));
 	t->time_ms = c->wall_ms;
 	log_debug(c->log, "request: own proposal: %s", what);
-	propose(c, 0, t, out);
+	propose(c, 0, t, NULL, out);
 }
 
 static struct waiting *waiting_find(struct cluster *c, const struct agree_rid *rid)
@@ -157,7 +163,10 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 				         r->in_doubt ? "; it may still be carried out: ask again with the same request id" : "");
 			else if (r->result)
 				snprintf(a->text, sizeof(a->text), "%s", w->why.text[0] ? w->why.text : err_text(r->result));
+			else
+				a->plan = w->told ? mem_strdup(w->told) : NULL;
 		}
+		free(w->told);
 		*w = c->waiting[--c->n_waiting];
 	}
 }
@@ -188,6 +197,7 @@ void request_tend(struct cluster *c, struct cluster_out *out)
 
 			a->in_doubt = true;
 			snprintf(a->text, sizeof(a->text), "%s; it may still be carried out: ask again with the same request id", why.text);
+			free(w->told);
 			*w = c->waiting[--c->n_waiting];
 			continue;
 		}
@@ -253,10 +263,34 @@ static int verb_rotate(struct cluster *c, const struct cluster_request *r, const
 	return err;
 }
 
-static int verb_remove(struct cluster *c, const struct cluster_request *r, struct txn *t, struct why *why)
+static bool deletes(const struct txn *t, const char *path)
 {
+	for (unsigned i = 0; i < t->n_ops; i++)
+		if (t->ops[i].kind == TXN_DELETE && strcmp(t->ops[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+/* Delete what refers to `path`, and what refers to that, the last first; a line for each. */
+static void take_along(const struct tree *tree, const char *path, struct txn *t, struct buf *told)
+{
+	for (const struct object *o = tree_referrer(tree, path, NULL); o; o = tree_referrer(tree, path, o)) {
+		if (deletes(t, o->path))
+			continue;
+		take_along(tree, o->path, t, told);
+		txn_add(t, TXN_DELETE, o->path);
+		buf_printf(told, "%s is deleted: it needs %s\n", o->path, path);
+	}
+}
+
+static int verb_remove(struct cluster *c, const struct cluster_request *r, struct txn *t, struct buf *told, struct why *why)
+{
+	const struct tree *tree = catalog_tree(c->catalog);
 	char path[PATH_LEN_MAX];
 	const struct object *o;
+	struct node_id id;
+	struct gossip_member m;
+	unsigned n;
 
 	snprintf(path, sizeof(path), "/nodes/%.200s", r->what ? r->what : "");
 	o = path_ok(path) ? catalog_get(c->catalog, path) : NULL;
@@ -264,6 +298,15 @@ static int verb_remove(struct cluster *c, const struct cluster_request *r, struc
 		return why_set(why, ERR_NOENT, "there is no node %s (director node list shows them)", r->what ? r->what : "");
 	if (o == admit_node(c, &c->self))
 		return why_set(why, ERR_INVAL, "%s is the node you are on: remove it from another node's shell", o->path);
+	n = tree_referrers(tree, path, NULL);
+	if (n && !r->force)
+		return why_set(why, ERR_BUSY, "%s is needed by %u object%s, first %s: move or delete what is there; if the node is gone "
+		               "for good, --force deletes it with the node", path, n, n == 1 ? "" : "s", tree_referrer(tree, path, NULL)->path);
+	if (n && node_id_parse(attrs_get(&o->attrs, "id"), &id) == 0 && gossip_find(c->gossip, &id, &m) &&
+	    (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT))
+		return why_set(why, ERR_BUSY, "%s is alive, and %u object%s there: move or delete them; --force is for a node that is gone for "
+		               "good", path, n, n == 1 ? " is" : "s are");
+	take_along(tree, path, t, told);
 	txn_add(t, TXN_DELETE, path);
 	return verb_rotate(c, r, path, t, why);
 }
@@ -272,12 +315,21 @@ static void verb_found(struct cluster *c, const struct cluster_request *r, struc
 {
 	struct why why;
 
-	if (c->keys.n) {
-		why_set(&why, ERR_EXIST, "this node holds a cluster key already");
+	if (c->has_lineage || c->removed) {
+		why_set(&why, ERR_EXIST, c->removed ? "this node was removed from a cluster: empty its state directory first" :
+		        "this node belongs to a cluster already");
 		refuse(out, r->id, ERR_EXIST, &why);
 		return;
 	}
-	admit_new_key(c, r->entropy, 1, out);
+	if (strlen(r->what ? r->what : "") >= sizeof(c->found_name)) {
+		why_set(&why, ERR_INVAL, "a cluster's name has at most %zu bytes", sizeof(c->found_name) - 1);
+		refuse(out, r->id, ERR_INVAL, &why);
+		return;
+	}
+	snprintf(c->found_name, sizeof(c->found_name), "%s", r->what ? r->what : "");
+	c->found_now = c->dirty = true;
+	if (!c->keys.n)
+		admit_new_key(c, r->entropy, 1, out);
 	reply_add(out, r->id, 0);
 }
 
@@ -301,6 +353,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 {
 	struct txn t = { 0 };
 	struct why why = { "" };
+	struct buf told = { 0 };
 	int err = 0;
 
 	if (r->verb == CLUSTER_FOUND) {
@@ -334,7 +387,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 			err = verb_adopt(c, r->what ? r->what : "", &t, &why);
 			break;
 		case CLUSTER_REMOVE:
-			err = verb_remove(c, r, &t, &why);
+			err = verb_remove(c, r, &t, &told, &why);
 			break;
 		case CLUSTER_ROTATE:
 			err = verb_rotate(c, r, NULL, &t, &why);
@@ -366,7 +419,8 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 		if (res.err)
 			refuse(out, r->id, res.err, &res.why);
 		else
-			propose(c, r->id, &t, out);
+			propose(c, r->id, &t, &told, out);
 	}
+	buf_fini(&told);
 	txn_fini(&t);
 }

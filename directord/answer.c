@@ -327,7 +327,7 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 	} else if (strcmp(verb, "node.drain") == 0) {
 		verb_drain(a, token, who, path, yes(args, "undo"));
 	} else if (strcmp(verb, "cluster.create") == 0) {
-		ask_verb(a, token, who, CLUSTER_FOUND, NULL, dry, false);
+		ask_verb(a, token, who, CLUSTER_FOUND, attrs_get(args, "name"), dry, false);
 	} else if (strcmp(verb, "cluster.rotate-key") == 0) {
 		ask_verb(a, token, who, CLUSTER_ROTATE, NULL, dry, false);
 	} else if (strcmp(verb, "cluster.key") == 0) {

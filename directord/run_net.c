@@ -73,6 +73,7 @@ static void udp_received(void *arg, const struct addr *from, const struct addr *
 	err = seal_open(&r->seal, p, n, gossip_boot_by_tag, cluster_gossip(r->cluster), &head, &r->opened);
 	if (err) {
 		in.why = why_of(err);
+		in.number = seal_epoch_hint(p, n);
 		run_step(r, &in);
 	} else if (peer_dgram_decode(r->opened.data, r->opened.len, &d) < 0) {
 		run_step(r, &in);
@@ -237,21 +238,21 @@ void run_net_peer(struct run *r, const struct cluster_act *a)
 
 /* ---- where others may be ---- */
 
-static void candidate(struct run *r, const struct addr *addr)
+static void candidate(struct run *r, const struct addr *addr, bool has_cluster)
 {
-	struct cluster_in in = { .kind = CLUSTER_IN_CANDIDATE, .from = *addr };
+	struct cluster_in in = { .kind = CLUSTER_IN_CANDIDATE, .from = *addr, .running = has_cluster };
 
 	run_step(r, &in);
 }
 
 static void discovered(void *arg, const struct addr *addr, const struct discover_card *card)
 {
-	candidate(arg, addr);
+	candidate(arg, addr, card && *card->cluster);
 }
 
 static void seed(void *arg, const struct addr *addr)
 {
-	candidate(arg, addr);
+	candidate(arg, addr, false);
 }
 
 static void discover_begin(struct run *r)

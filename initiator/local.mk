@@ -2,7 +2,7 @@
 # libdirector-iscsi: sockets, time and threads around the initiator of target/iscsi. The sources go into one archive, which
 # the shared library and the plugin are made of.
 noinst_LTLIBRARIES += initiator/libinitiator.la
-initiator_libinitiator_la_SOURCES = include/director/iscsi.h %D%/priv.h %D%/address.c %D%/disk.c %D%/discover.c %D%/io.c \
+initiator_libinitiator_la_SOURCES = include/director/iscsi.h %D%/priv.h %D%/address.c %D%/disk.c %D%/discover.c %D%/io.c %D%/judge.c \
 	%D%/loop.c %D%/session.c $(INI_SOURCES) target/iscsi/chap.c target/iscsi/keys.c target/iscsi/pdu.c \
 	base/buf.c base/clock.c base/crc32c.c base/err.c base/mem.c base/text.c
 initiator_libinitiator_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
@@ -25,5 +25,6 @@ initiator/director-iscsi.pc: $(srcdir)/initiator/director-iscsi.pc.in Makefile
 		$(srcdir)/initiator/director-iscsi.pc.in > $@
 
 bin_PROGRAMS += director-iscsi
-director_iscsi_SOURCES = %D%/tool.h %D%/tool_main.c %D%/tool_bench.c %D%/tool_data.c
+director_iscsi_SOURCES = %D%/tool.h %D%/tool_main.c %D%/tool_bench.c %D%/tool_data.c %D%/tool_verify.c \
+	%D%/nbd.c %D%/nbd.h %D%/tool_serve.c
 director_iscsi_LDADD = initiator/libdirector-iscsi.la base/libbase.la -lpthread

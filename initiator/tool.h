@@ -35,6 +35,10 @@ bool tool_option(struct tool *t, int c, const char *arg);
 /* Log in; prints why when it does not come about. */
 int tool_open(struct tool *t, struct director_iscsi_loop **loop, struct director_iscsi **h);
 int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_disk *d);
+/* One command, again while the target asks for that and its time lasts; 0 or a negative errno, `why` explains. */
+int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size);
+uint64_t tool_size(const char *s);
+uint64_t tool_ms(const char *s);
 void tool_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #include <getopt.h>

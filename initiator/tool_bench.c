@@ -339,41 +339,19 @@ static int run(struct bench *b)
 
 enum { O_BS = OPT_OWN, O_DEPTH, O_SESSIONS, O_THREADS, O_RUNTIME, O_WARMUP, O_RW, O_MIX, O_SEQ, O_SIZE, O_OFFSET, O_DIGESTS };
 
-static uint64_t size_of(const char *s)
-{
-	uint64_t v;
-
-	if (text_size_parse(s, &v) != 0) {
-		tool_say("%s is not a size", s);
-		exit(2);
-	}
-	return v;
-}
-
-static uint64_t ms_of(const char *s)
-{
-	uint64_t v;
-
-	if (text_ms_parse(s, &v) != 0 || v > 3600000u) {
-		tool_say("%s is not a time", s);
-		exit(2);
-	}
-	return v;
-}
-
 static void option(struct bench *b, int c, const char *arg)
 {
 	switch (c) {
-	case O_BS: b->bs = size_of(arg); break;
+	case O_BS: b->bs = tool_size(arg); break;
 	case O_DEPTH: b->depth = (unsigned)strtoul(arg, NULL, 10); break;
 	case O_SESSIONS: b->sessions = (unsigned)strtoul(arg, NULL, 10); break;
 	case O_THREADS: b->threads = (unsigned)strtoul(arg, NULL, 10); break;
-	case O_RUNTIME: b->runtime_ms = ms_of(arg); break;
-	case O_WARMUP: b->warmup_ms = ms_of(arg); break;
+	case O_RUNTIME: b->runtime_ms = tool_ms(arg); break;
+	case O_WARMUP: b->warmup_ms = tool_ms(arg); break;
 	case O_MIX: b->reads = (unsigned)strtoul(arg, NULL, 10); break;
 	case O_SEQ: b->sequential = true; break;
-	case O_SIZE: b->span = size_of(arg); break;
-	case O_OFFSET: b->start = size_of(arg); break;
+	case O_SIZE: b->span = tool_size(arg); break;
+	case O_OFFSET: b->start = tool_size(arg); break;
 	case O_RW:
 		if (strcmp(arg, "read") == 0)
 			b->reads = 100;

@@ -2,9 +2,11 @@
 /* director-iscsi: LUNs from the command line. */
 #include "config.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "initiator/tool.h"
@@ -151,7 +153,7 @@ static void chap_list(struct director_iscsi_conf *c, const char *s)
 	}
 }
 
-static uint32_t milliseconds(const char *s)
+uint64_t tool_ms(const char *s)
 {
 	uint64_t ms;
 
@@ -159,7 +161,18 @@ static uint32_t milliseconds(const char *s)
 		tool_say("%s is not a time", s);
 		exit(2);
 	}
-	return (uint32_t)ms;
+	return ms;
+}
+
+uint64_t tool_size(const char *s)
+{
+	uint64_t v;
+
+	if (text_size_parse(s, &v) != 0) {
+		tool_say("%s is not a size", s);
+		exit(2);
+	}
+	return v;
 }
 
 bool tool_option(struct tool *t, int c, const char *arg)
@@ -178,8 +191,8 @@ bool tool_option(struct tool *t, int c, const char *arg)
 	case OPT_DATA_DIGEST: t->conf.data_digest = digest(arg); break;
 	case OPT_CONNECTIONS: t->conf.connections = (uint16_t)strtoul(arg, NULL, 10); break;
 	case OPT_ERL: t->conf.erl = (uint16_t)strtoul(arg, NULL, 10); break;
-	case OPT_WAIT: t->wait_ms = (int)milliseconds(arg); break;
-	case OPT_TIMEOUT: t->conf.command_ms = milliseconds(arg); break;
+	case OPT_WAIT: t->wait_ms = (int)tool_ms(arg); break;
+	case OPT_TIMEOUT: t->conf.command_ms = (uint32_t)tool_ms(arg); break;
 	case OPT_NO_IMMEDIATE: t->conf.immediate_data = 0; break;
 	case OPT_INITIAL_R2T: t->conf.initial_r2t = 1; break;
 	case OPT_REASSIGN_255: t->conf.flags |= DIRECTOR_ISCSI_F_REASSIGN_255; break;
@@ -241,6 +254,21 @@ int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_di
 		r = -1;
 	}
 	return r;
+}
+
+int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size)
+{
+	struct director_iscsi_verdict v;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		director_iscsi_do(h, io);
+		v = director_iscsi_judge(io);
+		if (!v.retry)
+			break;
+		usleep(v.retry_ms * 1000);
+	}
+	director_iscsi_io_text(io, why, size);
+	return v.retry ? -EBUSY : v.error;
 }
 
 int main(int argc, char **argv)

@@ -156,6 +156,11 @@ static uint64_t counter_near(uint64_t low, uint64_t highest)
 	return c;
 }
 
+uint8_t seal_epoch_hint(const uint8_t *wire, size_t n)
+{
+	return n < 2 || (wire[0] & 0x0f) == GOSSIP_CLEAR ? 0 : wire[1];
+}
+
 /* Try every key the hint may mean. */
 static int open_keys(const struct seal *s, const uint8_t *wire, size_t n, size_t head_len, const uint8_t *ad,
                      size_t n_ad, struct gossip_head *head, struct buf *out)

@@ -57,6 +57,9 @@ int seal_close(struct seal *s, enum gossip_form form, const uint8_t to_boot[BOOT
 /* See gossip_boot_by_tag. */
 typedef bool seal_boot_fn(void *arg, uint32_t tag, unsigned nth, uint8_t boot[BOOT_LEN], uint64_t *counter);
 
+/* The low byte of the epoch of the key that it says it was sealed with; 0 of what is too short. */
+uint8_t seal_epoch_hint(const uint8_t *wire, size_t n);
+
 /*
  * Open a datagram, appending the plain bytes to `out` and filling `head`. On failure `out` is as before:
  *   ERR_MALFORMED  not of this layout            STRANGER_MALFORMED

@@ -199,7 +199,7 @@ const struct cmd cmd_node[] = {
 	  .opts = { { "undo", 0, NULL, 0, NULL, "take volumes again" } },
 	  .help = "Place nothing new on a node, and move away what can be moved" },
 	{ .words = "node remove", .run = node_remove, .args = { ARG("NODE", WORD_NODE) },
-	  .opts = { { "force", 0, NULL, 0, NULL, "although volumes are still on it" } },
+	  .opts = { { "force", 0, NULL, 0, NULL, "with the volumes and LUNs that need it; for a node that is gone for good" } },
 	  .help = "Remove a node for good; its key no longer works" },
 	{ .words = "node set", .run = node_set, .args = { ARG("NODE", WORD_NODE) }, .type = "node", .changes = true,
 	  .help = "Change parameters of a node" },

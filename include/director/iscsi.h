@@ -225,6 +225,18 @@ DIRECTOR_ISCSI_API void director_iscsi_prep_write(struct director_iscsi_io *io, 
 /* A sentence about the outcome of `io`, into `text`; returns text. */
 DIRECTOR_ISCSI_API char *director_iscsi_io_text(const struct director_iscsi_io *io, char *text, size_t size);
 
+/* What an answer means for one who reads and writes blocks. */
+struct director_iscsi_verdict {
+	int32_t error;                  /* 0, or a negative errno (-EILSEQ: miscompare, -ENOSPC, -EROFS, -EBADE: reserved …) */
+	uint8_t retry;                  /* nothing was done; it is to be sent again, `retry_ms` from now (unit attentions, busy …) */
+	uint8_t sense;                  /* the sense data says more than the errno */
+	uint16_t reserved;
+	uint32_t retry_ms;
+	uint64_t information;           /* of a miscompare: its offset */
+};
+
+DIRECTOR_ISCSI_API struct director_iscsi_verdict director_iscsi_judge(const struct director_iscsi_io *io);
+
 /* Task management functions (RFC 7143 11.5.1). */
 enum director_iscsi_tmf {
 	DIRECTOR_ISCSI_ABORT_TASK_SET = 2,

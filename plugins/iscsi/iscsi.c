@@ -14,11 +14,12 @@
 
 #include "director/iscsi.h"
 #include "director/plugin.h"
-#include "plugins/iscsi/sense.h"
 
 #define PORTALS_MAX 16
 #define MAX_IO (4u << 20)
 #define CLOSE_MS 500
+#define SENSE_MEDIUM_ERROR 3
+#define SENSE_UNIT_ATTENTION 6
 
 struct lun;
 
@@ -297,7 +298,7 @@ static void refused(struct req *r)
 	struct director_iscsi_io *c = &r->cmd;
 	struct director_io *io = r->io;
 	struct lun *l = r->lun;
-	struct outcome o = sense_outcome(c);
+	struct director_iscsi_verdict o = director_iscsi_judge(c);
 
 	if (o.retry) {
 		if (c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x2a && c->ascq == 0x09)
@@ -315,7 +316,7 @@ static void refused(struct req *r)
 		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_MEDIA_ERROR, io->offset, 0);
 	if (io->sense) {
 		io->sense->code = o.error;
-		io->sense->key = o.pass ? c->sense_key : 0;
+		io->sense->key = o.sense ? c->sense_key : 0;
 		io->sense->asc = c->asc;
 		io->sense->ascq = c->ascq;
 		director_iscsi_io_text(c, io->sense->text, sizeof(io->sense->text));

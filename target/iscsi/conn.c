@@ -108,7 +108,7 @@ void iscsi_conn_free(struct iscsi_conn **conn)
 	recovered = c->recover ? c->session : NULL;
 	conn_leave(c, !logged_out);
 	if (recovered && (lost = session_lost_find(recovered, c->cid)))
-		lost_out(lost);
+		lost_out(recovered, lost);
 	conn_out_fini(c);
 	login_drop(c);
 	buf_fini(&c->in.data);
@@ -364,7 +364,7 @@ static void reinstate(struct iscsi_session *s, struct iscsi_conn *old, uint16_t 
 		conn_close(old, "connection reinstated");
 	}
 	if ((lost = session_lost_find(s, cid)))
-		lost_out(lost);
+		lost_out(s, lost);
 }
 
 static void session_join(struct iscsi_conn *c, struct iscsi_session *s)

@@ -268,8 +268,8 @@ void conn_put_task_rest(struct iscsi_conn *c, struct iscsi_task *t);
 void conn_put_again(struct iscsi_conn *c, struct iscsi_task *t, uint32_t begin, uint32_t end, bool status);
 /* Again, cut anew from DataSN `from` on, all there is and the response. */
 void conn_put_recut(struct iscsi_conn *c, struct iscsi_task *t, uint32_t from);
-/* Again: what has this StatSN; false: nothing has. */
-bool conn_put_status_again(struct iscsi_conn *c, uint32_t statsn);
+/* Again: what has these StatSNs. */
+void conn_put_status_again(struct iscsi_conn *c, uint32_t begin, uint32_t end);
 /* The initiator has everything before `expstatsn`. */
 void conn_ack(struct iscsi_conn *c, uint32_t expstatsn);
 void conn_reject(struct iscsi_conn *c, const uint8_t *bhs, enum reject_reason reason);

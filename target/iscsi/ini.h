@@ -305,6 +305,7 @@ struct ini_session {
 	uint32_t own_busy;
 	unsigned n_limbo;
 	struct mono limbo_wait, limbo_end;      /* Time2Wait and Time2Retain of the connection that was lost */
+	struct mono reassign_at;                /* not before */
 	struct mono now, next_deadline;
 	struct ini_event events[INI_EVENTS];
 	unsigned event_first, n_events;

@@ -11,6 +11,7 @@
 #include "target/iscsi/sn.h"
 
 #define ACK_MS 500                      /* a status is acknowledged after so long without another PDU of ours */
+#define AGAIN_MS 100                    /* until a reassignment that was too early is asked for again */
 #define FILL_INDEX 0xfd00u
 #define RECOVER_INDEX 0xffc0u           /* Logout for recovery: + the failed connection's number */
 
@@ -123,6 +124,8 @@ static void adopt(struct ini_conn *from, struct ini_conn *c)
 			s->n_limbo--;
 			s->retried++;
 			send_again(c, cmd);
+		} else {
+			cmd->retried = cmd->confirmed = false;
 		}
 	}
 }
@@ -130,6 +133,8 @@ static void adopt(struct ini_conn *from, struct ini_conn *c)
 /* Tasks of a live connection that are still in limbo are ones to be reassigned; as many at a time as there is room for. */
 static void reassign_some(struct ini_session *s)
 {
+	if (mono_before(s->now, s->reassign_at))
+		return;
 	for (unsigned i = 0; i < s->n_slots && s->n_limbo; i++) {
 		struct ini_cmd *cmd = s->slots[i].cmd;
 
@@ -215,10 +220,13 @@ void ini_recovery_logout(struct ini_session *s, uint32_t itt, uint8_t response)
 		if (!f->cleaning || f->logout_itt != itt)
 			continue;
 		/* 11.15.1: 0 done; 1 no such CID, so it is logged out already; else it cannot be saved. */
-		if (response <= 1)
-			go_on(f, f->logout_via);
-		else
+		if (response > 1) {
 			ini_session_lost(s);
+			return;
+		}
+		go_on(f, f->logout_via);
+		/* Its CID is not used again: tasks that the target still counts to it would be taken for the new one's. */
+		f->cid = (uint16_t)(s->n_conns + s->next_cid++);
 		return;
 	}
 }
@@ -252,6 +260,12 @@ void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response)
 			s->reassigned++;
 			cmd->state = ICMD_SENT;
 		}
+		break;
+	case TMF_RSP_TASK_ALLEGIANT:
+		/* To a connection that the target does not know to be lost: its logout is under way. */
+		if (cmd->state == ICMD_REASSIGNING)
+			cmd->state = ICMD_LIMBO;
+		s->reassign_at = mono_add_ms(s->now, AGAIN_MS);
 		break;
 	case TMF_RSP_NO_TASK:
 		/* Its status was lost with the connection, and the target has forgotten it; or it never was. */
@@ -338,6 +352,8 @@ struct mono ini_recover_tick(struct ini_session *s)
 		acknowledge(&s->conn[i]);
 		wake = mono_min(wake, s->conn[i].ack_due.ns ? s->conn[i].ack_due : MONO_NEVER);
 	}
+	if (s->n_limbo && mono_before(s->now, s->reassign_at))
+		wake = mono_min(wake, s->reassign_at);
 	if (mono_before(s->now, s->limbo_wait))
 		wake = mono_min(wake, s->limbo_wait);
 	return mono_min(wake, s->limbo_end);

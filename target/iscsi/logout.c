@@ -91,7 +91,7 @@ static enum logout_response recover(struct iscsi_conn *c, uint16_t cid)
 		other_out(other, true);
 	if (!(lost = session_lost_find(s, cid)))
 		return LOGOUT_NO_CID;
-	lost_out(lost);
+	lost_out(s, lost);
 	return LOGOUT_CLOSED;
 }
 

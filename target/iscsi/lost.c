@@ -61,6 +61,7 @@ static void waiting_drop(struct iscsi_session *s, const struct iscsi_conn *c)
 	for (struct iscsi_held **p = &s->waiting, *h; (h = *p); )
 		if (h->conn == c) {
 			*p = h->next;
+			s->n_tmfs--;
 			free(h);
 		} else {
 			p = &h->next;
@@ -82,11 +83,17 @@ static void last_left(struct iscsi_session *s, bool failed)
 	}
 }
 
-void lost_out(struct iscsi_lost *l)
+static void task_release(struct iscsi_session *s, struct iscsi_task *t)
+{
+	t->released = true;
+}
+
+void lost_out(struct iscsi_session *s, struct iscsi_lost *l)
 {
 	if (l->state == CLEANUP_R1_WAIT)
 		lost_move(l, CLEANUP_R2_IN_CLEANUP);
 	l->until = (struct mono){ 0 };
+	each_task(s, NULL, l->cid, task_release);
 }
 
 /* One record for a CID, however often it is lost. */

@@ -304,26 +304,26 @@ void conn_put_recut(struct iscsi_conn *c, struct iscsi_task *t, uint32_t from)
 	conn_put_again(c, t, from, t->datasn, true);
 }
 
-bool conn_put_status_again(struct iscsi_conn *c, uint32_t statsn)
+static void small_again(struct iscsi_conn *c, const struct small *s)
 {
-	struct iscsi_out *o = c->unacked;
-	struct small *s, *copy;
+	struct small *copy = mem_dup(s, sizeof(*s) + s->len);
 
-	while (o && o->statsn != statsn)
-		o = o->next;
-	/* Not yet sent whole: it is on its way. */
-	if (!o)
-		return !sn_lt(statsn, c->acked) && sn_lt(statsn, c->statsn);
-	if (o->kind == OUT_TASK) {
-		conn_put_again(c, o->task, o->task->datasn, o->task->datasn, true);
-		return true;
-	}
-	s = (struct small *)o;
-	copy = mem_dup(s, sizeof(*s) + s->len);
 	copy->again = true;
 	c->n_small++;
 	conn_enqueue(c, &copy->out);
-	return true;
+}
+
+void conn_put_status_again(struct iscsi_conn *c, uint32_t begin, uint32_t end)
+{
+	/* What was not yet sent whole is on its way anyhow. */
+	for (struct iscsi_out *o = c->unacked; o; o = o->next) {
+		if (sn_lt(o->statsn, begin) || !sn_lt(o->statsn, end))
+			continue;
+		if (o->kind == OUT_TASK)
+			conn_put_again(c, o->task, o->task->datasn, o->task->datasn, true);
+		else
+			small_again(c, (struct small *)o);
+	}
 }
 
 /* ---- the wire ring ---- */

@@ -185,7 +185,7 @@ static void command_begin(struct iscsi_conn *c, const uint8_t *bhs)
 	command_fill(t, bhs, &a);
 	want = t->want > c->in.len ? t->want : c->in.len;
 	task->held = &s->held;
-	task->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
+	task->held_max = s->held_max = c->conf.pool->bytes_max / SESSION_SHARE;
 	if (want && task_room(task, &task->out, want) != 0) {
 		task_put(&task);
 		take_number(c, bhs);
@@ -336,6 +336,8 @@ static bool must_wait(const struct iscsi_session *s, const uint8_t *bhs)
 	uint8_t function = bhs[1] & 0x7f;
 	uint32_t cmdsn = bhs_cmdsn(bhs);
 
+	if (s->n_tmfs >= SESSION_TMFS_MAX)
+		return false;
 	if (!bhs_immediate(bhs))
 		return (bhs_op(bhs) == PDU_TASK_MGMT || bhs_op(bhs) == PDU_LOGOUT) && sn_lt(cmdsn, s->max_cmdsn + 1) &&
 		       sn_le(s->exp_cmdsn, cmdsn);
@@ -352,10 +354,12 @@ static void hold(struct iscsi_conn *c, const uint8_t *bhs)
 	memcpy(h->bhs, bhs, BHS_LEN);
 	h->next = c->session->waiting;
 	c->session->waiting = h;
+	c->session->n_tmfs++;
 }
 
 void request_turn(struct iscsi_held *held)
 {
+	held->conn->session->n_tmfs--;
 	perform(held->conn, held->bhs);
 }
 

@@ -220,9 +220,23 @@ enum cmdsn_verdict session_cmdsn(struct iscsi_session *s, uint32_t cmdsn)
 	return CMDSN_NEXT;
 }
 
+/*
+ * How many more commands may come: the depth less those in work, and fewer when those hold much of the memory that a
+ * session may have, before the next ones would be answered with TASK SET FULL.
+ */
+static uint32_t room(const struct iscsi_session *s)
+{
+	uint32_t n = s->depth > s->active ? s->depth - s->active : 0;
+	uint64_t half = s->held_max / 2;
+
+	if (!s->active || s->held <= half)
+		return n;
+	return s->held >= s->held_max ? 0 : (uint32_t)(n * (s->held_max - s->held) / half);
+}
+
 void session_window(struct iscsi_session *s, uint8_t *bhs)
 {
-	uint32_t max = s->exp_cmdsn - 1 + (s->depth > s->active ? s->depth - s->active : 0);
+	uint32_t max = s->exp_cmdsn - 1 + room(s);
 
 	if (sn_lt(s->max_cmdsn, max))
 		s->max_cmdsn = max;

@@ -21,6 +21,7 @@
 
 #define SESSION_DEPTH_MAX 1024          /* commands of one session at a time */
 #define SESSION_HASH 64
+#define SESSION_TMFS_MAX 1024           /* task management that has not ended */
 #define SESSION_R2T_MAX 16              /* R2Ts of one task that are open */
 
 struct iscsi_conn;
@@ -69,6 +70,7 @@ struct iscsi_task {
 	uint16_t cid;
 	uint8_t state;                  /* enum iscsi_task_state */
 	bool immediate, arrived;        /* arrived: its CmdSN was reached */
+	bool released;                  /* its lost connection was logged out: it may be reassigned */
 	bool doomed;                    /* freed when the last PDU with its memory has left */
 
 	/* data-out */
@@ -101,7 +103,7 @@ enum session_state {
 
 /*
  * RFC 7143 8.2: a connection that is gone and whose tasks are kept. In R2 it is logged out, in words or by a
- * reinstatement: its tasks may be reassigned.
+ * reinstatement.
  */
 enum cleanup_state { CLEANUP_R1_WAIT, CLEANUP_R2_IN_CLEANUP, CLEANUP_R3_FREE, CLEANUP_N_STATES };
 
@@ -133,8 +135,9 @@ struct iscsi_session {
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
 	unsigned n_tasks, n_running;
-	uint64_t held;                  /* bytes of the tasks' buffers */
+	uint64_t held, held_max;        /* bytes of the tasks' buffers, and the bound */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
+	unsigned n_tmfs;                /* with those of `waiting`, and those that the owner has not taken yet */
 	uint32_t next_ack_tag, next_fence;
 	struct iscsi_fence *fences;
 
@@ -216,7 +219,7 @@ void session_leave(struct iscsi_session *s, struct iscsi_conn *c, bool failed);
 struct iscsi_lost *session_lost_find(struct iscsi_session *s, uint16_t cid);
 void lost_move(struct iscsi_lost *l, enum cleanup_state to);
 /* It was logged out, and Time2Retain begins. */
-void lost_out(struct iscsi_lost *l);
+void lost_out(struct iscsi_session *s, struct iscsi_lost *l);
 /* The lost connection is over: what it left ends. */
 void session_lost_drop(struct iscsi_session *s, struct iscsi_lost *l);
 

@@ -16,8 +16,7 @@ static void status(struct iscsi_conn *c, const uint8_t *bhs, uint32_t begin, uin
 		conn_reject(c, bhs, REJECT_PROTOCOL);   /* acknowledged already, or never sent */
 		return;
 	}
-	for (uint32_t sn = begin; sn != end && end - begin <= c->n_unacked + CONN_WIRE_MAX; sn++)
-		conn_put_status_again(c, sn);
+	conn_put_status_again(c, begin, end);
 }
 
 static bool has_data_in(const struct iscsi_task *t)

@@ -23,6 +23,7 @@ static struct iscsi_tmf *tmf_new(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_tmf *tmf = mem_zalloc(sizeof(*tmf));
 
+	c->session->n_tmfs++;
 	tmf->conn = c;
 	tmf->itt = bhs_itt(bhs);
 	tmf->cmdsn = bhs_cmdsn(bhs);
@@ -73,6 +74,7 @@ void tmf_finish(struct iscsi_session *s, struct iscsi_tmf *tmf)
 		logout_finish(tmf->conn, tmf);
 	else if (tmf->conn)
 		tell(s, tmf);
+	s->n_tmfs -= !tmf->logout;
 	free(tmf);
 }
 
@@ -85,6 +87,7 @@ void tmf_forget(struct iscsi_session *s, struct iscsi_conn *c)
 			tmf->conn = NULL;
 	while ((tmf = c->tmfs)) {
 		c->tmfs = tmf->next;
+		s->n_tmfs--;
 		free(tmf);
 	}
 }
@@ -162,6 +165,7 @@ static void resume(struct iscsi_conn *c, struct iscsi_task *t, uint32_t expdatas
 {
 	t->conn = c;
 	t->cid = c->cid;
+	t->released = false;
 	if (t->state == ITASK_COLLECT) {
 		data_restart(c, t);
 	} else if (t->state == ITASK_PARKED) {
@@ -175,7 +179,6 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_session *s = c->session;
 	struct iscsi_task *t = session_find(s, bhs_ttt(bhs));
-	struct iscsi_lost *lost;
 
 	if (!conn_erl(c, 2)) {
 		answer(c, bhs_itt(bhs), TMF_RSP_NO_REASSIGN);
@@ -186,8 +189,7 @@ static void reassign(struct iscsi_conn *c, const uint8_t *bhs)
 		return;
 	}
 	/* A connection must be logged out before its tasks leave it. */
-	lost = t->conn ? NULL : session_lost_find(s, t->cid);
-	if (!lost || lost->state != CLEANUP_R2_IN_CLEANUP) {
+	if (t->conn || !t->released) {
 		answer(c, bhs_itt(bhs), TMF_RSP_TASK_ALLEGIANT);
 		return;
 	}
@@ -221,6 +223,11 @@ static void to_owner(struct iscsi_conn *c, const uint8_t *bhs)
 
 void tmf_request(struct iscsi_conn *c, const uint8_t *bhs)
 {
+	/* What is not immediate is bounded by the window. */
+	if (c->session->n_tmfs >= SESSION_TMFS_MAX) {
+		conn_reject(c, bhs, REJECT_IMMEDIATE);
+		return;
+	}
 	switch (bhs[1] & 0x7f) {
 	case TMF_ABORT_TASK:
 		abort_task(c, bhs);

@@ -86,7 +86,7 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			if (n->volume != pm->p->volume || n->gone || !atomic_load(&n->scsi.abort))
 				continue;
 			lun_bytes(n->scsi.lun, lun);
-			session_abort(ss->is, lun, TAG_NONE, NULL);
+			tmf_end_tasks(ss, lun);
 			n->n_aborting = n->n_tasks;
 			session_dirty(ss);
 		}

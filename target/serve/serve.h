@@ -208,9 +208,8 @@ struct serve {
 
 /* worker.c */
 int worker_new(struct serve *s, unsigned index, struct worker **out);
-/* All drop their links and end their sessions. Before worker_free. */
+/* All drop their links, end their sessions, and end. Before worker_free. */
 void workers_stop(struct serve *s);
-/* Joins. */
 void worker_free(struct worker **w);
 void worker_post(struct worker *w, struct worker_msg *m);
 void workers_post_all(struct serve *s, void (*run)(struct worker *w, struct worker_msg *m));
@@ -289,6 +288,8 @@ int keep_load(struct serve *s, struct volume *v, char **why);
 void keep_drop(struct serve *s, const uint8_t uuid[16]);
 /* tmf.c */
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf);
+/* End the tasks that a session has on a LUN, because another asked for it. */
+void tmf_end_tasks(struct session *ss, const uint8_t *lun);
 void drains_check(struct worker *w);
 
 /* registry.c: all take registry.lock unless their name ends in _locked */

@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "target/serve/serve.h"
 
+#define MOVED_MS 10000          /* for the logout that we ask for */
+
 static void event(struct session *ss, enum target_event_kind kind)
 {
 	struct session_entry *e = ss->entry;
@@ -125,11 +127,20 @@ static void view_add(struct session *ss, struct volume *v, const struct target_l
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
+/* The target has moved: initiators log out, and are told where to when they come back. */
+static void session_send_away(struct session *ss)
+{
+	for (struct iscsi_conn *c = ss->is->conns; c; c = c->next)
+		if (c->state == CONN_S5_LOGGED_IN)
+			conn_request_logout(c, MOVED_MS);
+	session_dirty(ss);
+}
+
 void session_refresh(struct session *ss)
 {
 	struct registry *r = &ss->worker->serve->registry;
 	struct target *t;
-	bool changed = false, unwanted, first = !ss->it.luns;
+	bool changed = false, unwanted, moved, first = !ss->it.luns;
 
 	if (ss->entry->discovery || session_over(ss->is))
 		return;
@@ -149,6 +160,7 @@ void session_refresh(struct session *ss)
 			changed = true;
 		}
 	}
+	moved = t && t->def.moved_to;
 	pthread_mutex_unlock(&r->lock);
 	if (changed || first)
 		table_build(ss);
@@ -157,6 +169,8 @@ void session_refresh(struct session *ss)
 	ss->worker->reap |= changed;
 	if (unwanted)
 		session_end(ss, "the target is gone, or not for this initiator any more");
+	else if (moved)
+		session_send_away(ss);
 }
 
 /* ---- views of other units, for a copy ---- */

@@ -86,8 +86,7 @@ void drains_check(struct worker *w)
 	}
 }
 
-/* Tasks of a session that did not ask for it. */
-static void end_tasks(struct session *ss, const uint8_t *lun)
+void tmf_end_tasks(struct session *ss, const uint8_t *lun)
 {
 	struct task_choice all = { .lun = lun, .itt = TAG_NONE };
 
@@ -112,7 +111,7 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			if (!concerned(r, ss, n) || n->gone)
 				continue;
 			lun_bytes(n->scsi.lun, lun);
-			end_tasks(ss, lun);
+			tmf_end_tasks(ss, lun);
 			n->n_aborting = n->n_tasks;
 		}
 		for (struct iscsi_conn *c = ss->is->conns; c && r->cold; c = c->next)

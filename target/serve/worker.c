@@ -255,6 +255,9 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 void workers_stop(struct serve *s)
 {
 	workers_post_all(s, stop_run);
+	/* They post to each other until the last has ended. */
+	for (unsigned i = 0; i < s->n_workers; i++)
+		pthread_join(s->workers[i]->thread, NULL);
 }
 
 void worker_free(struct worker **worker)
@@ -263,7 +266,6 @@ void worker_free(struct worker **worker)
 
 	if (!w)
 		return;
-	pthread_join(w->thread, NULL);
 	task_pool_fini(&w->pool);
 	close(w->epfd);
 	close(w->bell);

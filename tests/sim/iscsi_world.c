@@ -118,8 +118,8 @@ static void pdu_sent(struct sim *s, struct sim_wire *w, struct sim_pipe *p, uint
 
 	if ((f == FAULT_DATA && (!digests || !len)) || (f == FAULT_HEADER && !digests))
 		f = FAULT_NONE;
-	sim_note(s, "wire %u %s %02x itt %08x cmdsn/statsn %u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f,
-		bhs_itt(b), get32(b + 24), len, f ? " FAULT" : "");
+	sim_note(s, "wire %u %s %02x.%02x.%02x itt %08x tag %08x cmdsn/statsn %u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f, b[1], b[2],
+		bhs_itt(b), bhs_ttt(b), get32(b + 24), len, f ? " FAULT" : "");
 	if (f) {
 		s->happened[f]++;
 		if (s->left)
@@ -546,9 +546,10 @@ static bool wire_turn(struct sim *s, struct sim_wire *w)
 		target_gone(s, w);
 		more = true;
 	}
-	if (w->ini)
+	/* What is still on its way has its own time. */
+	if (w->ini && !w->down.head)
 		due(s, w->ini_ends);
-	if (w->target)
+	if (w->target && !w->up.head)
 		due(s, w->target_ends);
 	return more;
 }

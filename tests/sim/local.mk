@@ -40,3 +40,16 @@ check_PROGRAMS += tests/sim/iscsi
 TESTS += tests/sim/iscsi
 tests_sim_iscsi_SOURCES = %D%/iscsi.c %D%/iscsi_world.c %D%/iscsi_world.h
 tests_sim_iscsi_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
+# Mirrored volumes under faults. sim_mirror_planted has protections taken out that must be missed.
+sim_mirror_world = %D%/sim_mirror.c %D%/mirror_world.h %D%/mirror_log.c %D%/mirror_node.c %D%/mirror_target.c %D%/world.c %D%/world.h \
+	plugins/mirror/assemble.c plugins/mirror/machine.c plugins/mirror/machine_bits.c plugins/mirror/machine_copy.c \
+	plugins/mirror/machine.h plugins/mirror/machine_int.h cluster/own.c cluster/own_row.c
+check_PROGRAMS += tests/sim/sim_mirror tests/sim/sim_mirror_planted
+TESTS += tests/sim/sim_mirror %D%/mirror_planted.sh
+dist_check_SCRIPTS += %D%/mirror_planted.sh
+tests_sim_sim_mirror_SOURCES = $(sim_mirror_world)
+tests_sim_sim_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DSIM_MIRROR
+tests_sim_sim_mirror_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_sim_sim_mirror_planted_SOURCES = $(sim_mirror_world)
+tests_sim_sim_mirror_planted_CPPFLAGS = $(AM_CPPFLAGS) -DDIRECTOR_PLANT
+tests_sim_sim_mirror_planted_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

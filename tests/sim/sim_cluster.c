@@ -277,6 +277,7 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 	err = seal_open(&n->seal, f->bytes, f->len, gossip_boot_by_tag, cluster_gossip(n->c), &head, &plain);
 	in.why = err == ERR_DENIED ? STRANGER_KEY : err == ERR_AGAIN ? STRANGER_STALE :
 	         err == ERR_CRYPTO ? STRANGER_FORGED : STRANGER_MALFORMED;
+	in.number = seal_epoch_hint(f->bytes, f->len);
 	if (!err && peer_dgram_decode(plain.data, plain.len, &d) == 0) {
 		in.kind = CLUSTER_IN_DGRAM;
 		in.head = &head;

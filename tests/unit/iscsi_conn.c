@@ -379,6 +379,46 @@ static void the_window_closes_and_opens_with_the_load(void)
 	world_fini(&w);
 }
 
+/* Commands that hold much memory close the window sooner; with none in work it is open. */
+static void the_window_closes_with_the_memory(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t cdb[16];
+	const uint8_t *r, *d;
+	unsigned full = 0;
+
+	world_init(&w, DISK, 512);
+	world_login(&w, KEYS("ImmediateData=No\0MaxBurstLength=16777215\0MaxOutstandingR2T=1\0"));
+	w.pool.bytes_max = 8u << 20;                    /* a session: 2 MiB */
+	cdb_rw(cdb, true, 0, 1024);
+	for (unsigned i = 0; i < 3; i++)
+		put_command(&w, &b, PDU_FINAL | CMD_WRITE, cdb, 524288, NULL, 0);
+	world_feed(&w, b.data, b.len, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		r = world_pdu(&w, &d);
+		CHECK(r && bhs_op(r) == PDU_R2T);
+		full = get32(r + 32) - get32(r + 28) + 1;
+	}
+	CHECK(full < 32 && w.session->max_cmdsn == 32);
+	w.cmdsn = 4;
+	buf_reset(&b);
+	for (unsigned i = 0; i < 28; i++)               /* what was promised stays promised */
+		put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+	world_feed(&w, b.data, b.len, 0);
+	while ((r = world_pdu(&w, &d)))
+		full = get32(r + 32) - get32(r + 28) + 1;
+	CHECK_EQ(full, 14);                             /* 29 by the depth; of the second half of its memory, half is free */
+	session_abort(w.session, NULL, TAG_NONE, NULL);
+	buf_reset(&b);
+	put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+	world_feed(&w, b.data, b.len, 0);
+	r = world_pdu(&w, &d);
+	CHECK(r && get32(r + 32) - get32(r + 28) + 1 == 32);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void a_gap_in_datasn_ends_the_task_not_the_session(void)
 {
 	struct world w;
@@ -554,6 +594,7 @@ int main(void)
 	RUN(an_aborted_task_is_not_answered_and_the_abort_waits_for_it);
 	RUN(an_aborted_write_lets_late_data_fall);
 	RUN(the_window_closes_and_opens_with_the_load);
+	RUN(the_window_closes_with_the_memory);
 	RUN(a_gap_in_datasn_ends_the_task_not_the_session);
 	RUN(broken_digests_end_the_connection);
 	RUN(lies);

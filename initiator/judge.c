@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SPC-4 4.5.6 and the additional sense codes of its annex, as far as they decide what to do. */
-#include "plugins/iscsi/sense.h"
-
+/* What a SCSI status means for one who reads and writes blocks: SPC-4 4.5.6 and the codes of its annex. */
 #include <errno.h>
+
+#include "director/iscsi.h"
 
 #define SOON_MS 20
 #define LATER_MS 200
@@ -26,19 +26,19 @@ static uint64_t information(const struct director_iscsi_io *c)
 	return 0;
 }
 
-static struct outcome again(uint32_t ms)
+static struct director_iscsi_verdict again(uint32_t ms)
 {
-	return (struct outcome){ .retry = true, .retry_ms = ms };
+	return (struct director_iscsi_verdict){ .retry = 1, .retry_ms = ms };
 }
 
-static struct outcome failed(int error, bool pass)
+static struct director_iscsi_verdict failed(int error, int pass)
 {
-	return (struct outcome){ .error = error, .pass = pass };
+	return (struct director_iscsi_verdict){ .error = error, .sense = (uint8_t)pass };
 }
 
-static struct outcome check_condition(const struct director_iscsi_io *c)
+static struct director_iscsi_verdict check_condition(const struct director_iscsi_io *c)
 {
-	struct outcome o;
+	struct director_iscsi_verdict o;
 
 	switch (c->sense_key) {
 	case ATTENTION:
@@ -47,30 +47,34 @@ static struct outcome check_condition(const struct director_iscsi_io *c)
 		return again(SOON_MS);
 	case NOT_READY:
 		/* 04h/01h, 04h/0Ah: it is becoming ready, or changes its ALUA state; others want a person. */
-		return c->asc == 0x04 && (c->ascq == 0x01 || c->ascq == 0x0a) ? again(LATER_MS) : failed(-ENXIO, true);
+		return c->asc == 0x04 && (c->ascq == 0x01 || c->ascq == 0x0a) ? again(LATER_MS) : failed(-ENXIO, 1);
 	case MEDIUM:
 	case HARDWARE:
-		return failed(-EIO, true);
+		return failed(-EIO, 1);
 	case ILLEGAL:
-		return c->asc == 0x20 || c->asc == 0x24 ? failed(-EOPNOTSUPP, false)
-		     : c->asc == 0x21			 ? failed(-ERANGE, true)
-		     : c->asc == 0x25			 ? failed(-ENXIO, true)
-							 : failed(-EINVAL, true);
+		return c->asc == 0x20 || c->asc == 0x24 ? failed(-EOPNOTSUPP, 0)
+		     : c->asc == 0x21			 ? failed(-ERANGE, 1)
+		     : c->asc == 0x25			 ? failed(-ENXIO, 1)
+							 : failed(-EINVAL, 1);
 	case PROTECT:
 		/* 27h/07h: SPACE ALLOCATION FAILED WRITE PROTECT. */
-		return c->asc == 0x27 && c->ascq == 0x07 ? failed(-ENOSPC, true) : failed(-EROFS, true);
+		return c->asc == 0x27 && c->ascq == 0x07 ? failed(-ENOSPC, 1) : failed(-EROFS, 1);
 	case MISCOMPARE:
-		o = failed(-EILSEQ, true);
+		o = failed(-EILSEQ, 1);
 		o.information = information(c);
 		return o;
 	default:
-		return failed(-EIO, true);
+		return failed(-EIO, 1);
 	}
 }
 
-struct outcome sense_outcome(const struct director_iscsi_io *c)
+struct director_iscsi_verdict director_iscsi_judge(const struct director_iscsi_io *c)
 {
+	if (c->result)
+		return failed(c->result, 0);
 	switch (c->status) {
+	case 0x00:
+		return failed(0, 0);
 	case 0x02:
 		return check_condition(c);
 	case 0x08:      /* BUSY */
@@ -78,8 +82,8 @@ struct outcome sense_outcome(const struct director_iscsi_io *c)
 	case 0x40:      /* TASK ABORTED, by another initiator */
 		return again(SOON_MS);
 	case 0x18:
-		return failed(-EBADE, false);
+		return failed(-EBADE, 0);
 	default:
-		return failed(-EIO, false);
+		return failed(-EIO, 0);
 	}
 }

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One node's part in who serves which mirrored volume: doc/ownership.md 2 and 3. */
+#include "cluster/own.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cluster/own_int.h"
+
+static struct own_vol *vol_find(struct own *o, const uint8_t uuid[16])
+{
+	for (unsigned i = 0; i < o->n_vol; i++)
+		if (memcmp(o->vol[i].row.uuid, uuid, 16) == 0)
+			return &o->vol[i];
+	return NULL;
+}
+
+static struct own_act *act(struct own_out *out, enum own_act_kind kind)
+{
+	struct own_act *a;
+
+	out->act = mem_grow(out->act, &out->cap, out->n, sizeof(*out->act));
+	a = &out->act[out->n++];
+	memset(a, 0, sizeof(*a));
+	a->kind = kind;
+	return a;
+}
+
+static void act_row(struct own_out *out, enum own_act_kind kind, const struct own_vol *v)
+{
+	act(out, kind)->row = v->row;
+}
+
+bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (node_id_eq(&list[i], node))
+			return true;
+	return false;
+}
+
+static bool in_view(const struct own *o, const struct node_id *node)
+{
+	return own_listed(o->view.member, o->view.n_member, node);
+}
+
+static bool is_down(const struct own *o, const struct node_id *node)
+{
+	return own_listed(o->view.down, o->view.n_down, node);
+}
+
+static bool is_mine(const struct own *o, const struct own_vol *v)
+{
+	return node_id_eq(&v->row.owner, &o->self);
+}
+
+static void propose(struct own *o, struct own_vol *v, enum own_change_kind kind, const struct node_id *node, struct own_out *out)
+{
+	struct own_act *a;
+
+	if (!mono_due(v->again, o->now))
+		return;
+	v->again = mono_add_ms(o->now, OWN_AGAIN_MS);
+	a = act(out, OWN_ACT_PROPOSE);
+	a->change.kind = kind;
+	memcpy(a->change.volume, v->row.uuid, 16);
+	a->change.epoch = v->row.epoch;
+	a->change.node = *node;
+}
+
+/* ---- opening, leasing ---- */
+
+static void vol_open(struct own *o, struct own_vol *v, struct own_out *out)
+{
+	if (!o->target || !mono_due(v->reopen, o->now))
+		return;
+	v->phase = OWN_OPENING;
+	v->used = v->row.epoch;
+	v->leased = false;
+	act_row(out, OWN_ACT_OPEN, v);
+}
+
+static void vol_lease(struct own *o, struct own_vol *v, struct own_out *out)
+{
+	struct own_act *a;
+
+	if (!is_mine(o, v) || (v->phase != OWN_OPEN && v->phase != OWN_FREEZING) || v->used != v->row.epoch)
+		return;
+	if ((!mono_due(v->wait, o->now) && !OWN_PLANTED(OWN_PLANT_NO_WAIT)) || mono_due(o->until, o->now) ||
+	    !mono_before(v->until, o->until))
+		return;
+	v->until = o->until;
+	v->leased = true;
+	a = act(out, OWN_ACT_LEASE);
+	a->row = v->row;
+	a->until = o->until;
+}
+
+static bool wants_beats(const struct own *o)
+{
+	for (unsigned i = 0; i < o->n_vol; i++)
+		if (is_mine(o, &o->vol[i]) && o->vol[i].phase != OWN_CLOSED)
+			return true;
+	return false;
+}
+
+static void beat_send(struct own *o, struct own_out *out)
+{
+	struct own_beat *b;
+
+	if (!o->view.quorate || !wants_beats(o) || !mono_due(o->beat_due, o->now))
+		return;
+	o->beat_due = mono_add_ms(o->now, OWN_BEAT_MS);
+	b = &o->beat[++o->number % OWN_BEATS];
+	memset(b, 0, sizeof(*b));
+	b->number = o->number;
+	b->sent = o->now;
+	act(out, OWN_ACT_BEAT)->number = b->number;
+}
+
+static struct own_beat *beat_find(struct own *o, uint64_t number)
+{
+	struct own_beat *b = &o->beat[number % OWN_BEATS];
+
+	return number && b->number == number ? b : NULL;
+}
+
+static void echo_add(struct own *o, struct own_beat *b, const struct node_id *node, uint64_t end)
+{
+	if (b->n_echo == OWN_NODES_MAX || !own_listed(o->view.voter, o->view.n_voter, node))
+		return;
+	for (unsigned i = 0; i < b->n_echo; i++)
+		if (node_id_eq(&b->echo[i].node, node))
+			return;
+	b->echo[b->n_echo].node = *node;
+	b->echo[b->n_echo++].end = end;
+}
+
+static bool beat_counts(const struct own *o, const struct own_beat *b)
+{
+	unsigned n = 0;
+
+	if (!b->back)
+		return false;
+	if (OWN_PLANTED(OWN_PLANT_NO_ECHO))
+		return true;
+	for (unsigned i = 0; i < b->n_echo; i++)
+		n += b->echo[i].end <= o->applied || OWN_PLANTED(OWN_PLANT_NO_END);
+	return n > o->view.n_voter / 2;
+}
+
+static void lease_check(struct own *o, struct own_out *out)
+{
+	for (unsigned i = 0; i < OWN_BEATS; i++) {
+		struct own_beat *b = &o->beat[i];
+		struct mono until = mono_add_ms(b->sent, OWN_LEASE_MS);
+
+		if (b->number && mono_before(o->until, until) && beat_counts(o, b))
+			o->until = until;
+	}
+	for (unsigned i = 0; i < o->n_vol; i++)
+		vol_lease(o, &o->vol[i], out);
+}
+
+/* ---- succession ---- */
+
+static unsigned owned_by(const struct own *o, const struct node_id *node)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < o->n_vol; i++)
+		n += node_id_eq(&o->vol[i].row.owner, node);
+	return n;
+}
+
+/* Does candidate `a` come before `b`? */
+static bool before(const struct own *o, const struct node_id *a, const struct node_id *b)
+{
+	bool ua = own_listed(o->view.unfit, o->view.n_unfit, a), ub = own_listed(o->view.unfit, o->view.n_unfit, b);
+	unsigned na = owned_by(o, a), nb = owned_by(o, b);
+
+	if (ua != ub)
+		return ub;
+	return na != nb ? na < nb : node_id_cmp(a, b) < 0;
+}
+
+/* How many candidates come before us; -1: we are none. */
+static int rank(const struct own *o, const struct own_vol *v)
+{
+	int n = 0;
+
+	if (!own_leg_of(&v->row, &o->self) || !o->target)
+		return -1;
+	for (unsigned i = 0; i < v->row.n_leg; i++) {
+		const struct own_leg *l = &v->row.leg[i];
+
+		if (l->state == OWN_LEG_IN && in_view(o, &l->node) && !is_down(o, &l->node) && !node_id_eq(&l->node, &v->row.owner))
+			n += before(o, &l->node, &o->self);
+	}
+	return n;
+}
+
+/* An owner without an in-sync leg passes the volume on by itself, if it still can. */
+static bool lost(const struct own *o, const struct own_vol *v)
+{
+	return is_down(o, &v->row.owner) || !own_leg_of(&v->row, &v->row.owner);
+}
+
+static void succeed(struct own *o, struct own_vol *v, struct own_out *out)
+{
+	bool there = !node_id_none(&v->row.owner) && in_view(o, &v->row.owner);
+	int r;
+
+	if (!o->view.quorate || (there && !lost(o, v))) {
+		v->gone = MONO_NEVER;
+		return;
+	}
+	if (mono_before(o->now, v->gone))
+		v->gone = o->now;
+	r = rank(o, v);
+	if (r < 0)
+		return;
+	v->try = mono_add_ms(v->gone, (there ? OWN_DOWN_MS : 0) + (unsigned)r * OWN_PATIENCE_MS);
+	if (mono_due(v->try, o->now))
+		propose(o, v, OWN_TAKE, &o->self, out);
+}
+
+/* ---- what to do about a volume now ---- */
+
+static bool can_own(const struct own *o, const struct own_vol *v, const struct node_id *to)
+{
+	return !node_id_none(to) && !node_id_eq(to, &o->self) && own_leg_of(&v->row, to) && in_view(o, to) && !is_down(o, to);
+}
+
+/* Whom to pass it to; NULL: nobody, or not now. */
+static const struct node_id *pass_to(const struct own *o, const struct own_vol *v)
+{
+	const struct node_id *best = NULL;
+
+	if (!o->view.quorate || !mono_due(v->wait, o->now))
+		return NULL;
+	if (can_own(o, v, &v->row.want))
+		return &v->row.want;
+	if (own_leg_of(&v->row, &o->self))
+		return NULL;
+	for (unsigned i = 0; i < v->row.n_leg; i++) {
+		const struct node_id *node = &v->row.leg[i].node;
+
+		if (can_own(o, v, node) && (!best || before(o, node, best)))
+			best = node;
+	}
+	return best;
+}
+
+static void mine(struct own *o, struct own_vol *v, struct own_out *out)
+{
+	switch (v->phase) {
+	case OWN_CLOSED:
+		/* A right that was used by a process that is gone is not used again. */
+		if (v->used == v->row.epoch) {
+			if (o->target && o->view.quorate)
+				propose(o, v, OWN_TAKE, &o->self, out);
+		} else {
+			vol_open(o, v, out);
+		}
+		return;
+	case OWN_OPENING:
+		return;
+	case OWN_OPEN:
+		if (pass_to(o, v)) {
+			v->phase = OWN_FREEZING;
+			act_row(out, OWN_ACT_FREEZE, v);
+		}
+		return;
+	case OWN_FREEZING:
+		return;
+	case OWN_FROZEN:
+		if (pass_to(o, v) && !v->refused)
+			propose(o, v, OWN_PASS, pass_to(o, v), out);
+		else
+			propose(o, v, OWN_TAKE, &o->self, out);
+		return;
+	}
+}
+
+static void consider(struct own *o, struct own_out *out)
+{
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		struct own_vol *v = &o->vol[i];
+
+		v->try = MONO_NEVER;
+		if (is_mine(o, v))
+			mine(o, v, out);
+		else
+			succeed(o, v, out);
+	}
+	beat_send(o, out);
+	lease_check(o, out);
+}
+
+/* ---- rows ---- */
+
+/* From when on is every earlier right over? */
+static struct mono wait_end(const struct own *o, const struct own_vol *v, const struct own_row *row, bool known)
+{
+	if (row->left + 1 >= row->epoch)
+		return o->now;
+	/* Ours before, by a process that is dead, and nobody else's lease was left to wait for. */
+	if (known && is_mine(o, v) && v->row.epoch + 1 == row->epoch && (v->phase == OWN_CLOSED || v->phase == OWN_FROZEN) &&
+	    mono_due(v->wait, o->now))
+		return o->now;
+	return mono_add_ms(o->now, OWN_WAIT_MS);
+}
+
+static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row *row, bool known, struct own_out *out)
+{
+	struct mono wait = wait_end(o, v, row, known);
+	bool was_open = v->phase != OWN_CLOSED;
+
+	v->row = *row;
+	v->wait = wait;
+	v->until = (struct mono){ 0 };
+	v->gone = MONO_NEVER;
+	v->leased = v->refused = false;
+	v->again = v->reopen = (struct mono){ 0 };
+	memset(v->leg_again, 0, sizeof(v->leg_again));
+	if (was_open)
+		act_row(out, OWN_ACT_CLOSE, v);
+	v->phase = OWN_CLOSED;
+	/* First seen by a process that has just started: an earlier life of it may have used this right. */
+	v->used = known ? 0 : row->epoch;
+}
+
+static void row_in(struct own *o, const struct own_row *row, struct own_out *out)
+{
+	struct own_vol *v = vol_find(o, row->uuid);
+	bool known = v;
+
+	if (!v) {
+		o->vol = mem_grow(o->vol, &o->cap_vol, o->n_vol, sizeof(*o->vol));
+		v = &o->vol[o->n_vol++];
+		memset(v, 0, sizeof(*v));
+	}
+	if (!known || v->row.epoch != row->epoch) {
+		row_new_epoch(o, v, row, known, out);
+		return;
+	}
+	v->row = *row;
+	if (is_mine(o, v) && (v->phase == OWN_OPENING || v->phase == OWN_OPEN || v->phase == OWN_FREEZING))
+		act_row(out, OWN_ACT_LEGS, v);
+}
+
+static void row_gone(struct own *o, const uint8_t uuid[16], struct own_out *out)
+{
+	struct own_vol *v = vol_find(o, uuid);
+
+	if (!v)
+		return;
+	if (v->phase != OWN_CLOSED)
+		act_row(out, OWN_ACT_CLOSE, v);
+	*v = o->vol[--o->n_vol];
+}
+
+/* ---- the target ---- */
+
+static void target_down(struct own *o)
+{
+	o->target = false;
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		o->vol[i].phase = OWN_CLOSED;
+		o->vol[i].until = (struct mono){ 0 };
+	}
+}
+
+static void opened(struct own *o, const struct own_in *in)
+{
+	struct own_vol *v = vol_find(o, in->volume);
+
+	if (!v || v->phase != OWN_OPENING || v->row.epoch != in->epoch)
+		return;
+	v->phase = in->err ? OWN_CLOSED : OWN_OPEN;
+	if (in->err) {
+		/* Nothing was served: the same right may be used again. */
+		v->used = 0;
+		v->reopen = mono_add_ms(o->now, OWN_REOPEN_MS);
+	}
+}
+
+static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
+{
+	struct own_vol *v = vol_find(o, in->volume);
+
+	if (!v || !is_mine(o, v) || v->row.epoch != in->epoch) {
+		struct own_act *a = act(out, OWN_ACT_CLOSE);
+
+		memcpy(a->row.uuid, in->volume, 16);
+		a->row.epoch = in->epoch;
+		return;
+	}
+	v->phase = OWN_OPEN;
+	v->used = in->epoch;
+	if (in->number)
+		v->wait = o->now;
+	act_row(out, OWN_ACT_LEGS, v);
+}
+
+static void leg_asked(struct own *o, const struct own_in *in, enum own_change_kind kind, struct own_out *out)
+{
+	struct own_vol *v = vol_find(o, in->volume);
+	const struct own_leg *l = v ? own_leg(&v->row, in->leg) : NULL;
+	struct own_act *a;
+
+	if (!l || !is_mine(o, v) || v->row.epoch != in->epoch || !mono_due(v->leg_again[l - v->row.leg], o->now))
+		return;
+	v->leg_again[l - v->row.leg] = mono_add_ms(o->now, OWN_AGAIN_MS);
+	a = act(out, OWN_ACT_PROPOSE);
+	a->change.kind = kind;
+	memcpy(a->change.volume, v->row.uuid, 16);
+	memcpy(a->change.leg, in->leg, 16);
+	a->change.epoch = in->epoch;
+	a->change.turn = in->turn;
+	a->change.served = v->leased;
+}
+
+static void frozen(struct own *o, const struct own_in *in)
+{
+	struct own_vol *v = vol_find(o, in->volume);
+
+	if (v && v->phase == OWN_FREEZING && v->row.epoch == in->epoch) {
+		v->phase = OWN_FROZEN;
+		v->until = (struct mono){ 0 };
+		v->again = (struct mono){ 0 };
+	}
+}
+
+static void lost_it(struct own *o, const struct own_in *in)
+{
+	struct own_vol *v = vol_find(o, in->volume);
+
+	if (v && v->row.epoch == in->epoch && v->phase != OWN_FROZEN) {
+		v->phase = OWN_CLOSED;
+		v->until = (struct mono){ 0 };
+	}
+}
+
+static void refused(struct own *o, const struct own_change *c)
+{
+	struct own_vol *v = vol_find(o, c->volume);
+
+	if (v && c->kind == OWN_PASS && c->epoch == v->row.epoch)
+		v->refused = true;
+}
+
+/* ---- beats ---- */
+
+static void beat_in(struct own *o, const struct own_in *in, struct own_out *out)
+{
+	struct own_beat *b;
+	struct own_act *a;
+
+	if (!o->view.quorate || in->stamp != o->stamp || !in_view(o, &in->node))
+		return;
+	if (node_id_eq(&in->node, &o->self)) {
+		b = beat_find(o, in->number);
+		if (b) {
+			b->back = true;
+			echo_add(o, b, &o->self, o->log_end);
+		}
+	} else if (own_listed(o->view.voter, o->view.n_voter, &o->self)) {
+		a = act(out, OWN_ACT_ECHO);
+		a->node = in->node;
+		a->number = in->number;
+		a->index = o->log_end;
+	}
+}
+
+static void wake(const struct own *o, struct own_out *out)
+{
+	struct mono t = wants_beats(o) && o->view.quorate ? o->beat_due : MONO_NEVER;
+
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		const struct own_vol *v = &o->vol[i];
+
+		if (mono_before(o->now, v->wait) && is_mine(o, v))
+			t = mono_min(t, v->wait);
+		if (mono_before(o->now, v->again))
+			t = mono_min(t, v->again);
+		if (mono_before(o->now, v->reopen))
+			t = mono_min(t, v->reopen);
+		if (mono_before(o->now, v->try))
+			t = mono_min(t, v->try);
+	}
+	out->wake = t;
+}
+
+void own_step(struct own *o, const struct own_in *in, struct own_out *out)
+{
+	struct own_beat *b;
+
+	o->now = in->now;
+	switch (in->kind) {
+	case OWN_IN_TIMER:
+		break;
+	case OWN_IN_VIEW:
+		o->view = *in->view;
+		o->stamp = in->stamp;
+		break;
+	case OWN_IN_ROW:
+		row_in(o, in->row, out);
+		break;
+	case OWN_IN_GONE:
+		row_gone(o, in->volume, out);
+		break;
+	case OWN_IN_APPLIED:
+		o->applied = in->index;
+		break;
+	case OWN_IN_LOG:
+		o->log_end = in->index;
+		break;
+	case OWN_IN_BEAT:
+		beat_in(o, in, out);
+		break;
+	case OWN_IN_ECHO:
+		b = beat_find(o, in->number);
+		if (b)
+			echo_add(o, b, &in->node, in->index);
+		break;
+	case OWN_IN_TARGET_UP:
+		o->target = true;
+		break;
+	case OWN_IN_TARGET_DOWN:
+		target_down(o);
+		break;
+	case OWN_IN_ADOPTED:
+		adopted(o, in, out);
+		break;
+	case OWN_IN_OPENED:
+		opened(o, in);
+		break;
+	case OWN_IN_FROZEN:
+		frozen(o, in);
+		break;
+	case OWN_IN_LOST:
+		lost_it(o, in);
+		break;
+	case OWN_IN_LEG_FAILED:
+		leg_asked(o, in, OWN_OUT, out);
+		break;
+	case OWN_IN_LEG_READY:
+		leg_asked(o, in, OWN_IN, out);
+		break;
+	case OWN_IN_REFUSED:
+		refused(o, in->change);
+		break;
+	}
+	consider(o, out);
+	wake(o, out);
+}
+
+struct own *own_new(const struct node_id *self)
+{
+	struct own *o = mem_zalloc(sizeof(*o));
+
+	o->self = *self;
+	return o;
+}
+
+void own_free(struct own **o)
+{
+	if (!*o)
+		return;
+	free((*o)->vol);
+	free(*o);
+	*o = NULL;
+}
+
+void own_out_fini(struct own_out *out)
+{
+	free(out->act);
+	memset(out, 0, sizeof(*out));
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What own.c keeps. */
+#ifndef CLUSTER_OWN_INT_H
+#define CLUSTER_OWN_INT_H
+
+#include "cluster/own.h"
+
+#define OWN_BEATS 8                     /* that may still be echoed */
+
+enum own_phase {
+	OWN_CLOSED,             /* director-target does not have it */
+	OWN_OPENING,
+	OWN_OPEN,
+	OWN_FREEZING,
+	OWN_FROZEN,             /* closed, and to be passed on */
+};
+
+struct own_vol {
+	struct own_row row;
+	enum own_phase phase;
+	uint64_t used;                  /* the epoch under which a director-target was told to open it */
+	struct mono wait;               /* until then an earlier right may be in use */
+	struct mono until;              /* the lease that director-target has */
+	struct mono again;              /* no proposal before */
+	struct mono reopen;
+	struct mono gone, try;          /* since when the owner is away; when it is our turn */
+	struct mono leg_again[OWN_LEGS_MAX];
+	bool leased;                    /* under this epoch */
+	bool refused;                   /* the pass was */
+};
+
+struct own_echo {
+	struct node_id node;
+	uint64_t end;
+};
+
+struct own_beat {
+	uint64_t number;
+	struct mono sent;
+	bool back;                      /* CPG delivered it to us, in a quorate view that is the current one */
+	struct own_echo echo[OWN_NODES_MAX];
+	unsigned n_echo;
+};
+
+struct own {
+	struct node_id self;
+	struct mono now;
+	struct own_view view;
+	uint64_t stamp;
+	uint64_t applied, log_end;
+	bool target;
+	struct own_vol *vol;
+	unsigned n_vol, cap_vol;
+	struct own_beat beat[OWN_BEATS];
+	uint64_t number;
+	struct mono beat_due, until;
+};
+
+bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node's directord, as far as ownership goes: the machine of cluster/own.h between log, beats and director-target. */
+#include <string.h>
+
+#include "tests/sim/mirror_world.h"
+
+struct node_id sim_id(unsigned node)
+{
+	return (struct node_id){ { [0] = (uint8_t)(node + 1) } };
+}
+
+unsigned sim_node_of(const struct node_id *id)
+{
+	return id->b[0] - 1u;
+}
+
+struct beat_msg {
+	unsigned from;
+	uint64_t number, index, stamp;
+};
+
+static void beat_arrives(struct sim *s, unsigned node, void *data)
+{
+	struct beat_msg *m = data;
+	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number, .stamp = m->stamp };
+
+	/* CPG delivers it in the view it was sent in, or not at all. Its sender gets it whoever else does. */
+	if (s->node[node].stamp != m->stamp || (node != m->from && !sim_reach(s, m->from, node)))
+		return;
+	node_own(s, node, &in);
+}
+
+static void echo_arrives(struct sim *s, unsigned node, void *data)
+{
+	struct beat_msg *m = data;
+	struct own_in in = { .kind = OWN_IN_ECHO, .node = sim_id(m->from), .number = m->number, .index = m->index };
+
+	if (sim_reach(s, m->from, node))
+		node_own(s, node, &in);
+}
+
+static void timer(struct sim *s, unsigned node, void *data)
+{
+	struct own_in in = { .kind = OWN_IN_TIMER };
+
+	if (*(uint64_t *)data == s->node[node].own_wake)
+		node_own(s, node, &in);
+}
+
+static void timer_set(struct sim *s, unsigned node, struct mono wake)
+{
+	struct sim_node *n = &s->node[node];
+	struct mono now = sim_clock(s, node);
+
+	n->own_wake++;
+	if (wake.ns != UINT64_MAX)
+		sim_post(s, node, (wake.ns > now.ns ? (wake.ns - now.ns) / 1000 : 0) + world_between(&s->w, 100, 2000), timer,
+			 &n->own_wake, sizeof(n->own_wake));
+}
+
+static void beat(struct sim *s, unsigned node, uint64_t number)
+{
+	struct beat_msg m = { .from = node, .number = number, .stamp = s->node[node].stamp };
+
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->node[node].members >> i & 1)
+			sim_post(s, i, i == node ? world_between(&s->w, 10, 500) : world_between(&s->w, 100, s->slow ? 90000 : 4000),
+				 beat_arrives, &m, sizeof(m));
+}
+
+static void do_act(struct sim *s, unsigned node, const struct own_act *a)
+{
+	struct beat_msg echo = { .from = node, .number = a->number, .index = a->index };
+	struct sim_entry e = { .change = a->change };
+
+	switch (a->kind) {
+	case OWN_ACT_BEAT:
+		beat(s, node, a->number);
+		return;
+	case OWN_ACT_ECHO:
+		sim_post(s, sim_node_of(&a->node), world_between(&s->w, 100, s->slow ? 90000 : 4000), echo_arrives, &echo, sizeof(echo));
+		return;
+	case OWN_ACT_PROPOSE:
+		world_trace(&s->w, "n%u proposes kind %d epoch %llu leg %u turn %llu", node, (int)a->change.kind,
+			    (unsigned long long)a->change.epoch, a->change.leg[0], (unsigned long long)a->change.turn);
+		log_propose(s, node, &e);
+		return;
+	default:
+		target_act(s, node, a);
+		return;
+	}
+}
+
+void node_own(struct sim *s, unsigned node, struct own_in *in)
+{
+	struct sim_node *n = &s->node[node];
+	struct own_out out = { 0 };
+
+	if (!n->own_up)
+		return;
+	in->now = sim_clock(s, node);
+	own_step(n->own, in, &out);
+	for (unsigned i = 0; i < out.n; i++)
+		do_act(s, node, &out.act[i]);
+	timer_set(s, node, out.wake);
+	own_out_fini(&out);
+}
+
+void node_log_end(struct sim *s, unsigned node)
+{
+	struct own_in in = { .kind = OWN_IN_LOG, .index = s->node[node].log.n };
+
+	node_own(s, node, &in);
+}
+
+void node_applied(struct sim *s, unsigned node)
+{
+	struct sim_node *n = &s->node[node];
+	struct own_in row = { .kind = OWN_IN_ROW, .row = &n->row };
+	struct own_in in = { .kind = OWN_IN_APPLIED, .index = n->applied };
+
+	node_own(s, node, &row);
+	node_own(s, node, &in);
+}
+
+void node_view(struct sim *s, unsigned node)
+{
+	struct sim_node *n = &s->node[node];
+	struct own_view v = { .quorate = n->quorate };
+	struct own_in in = { .kind = OWN_IN_VIEW, .view = &v, .stamp = n->stamp };
+
+	for (unsigned i = 0; i < s->n; i++) {
+		v.voter[v.n_voter++] = sim_id(i);
+		if (n->members >> i & 1)
+			v.member[v.n_member++] = sim_id(i);
+		/* What gossip says of the others, and says late. */
+		if (!s->node[i].t.up)
+			v.down[v.n_down++] = sim_id(i);
+	}
+	node_own(s, node, &in);
+}
+
+void own_start(struct sim *s, unsigned node)
+{
+	struct sim_node *n = &s->node[node];
+	struct node_id id = sim_id(node);
+	struct own_in up = { .kind = OWN_IN_TARGET_UP };
+
+	n->own_up = true;
+	n->own_life++;
+	n->own = own_new(&id);
+	node_log_end(s, node);
+	node_applied(s, node);
+	log_catch_up(s, node);
+	if (n->stamp)
+		node_view(s, node);
+	if (n->t.up) {
+		target_adopt(s, node);
+		node_own(s, node, &up);
+	}
+}
+
+void own_kill(struct sim *s, unsigned node)
+{
+	struct sim_node *n = &s->node[node];
+
+	own_free(&n->own);
+	n->own_up = false;
+	n->own_wake++;
+}
