@@ -168,8 +168,13 @@ static void put_common(struct buf *b, const struct corosync_conf *conf)
 	buf_printf(b, "  token_retransmits_before_loss_const: 10\n");
 	if (two)
 		buf_printf(b, "  link_mode: active\n");
+	/*
+	 * A link is up after two pings; the default interval, a quarter of the token's time, kept a newcomer alone for so long that
+	 * it formed a ring of its own first. When a link is held for dead is as by default.
+	 */
 	for (int link = 0; link < 1 + two; link++)
-		buf_printf(b, "  interface {\n    linknumber: %d\n    mcastport: %u\n  }\n", link, port_of(conf) + link);
+		buf_printf(b, "  interface {\n    linknumber: %d\n    mcastport: %u\n    knet_ping_interval: %u\n    knet_ping_timeout: %u\n  }\n",
+			   link, port_of(conf) + link, token_of(conf) / 10, token_of(conf) / 2);
 }
 
 void corosync_conf_hash(const struct corosync_conf *conf, uint8_t hash[16])

@@ -101,8 +101,8 @@ static void do_out(struct run *r, struct mono now)
 	wake_at(r, now, out.wake);
 	if (out.gossip.persist_incarnation)
 		run_disk_incarnation(r, out.gossip.persist_incarnation);
-	run_disk_put(r, out.put, out.n_put);
 	run_net_out(r, &out);
+	run_disk_put(r, out.put, out.n_put);
 	for (unsigned i = 0; i < out.n_cast; i++)
 		run_ring_cast(r, &out.cast[i]);
 	for (unsigned i = 0; i < out.n_act; i++)

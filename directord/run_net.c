@@ -144,10 +144,16 @@ static void mesh_put(struct run *r, const struct node_id *to)
 
 void run_net_out(struct run *r, const struct cluster_out *out)
 {
+	bool pass = false;
 	uint8_t kind;
 
-	for (unsigned i = 0; i < out->gossip.n_dgrams; i++)
+	for (unsigned i = 0; i < out->gossip.n_dgrams; i++) {
 		dgram_send(r, &out->gossip.dgrams[i]);
+		pass |= out->gossip.dgrams[i].msg.kind == GOSSIP_PASS;
+	}
+	/* Others' disks may begin before ours, whose thread would take the processor from us. */
+	if (pass)
+		udp_flush(r->udp);
 	for (unsigned i = 0; i < out->gossip.n_mesh; i++) {
 		buf_reset(&r->wire);
 		kind = MESH_SYNC;

@@ -34,7 +34,7 @@ static void test_text_of_two_nodes(void)
 		"  crypto_cipher: aes256\n  crypto_hash: sha256\n"
 		"  token: 1000\n  token_coefficient: 0\n  consensus: 600\n"
 		"  token_retransmits_before_loss_const: 10\n"
-		"  interface {\n    linknumber: 0\n    mcastport: 5405\n  }\n";
+		"  interface {\n    linknumber: 0\n    mcastport: 5405\n    knet_ping_interval: 100\n    knet_ping_timeout: 500\n  }\n";
 	struct corosync_conf c = conf_of(2);
 	char *text = corosync_conf_text(&c, "/s/c");
 
