@@ -20,8 +20,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define IDLE_BYTES (1u << 20)   /* of buffers that an idle worker keeps */
 #define EVENTS_MAX 128
+#define POOL_IDLE (1u << 20)    /* of buffers that a worker keeps while it has nothing to do */
 #define ROUNDS_MAX 8            /* of run and complete before answers are written */
 
 static uint64_t token_of(const void *p)
@@ -135,15 +135,16 @@ static void sessions_reap(struct worker *w)
 	}
 }
 
-/* Some memory is kept for the next commands; when there have been none for a while, next to nothing. */
-static void memory_back(struct worker *w)
+/* What a load has left behind goes when nothing runs; under load, what is far beyond it. */
+static void pool_trim(struct worker *w)
 {
-	if (w->pool.n_tasks || w->pool.bytes <= IDLE_BYTES) {
-		task_pool_trim(&w->pool, w->pool.bytes_max / 4);
+	uint64_t keep = w->pool.n_tasks ? w->pool.bytes_max / 4 : POOL_IDLE;
+
+	if (w->pool.bytes <= keep)
 		return;
-	}
-	task_pool_trim(&w->pool, IDLE_BYTES);
-	malloc_trim(0);
+	task_pool_trim(&w->pool, keep);
+	if (keep == POOL_IDLE)
+		malloc_trim(0);
 }
 
 static void tick(struct worker *w)
@@ -165,7 +166,7 @@ static void tick(struct worker *w)
 	if (mono_before(next, mono_add_ms(w->now, 100)))
 		next = mono_add_ms(w->now, 100);
 	w->next_tick = next;
-	memory_back(w);
+	pool_trim(w);
 }
 
 /* Nothing left; but others may still ask something of us. */
@@ -200,7 +201,7 @@ static void *worker_main(void *arg)
 		run_all(w);
 		flush_all(w);
 		drains_check(w);
-		preempts_check(w);
+		others_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
 			/* What went on after a pause may be complete already, and nothing would wake us for it. */
