@@ -167,7 +167,7 @@ int task_room(struct task *t, struct task_buf *b, size_t n);
 void task_buf_put(struct task_pool *pool, struct task_buf *b);
 /* Undoes task_room. */
 void task_unroom(struct task *t, struct task_buf *b);
-/* Free kept buffers until at most `bytes` are held; for idle times. */
+/* Free kept buffers until at most `bytes` are held, and all but a few kept tasks; for idle times. */
 void task_pool_trim(struct task_pool *pool, uint64_t bytes);
 
 #endif

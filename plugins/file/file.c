@@ -242,7 +242,8 @@ static int file_caps(void *obj, struct director_caps *c)
 	const struct file *f = obj;
 
 	c->flags = DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_RESIZE;
-	if (f->punch)
+	/* A disk whose room is taken keeps it: zeroes are written there, nothing is punched out. */
+	if (f->punch && f->thin)
 		c->flags |= DIRECTOR_CAP_DISCARD | DIRECTOR_CAP_DISCARD_ZEROES | DIRECTOR_CAP_ZERO;
 	if (!f->write_through)
 		c->flags |= DIRECTOR_CAP_WRITE_CACHE;

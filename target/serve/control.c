@@ -424,7 +424,7 @@ static void drop_run(struct worker *w, struct worker_msg *m)
 	struct session *ss = session_find_id(w, dm->id);
 
 	if (ss)
-		session_end(ss, "dropped by the administrator");
+		session_end(ss, "dropped by the administrator", false);
 	free(dm);
 }
 

@@ -54,7 +54,10 @@ static void block_done(struct backstore_io *bio, int32_t result);
 
 static void lent_back(struct task *t)
 {
-	((struct serve_task *)t)->nexus->n_lent--;
+	struct serve_task *st = (struct serve_task *)t;
+
+	if (--st->nexus->n_lent == 0 && st->nexus->gone)
+		st->worker->reap = true;
 }
 
 /*

@@ -247,8 +247,8 @@ void session_link_gone(struct session *ss);
 struct session *session_find_id(struct worker *w, uint64_t id);
 /* All its links may have something to send, or to close. */
 void session_dirty(struct session *ss);
-/* Close all its connections; it ends when they are gone. */
-void session_end(struct session *ss, const char *why);
+/* Close all its connections, at once or after a word to the initiator; it ends when they are gone. */
+void session_end(struct session *ss, const char *why, bool at_once);
 /* Give the LUN table the target's present shape. */
 void session_refresh(struct session *ss);
 /* Frees it if nobody will come back to it and nothing runs; true if it did. */

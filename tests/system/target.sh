@@ -84,6 +84,28 @@ for d in crc32c none; do
 	check "header-digest-$d" $?
 done
 
+# Several connections in a session, at error recovery level 2; and the same while they are cut.
+mcs() { # seconds
+	"$build/director-iscsi" bench "$url/1" --connections 4 --erl 2 --header-digest require --data-digest require \
+		--rw mix --bs 8k --depth 16 --warmup 0 --runtime "$1" >"$dir/mcs" 2>&1
+}
+mcs 1
+check four-connections-with-digests $?
+mcs 4 &
+client=$!
+cut=0
+for _ in 1 2 3; do
+	sleep 1
+	of=$(ss -tnH state established dport = ":$port" 2>/dev/null | sed -n '2s/.*:\([0-9]*\) .*/\1/p')
+	[ -n "$of" ] && ss -K -tn sport = ":$of" 2>/dev/null | grep -q . && cut=$((cut + 1))
+done
+wait $client
+check "connections-cut-under-load ($cut)" $?
+targets host=any moved=127.0.0.1:1
+! iscsi-inq "$url/1" >/dev/null 2>&1 && iscsi-ls iscsi://127.0.0.1:"$port" | grep -q 'Portal:127.0.0.1:1,1'
+check moved-target-sends-logins-away $?
+targets host=any
+
 # The control connection goes while I/O runs: a client killed in the middle changes nothing (I11).
 iscsi-perf -m 16 -b 8 -t 4 -r "$url/1" >"$dir/perf" 2>&1 &
 perf=$!

@@ -151,3 +151,9 @@ check_PROGRAMS += tests/unit/growth
 TESTS += tests/unit/growth
 tests_unit_growth_SOURCES = %D%/growth.c %D%/check.h
 tests_unit_growth_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The initiator's machine.
+check_PROGRAMS += tests/unit/ini
+TESTS += tests/unit/ini
+tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
+tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
