@@ -266,6 +266,7 @@ struct ini_conn {
 	uint32_t ping_gen, logout_itt;
 	uint8_t logout_reason;
 	struct ini_conn *logout_via;            /* who carries our Logout for recovery */
+	struct mono clean_again;                /* if it is not answered until then */
 };
 
 /* ---- the session ---- */
