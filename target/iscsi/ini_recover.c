@@ -120,7 +120,7 @@ static void adopt(struct ini_conn *from, struct ini_conn *c)
 		cmd->conn = c;
 		if (sn_le(s->exp_cmdsn, cmd->cmdsn)) {
 			/* 7.2.1: never received, as far as is known. A target that has it behind a gap will ignore it. */
-			cmd->retried = cmd->cut;
+			cmd->retried = cmd->exposed;
 			s->n_limbo--;
 			s->retried++;
 			send_again(c, cmd);
