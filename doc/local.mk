@@ -19,5 +19,5 @@ dist_man_MANS += %D%/man/directord.8 %D%/man/director.conf.5
 EXTRA_DIST += %D%/director.conf
 # The namespace; the list of objects is made from cluster/schema_table.c and compared with it by tests/unit/schema.
 dist_man_MANS += %D%/man/director-namespace.7
-EXTRA_DIST += %D%/agreement.md %D%/architecture.md %D%/data-plane.md %D%/dependencies.md %D%/gossip.md %D%/ownership.md \
+EXTRA_DIST += %D%/agreement.md %D%/architecture.md %D%/data-plane.md %D%/dependencies.md %D%/gossip.md %D%/initiator.md %D%/ownership.md \
 	%D%/gossip-scale.svg %D%/protocol-control.md %D%/protocols.md %D%/words.md
