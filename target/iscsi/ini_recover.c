@@ -366,8 +366,8 @@ struct mono ini_recover_tick(struct ini_session *s)
 	if (s->n_limbo && mono_before(s->now, s->reassign_at))
 		wake = mono_min(wake, s->reassign_at);
 	for (unsigned i = 0; i < s->n_conns; i++)
-		if (s->conn[i].cleaning)
-			wake = mono_min(wake, s->conn[i].clean_again);
+		if (s->conn[i].cleaning && s->n_up)
+			wake = mono_min(wake, mono_before(s->conn[i].clean_again, s->limbo_wait) ? s->limbo_wait : s->conn[i].clean_again);
 	if (mono_before(s->now, s->limbo_wait))
 		wake = mono_min(wake, s->limbo_wait);
 	return mono_min(wake, s->limbo_end);
