@@ -122,6 +122,7 @@ struct task {
 		struct scsi_proposal *next_kept;        /* with SCSI_KEEP: what is to be kept */
 		bool judges;                    /* the handler looks at failed block operations itself */
 		bool aborts;                    /* commands of nexuses with `abort` set are to end before it is answered */
+		bool drains;                    /* all other commands of the unit are to end before it goes on */
 		bool background;                /* scsi_background is to be called for a task of its own */
 	} scsi;
 

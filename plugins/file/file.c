@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -257,6 +258,19 @@ static int file_caps(void *obj, struct director_caps *c)
 	return 0;
 }
 
+static int file_space(void *obj, uint64_t *used, uint64_t *available)
+{
+	const struct file *f = obj;
+	struct statvfs vfs;
+	struct stat st;
+
+	if (fstat(f->disk.fd, &st) < 0 || fstatvfs(f->disk.fd, &vfs) < 0)
+		return -errno;
+	*used = (uint64_t)st.st_blocks * 512;
+	*available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	return 0;
+}
+
 static int file_resize(void *obj, uint64_t size, struct director_err *err)
 {
 	struct file *f = obj;
@@ -303,6 +317,7 @@ static const struct director_backstore_ops ops = {
 	.plug = file_plug,
 	.unplug = file_unplug,
 	.resize = file_resize,
+	.space = file_space,
 	.close = file_close,
 	.destroy = file_destroy,
 	.thread_fd = disk_thread_fd,

@@ -186,6 +186,10 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 
 	while (turn == SCSI_BLOCK && lend(st))
 		turn = scsi_done(t);
+	if (t->scsi.aborts || t->scsi.drains) {
+		others_end(st, turn);
+		return;
+	}
 	if (t->scsi.background) {
 		t->scsi.background = false;
 		background_start(st);
@@ -210,10 +214,7 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 		keep_put(st);
 		break;
 	case SCSI_DONE:
-		if (t->scsi.aborts)
-			preempt_start(st);
-		else
-			exec_finish(st);
+		exec_finish(st);
 	}
 }
 

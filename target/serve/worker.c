@@ -20,8 +20,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#define IDLE_BYTES (1u << 20)   /* of buffers that an idle worker keeps */
 #define EVENTS_MAX 128
-#define POOL_IDLE (1u << 20)    /* of buffers that a worker keeps while it has nothing to do */
 #define ROUNDS_MAX 8            /* of run and complete before answers are written */
 
 static uint64_t token_of(const void *p)
@@ -135,16 +135,15 @@ static void sessions_reap(struct worker *w)
 	}
 }
 
-/* What a load has left behind goes when nothing runs; under load, what is far beyond it. */
-static void pool_trim(struct worker *w)
+/* Some memory is kept for the next commands; when there have been none for a while, next to nothing. */
+static void memory_back(struct worker *w)
 {
-	uint64_t keep = w->pool.n_tasks ? w->pool.bytes_max / 4 : POOL_IDLE;
-
-	if (w->pool.bytes <= keep)
+	if (w->pool.n_tasks || w->pool.bytes <= IDLE_BYTES) {
+		task_pool_trim(&w->pool, w->pool.bytes_max / 4);
 		return;
-	task_pool_trim(&w->pool, keep);
-	if (keep == POOL_IDLE)
-		malloc_trim(0);
+	}
+	task_pool_trim(&w->pool, IDLE_BYTES);
+	malloc_trim(0);
 }
 
 static void tick(struct worker *w)
@@ -166,7 +165,7 @@ static void tick(struct worker *w)
 	if (mono_before(next, mono_add_ms(w->now, 100)))
 		next = mono_add_ms(w->now, 100);
 	w->next_tick = next;
-	pool_trim(w);
+	memory_back(w);
 }
 
 /* Nothing left; but others may still ask something of us. */
@@ -201,7 +200,7 @@ static void *worker_main(void *arg)
 		run_all(w);
 		flush_all(w);
 		drains_check(w);
-		preempts_check(w);
+		others_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
 			/* What went on after a pause may be complete already, and nothing would wake us for it. */
@@ -249,7 +248,7 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		worker_dirty(w, l);
 	}
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		session_end(ss, "shutting down");
+		session_end(ss, "shutting down", true);
 }
 
 void workers_stop(struct serve *s)
