@@ -15,6 +15,14 @@ requires_vm() {
 	busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1 || skip "busybox-static is not installed"
 }
 
+# director as "make install" leaves it, for the guests that run it themselves: before the first boot; then in the guest.
+stage_director() {
+	grep -q fsanitize "$build/Makefile" && skip "the build has sanitizers; this installs what users get"
+	tools=$(mktemp -d "${TMPDIR:-/tmp}/vm-tools.XXXXXX")
+	make -s -C "$build" install DESTDIR="$tools/director" >/dev/null 2>&1 || fail "make install"
+}
+install_director() { g "$1" 'cp -a /tools/director/. / && ldconfig && systemd-sysusers && systemd-tmpfiles --create director.conf && systemctl daemon-reload'; }
+
 full() { echo "$LAB-$1"; } # guests of tests that run side by side have different names
 vm() { local c=$1; shift; "$here/vm" "$c" "$@"; }
 # g [-t SECONDS] NAME CMD...: a command in a guest
@@ -95,7 +103,7 @@ login() {
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_interval -v 2
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_timeout -v 3
 			iscsiadm -m node -T $iqn -p $p --login
-			udevadm settle -t 30
+			udevadm settle -t 100 || true
 		END
 	done
 }
