@@ -485,6 +485,12 @@ static void own_addrs(struct cluster *c, const struct cluster_in *in, struct clu
 	struct gossip_in g = { .kind = GOSSIP_IN_SELF, .card = &c->card };
 	unsigned n = in->n_addr < CARD_ADDRS_MAX ? in->n_addr : CARD_ADDRS_MAX;
 
+	if (in->n_ring_addr && in->n_ring_addr <= ROSTER_ADDRS_MAX) {
+		memcpy(c->conf.ring_addrs, in->ring_addr, in->n_ring_addr * sizeof(*in->ring_addr));
+		c->conf.n_ring_addrs = in->n_ring_addr;
+		c->dirty = true;
+	}
+
 	if (n == 0 || (n == c->card.n_addrs && memcmp(c->card.addrs, in->addr, n * sizeof(*in->addr)) == 0))
 		return;
 	memcpy(c->card.addrs, in->addr, n * sizeof(*in->addr));

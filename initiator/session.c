@@ -334,7 +334,7 @@ static void tell(void *arg)
 		.time2wait = s->params.time2wait, .time2retain = s->params.time2retain, .tsih = s->tsih, .at_target = s->n_busy,
 		.commands = s->commands, .bytes_in = s->bytes_in, .bytes_out = s->bytes_out, .logins = s->logins,
 		.losses = s->losses, .replayed = s->replayed, .reassigned = s->reassigned, .retried = s->retried,
-		.snacks = s->snacks, .digest_errors = s->digest_errors,
+		.snacks = s->snacks, .digest_errors = s->digest_errors, .reassigned_done = s->moved_done,
 	};
 	uint32_t size = a->st->struct_size < sizeof(st) ? a->st->struct_size : (uint32_t)sizeof(st);
 

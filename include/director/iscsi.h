@@ -158,6 +158,7 @@ struct director_iscsi_status {
 	uint64_t commands, bytes_in, bytes_out;
 	uint64_t logins, losses;        /* of connections */
 	uint64_t replayed, reassigned, retried, snacks, digest_errors;
+	uint64_t reassigned_done;       /* of the reassigned, how many were then answered */
 };
 
 /* `st->struct_size` is set by the caller. */

@@ -267,6 +267,11 @@ struct director_backstore_ops {
 	 * shows what is written later. NULL: not now; then a READ comes.
 	 */
 	const void *(*lend)(void *obj, uint64_t offset, uint64_t len);
+	/*
+	 * Optional, for thin storage: the bytes that this object takes, and how many more it could have (which others
+	 * may take first). May block; never called beside other verbs. 0 or a negative errno.
+	 */
+	int (*space)(void *obj, uint64_t *used, uint64_t *available);
 };
 
 /* ---- kind DEVICE ---- */

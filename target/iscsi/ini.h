@@ -133,6 +133,7 @@ struct ini_cmd {
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
 	bool aborting;
 	bool r2t_any;                           /* the next R2T sets the count (after a reassignment the target goes on with its own) */
+	bool moved;                             /* was reassigned */
 	bool confirmed;                         /* TASK REASSIGN has settled who has it */
 	uint32_t snacked_to;                    /* Data-In asked for again, up to here */
 	unsigned wires;                         /* pieces of its memory in the output */
@@ -321,7 +322,7 @@ struct ini_session {
 	} text;
 
 	/* counters */
-	uint64_t commands, bytes_in, bytes_out, logins, losses, replayed, reassigned, retried, snacks, digest_errors;
+	uint64_t commands, bytes_in, bytes_out, logins, losses, replayed, reassigned, moved_done, retried, snacks, digest_errors;
 };
 
 struct ini_session *ini_session_new(const struct ini_conf *conf, struct mono now);

@@ -258,6 +258,7 @@ void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response)
 		if (cmd->state == ICMD_REASSIGNING) {
 			s->n_limbo--;
 			s->reassigned++;
+			cmd->moved = true;
 			cmd->state = ICMD_SENT;
 		}
 		break;

@@ -238,7 +238,7 @@ static void begin(struct ini_session *s, struct ini_cmd *cmd, struct ini_conn *c
 	cmd->cmdsn = s->cmdsn++;
 	cmd->conn = c;
 	cmd->state = ICMD_QUEUED;
-	cmd->cut = cmd->answered = cmd->retried = cmd->confirmed = cmd->r2t_any = false;
+	cmd->cut = cmd->answered = cmd->retried = cmd->confirmed = cmd->r2t_any = cmd->moved = false;
 	cmd->exp_datasn = cmd->exp_r2tsn = cmd->seen_ahead = cmd->snacked_to = cmd->n_r2t = 0;
 	cmd->got = cmd->in_seg = cmd->in_seg_at = 0;
 	cmd->next = NULL;
@@ -350,6 +350,7 @@ static void release(struct ini_session *s, struct ini_cmd *cmd, bool zombie)
 
 void ini_finish(struct ini_session *s, struct ini_cmd *cmd, int result)
 {
+	s->moved_done += cmd->moved && result == 0;
 	release(s, cmd, false);
 	cmd->result = result;
 	cmd->state = ICMD_OVER;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@
 #include "base/mem.h"
 #include "target/serve/serve.h"
 
+#define SPACE_S 10                      /* between two looks at the room below thin units */
 #define CLIENTS_MAX 16
 #define OUT_MAX (64u << 20)             /* bytes waiting for a client that does not read */
 
@@ -163,7 +165,15 @@ static void *job_main(void *arg)
 		if (!j && c->stopping)
 			break;
 		if (!j) {
-			pthread_cond_wait(&c->work, &c->lock);
+			struct timespec until;
+
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_sec += SPACE_S;
+			if (pthread_cond_timedwait(&c->work, &c->lock, &until) == ETIMEDOUT) {
+				pthread_mutex_unlock(&c->lock);
+				job_space(c->serve);
+				pthread_mutex_lock(&c->lock);
+			}
 			continue;
 		}
 		c->jobs = j->next;
@@ -414,7 +424,7 @@ static void drop_run(struct worker *w, struct worker_msg *m)
 	struct session *ss = session_find_id(w, dm->id);
 
 	if (ss)
-		session_end(ss, "dropped by the administrator");
+		session_end(ss, "dropped by the administrator", false);
 	free(dm);
 }
 

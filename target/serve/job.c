@@ -194,6 +194,7 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 		return reply->err;
 	}
 	access_set(v, &v->def);
+	job_space(s);
 	pthread_mutex_lock(&s->registry.lock);
 	ports_refresh_locked(&s->registry);
 	pthread_mutex_unlock(&s->registry.lock);
@@ -339,10 +340,12 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.generation = want->generation;
 	v->def.epoch = want->epoch;
 	v->def.read_only = want->read_only;
+	v->def.removable = want->removable;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	v->lu.read_only = want->read_only;
+	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
 	return 0;
@@ -465,6 +468,20 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 		pthread_mutex_lock(&s->registry.lock);
 		target_volume_copy(&reply->volume, &v->def);
 		pthread_mutex_unlock(&s->registry.lock);
+	}
+}
+
+/* Volumes come and go on this thread alone, so the list may be walked without the lock. */
+void job_space(struct serve *s)
+{
+	for (struct volume *v = s->registry.volumes; v; v = v->next) {
+		uint64_t used, available;
+
+		if (!v->bs || !v->lu.thin || backstore_space(v->bs, &used, &available) != 0)
+			continue;
+		pthread_mutex_lock(&v->lu_lock);
+		lu_space_set(&v->lu, used, available);
+		pthread_mutex_unlock(&v->lu_lock);
 	}
 }
 

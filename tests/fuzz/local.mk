@@ -93,6 +93,15 @@ tests_fuzz_fuzz_agree_SOURCES = %D%/fuzz_agree.c
 tests_fuzz_fuzz_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_fuzz_fuzz_agree_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_agree_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# What a target may send to the initiator, and an NBD client to director-iscsi serve.
+FUZZ_TARGETS += tests/fuzz/fuzz_initiator tests/fuzz/fuzz_nbd
+tests_fuzz_fuzz_initiator_SOURCES = %D%/fuzz_initiator.c
+tests_fuzz_fuzz_initiator_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_initiator_LDADD = $(FUZZ_MAIN) target/iscsi/libini.la $(TARGET_ROOMS)
+tests_fuzz_fuzz_nbd_SOURCES = %D%/fuzz_nbd.c initiator/nbd.c
+tests_fuzz_fuzz_nbd_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_nbd_LDADD = $(FUZZ_MAIN) base/libbase.la
 FUZZ_TARGETS += tests/fuzz/fuzz_kept
 tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
 tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
