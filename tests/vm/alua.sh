@@ -5,7 +5,7 @@
 . "$(dirname "$0")/functions.sh"
 requires_vm jq
 has_director
-[ -x "$build/tests/system/targetctl" ] || make -s -C "$build" tests/system/targetctl || fail "targetctl does not build"
+built tests/system/targetctl || fail "targetctl does not build"
 REPLACEMENT=5
 uuid=12345678-aaaa-4bbb-8ccc-dddddddddddd
 socket=/run/director/t.sock

@@ -6,7 +6,7 @@
 requires_vm iscsi-ls qemu-io
 has_director
 stage_director
-make -s -C "$build" tests/system/targetctl && cp "$build/tests/system/targetctl" "$tools" || fail "targetctl does not build"
+built tests/system/targetctl && cp "$build/tests/system/targetctl" "$tools" || fail "targetctl does not build"
 iqn=$(target pscsi)
 lab up 1 --no-start || fail "lab up"
 boot g1 -n "$(card 200)" -s 64M -m 512
