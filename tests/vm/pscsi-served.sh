@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The pscsi backstore on SCSI disks of a guest: the conformance kit on QEMU's disk and on the kernel's scsi_debug, then served to
-# an initiator outside, which gets the disk's own sense when a block cannot be read.
+# The pscsi backstore served to an initiator outside, from QEMU's disk, which knows only the older commands (the conformance kit
+# too), and from the kernel's scsi_debug: the initiator is told when a block cannot be read.
 . "$(dirname "$0")/functions.sh"
 requires_vm iscsi-ls qemu-io
 has_director
@@ -14,10 +14,8 @@ install_director g1 || fail "install"
 g g1 'modprobe -a sg sd_mod && modprobe scsi_debug dev_size_mb=32 lbpu=1 lbpws=1 lbprz=1 && udevadm settle -t 100; lsscsi -g' || fail "scsi_debug"
 sg() { g g1 "lsscsi -g | sed -n 's/.* $1 .*\(\/dev\/sg[0-9]*\).*/\1/p'"; }
 qemu=$(sg QEMU) debug=$(sg scsi_debug)
-for disk in $qemu $debug; do
-	step "the conformance kit on $disk"
-	g -t 500 g1 "director-plugin-test --deadline 300 --rounds 300 --size 32M pscsi path=$disk" || fail "director-plugin-test on $disk"
-done
+step "the conformance kit on $qemu"
+g -t 500 g1 "director-plugin-test --deadline 300 --rounds 300 --size 32M pscsi path=$qemu" || fail "director-plugin-test on $qemu"
 step "served to an initiator outside"
 g g1 'systemd-run -q --unit=target director-target --socket /run/t.sock
 	until [ -S /run/t.sock ]; do sleep 0.2; done' || fail "director-target"
