@@ -92,6 +92,7 @@ struct session_entry {
 	struct mono since;
 	/* written by the worker, read by whoever lists */
 	_Atomic uint64_t commands, read_bytes, write_bytes, errors;
+	_Atomic unsigned n_links;
 };
 
 struct registry {

@@ -31,6 +31,7 @@ static void event(struct session *ss, enum target_event_kind kind)
 		.read_bytes = e->read_bytes,
 		.write_bytes = e->write_bytes,
 		.errors = e->errors,
+		.connections = e->n_links,
 		.age_ms = mono_ms_between(e->since, ss->worker->now) };
 	control_event(ss->worker->serve, &ev);
 	log_info(&ss->worker->serve->log, "session: %s %s on %s from %s", e->initiator,
@@ -292,6 +293,7 @@ void session_link_add(struct session *ss, struct link *l)
 	l->logged_in = true;
 	if (ss->n_links++ || ss->is->state == SESSION_Q4_FAILED)
 		connection_log(ss, "one more");
+	atomic_store(&ss->entry->n_links, ss->n_links);
 	source_logged_in(ss->worker->serve, &l->peer);
 }
 
@@ -321,6 +323,7 @@ void session_link_gone(struct session *ss)
 	struct worker *w = ss->worker;
 
 	ss->n_links--;
+	atomic_store(&ss->entry->n_links, ss->n_links);
 	if (!session_over(ss->is) && !ss->is->closing)
 		connection_log(ss, "one less");
 	w->reap = true;
