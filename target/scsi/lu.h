@@ -114,7 +114,7 @@ struct sanitize_run {
 	_Atomic uint64_t done, total;   /* bytes */
 };
 
-/* How much there is below a thin unit, in bytes; total 0: unknown. */
+/* How much there is below a thin unit, in bytes. */
 struct lu_space {
 	uint64_t used, available;
 	bool known;
