@@ -196,7 +196,7 @@ struct director_iscsi_io {
 	/*
 	 * 0: the target has answered, and `status` says what. Else a negative errno: -ETIMEDOUT (its deadline passed),
 	 * -ECANCELED, -EIO (its connection was lost and it may not be repeated: whether it was executed is not known),
-	 * -EPROTO (the target refused the PDU).
+	 * -EPROTO (the target refused the PDU), -EINVAL (the request makes no sense).
 	 */
 	int32_t result;
 	uint8_t status;                 /* SCSI status: 0 GOOD, 2 CHECK CONDITION … */

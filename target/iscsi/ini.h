@@ -127,7 +127,8 @@ struct ini_cmd {
 	uint32_t in_seg, in_seg_at;             /* cursor in `in`: fragment, and its offset in the whole */
 	uint32_t seen_ahead;                    /* ERL 1: Data-In after a missing one, as a bitmap from exp_datasn + 1 */
 	uint32_t status_datasn;                 /* what the status says of how many there were */
-	bool cut;                               /* its command PDU was cut at least once */
+	bool cut;                               /* its command PDU is in the output, or was sent */
+	bool exposed;                           /* it was, at any time in this session: the target may have it */
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
@@ -266,6 +267,7 @@ struct ini_conn {
 	uint32_t ping_gen, logout_itt;
 	uint8_t logout_reason;
 	struct ini_conn *logout_via;            /* who carries our Logout for recovery */
+	struct mono clean_again;                /* if it is not answered until then */
 };
 
 /* ---- the session ---- */

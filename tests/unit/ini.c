@@ -243,9 +243,12 @@ static void login_offers_and_takes_what_follows(void)
 
 static void answers_that_do_not_follow_from_the_offer_end_the_login(void)
 {
-	static const char *const bad[] = { "MaxBurstLength=16777215", "ImmediateData=Maybe", "MaxOutstandingR2T=0",
-		"ErrorRecoveryLevel=2", "HeaderDigest=CRC32C", "MaxConnections=x", "MaxBurstLength=512\0MaxBurstLength=512" };
-	static const uint32_t len[] = { 24, 20, 20, 21, 20, 17, 37 };
+	static const struct {
+		const char *text;
+		uint32_t len;
+	} bad[] = { { KEYS("MaxBurstLength=16777215\0") }, { KEYS("ImmediateData=Maybe\0") }, { KEYS("MaxOutstandingR2T=0\0") },
+		{ KEYS("ErrorRecoveryLevel=2\0") }, { KEYS("HeaderDigest=CRC32C\0") }, { KEYS("MaxConnections=x\0") },
+		{ KEYS("MaxBurstLength=512\0MaxBurstLength=512\0") } };
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct ini_event ev;
@@ -256,7 +259,7 @@ static void answers_that_do_not_follow_from_the_offer_end_the_login(void)
 		expect(&w, PDU_LOGIN);
 		login_answer(&w, 0, 1, true, 0, KEYS("AuthMethod=None\0"));
 		expect(&w, PDU_LOGIN);
-		login_answer(&w, 1, 3, true, 0, bad[i], len[i] + 1);
+		login_answer(&w, 1, 3, true, 0, bad[i].text, bad[i].len);
 		CHECK_EQ(w.c->state, INI_S1_FREE);
 		CHECK(happened(&w, INI_EV_FAILED, &ev));
 		end(&w);
@@ -315,7 +318,7 @@ static bool chap(enum forge forge, unsigned algorithm)
 	b = sent(&w, &text);
 	CHECK_STR(value(text, bhs_data_len(b), "AuthMethod"), "CHAP");
 	CHECK(!(b[1] & LOGIN_TRANSIT));
-	login_answer(&w, 0, 1, forge == SKIP, 0, forge == SKIP ? "AuthMethod=None" : "AuthMethod=CHAP", 16);
+	login_answer(&w, 0, 1, forge == SKIP, 0, forge == SKIP ? "AuthMethod=None" : "AuthMethod=CHAP", sizeof("AuthMethod=None"));
 	if (forge == SKIP)
 		goto out;
 	b = sent(&w, &text);

@@ -9,17 +9,17 @@ requires_vm jq ss
 has_director
 lab up 1 || fail "lab up"
 iqn=iqn.2003-01.org.linux-iscsi:lio address=$(network).200
-iscsi() { timeout 120 lab host "$build/director-iscsi" "$@"; }
+iscsi() { lab host timeout 120 "$build/director-iscsi" "$@"; }
 url=iscsi://$address/$iqn/0
 
 boot g1 -n "$(card 200)" -m 512
 step "a target of LIO"
 g -t 120 g1 - <<END || fail "LIO"
 	set -e
+	mkdir -p /etc/target/pr /etc/target/alua
 	modprobe target_core_file
 	modprobe iscsi_target_mod
 	modprobe crc32c_generic
-	mkdir -p /etc/target/pr /etc/target/alua
 	mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
 	C=/sys/kernel/config/target
 	truncate -s 64M /run/f0
