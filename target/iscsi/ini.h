@@ -32,7 +32,6 @@
 #define INI_PORTAL_MAX 16
 #define INI_DEPTH_MAX 4096
 #define INI_R2T_MAX 16                  /* MaxOutstandingR2T that we offer at most */
-#define INI_CDB_MAX 260
 #define INI_TMF_MAX 32
 #define INI_STATSN_WINDOW 1024          /* statuses that may be ahead of a missing one (ERL 1) */
 #define INI_ADDRESS_MAX 300
@@ -132,7 +131,6 @@ struct ini_cmd {
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
-	bool aborting;
 	bool r2t_any;                           /* the next R2T sets the count (after a reassignment the target goes on with its own) */
 	bool moved;                             /* was reassigned */
 	bool confirmed;                         /* TASK REASSIGN has settled who has it */

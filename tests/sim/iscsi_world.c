@@ -143,6 +143,9 @@ static void pdu_sent(struct sim *s, struct sim_wire *w, struct sim_pipe *p, uint
 		w->stalled = true;
 		sim_note(s, "wire %u stalls", w->number);
 		return;
+	case FAULT_LOGOUT:
+		w->ask_logout = true;
+		break;
 	case FAULT_DELAY:
 		extra = rng_below(&s->fault_rng, 500u * MS);
 		break;
@@ -335,6 +338,11 @@ static bool target_turn(struct sim *s, struct sim_wire *w)
 
 	while (w->target->closing == CLOSING_NO && answer(s, w->target))
 		more = true;
+	if (w->ask_logout && w->target->state == CONN_S5_LOGGED_IN) {
+		w->ask_logout = false;
+		sim_note(s, "wire %u: the target asks for a logout", w->number);
+		conn_request_logout(w->target, 1000 + (uint32_t)rng_below(&s->fault_rng, 5000));
+	}
 	if (w->target->session)
 		more |= take_tasks(s, w->target);
 	if (w->target->closing != CLOSING_NOW)
