@@ -392,10 +392,12 @@ struct ini_cmd *ini_find(struct ini_session *s, uint32_t itt);
 void ini_finish(struct ini_session *s, struct ini_cmd *cmd, int result);
 void ini_flush_done(struct ini_session *s, struct ini_cmd *cmd);
 void ini_zombie_end(struct ini_session *s, uint32_t itt);
-void ini_conn_up(struct ini_conn *c);
-void ini_conn_gone(struct ini_conn *c, enum ini_conn_state was);
 void ini_window(struct ini_session *s, const uint8_t *bhs);
 void ini_requeue(struct ini_session *s, struct ini_cmd *cmd);
+unsigned ini_replay(struct ini_session *s);
+/* ini_life.c */
+void ini_conn_up(struct ini_conn *c);
+void ini_conn_gone(struct ini_conn *c, enum ini_conn_state was);
 void ini_session_lost(struct ini_session *s);
 /* ini_pdu.c: a header is complete, and a whole PDU is. `damaged`: its data digest is wrong. */
 void ini_pdu_begin(struct ini_conn *c, const uint8_t *bhs);
