@@ -64,8 +64,9 @@ g -t 30 g1 - <<END || fail "CHAP at LIO"
 	set -e
 	t=/sys/kernel/config/target/iscsi/$iqn/tpgt_1
 	echo 1 >\$t/attrib/authentication
-	echo alice >\$t/auth/userid; echo alicesecret12 >\$t/auth/password
-	echo peer >\$t/auth/userid_mutual; echo peersecret123 >\$t/auth/password_mutual
+	# LIO takes a newline for a part of the name.
+	printf alice >\$t/auth/userid; printf alicesecret12 >\$t/auth/password
+	printf peer >\$t/auth/userid_mutual; printf peersecret123 >\$t/auth/password_mutual
 END
 secrets=$(mktemp -d "${TMPDIR:-/tmp}/lio.XXXXXX")
 echo alicesecret12 >"$secrets/ours"; echo peersecret123 >"$secrets/theirs"; echo wrongsecret12 >"$secrets/wrong"
