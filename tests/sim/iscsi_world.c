@@ -118,8 +118,8 @@ static void pdu_sent(struct sim *s, struct sim_wire *w, struct sim_pipe *p, uint
 
 	if ((f == FAULT_DATA && (!digests || !len)) || (f == FAULT_HEADER && !digests))
 		f = FAULT_NONE;
-	sim_note(s, "wire %u %s %02x.%02x.%02x itt %08x tag %08x cmdsn/statsn %u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f, b[1], b[2],
-		bhs_itt(b), bhs_ttt(b), get32(b + 24), len, f ? " FAULT" : "");
+	sim_note(s, "wire %u %s %02x.%02x.%02x itt %08x tag %08x sn %u %u/%u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f, b[1], b[2],
+		bhs_itt(b), bhs_ttt(b), get32(b + 24), get32(b + 36), get32(b + 40), len, f ? " FAULT" : "");
 	if (f) {
 		s->happened[f]++;
 		if (s->left)
