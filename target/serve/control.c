@@ -351,6 +351,7 @@ static int target_check(const struct target_def *t, struct target_msg *reply)
 static void target_set(struct serve *s, const struct target_def *want, struct target_msg *reply)
 {
 	struct registry *r = &s->registry;
+	struct target_def before = { 0 };
 	struct target *t;
 
 	if (target_check(want, reply) != 0)
@@ -362,10 +363,12 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 		t->next = r->targets;
 		r->targets = t;
 	} else {
-		target_def_fini(&t->def);
+		before = t->def;
 	}
 	target_def_copy(&t->def, want);
-	ports_refresh_locked(r);
+	target_ports_locked(r, before.luns, before.n_luns);
+	target_ports_locked(r, want->luns, want->n_luns);
+	target_def_fini(&before);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
@@ -386,10 +389,10 @@ static void target_delete(struct serve *s, const char *iqn)
 		struct target *t = *p;
 
 		*p = t->next;
+		target_ports_locked(r, t->def.luns, t->def.n_luns);
 		target_def_fini(&t->def);
 		free(t);
 	}
-	ports_refresh_locked(r);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);

@@ -300,8 +300,9 @@ struct target *target_find_locked(struct registry *r, const char *iqn);
 const struct target_host *target_host_for(const struct target_def *t, const char *initiator);
 /* Adds; `e` is the registry's from here on. */
 void registry_session_add_locked(struct registry *r, struct session_entry *e);
-/* Tell every open volume through which ports it is reached. */
-void ports_refresh_locked(struct registry *r);
+/* Tell an open volume, or those of a target's LUNs, through which ports it is reached. */
+void volume_ports_locked(struct registry *r, struct volume *v);
+void target_ports_locked(struct registry *r, const struct target_lun *luns, unsigned n);
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
 

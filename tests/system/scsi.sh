@@ -34,12 +34,13 @@ cdb() {
 	shift 3
 	timeout $((60 + count / 1000)) "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$port/$target/$lun" "$@" | tr '\n' ',' | sed 's/,$//'
 }
+t_luns() { ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid 3)" portal=127.0.0.1:$port "$@"; }
 start() {
 	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 1M 2>>"$dir/log" &
 	pid=$!
 	for _ in $(seq 100); do [ -S "$sock" ] && ctl list >/dev/null 2>&1 && break; sleep 0.1; done
 	ctl "${1:-create}" "$(uuid 1)" v1 64M ram && ctl "${1:-create}" "$(uuid 2)" v2 64M file path="$dir/v2.img" thin=yes &&
-		ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" portal=127.0.0.1:$port host=any &&
+		ctl "${1:-create}" "$(uuid 3)" v3 16M delay/ram delay:write=4s && t_luns host=any &&
 		ctl target $u tag=2 lun=1:"$(uuid 1)" portal=127.0.0.1:$port host=any
 }
 crash() {
@@ -84,9 +85,9 @@ copy() { # source, destination: blocks 0 to 7, to block 100
 }
 same copy-between-targets good "$(cdb a $u 1 "$(copy 1 2)")"
 same copied "good $(printf '5a%.0s' $(seq 512))" "$(cdb a $t 2 '28000000006b00000100<512')"
-ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" portal=127.0.0.1:$port host=iqn.2026-11.test:b
+t_luns host=iqn.2026-11.test:b
 same nobody-copies-to-what-he-may-not-see "check a 08 04" "$(cdb a $u 1 "$(copy 1 2)")"
-ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" portal=127.0.0.1:$port host=any
+t_luns host=any
 
 # ---- access states ----
 "$build/tests/system/targetctl" "$sock" events >"$dir/events" &
@@ -105,6 +106,21 @@ grep -q 'kind 5' "$dir/events"
 check directord-hears-of-it $?
 ctl access "$(uuid 1)" implicit
 same implicit-only "check 5 24 00" "$(cdb a $t 1 'a40a00000000000000080000>0000000002000001')"
+
+# ---- commands under way: on v3 a write takes four seconds. Whoever preempts or sanitizes is answered when they have ended ----
+word=2a000000000000000100
+same registered "good,good" "$(cdb b $t 3 "$(out 6 0 0 187 0)"),$(cdb a $t 3 "$(out 6 0 0 170 0)")"
+cdb b $t 3 "$word>512*77" >/dev/null 2>&1 &
+sleep 2
+same the-preempted-write-came-before "good,good $(printf '77%.0s' $(seq 512))" "$(cdb a $t 3 "$(out 5 5 170 187 0)" "$read1<512")"
+same clear-again good "$(cdb a $t 3 "$(out 3 0 170 0 0)")"
+cdb b $t 3 "$word>512*66" >"$dir/late" 2>&1 &
+late=$!
+sleep 2
+same nothing-comes-after-a-sanitize "good,good $(printf '00%.0s' $(seq 512))" "$(cdb a $t 3 48020000000000000000 "$read1<512")"
+wait $late
+same a-write-under-way-ends-well good "$(cat "$dir/late")"
+same and-stays-sanitized "good $(printf '00%.0s' $(seq 512))" "$(cdb a $t 3 "$read1<512")"
 
 # ---- room below a thin unit; sanitize does not survive power, and says so ----
 cdb a $t 2 '4d004c00000000010000<256' | grep -Eq '^good 8c000018000103080*[1-9a-f]'

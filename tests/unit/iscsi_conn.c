@@ -422,7 +422,7 @@ static void the_window_closes_with_the_memory(void)
 {
 	struct world w;
 	struct buf b = { 0 };
-	uint8_t cdb[16];
+	uint8_t cdb[16], ready[16] = { 0 };             /* WRITE, TEST UNIT READY */
 	const uint8_t *r, *d;
 	unsigned full = 0;
 
@@ -442,14 +442,14 @@ static void the_window_closes_with_the_memory(void)
 	w.cmdsn = 4;
 	buf_reset(&b);
 	for (unsigned i = 0; i < 28; i++)               /* what was promised stays promised */
-		put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+		put_command(&w, &b, PDU_FINAL, ready, 0, NULL, 0);
 	world_feed(&w, b.data, b.len, 0);
 	while ((r = world_pdu(&w, &d)))
 		full = get32(r + 32) - get32(r + 28) + 1;
 	CHECK_EQ(full, 14);                             /* 29 by the depth; of the second half of its memory, half is free */
 	session_abort(w.session, NULL, TAG_NONE, NULL);
 	buf_reset(&b);
-	put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+	put_command(&w, &b, PDU_FINAL, ready, 0, NULL, 0);
 	world_feed(&w, b.data, b.len, 0);
 	r = world_pdu(&w, &d);
 	CHECK(r && get32(r + 32) - get32(r + 28) + 1 == 32);
