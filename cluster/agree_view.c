@@ -353,7 +353,8 @@ static void on_state(struct agree *a, struct member *m, const struct agree_msg *
 		/* Too late to be weighed; it may follow. Said once more, it still waits for what the others said before. */
 		if (m->has_state)
 			agree_view_again(a, "a member did not hear this round");
-		m->has_state = true;
+		else
+			m->has_state = true;
 		return;
 	}
 	m->has_state = true;

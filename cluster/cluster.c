@@ -357,6 +357,8 @@ static void self_fact(struct cluster *c)
 		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring), "%s%s", i ? " " : "", addr_text(&bare, a));
 	}
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
+	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
+	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
 	cluster_fact(c, FACT_SELF, &as);
 	attrs_fini(&as);
 }
@@ -484,6 +486,12 @@ static void own_addrs(struct cluster *c, const struct cluster_in *in, struct clu
 {
 	struct gossip_in g = { .kind = GOSSIP_IN_SELF, .card = &c->card };
 	unsigned n = in->n_addr < CARD_ADDRS_MAX ? in->n_addr : CARD_ADDRS_MAX;
+
+	if (in->n_ring_addr && in->n_ring_addr <= ROSTER_ADDRS_MAX) {
+		memcpy(c->conf.ring_addrs, in->ring_addr, in->n_ring_addr * sizeof(*in->ring_addr));
+		c->conf.n_ring_addrs = in->n_ring_addr;
+		c->dirty = true;
+	}
 
 	if (n == 0 || (n == c->card.n_addrs && memcmp(c->card.addrs, in->addr, n * sizeof(*in->addr)) == 0))
 		return;
@@ -752,6 +760,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->names = names_new(c->catalog, c->facts);
 	c->retry = plan_retry_new();
 	c->others_seen = c->newer_seen = MONO_NEVER;
+	c->look_since = c->out_since = c->in_since = MONO_NEVER;
 	c->tend_wake = c->ring_wake = c->plan_wake = c->agree_wake = MONO_NEVER;
 	return c;
 }
@@ -883,6 +892,9 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	else if (c->clone.family)
 		snprintf(text, sizeof(text), "this node's identity is in use at %s: a cloned disk? Remove identity.key from the state "
 		         "directory and restart", addr_text(&c->clone, a));
+	else if (c->aside)
+		snprintf(text, sizeof(text), "this node keeps out of the ring, because it is the worst connected of its nodes: look at its network; "
+		         "it comes back by itself");
 	else if (c->clash[0])
 		snprintf(text, sizeof(text), "%s: reset one of the two", c->clash);
 	else if (s->has_log && roster_n_voters(&s->roster) == 2)

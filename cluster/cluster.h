@@ -125,7 +125,7 @@ enum cluster_in_kind {
 	CLUSTER_IN_STRANGER,    /* from, why; with STRANGER_KEY number: the low byte of its key's epoch */
 	CLUSTER_IN_CANDIDATE,   /* from: an address where a node may be; running: which says that it has a cluster */
 	CLUSTER_IN_HINT,        /* node, or from when node is none */
-	CLUSTER_IN_ADDRS,       /* addr, n_addr: own addresses changed */
+	CLUSTER_IN_ADDRS,       /* addr, n_addr: own addresses changed; ring_addr, n_ring_addr: those for the ring (0: as they were) */
 	CLUSTER_IN_SYNC,        /* node, sync: over the mesh */
 	CLUSTER_IN_AGREE,       /* node, agree: over the mesh */
 	CLUSTER_IN_MESH_UP,     /* node */
@@ -173,8 +173,8 @@ struct cluster_in {
 	const char *text;
 	const struct cluster_disk *disk;
 	const struct cluster_request *request;
-	const struct addr *addr;
-	unsigned n_addr;
+	const struct addr *addr, *ring_addr;
+	unsigned n_addr, n_ring_addr;
 	bool running, quorate;
 	uint64_t active;
 	const struct plan_have *have;

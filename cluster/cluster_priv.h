@@ -104,6 +104,17 @@ struct cluster {
 	uint64_t host_proposed;                 /* on top of this roster version, */
 	struct mono host_proposed_at;           /* at this time */
 
+	/* keeping out of the ring (aside.c) */
+	bool aside;
+	bool in_trouble;                        /* so that the others of the ring should look whom they hear */
+	bool was_still;                         /* agreement stood still when it was last looked at */
+	uint64_t still_ms;                      /* how long it did so lately */
+	struct mono still_at;
+	struct mono look_since, look_next;      /* who hears whom is looked at; MONO_NEVER: it is not */
+	struct mono out_since, in_since;        /* the choice as it is now is so since then */
+	struct mono aside_stop;                 /* Corosync was told to stop then */
+	char deaf_to[ROSTER_RING_MAX * 11];     /* nodeids of ring nodes that live and are not heard here */
+
 	/* requests */
 	struct waiting *waiting;
 	unsigned n_waiting, cap_waiting;
@@ -179,6 +190,13 @@ void ring_host_tend(struct cluster *c, struct cluster_out *out);
 void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
 void ring_host_state(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 const char *ring_host_wants(const struct cluster *c);
+
+struct node_id ring_newest(const struct cluster *c);            /* the living member with the newest roster; none */
+
+/* aside.c */
+void aside_tend(struct cluster *c, struct cluster_out *out);
+/* Do this node and that member hear each other, as far as is known? */
+bool aside_link(const struct cluster *c, const struct gossip_member *m);
 
 /* request.c */
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out);

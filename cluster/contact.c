@@ -145,6 +145,7 @@ struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool
 	if (in->msg->kind <= GOSSIP_NACK)
 		c->near = true;
 	c->heard = g->now;
+	c->moved |= c->addr.family && !addr_eq(&c->addr, &in->from);
 	c->addr = in->from;
 	return m ? m : member_find(g, &c->id);
 }
@@ -623,6 +624,10 @@ static void member_in(struct gossip *g, const struct gossip_in *in, struct gossi
 		return;
 	}
 	key_check(g, m, in, out);
+	/* By another of its networks: the mesh must go there too. */
+	if (m->contact->moved)
+		member_event(m, GOSSIP_EV_CARD, out);
+	m->contact->moved = false;
 	switch (in->msg->kind) {
 	case GOSSIP_PING:
 	case GOSSIP_ACK:

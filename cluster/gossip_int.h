@@ -64,6 +64,7 @@ struct contact {
 	uint8_t boot[BOOT_LEN];
 	uint32_t tag;                   /* of the boot, as in NEAR headers */
 	struct addr addr;               /* it last spoke from here */
+	bool moved;                     /* `addr` was another one before, which nobody was told */
 	bool near;                      /* it answered us, so it knows our boot */
 	uint64_t sent;                  /* our datagram count when it was last sent one */
 	uint64_t top;                   /* highest counter seen, with the window below it */

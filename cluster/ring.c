@@ -211,6 +211,23 @@ static int by_id(const void *a, const void *b)
 	return node_id_cmp(&((const struct growth_fact *)a)->id, &((const struct growth_fact *)b)->id);
 }
 
+/* Without a ring of its own the node follows the log of another, and hands its proposals on. */
+static void keep_out(struct cluster *c, struct cluster_out *out)
+{
+	struct agree_in learn = { .kind = AGREE_IN_LEARN, .learn = ring_newest(c) };
+
+	c->growth.waiting = "this node to hear the others of the ring, and they it";
+	c->ring_wake = mono_add_ms(c->now, 500);
+	if (c->ring_running && mono_due(mono_add_ms(c->aside_stop, 2000), c->now)) {
+		c->aside_stop = c->now;
+		cluster_act(c, out, CLUSTER_ACT_RING_STOP);
+	}
+	if (!c->ring_running && !node_id_eq(&c->growth.learn, &learn.learn)) {
+		c->growth.learn = learn.learn;
+		cluster_agree_step(c, &learn, out);
+	}
+}
+
 void ring_tend(struct cluster *c, struct cluster_out *out)
 {
 	struct growth_fact fact[FACTS_LOOKED_AT];
@@ -232,6 +249,11 @@ void ring_tend(struct cluster *c, struct cluster_out *out)
 	}
 	if (!c->has_lineage || c->reset || c->removed)
 		return;
+	aside_tend(c, out);
+	if (c->aside) {
+		keep_out(c, out);
+		return;
+	}
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m) && in.n_fact < FACTS_LOOKED_AT; i++) {
 		struct extra x;
 

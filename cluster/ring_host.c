@@ -89,7 +89,7 @@ void ring_host_view(struct cluster *c, bool again, struct cluster_out *out)
 		member[in.view.n++] = r->id;
 		self |= node_id_eq(&r->id, &c->self);
 	}
-	if (!self || !c->host_quorate || c->removed)
+	if (!self || !c->host_quorate || c->removed || c->aside)
 		in.view.n = 0;
 	if (!again && in.view.n == c->n_host_view &&
 	    (in.view.n == 0 || memcmp(member, c->host_view, in.view.n * sizeof(*member)) == 0))
@@ -113,8 +113,7 @@ void ring_host_state(struct cluster *c, const struct cluster_in *in, struct clus
 
 /* ---- whom to follow ---- */
 
-/* The living member with the newest roster. */
-static struct node_id newest(const struct cluster *c)
+struct node_id ring_newest(const struct cluster *c)
 {
 	struct node_id best = NODE_ID_NONE;
 	uint64_t version = 0;
@@ -129,6 +128,8 @@ static struct node_id newest(const struct cluster *c)
 		if (m.self || (m.state != MEMBER_ALIVE && m.state != MEMBER_SUSPECT) || !v || text_u64_parse(v, &n) < 0 ||
 		    !admit_extra_unpack(m.card, &x) || memcmp(x.lineage, c->lineage, 16) != 0)
 			continue;
+		if (c->aside && !aside_link(c, &m))
+			continue;
 		if (n > version) {
 			version = n;
 			best = m.card->id;
@@ -141,7 +142,7 @@ static void follow(struct cluster *c, struct cluster_out *out)
 {
 	struct agree_in in = { .kind = AGREE_IN_LEARN };
 
-	in.learn = c->n_host_view ? NODE_ID_NONE : newest(c);
+	in.learn = c->n_host_view ? NODE_ID_NONE : ring_newest(c);
 	if (node_id_eq(&in.learn, &c->host_learn))
 		return;
 	c->host_learn = in.learn;
@@ -279,6 +280,7 @@ void ring_host_tend(struct cluster *c, struct cluster_out *out)
 	me = c->status->has_log ? roster_find(&c->status->roster, &c->self) : NULL;
 	if (!c->growth.waiting && (!me || me->role == ROSTER_LEAVING))
 		c->growth.waiting = "this node is not in the roster yet: the host's node list and the others decide";
+	aside_tend(c, out);
 	ring_host_view(c, false, out);
 	if (c->removed)
 		return;

@@ -65,7 +65,8 @@ static const struct row rows[] = {
 	  "The UDP port of Corosync. The same on all nodes." },
 	{ "ring-addresses", T_ADDRS, F(ring_addresses), "", NULL, false,
 	  "This node's addresses for Corosync, one or two; with two, every packet goes over both networks. "
-	  "Empty: the address that gossip uses." },
+	  "Empty: the address that gossip uses, and the first of the same family on another interface, if there is one. The "
+	  "second link is used when all nodes of the ring have one." },
 	{ "volumes", T_PATH, F(volumes), "", NULL, false,
 	  "The directory of volumes that are files. Empty: volumes in the state directory." },
 	{ "iscsi-port", T_PORT, F(iscsi_port), "3260", NULL, false,

@@ -26,7 +26,7 @@ struct log;
 struct corosync_node {
 	uint32_t nodeid;                /* 1 and up; never used again for another node */
 	char name[64];
-	struct addr link[2];            /* the second has family 0 on nodes with one network; ports are ignored */
+	struct addr link[2];            /* the second has family 0 on nodes with one network, and is left out unless all have it; ports are ignored */
 };
 
 /* All of a configuration. Two nodes with equal structs have equal files. */
@@ -42,6 +42,8 @@ struct corosync_conf {
 
 /* Is it one that Corosync would take? `why` (may be NULL) is given a sentence on error. Pure. */
 int corosync_conf_check(const struct corosync_conf *conf, char **why);
+/* Have all nodes a second link that can be used? `why` (may be NULL) is given a sentence if not. Pure. */
+bool corosync_conf_second(const struct corosync_conf *conf, char **why);
 /* The file's text; given. Nodes are sorted by nodeid. `dir` is the private directory. Pure. */
 char *corosync_conf_text(const struct corosync_conf *conf, const char *dir);
 /* 16 bytes that name the configuration: equal on nodes that hold the same one, whatever their directories. Pure. */

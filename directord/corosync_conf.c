@@ -65,8 +65,6 @@ static int check_link(const struct corosync_conf *conf, unsigned i, unsigned lin
 	const struct corosync_node *n = &conf->nodes[i];
 	const struct addr *a = &n->link[link];
 
-	if (link == 1 && a->family == 0)
-		return 0;
 	if (a->family != 4 && a->family != 6)
 		return bad(why, mem_printf("node %s has no address", n->name));
 	if (a->family != conf->nodes[0].link[link].family && conf->nodes[0].link[link].family)
@@ -75,8 +73,8 @@ static int check_link(const struct corosync_conf *conf, unsigned i, unsigned lin
 		return bad(why, mem_printf("node %s: a link-local address means nothing on other nodes", n->name));
 	if (addr_is_loopback(a) && conf->n_nodes > 1)
 		return bad(why, mem_printf("node %s: a loopback address cannot be reached by others", n->name));
-	for (unsigned j = 0; j < i; j++)
-		if (same_ip(a, &conf->nodes[j].link[0]) || same_ip(a, &conf->nodes[j].link[1]))
+	for (unsigned j = 0; j < (link ? conf->n_nodes : i); j++)
+		if ((j < i && same_ip(a, &conf->nodes[j].link[link])) || (link && same_ip(a, &conf->nodes[j].link[0])))
 			return bad(why, mem_printf("nodes %s and %s have the same address", conf->nodes[j].name, n->name));
 	return 0;
 }
@@ -102,18 +100,27 @@ int corosync_conf_check(const struct corosync_conf *conf, char **why)
 		for (unsigned j = 0; j < i; j++)
 			if (conf->nodes[j].nodeid == n->nodeid)
 				return bad(why, mem_printf("nodeid %u is there twice", n->nodeid));
-		if ((err = check_link(conf, i, 0, why)) || (err = check_link(conf, i, 1, why)))
+		err = check_link(conf, i, 0, why);
+		if (err)
 			return err;
 	}
 	return 0;
 }
 
-/* A second link counts when all nodes have it: a ring's links are the same for all of its nodes. */
-static bool has_two_links(const struct corosync_conf *conf)
+/*
+ * A ring's links are the same for all of its nodes, so a second one counts when all have it. It is often found and not
+ * configured: one that cannot be (the same bridge's address on every machine) costs the second link, not the ring.
+ */
+bool corosync_conf_second(const struct corosync_conf *conf, char **why)
 {
-	for (unsigned i = 0; i < conf->n_nodes; i++)
-		if (conf->nodes[i].link[1].family == 0)
+	for (unsigned i = 0; i < conf->n_nodes; i++) {
+		if (conf->nodes[i].link[1].family == 0) {
+			bad(why, mem_printf("node %s has one network", conf->nodes[i].name));
 			return false;
+		}
+		if (check_link(conf, i, 1, why) < 0)
+			return false;
+	}
 	return true;
 }
 
@@ -137,7 +144,7 @@ static void put_addr(struct buf *b, const char *key, const struct addr *a)
 static void put_common(struct buf *b, const struct corosync_conf *conf)
 {
 	struct corosync_node nodes[COROSYNC_NODES_MAX];
-	bool two = has_two_links(conf);
+	bool two = corosync_conf_second(conf, NULL);
 
 	memcpy(nodes, conf->nodes, conf->n_nodes * sizeof(nodes[0]));
 	qsort(nodes, conf->n_nodes, sizeof(nodes[0]), nodeid_cmp);
@@ -161,8 +168,13 @@ static void put_common(struct buf *b, const struct corosync_conf *conf)
 	buf_printf(b, "  token_retransmits_before_loss_const: 10\n");
 	if (two)
 		buf_printf(b, "  link_mode: active\n");
+	/*
+	 * A link is up after two pings; the default interval, a quarter of the token's time, kept a newcomer alone for so long that
+	 * it formed a ring of its own first. When a link is held for dead is as by default.
+	 */
 	for (int link = 0; link < 1 + two; link++)
-		buf_printf(b, "  interface {\n    linknumber: %d\n    mcastport: %u\n  }\n", link, port_of(conf) + link);
+		buf_printf(b, "  interface {\n    linknumber: %d\n    mcastport: %u\n    knet_ping_interval: %u\n    knet_ping_timeout: %u\n  }\n",
+			   link, port_of(conf) + link, token_of(conf) / 10, token_of(conf) / 2);
 }
 
 void corosync_conf_hash(const struct corosync_conf *conf, uint8_t hash[16])

@@ -101,8 +101,8 @@ static void do_out(struct run *r, struct mono now)
 	wake_at(r, now, out.wake);
 	if (out.gossip.persist_incarnation)
 		run_disk_incarnation(r, out.gossip.persist_incarnation);
-	run_disk_put(r, out.put, out.n_put);
 	run_net_out(r, &out);
+	run_disk_put(r, out.put, out.n_put);
 	for (unsigned i = 0; i < out.n_cast; i++)
 		run_ring_cast(r, &out.cast[i]);
 	for (unsigned i = 0; i < out.n_act; i++)
@@ -154,13 +154,6 @@ static void own_name(struct run *r)
 	snprintf(r->name, sizeof(r->name), "%.63s", *host ? host : "node");
 }
 
-static void ring_addresses(struct run *r, struct cluster_conf *c)
-{
-	for (unsigned i = 0; i < r->conf->ring_addresses.n && c->n_ring_addrs < ROSTER_ADDRS_MAX; i++)
-		if (addr_parse(r->conf->ring_addresses.item[i], 0, &c->ring_addrs[c->n_ring_addrs]) == 0)
-			c->n_ring_addrs++;
-}
-
 /* DIRECTORD_PROTOCOL=MIN-MAX plays a node of another version: upgrades are tested with it. */
 static void play_version(struct run *r, struct cluster_conf *c)
 {
@@ -203,7 +196,9 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	identity_random(&c.seed, sizeof(c.seed));
 	memcpy(c.name, r->name, sizeof(c.name));
 	c.n_addrs = run_own_addrs(r, c.addrs);
-	ring_addresses(r, &c);
+	run_ring_addrs(r, c.addrs, c.n_addrs);
+	memcpy(c.ring_addrs, r->ring_addr, sizeof(c.ring_addrs));
+	c.n_ring_addrs = r->n_ring_addr;
 	play_version(r, &c);
 	seal_fini(&r->seal);
 	seal_init(&r->seal, c.boot);

@@ -76,6 +76,8 @@ struct run {
 	uint32_t ring_self, ring_nodes[128];    /* the host's ring: our nodeid, its node list, votequorum's word */
 	unsigned n_ring_nodes;
 	bool ring_quorate;
+	struct addr ring_addr[ROSTER_ADDRS_MAX];        /* ours for the ring, as found; they stay while they are there */
+	unsigned n_ring_addr;
 
 	/* run_host.c */
 	struct drive *drive;
@@ -113,6 +115,7 @@ void run_net_again(struct run *r);      /* look for others anew */
 void run_seal_keys(struct run *r, const struct keys *ks);
 void run_release(struct run *r);        /* the incarnation is durable */
 unsigned run_own_addrs(struct run *r, struct addr out[CARD_ADDRS_MAX]);
+void run_ring_addrs(struct run *r, const struct addr *own, unsigned n);         /* to r->ring_addr */
 
 /* ---- run_disk.c: the store, the key file ---- */
 /* What was found, as the cluster wants it; points into the image. */

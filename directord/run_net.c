@@ -144,10 +144,16 @@ static void mesh_put(struct run *r, const struct node_id *to)
 
 void run_net_out(struct run *r, const struct cluster_out *out)
 {
+	bool pass = false;
 	uint8_t kind;
 
-	for (unsigned i = 0; i < out->gossip.n_dgrams; i++)
+	for (unsigned i = 0; i < out->gossip.n_dgrams; i++) {
 		dgram_send(r, &out->gossip.dgrams[i]);
+		pass |= out->gossip.dgrams[i].msg.kind == GOSSIP_PASS;
+	}
+	/* Others' disks may begin before ours, whose thread would take the processor from us. */
+	if (pass)
+		udp_flush(r->udp);
 	for (unsigned i = 0; i < out->gossip.n_mesh; i++) {
 		buf_reset(&r->wire);
 		kind = MESH_SYNC;
@@ -293,6 +299,14 @@ void run_net_reconf(struct run *r)
 	discover_begin(r);
 }
 
+static bool interface_wanted(const struct run *r, const struct netaddr_entry *e)
+{
+	for (unsigned k = 0; k < r->conf->interfaces.n; k++)
+		if (strcmp(r->conf->interfaces.item[k], e->ifname) == 0)
+			return true;
+	return r->conf->interfaces.n == 0 && e->running;
+}
+
 /*
  * What others may call us by: where we listen, else every address of an interface that discovery may use.
  * Link-local ones mean nothing on another link, and are left out.
@@ -309,11 +323,7 @@ unsigned run_own_addrs(struct run *r, struct addr out[CARD_ADDRS_MAX])
 		return n;
 	e = netaddr_list(r->netaddr, &count);
 	for (unsigned i = 0; i < count && n < CARD_ADDRS_MAX; i++) {
-		bool wanted = r->conf->interfaces.n == 0 && e[i].running;
-
-		for (unsigned k = 0; k < r->conf->interfaces.n; k++)
-			wanted |= strcmp(r->conf->interfaces.item[k], e[i].ifname) == 0;
-		if (!wanted || addr_is_linklocal(&e[i].addr))
+		if (!interface_wanted(r, &e[i]) || addr_is_linklocal(&e[i].addr))
 			continue;
 		out[n] = e[i].addr;
 		out[n++].port = (uint16_t)r->conf->port;
@@ -321,15 +331,67 @@ unsigned run_own_addrs(struct run *r, struct addr out[CARD_ADDRS_MAX])
 	return n;
 }
 
+static const struct netaddr_entry *entry_of(const struct run *r, const struct addr *a)
+{
+	unsigned count;
+	const struct netaddr_entry *e = netaddr_list(r->netaddr, &count);
+
+	for (unsigned i = 0; i < count; i++)
+		if (e[i].addr.family == a->family && memcmp(e[i].addr.ip, a->ip, sizeof(a->ip)) == 0)
+			return &e[i];
+	return NULL;
+}
+
+/*
+ * The configured ones, else the address that gossip uses and the first one of the same family on another interface. A
+ * cable that is pulled must not move the ring, so what was chosen stays while the machine has it.
+ */
+void run_ring_addrs(struct run *r, const struct addr *own, unsigned n)
+{
+	const struct netaddr_entry *first, *e;
+	unsigned count, had = r->n_ring_addr;
+
+	if (r->conf->ring_addresses.n) {
+		r->n_ring_addr = 0;
+		for (unsigned i = 0; i < r->conf->ring_addresses.n && r->n_ring_addr < ROSTER_ADDRS_MAX; i++)
+			if (addr_parse(r->conf->ring_addresses.item[i], 0, &r->ring_addr[r->n_ring_addr]) == 0)
+				r->n_ring_addr++;
+		return;
+	}
+	if (had == 0 || !entry_of(r, &r->ring_addr[0])) {
+		r->n_ring_addr = had = n > 0;
+		if (n == 0)
+			return;
+		r->ring_addr[0] = own[0];
+		r->ring_addr[0].port = 0;
+	}
+	first = entry_of(r, &r->ring_addr[0]);
+	if (!first || (had == 2 && entry_of(r, &r->ring_addr[1])))
+		return;
+	r->n_ring_addr = 1;
+	e = netaddr_list(r->netaddr, &count);
+	for (unsigned i = 0; i < count; i++) {
+		if (!interface_wanted(r, &e[i]) || e[i].ifindex == first->ifindex || e[i].addr.family != first->addr.family ||
+		    addr_is_linklocal(&e[i].addr))
+			continue;
+		r->ring_addr[1] = e[i].addr;
+		r->ring_addr[1].port = 0;
+		r->n_ring_addr = 2;
+		return;
+	}
+}
+
 static void addrs_changed(void *arg)
 {
 	struct run *r = arg;
 	struct addr addr[CARD_ADDRS_MAX];
-	struct cluster_in in = { .kind = CLUSTER_IN_ADDRS, .addr = addr };
+	struct cluster_in in = { .kind = CLUSTER_IN_ADDRS, .addr = addr, .ring_addr = r->ring_addr };
 
 	if (r->conf->listen.n)
 		return;
 	in.n_addr = run_own_addrs(r, addr);
+	run_ring_addrs(r, addr, in.n_addr);
+	in.n_ring_addr = r->n_ring_addr;
 	run_step(r, &in);
 }
 

@@ -212,11 +212,14 @@ static void conf_of(struct run *r, const struct cluster_ring_conf *from, struct 
 static void ring_write(struct run *r, const struct cluster_act *a)
 {
 	struct owed *o = mem_zalloc(sizeof(*o));
+	auto_free char *why = NULL;
 	struct corosync_conf conf;
 	int err;
 
 	*o = (struct owed){ r, a->id, a->conf->epoch, true };
 	conf_of(r, a->conf, &conf);
+	if (conf.n_nodes > 1)
+		log_info(r->log, "ring: %s", corosync_conf_second(&conf, &why) ? "two links, both in use" : why);
 	err = r->corosync ? corosync_write(r->corosync, &conf, call_done, o) : ERR_NOTSUP;
 	memset(conf.key, 0, sizeof(conf.key));
 	if (err) {

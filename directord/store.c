@@ -497,8 +497,9 @@ static void enqueue(struct store *s, struct job *j)
 {
 	pthread_mutex_lock(&s->lock);
 	STAILQ_INSERT_TAIL(&s->todo, j, entry);
-	pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->lock);
+	/* After the lock, or the thread wakes only to wait for it. */
+	pthread_cond_signal(&s->work);
 }
 
 void store_put(struct store *s, const struct store_batch *b, uint64_t seq, store_done_fn *done, void *arg)

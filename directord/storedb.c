@@ -22,6 +22,8 @@
 #define ROOM_BYTES (16 * WAL_BYTES)     /* free on the file system, or it is left alone */
 
 static const char *const stmt_text[N_STMTS] = {
+	[S_BEGIN] = "BEGIN IMMEDIATE",
+	[S_COMMIT] = "COMMIT",
 	[S_CUT] = "DELETE FROM log WHERE idx >= ?1",
 	[S_DROP] = "DELETE FROM log WHERE idx < ?1",
 	[S_APPEND] = "INSERT INTO log (idx, epoch, kind, request, chain, data, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -294,7 +296,7 @@ void storedb_close(struct storedb **dbp)
 int storedb_begin(struct storedb *db)
 {
 	db->span = db->committed;
-	return run_sql(db, "BEGIN IMMEDIATE");
+	return storedb_run(db, S_BEGIN);
 }
 
 static int count_pages(void *arg, sqlite3 *sql, const char *name, int pages)
@@ -310,7 +312,7 @@ int storedb_commit(struct storedb *db)
 	int err;
 
 	sqlite3_wal_hook(db->sql, count_pages, db);
-	err = run_sql(db, "COMMIT");
+	err = storedb_run(db, S_COMMIT);
 	if (!err)
 		db->committed = db->span;
 	return err;

@@ -15,7 +15,7 @@ struct span {
 	uint64_t first, last, snap;
 };
 
-enum stmt { S_CUT, S_DROP, S_APPEND, S_SNAPSHOT, S_META_SET, S_META_ADD, S_META_DEL, N_STMTS };
+enum stmt { S_BEGIN, S_COMMIT, S_CUT, S_DROP, S_APPEND, S_SNAPSHOT, S_META_SET, S_META_ADD, S_META_DEL, N_STMTS };
 
 struct storedb {
 	sqlite3 *sql;
@@ -28,6 +28,8 @@ struct storedb {
 
 /* The ERR_* of an SQLite result; 0 for ROW and DONE too. */
 int storedb_err(sqlite3 *sql, int rc);
+/* Run a prepared statement that returns no rows, and make it ready for the next time. */
+int storedb_run(struct storedb *db, enum stmt which);
 int storedb_put_meta(struct storedb *db, const struct store_meta *m);
 
 /* Over every column of a row, so that a swapped row is seen too. */

@@ -35,9 +35,9 @@ uint32_t storedb_meta_crc(const struct store_meta *m)
 	return crc32c(crc32c(0, m->key, strlen(m->key) + 1), m->value, m->len);
 }
 
-/* Run a prepared statement that returns no rows, and make it ready for the next time. */
-static int stmt_run(struct storedb *db, sqlite3_stmt *st)
+int storedb_run(struct storedb *db, enum stmt which)
 {
+	sqlite3_stmt *st = db->stmt[which];
 	int err = storedb_err(db->sql, sqlite3_step(st));
 
 	sqlite3_reset(st);
@@ -93,7 +93,7 @@ static int check_meta(const struct store_batch *b)
 static int put_index(struct storedb *db, enum stmt which, uint64_t index)
 {
 	sqlite3_bind_int64(db->stmt[which], 1, (sqlite3_int64)index);
-	return stmt_run(db, db->stmt[which]);
+	return storedb_run(db, which);
 }
 
 static int put_snapshot(struct storedb *db, const struct store_snapshot *s)
@@ -104,7 +104,7 @@ static int put_snapshot(struct storedb *db, const struct store_snapshot *s)
 	sqlite3_bind_int64(st, 2, (sqlite3_int64)s->epoch);
 	bind_bytes(st, 3, s->data, s->len);
 	sqlite3_bind_int64(st, 4, storedb_snapshot_crc(s));
-	return stmt_run(db, st);
+	return storedb_run(db, S_SNAPSHOT);
 }
 
 static int put_entry(struct storedb *db, const struct store_entry *e)
@@ -118,7 +118,7 @@ static int put_entry(struct storedb *db, const struct store_entry *e)
 	bind_bytes(st, 5, e->chain, sizeof(e->chain));
 	bind_bytes(st, 6, e->data, e->len);
 	sqlite3_bind_int64(st, 7, storedb_entry_crc(e));
-	return stmt_run(db, st);
+	return storedb_run(db, S_APPEND);
 }
 
 static int meta_run(struct storedb *db, enum stmt which, const struct store_meta *m)
@@ -130,7 +130,7 @@ static int meta_run(struct storedb *db, enum stmt which, const struct store_meta
 		bind_bytes(st, 2, m->value, m->len);
 		sqlite3_bind_int64(st, 3, storedb_meta_crc(m));
 	}
-	return stmt_run(db, st);
+	return storedb_run(db, which);
 }
 
 int storedb_put_meta(struct storedb *db, const struct store_meta *m)

@@ -26,6 +26,8 @@ int errno_of(int err)
 		return -ENOTCONN;
 	case ERR_BUSY:
 		return -EBUSY;
+	case ERR_INVAL:
+		return -EINVAL;
 	case ERR_LIMIT:
 		return -EMSGSIZE;
 	default:
@@ -46,6 +48,22 @@ void lun_put(uint8_t out[8], uint64_t lun)
 		put32(out, (uint32_t)(lun >> 32));
 		put32(out + 4, (uint32_t)lun);
 	}
+}
+
+/* Do the vectors hold what is to be moved? */
+static bool holds(const struct iovec *iov, uint32_t n, uint32_t len)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n && sum < len; i++)
+		sum += iov[i].iov_len;
+	return sum >= len;
+}
+
+static bool valid(const struct director_iscsi_io *io)
+{
+	return io->cdb_len >= 6 && io->cdb_len <= sizeof(io->cdb) && holds(io->in, io->n_in, io->in_len) &&
+	       holds(io->out, io->n_out, io->out_len);
 }
 
 void io_begin(struct director_iscsi *h, struct director_iscsi_io *io)
@@ -72,7 +90,17 @@ void io_begin(struct director_iscsi *h, struct director_iscsi_io *io)
 	cmd->sense_max = sizeof(io->sense);
 	cmd->deadline = ms ? mono_add_ms(h->loop->now, ms) : MONO_NEVER;
 	cmd->user = io;
-	ini_submit(h->s, cmd);
+	if (valid(io)) {
+		ini_submit(h->s, cmd);
+	} else {
+		/* It comes back as all others do. */
+		cmd->result = ERR_INVAL;
+		cmd->status = 0;
+		cmd->sense_len = 0;
+		cmd->wires = 0;
+		cmd->state = ICMD_OVER;
+		ini_flush_done(h->s, cmd);
+	}
 	loop_dirty(h);
 }
 

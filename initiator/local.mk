@@ -28,3 +28,5 @@ bin_PROGRAMS += director-iscsi
 director_iscsi_SOURCES = %D%/tool.h %D%/tool_main.c %D%/tool_bench.c %D%/tool_data.c %D%/tool_verify.c \
 	%D%/nbd.c %D%/nbd.h %D%/tool_serve.c
 director_iscsi_LDADD = initiator/libdirector-iscsi.la base/libbase.la -lpthread
+dist_man_MANS += %D%/director-iscsi.1
+dist_bashcomp_DATA += %D%/completion/director-iscsi

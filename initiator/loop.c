@@ -199,18 +199,27 @@ void loop_dirty(struct director_iscsi *h)
 /* Everything that the machine wants done now. */
 static void service(struct director_iscsi *h)
 {
-	h->wake = ini_tick(h->s, h->loop->now);
-	for (unsigned i = 0; i < h->s->n_conns; i++) {
-		struct ini_conn *c = ini_conn_of(h->s, i);
+	bool changed = true;
 
-		if (ini_conn_ask(c) == INI_ASK_CLOSE) {
-			sock_close(&h->sock[i]);
-			ini_closed(c);
+	/* A connection that was closed or begun has other times than before. */
+	while (changed) {
+		changed = false;
+		h->wake = ini_tick(h->s, h->loop->now);
+		for (unsigned i = 0; i < h->s->n_conns; i++) {
+			struct ini_conn *c = ini_conn_of(h->s, i);
+
+			if (ini_conn_ask(c) == INI_ASK_CLOSE) {
+				sock_close(&h->sock[i]);
+				ini_closed(c);
+				changed = true;
+			}
+			if (ini_conn_ask(c) == INI_ASK_CONNECT) {
+				sock_connect(&h->sock[i]);
+				changed = true;
+			}
+			if (h->sock[i].fd >= 0)
+				sock_write(&h->sock[i]);
 		}
-		if (ini_conn_ask(c) == INI_ASK_CONNECT)
-			sock_connect(&h->sock[i]);
-		if (h->sock[i].fd >= 0)
-			sock_write(&h->sock[i]);
 	}
 }
 

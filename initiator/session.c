@@ -114,16 +114,21 @@ static void join(void *arg)
 		loop_poke(h->loop);
 }
 
-int director_iscsi_open(struct director_iscsi_loop *loop, const struct director_iscsi_conf *conf, struct director_iscsi **out)
+int director_iscsi_open(struct director_iscsi_loop *loop, const struct director_iscsi_conf *given, struct director_iscsi **out)
 {
+	struct director_iscsi_conf whole, *conf = &whole;
 	char portals[INI_PORTAL_MAX][PORTAL_TEXT], name[128];
 	struct sockaddr_storage addr;
 	struct ini_conf mc;
 	struct director_iscsi *h;
 	unsigned len;
-	int r = conf_check(conf);
+	int r;
 
 	*out = NULL;
+	/* What an older caller does not know of has its default. */
+	director_iscsi_conf_init(conf);
+	memcpy(conf, given, given->struct_size < sizeof(whole) ? given->struct_size : sizeof(whole));
+	r = given->struct_size ? conf_check(conf) : -EINVAL;
 	if (r < 0)
 		return r;
 	conf_numbers(&mc, conf);
@@ -334,7 +339,7 @@ static void tell(void *arg)
 		.time2wait = s->params.time2wait, .time2retain = s->params.time2retain, .tsih = s->tsih, .at_target = s->n_busy,
 		.commands = s->commands, .bytes_in = s->bytes_in, .bytes_out = s->bytes_out, .logins = s->logins,
 		.losses = s->losses, .replayed = s->replayed, .reassigned = s->reassigned, .retried = s->retried,
-		.snacks = s->snacks, .digest_errors = s->digest_errors,
+		.snacks = s->snacks, .digest_errors = s->digest_errors, .reassigned_done = s->moved_done,
 	};
 	uint32_t size = a->st->struct_size < sizeof(st) ? a->st->struct_size : (uint32_t)sizeof(st);
 

@@ -188,12 +188,13 @@ static int play(struct verify *v)
 	} while (v->n_busy || v->next < v->units);
 	director_iscsi_get_status(v->h, &st);
 	printf(v->t->json ? "{\"reads\":%llu,\"writes\":%llu,\"wrong\":%llu,\"failed\":%llu,\"retries\":%llu,\"logins\":%llu,"
-			    "\"losses\":%llu,\"replayed\":%llu,\"reassigned\":%llu,\"erl\":%u,\"connections\":%u}\n"
+			    "\"losses\":%llu,\"replayed\":%llu,\"reassigned\":%llu,\"reassigned_done\":%llu,\"erl\":%u,\"connections\":%u}\n"
 			  : "%llu reads, %llu writes, %llu wrong, %llu failed, %llu retries; %llu logins, %llu connections lost, "
-			    "%llu commands replayed, %llu reassigned; ERL %u, %u connections\n",
+			    "%llu commands replayed, %llu reassigned and %llu of them answered; ERL %u, %u connections\n",
 		(unsigned long long)v->n_reads, (unsigned long long)v->n_writes, (unsigned long long)v->n_wrong,
 		(unsigned long long)v->n_failed, (unsigned long long)v->n_retries, (unsigned long long)st.logins,
-		(unsigned long long)st.losses, (unsigned long long)st.replayed, (unsigned long long)st.reassigned, st.erl,
+		(unsigned long long)st.losses, (unsigned long long)st.replayed, (unsigned long long)st.reassigned,
+		(unsigned long long)st.reassigned_done, st.erl,
 		st.connections);
 	return v->n_wrong || v->n_failed;
 }

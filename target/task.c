@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #define CLASS_MIN_SHIFT 12
+#define TASKS_KEPT 128u
 
 static unsigned class_of(size_t n)
 {
@@ -160,4 +161,11 @@ void task_pool_trim(struct task_pool *pool, uint64_t bytes)
 			free(p);
 			pool->bytes -= class_size(c);
 		}
+	while (pool->n_free > TASKS_KEPT) {
+		struct task *t = pool->free;
+
+		pool->free = t->next;
+		pool->n_free--;
+		free(t);
+	}
 }

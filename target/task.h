@@ -122,6 +122,7 @@ struct task {
 		struct scsi_proposal *next_kept;        /* with SCSI_KEEP: what is to be kept */
 		bool judges;                    /* the handler looks at failed block operations itself */
 		bool aborts;                    /* commands of nexuses with `abort` set are to end before it is answered */
+		bool drains;                    /* all other commands of the unit are to end before it goes on */
 		bool background;                /* scsi_background is to be called for a task of its own */
 	} scsi;
 
@@ -166,7 +167,7 @@ int task_room(struct task *t, struct task_buf *b, size_t n);
 void task_buf_put(struct task_pool *pool, struct task_buf *b);
 /* Undoes task_room. */
 void task_unroom(struct task *t, struct task_buf *b);
-/* Free kept buffers until at most `bytes` are held; for idle times. */
+/* Free kept buffers until at most `bytes` are held, and all but a few kept tasks; for idle times. */
 void task_pool_trim(struct task_pool *pool, uint64_t bytes);
 
 #endif

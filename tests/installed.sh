@@ -12,13 +12,15 @@ lib=$(dirname "$(find "$dest" -name libdirector.so.0 | head -1)")
 lib=${lib#"$dest"}
 
 there /usr/bin/director /usr/bin/director-plugin-test /usr/sbin/directord /usr/sbin/director-target \
-	/usr/libexec/director/director-plugin-run
+	/usr/libexec/director/director-plugin-run /usr/bin/director-iscsi
 there "$lib/libdirector.so" "$lib/libdirector.so.0" "$lib/pkgconfig/director.pc" \
 	/usr/include/director/client.h /usr/include/director/plugin.h
-for p in file block ram fault delay log device-local; do there "$lib/director/plugins/$p.so"; done
+there "$lib/libdirector-iscsi.so" "$lib/pkgconfig/director-iscsi.pc" /usr/include/director/iscsi.h \
+	/usr/share/bash-completion/completions/director-iscsi
+for p in file block ram fault delay log device-local iscsi; do there "$lib/director/plugins/$p.so"; done
 there /usr/lib/systemd/system/directord.service /usr/lib/sysusers.d/director.conf /usr/lib/tmpfiles.d/director.conf \
 	/etc/director/director.conf /usr/share/bash-completion/completions/director
-for page in $(cd "$src" && find doc plugins -name '*.[1-8]'); do
+for page in $(cd "$src" && find doc plugins initiator -name '*.[1-8]'); do
 	there "/usr/share/man/man${page##*.}/${page##*/}"
 done
 

@@ -158,6 +158,7 @@ struct director_iscsi_status {
 	uint64_t commands, bytes_in, bytes_out;
 	uint64_t logins, losses;        /* of connections */
 	uint64_t replayed, reassigned, retried, snacks, digest_errors;
+	uint64_t reassigned_done;       /* of the reassigned, how many were then answered */
 };
 
 /* `st->struct_size` is set by the caller. */
@@ -195,7 +196,7 @@ struct director_iscsi_io {
 	/*
 	 * 0: the target has answered, and `status` says what. Else a negative errno: -ETIMEDOUT (its deadline passed),
 	 * -ECANCELED, -EIO (its connection was lost and it may not be repeated: whether it was executed is not known),
-	 * -EPROTO (the target refused the PDU).
+	 * -EPROTO (the target refused the PDU), -EINVAL (the request makes no sense).
 	 */
 	int32_t result;
 	uint8_t status;                 /* SCSI status: 0 GOOD, 2 CHECK CONDITION … */

@@ -278,6 +278,11 @@ struct director_backstore_ops {
 	 * shows what is written later. NULL: not now; then a READ comes.
 	 */
 	const void *(*lend)(void *obj, uint64_t offset, uint64_t len);
+	/*
+	 * Optional, for thin storage: the bytes that this object takes, and how many more it could have (which others
+	 * may take first). May block; never called beside other verbs. 0 or a negative errno.
+	 */
+	int (*space)(void *obj, uint64_t *used, uint64_t *available);
 	/* Since ABI 1.1. From n_children to so many children; 0: exactly n_children. */
 	uint32_t n_children_max;
 	uint32_t children_flags;        /* DIRECTOR_CHILDREN_* */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -241,7 +242,8 @@ static int file_caps(void *obj, struct director_caps *c)
 	const struct file *f = obj;
 
 	c->flags = DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_RESIZE;
-	if (f->punch)
+	/* A disk whose room is taken keeps it: zeroes are written there, nothing is punched out. */
+	if (f->punch && f->thin)
 		c->flags |= DIRECTOR_CAP_DISCARD | DIRECTOR_CAP_DISCARD_ZEROES | DIRECTOR_CAP_ZERO;
 	if (!f->write_through)
 		c->flags |= DIRECTOR_CAP_WRITE_CACHE;
@@ -253,6 +255,19 @@ static int file_caps(void *obj, struct director_caps *c)
 	c->align = f->align;
 	c->max_io = 1u << 30;           /* the kernel's own bound is a little under 2 GiB */
 	c->discard_granularity = f->fs_block;
+	return 0;
+}
+
+static int file_space(void *obj, uint64_t *used, uint64_t *available)
+{
+	const struct file *f = obj;
+	struct statvfs vfs;
+	struct stat st;
+
+	if (fstat(f->disk.fd, &st) < 0 || fstatvfs(f->disk.fd, &vfs) < 0)
+		return -errno;
+	*used = (uint64_t)st.st_blocks * 512;
+	*available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	return 0;
 }
 
@@ -302,6 +317,7 @@ static const struct director_backstore_ops ops = {
 	.plug = file_plug,
 	.unplug = file_unplug,
 	.resize = file_resize,
+	.space = file_space,
 	.close = file_close,
 	.destroy = file_destroy,
 	.thread_fd = disk_thread_fd,

@@ -18,4 +18,9 @@ refuses 'no such target' iscsi portal=127.0.0.1:$port target=iqn.2026-11.test:ot
 refuses 'no such LUN' iscsi portal=127.0.0.1:$port target=$iqn lun=9
 refuses 'refused' iscsi portal=127.0.0.1:1 target=$iqn open-timeout=300ms
 refuses 'secret' iscsi $at target-secret=x
+# The library's example, in a loop of its own: the first block.
+example=$top_builddir/doc/examples/iscsi-read
+if [ -x "$example" ]; then
+	"$example" 127.0.0.1:$port $iqn 3 | wc -c | grep -qx 512 || fail "the example reads the first block"
+fi
 exit 0

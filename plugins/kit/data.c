@@ -204,6 +204,36 @@ static void extents(void)
 	kit_end(&k);
 }
 
+/* What is lent is what would be read, also after a write and a discard; beyond the end nothing is. */
+static void lend(void)
+{
+	const char *p;
+	uint64_t end;
+	struct kit k;
+	uint32_t bs;
+
+	kit_open(&k);
+	if (!k.pl->backstore.lend)
+		kit_skip("its content does not lie in memory");
+	bs = k.caps.block_size;
+	end = k.caps.size;
+	put(&k, 8, 1);
+	put(&k, 9, 2);
+	p = backstore_lend(k.bs, k.q, k.epoch, 8ull * bs, 2ull * bs);
+	KIT(p, "it does not lend what is there");
+	KIT(kit_is(p, bs, 8, 1) && kit_is(p + bs, bs, 9, 2), "what it lends is not what was written");
+	put(&k, 9, 3);
+	KIT(kit_is(p + bs, bs, 9, 3), "what it lent does not follow a write");
+	KIT(kit_io(&k, DIRECTOR_WRITE_ZEROES, DIRECTOR_IOF_MAY_UNMAP, 0, NULL, 1 << 20) == 0, "zeroing failed");
+	KIT(kit_is(p, bs, 8, 0) && kit_is(p + bs, bs, 9, 0), "what it lent does not follow a zeroing");
+	KIT(backstore_lend(k.bs, k.q, k.epoch, end - bs, bs), "it does not lend its last block");
+	KIT(!backstore_lend(k.bs, k.q, k.epoch, end, bs) && !backstore_lend(k.bs, k.q, k.epoch, end - bs, 2ull * bs),
+		"it lends what it does not have");
+	KIT(backstore_fence(k.bs, k.epoch + 1, NULL) == 0 && !backstore_lend(k.bs, k.q, k.epoch, 0, bs),
+		"it lends to an owner of an old epoch");
+	kit_end(&k);
+}
+
 static void flush(void)
 {
 	struct kit k;
@@ -499,6 +529,7 @@ const struct kit_test kit_data[] = {
 	{ "discard", discard, "discarded blocks read as promised, their neighbours stay" },
 	{ "compare", compare, "compare-and-write" },
 	{ "extents", extents, "what is allocated" },
+	{ "lend", lend, "memory that is sent from where it is" },
 	{ "flush", flush, "flush, and writes that are stable at once" },
 	{ "persist", persist, "opened again, it holds what was flushed" },
 	{ "drain", drain, "close waits for what is under way" },

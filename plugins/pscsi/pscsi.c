@@ -195,7 +195,7 @@ static int pscsi_resize(void *obj, uint64_t size, struct director_err *err)
 
 /* ---- block operations ---- */
 
-/* The 16-byte form that READ, WRITE, SYNCHRONIZE CACHE and WRITE SAME share. */
+/* The 16-byte form that READ, WRITE and WRITE SAME share. */
 static struct command form16(uint8_t opcode, uint8_t flags, uint64_t lba, uint32_t blocks)
 {
 	struct command c = { .cdb = { opcode, flags }, .cdb_len = 16 };
@@ -245,7 +245,8 @@ static int run_unmap(struct pscsi *p, struct director_io *io, struct command *c)
 
 static int run_flush(struct pscsi *p, struct command *c)
 {
-	*c = form16(0x91, 0, 0, 0);
+	/* SYNCHRONIZE CACHE(10), from LBA 0 to the end: there are disks that do not know the one of 16 bytes. */
+	*c = (struct command){ .cdb = { 0x35 }, .cdb_len = 10 };
 	return command_run(p, c);
 }
 

@@ -280,6 +280,8 @@ static void resume(struct iscsi_conn *c)
 
 		buf_drop(&c->in.backlog, n);
 	}
+	if (!c->in.backlog.len)
+		buf_fini(&c->in.backlog);
 }
 
 void conn_feed(struct iscsi_conn *c, const uint8_t *p, size_t n)
@@ -330,6 +332,7 @@ static void login_turn(struct iscsi_conn *c, enum login_next next)
 		c->data_digest = l->params.data_digest == DIGEST_CRC32C;
 		c->deadline = MONO_NEVER;
 		login_drop(c);
+		buf_fini(&c->in.data);
 	}
 }
 
@@ -430,10 +433,16 @@ void conn_ping(struct iscsi_conn *c)
 		c->ping_tag = 1;
 }
 
-/* The task waits for data, and is looked at for the second time since any came. */
+/*
+ * The task waits for data, and has been looked at twice since any came; or ten times, while the connection was busy
+ * with the data of others, which may be before it on a slow way.
+ */
 static bool starves(const struct iscsi_conn *c, struct iscsi_task *t)
 {
-	return t->conn == c && t->state == ITASK_COLLECT && t->n_sequences && ++t->quiet >= 2;
+	if (t->conn != c || t->state != ITASK_COLLECT || !t->n_sequences)
+		return false;
+	t->quiet = (uint8_t)(t->quiet + (c->looked_data == c->n_data ? 5 : 1));
+	return t->quiet >= 10;
 }
 
 void conn_ping_first(struct iscsi_conn *c)
@@ -478,6 +487,7 @@ static struct mono look(struct iscsi_conn *c)
 		c->pinged = true;
 	}
 	c->looked_acked = c->acked;
+	c->looked_data = c->n_data;
 	c->look = mono_add_ms(c->now, c->conf.retry_ms ? c->conf.retry_ms : RETRY_MS);
 	return conn_due(c);
 }

@@ -148,7 +148,7 @@ struct iscsi_conn {
 	/* time */
 	struct mono now, heard, deadline;
 	struct mono look;                       /* for data that does not come, and acknowledgements */
-	uint32_t looked_acked;
+	uint32_t looked_acked, looked_data, n_data;     /* n_data: Data-Out that came */
 	bool pinged;
 	uint64_t bytes_in;
 	uint64_t heard_bytes;

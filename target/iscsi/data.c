@@ -250,6 +250,7 @@ void data_end(struct iscsi_conn *c, const uint8_t *bhs)
 	if (c->in.dest && t->cover.n < PIECES_MAX)
 		cover_add(&t->cover, offset, offset + c->in.len);
 	c->session->write_bytes += c->in.len;
+	c->n_data++;
 	t->quiet = 0;
 	if (datasn != q->datasn || (c->params.pdu_in_order && offset != q->at))
 		q->lost = true;
@@ -297,7 +298,7 @@ void data_r2t_again(struct iscsi_conn *c, struct iscsi_task *t, uint32_t begin, 
 {
 	uint32_t end = run ? begin + run : t->r2t_sn;
 
-	if (!sn_lt(begin, t->r2t_sn) || sn_lt(t->r2t_sn, end) || sn_le(end, begin)) {
+	if (sn_lt(t->r2t_sn, begin) || sn_lt(t->r2t_sn, end) || sn_lt(end, begin)) {
 		conn_reject(c, bhs, REJECT_SNACK);
 		return;
 	}

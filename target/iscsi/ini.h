@@ -127,12 +127,14 @@ struct ini_cmd {
 	uint32_t in_seg, in_seg_at;             /* cursor in `in`: fragment, and its offset in the whole */
 	uint32_t seen_ahead;                    /* ERL 1: Data-In after a missing one, as a bitmap from exp_datasn + 1 */
 	uint32_t status_datasn;                 /* what the status says of how many there were */
-	bool cut;                               /* its command PDU was cut at least once */
+	bool cut;                               /* its command PDU is in the output, or was sent */
+	bool exposed;                           /* it was, at any time in this session: the target may have it */
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
 	bool aborting;
 	bool r2t_any;                           /* the next R2T sets the count (after a reassignment the target goes on with its own) */
+	bool moved;                             /* was reassigned */
 	bool confirmed;                         /* TASK REASSIGN has settled who has it */
 	uint32_t snacked_to;                    /* Data-In asked for again, up to here */
 	unsigned wires;                         /* pieces of its memory in the output */
@@ -265,6 +267,7 @@ struct ini_conn {
 	uint32_t ping_gen, logout_itt;
 	uint8_t logout_reason;
 	struct ini_conn *logout_via;            /* who carries our Logout for recovery */
+	struct mono clean_again;                /* if it is not answered until then */
 };
 
 /* ---- the session ---- */
@@ -321,7 +324,7 @@ struct ini_session {
 	} text;
 
 	/* counters */
-	uint64_t commands, bytes_in, bytes_out, logins, losses, replayed, reassigned, retried, snacks, digest_errors;
+	uint64_t commands, bytes_in, bytes_out, logins, losses, replayed, reassigned, moved_done, retried, snacks, digest_errors;
 };
 
 struct ini_session *ini_session_new(const struct ini_conf *conf, struct mono now);

@@ -92,6 +92,9 @@ static void put_offer(struct ini_login *l, const struct key_row *r)
 	else
 		snprintf(t, sizeof(t), "%u", v);
 	keys_put(&l->text, r->name, t);
+	/* 6.2.2: an offer of No to an AND, or of Yes to an OR, decides, and need not be answered. */
+	if ((r->kind == KEY_AND && !v) || (r->kind == KEY_OR && v))
+		param_set(&l->params, r, v);
 }
 
 static void put_offers(struct ini_login *l)

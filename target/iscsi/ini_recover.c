@@ -120,7 +120,7 @@ static void adopt(struct ini_conn *from, struct ini_conn *c)
 		cmd->conn = c;
 		if (sn_le(s->exp_cmdsn, cmd->cmdsn)) {
 			/* 7.2.1: never received, as far as is known. A target that has it behind a gap will ignore it. */
-			cmd->retried = cmd->cut;
+			cmd->retried = cmd->exposed;
 			s->n_limbo--;
 			s->retried++;
 			send_again(c, cmd);
@@ -206,6 +206,7 @@ static void clean(struct ini_session *s, struct ini_conn *failed)
 	if (!via)
 		return;
 	failed->cleaning = true;
+	failed->clean_again = mono_add_ms(s->now, s->conf.command_retry_ms ? s->conf.command_retry_ms : 2000);
 	failed->logout_via = via;
 	failed->logout_itt = (++via->ping_gen & 0xfff) << 16 | (RECOVER_INDEX + failed->index);
 	m = ini_put(via, PDU_LOGOUT, PDU_FINAL | 2, failed->logout_itt, NULL, 0);
@@ -258,6 +259,7 @@ void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response)
 		if (cmd->state == ICMD_REASSIGNING) {
 			s->n_limbo--;
 			s->reassigned++;
+			cmd->moved = true;
 			cmd->state = ICMD_SENT;
 		}
 		break;
@@ -317,16 +319,24 @@ static void acknowledge(struct ini_conn *c)
 
 static void limbo_over(struct ini_session *s)
 {
+	struct ini_conn *via = NULL;
+
 	if (!s->n_up) {
 		ini_session_lost(s);
 		return;
 	}
-	/* The session lives on; what no one could save of the lost connection is done anew. */
+	/* The session lives on; what no one could save of the lost connection is done anew, or sent if it never was. */
 	for (unsigned i = 0; i < s->n_conns; i++)
-		s->conn[i].failed = s->conn[i].cleaning = false;
+		if (s->conn[i].state == INI_S5_LOGGED_IN)
+			via = &s->conn[i];
+	for (unsigned i = 0; i < s->n_conns; i++)
+		if (s->conn[i].failed && via)
+			adopt(&s->conn[i], via);
 	for (unsigned i = 0; i < s->n_slots; i++)
 		if (s->slots[i].cmd && s->slots[i].cmd->state == ICMD_LIMBO)
 			redo(s, s->slots[i].cmd);
+	if (via)
+		fill_gaps(s, via);
 	s->limbo_wait = s->limbo_end = MONO_NEVER;
 }
 
@@ -340,7 +350,8 @@ struct mono ini_recover_tick(struct ini_session *s)
 		limbo_over(s);
 	if (s->n_up && mono_due(s->limbo_wait, s->now))
 		for (unsigned i = 0; i < s->n_conns; i++)
-			if (s->conn[i].failed && !s->conn[i].cleaning)
+			/* An immediate request whose header was damaged is not answered (7.7). */
+			if (s->conn[i].failed && (!s->conn[i].cleaning || mono_due(s->conn[i].clean_again, s->now)))
 				clean(s, &s->conn[i]);
 	if (s->n_limbo && s->n_up)
 		reassign_some(s);
@@ -354,6 +365,9 @@ struct mono ini_recover_tick(struct ini_session *s)
 	}
 	if (s->n_limbo && mono_before(s->now, s->reassign_at))
 		wake = mono_min(wake, s->reassign_at);
+	for (unsigned i = 0; i < s->n_conns; i++)
+		if (s->conn[i].cleaning && s->n_up)
+			wake = mono_min(wake, mono_before(s->conn[i].clean_again, s->limbo_wait) ? s->limbo_wait : s->conn[i].clean_again);
 	if (mono_before(s->now, s->limbo_wait))
 		wake = mono_min(wake, s->limbo_wait);
 	return mono_min(wake, s->limbo_end);

@@ -238,7 +238,7 @@ static void begin(struct ini_session *s, struct ini_cmd *cmd, struct ini_conn *c
 	cmd->cmdsn = s->cmdsn++;
 	cmd->conn = c;
 	cmd->state = ICMD_QUEUED;
-	cmd->cut = cmd->answered = cmd->retried = cmd->confirmed = cmd->r2t_any = false;
+	cmd->cut = cmd->exposed = cmd->answered = cmd->retried = cmd->confirmed = cmd->r2t_any = cmd->moved = false;
 	cmd->exp_datasn = cmd->exp_r2tsn = cmd->seen_ahead = cmd->snacked_to = cmd->n_r2t = 0;
 	cmd->got = cmd->in_seg = cmd->in_seg_at = 0;
 	cmd->next = NULL;
@@ -271,7 +271,7 @@ void ini_submit(struct ini_session *s, struct ini_cmd *cmd)
 	cmd->residual = cmd->bidi_residual = cmd->got = 0;
 	cmd->sense_len = 0;
 	cmd->wires = 0;
-	cmd->on_data = cmd->aborting = cmd->cut = false;
+	cmd->on_data = cmd->aborting = cmd->cut = cmd->exposed = false;
 	cmd->conn = NULL;
 	cmd->state = ICMD_WAITING;
 	cmd->next = NULL;
@@ -350,6 +350,7 @@ static void release(struct ini_session *s, struct ini_cmd *cmd, bool zombie)
 
 void ini_finish(struct ini_session *s, struct ini_cmd *cmd, int result)
 {
+	s->moved_done += cmd->moved && result == 0;
 	release(s, cmd, false);
 	cmd->result = result;
 	cmd->state = ICMD_OVER;
@@ -368,7 +369,7 @@ static void abandon(struct ini_session *s, struct ini_cmd *cmd)
 		ini_drop(c, "output stands still beyond a command's deadline");
 		return;
 	}
-	tmf = c && c->state == INI_S5_LOGGED_IN && cmd->cut ? ini_tmf_own(s) : NULL;
+	tmf = c && c->state == INI_S5_LOGGED_IN && cmd->exposed ? ini_tmf_own(s) : NULL;
 	if (!tmf)
 		return;
 	tmf->function = TMF_ABORT_TASK;
@@ -490,8 +491,8 @@ void ini_session_lost(struct ini_session *s)
 
 		if (slot->zombie) {
 			slot_free(s, slot);
-		} else if (cmd && (cmd->repeat || !cmd->cut)) {
-			n += cmd->cut;
+		} else if (cmd && (cmd->repeat || !cmd->exposed)) {
+			n += cmd->exposed;
 			ini_requeue(s, cmd);
 		} else if (cmd) {
 			ini_finish(s, cmd, ERR_IO);

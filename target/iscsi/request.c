@@ -13,6 +13,7 @@
 #include "target/iscsi/sn.h"
 
 #define LOGIN_DATA_MAX 8192
+#define DATA_KEEP 4096
 #define SESSION_SHARE 4                 /* no session holds more than this part of the pool's memory */
 #define AHS_EXTENDED_CDB 1
 #define AHS_BIDI_LENGTH 2
@@ -398,6 +399,9 @@ void request_end(struct iscsi_conn *c, const uint8_t *bhs)
 	default:
 		numbered_end(c, bhs);
 	}
+	/* A long echo or text is rare: many idle connections need not keep the room for one. */
+	if (c->in.data.cap > DATA_KEEP && c->ask == ASK_NONE)
+		buf_fini(&c->in.data);
 }
 
 /* 7.8: the PDU is refused; what it belonged to decides how it comes back. */

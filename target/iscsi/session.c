@@ -66,6 +66,7 @@ void iscsi_session_free(struct iscsi_session **session)
 		free(tmf);
 	}
 	assert(s->n_tasks == 0 && !s->waiting);
+	free(s->ahead);
 	free(s);
 	*session = NULL;
 }
@@ -90,6 +91,20 @@ void session_close(struct iscsi_session *s, const char *why)
 			session_lost_drop(s, s->lost);
 		session_abort(s, NULL, TAG_NONE, NULL);
 	}
+}
+
+void session_dismiss(struct iscsi_session *s, const char *why)
+{
+	s->closing = true;
+	for (struct iscsi_conn *c = s->conns; c; c = c->next) {
+		if (c->closing != CLOSING_NO)
+			continue;
+		put16(conn_async(c, ASYNC_SESSION_DROPS) + 40, (uint16_t)s->params.time2wait);
+		c->closing = CLOSING_FLUSH;
+		c->why = why;
+	}
+	if (!s->conns)
+		session_close(s, why);
 }
 
 bool session_over(const struct iscsi_session *s)
@@ -137,6 +152,11 @@ void session_add(struct iscsi_session *s, struct iscsi_task *t)
 	t->hash_next = *slot;
 	*slot = t;
 	s->n_tasks++;
+	if (!t->arrived) {
+		if (!s->ahead)
+			s->ahead = mem_zalloc(SESSION_DEPTH_MAX * sizeof(struct iscsi_task *));
+		s->ahead[t->cmdsn % SESSION_DEPTH_MAX] = t;
+	}
 	if (!t->immediate)
 		s->active++;
 }
@@ -158,6 +178,8 @@ void session_task_free(struct iscsi_task *t)
 		if (t->conn)
 			conn_out_forget(t->conn, t);
 		unhash(t->session, t);
+		if (!t->arrived)
+			t->session->ahead[t->cmdsn % SESSION_DEPTH_MAX] = NULL;
 		t->session->n_tasks--;
 		/* One that was answered left the window with its status (conn_task_done). */
 		if (!t->immediate && t->state < ITASK_ANSWERING)
@@ -187,14 +209,14 @@ static bool seen(const struct iscsi_session *s, uint32_t cmdsn)
 /* exp_cmdsn moved: tasks that were ahead may now have their turn, in order. */
 static void turn(struct iscsi_session *s, uint32_t cmdsn)
 {
-	for (unsigned i = 0; i < SESSION_HASH; i++)
-		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
-			if (t->cmdsn == cmdsn && !t->immediate && !t->arrived) {
-				t->arrived = true;
-				if (t->state == ITASK_HELD)
-					session_task_ready(s, t);
-				return;
-			}
+	struct iscsi_task **slot = s->ahead ? &s->ahead[cmdsn % SESSION_DEPTH_MAX] : NULL, *t = slot ? *slot : NULL;
+
+	if (!t || t->cmdsn != cmdsn)
+		return;
+	*slot = NULL;
+	t->arrived = true;
+	if (t->state == ITASK_HELD)
+		session_task_ready(s, t);
 }
 
 enum cmdsn_verdict session_judge(const struct iscsi_session *s, uint32_t cmdsn)

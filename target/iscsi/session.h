@@ -131,6 +131,7 @@ struct iscsi_session {
 	uint32_t exp_cmdsn, max_cmdsn;
 	unsigned depth, active;         /* commands allowed, and not yet answered (without immediate ones) */
 	uint64_t seen[SESSION_DEPTH_MAX / 64];  /* CmdSNs after exp_cmdsn that are here already, modulo SESSION_DEPTH_MAX */
+	struct iscsi_task **ahead;      /* those tasks by CmdSN, alike; made when there is a first one */
 	struct iscsi_task *hash[SESSION_HASH];
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
@@ -154,6 +155,8 @@ void iscsi_session_free(struct iscsi_session **session);
 enum login_status session_admits(const struct iscsi_session *s, const struct login *l);
 /* End it: its connections are closed, nothing is kept. It is over when the last of them is freed. */
 void session_close(struct iscsi_session *s, const char *why);
+/* The same, and the initiator is told before (11.9.1 event 3). */
+void session_dismiss(struct iscsi_session *s, const char *why);
 /* Nobody will come back to it: free it when n_running is 0. */
 bool session_over(const struct iscsi_session *s);
 /* Time2Wait and Time2Retain. Returns when to call again. */

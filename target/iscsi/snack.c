@@ -29,6 +29,9 @@ static void data(struct iscsi_conn *c, struct iscsi_task *t, const uint8_t *bhs,
 {
 	uint32_t end = run ? begin + run : t->datasn;
 
+	/* What is before the data are R2Ts of a bidirectional command, that were answered. */
+	if (t->task.write && sn_lt(begin, t->base_sn) && !sn_lt(end, t->base_sn))
+		begin = t->base_sn;
 	if (sn_lt(begin, t->base_sn) || sn_lt(begin, t->acked) || sn_lt(t->datasn, end) || sn_lt(end, begin) ||
 		t->segment > c->params.max_send) {
 		conn_reject(c, bhs, REJECT_SNACK);
@@ -66,6 +69,12 @@ static void data_ack(struct iscsi_conn *c, const uint8_t *bhs, uint32_t begin)
 		t->acked = begin;
 }
 
+/* Asked after too early: its R2Ts were answered, and of its data nothing was sent yet. */
+static bool none_yet(const struct iscsi_task *t, uint32_t begin, uint32_t run)
+{
+	return sn_le(run ? begin + run : begin, t->r2t_sn);
+}
+
 void snack_end(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	uint32_t begin = get32(bhs + 40), run = get32(bhs + 44);
@@ -85,6 +94,8 @@ void snack_end(struct iscsi_conn *c, const uint8_t *bhs)
 		conn_reject(c, bhs, REJECT_SNACK);
 	else if (type == SNACK_DATA_R2T && t->state == ITASK_COLLECT)
 		data_r2t_again(c, t, begin, run, bhs);
+	else if (type == SNACK_DATA_R2T && t->state < ITASK_ANSWERING && none_yet(t, begin, run))
+		return;
 	else if (!has_data_in(t))
 		conn_reject(c, bhs, REJECT_SNACK);
 	else if (type == SNACK_DATA_R2T)

@@ -9,8 +9,8 @@
 
 static void text_reset(struct iscsi_conn *c)
 {
-	buf_reset(&c->text_in);
-	buf_reset(&c->text_out);
+	buf_fini(&c->text_in);
+	buf_fini(&c->text_out);
 	c->text_at = 0;
 	c->text_ttt = TAG_NONE;
 }

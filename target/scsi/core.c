@@ -138,8 +138,9 @@ static int scsi_no_op(struct task *t, const struct scsi_op *row)
 enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 {
 	struct scsi_nexus *n = it_nexus(it, t->lun);
-	bool known;
-	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
+	bool known = true;
+	/* scsi_needs_lock has found it, if there is one. */
+	const struct scsi_op *row = t->scsi.row ? t->scsi.row : scsi_op_find(t->cdb, &known);
 	uint32_t gate;
 
 	t->scsi.nexus = n;
@@ -217,12 +218,13 @@ void scsi_drop(struct task *t)
 		t->scsi.drop(t);
 }
 
-struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, const struct task *t)
+struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t)
 {
 	bool known;
 	const struct scsi_op *row = scsi_op_find(t->cdb, &known);
 	struct scsi_nexus *n;
 
+	t->scsi.row = row;
 	if (!row || !(row->flags & OPF_STATE))
 		return NULL;
 	n = it_nexus(it, t->lun);

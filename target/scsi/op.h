@@ -102,7 +102,7 @@ const struct lu_kept *scsi_proposed(const struct task *t);
  * `t`, a task of its own with nothing but its nexus. As scsi_start; it is never answered.
  */
 enum scsi_turn scsi_background(struct task *t);
-/* The unit whose lock the command needs; NULL: none. */
-struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, const struct task *t);
+/* The unit whose lock the command needs; NULL: none. Remembers the row of the CDB for scsi_start. */
+struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t);
 
 #endif

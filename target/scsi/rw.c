@@ -119,9 +119,16 @@ static int good(struct task *t)
 	return scsi_good(t);
 }
 
+int flush_then(struct task *t, int (*next)(struct task *))
+{
+	op_set(t, BLOCK_FLUSH, 0, NULL, 0, 0);
+	t->scsi.next = next;
+	return SCSI_BLOCK;
+}
+
 /* ---- READ: only the blocks that the initiator has room for are read; the residual says the rest ---- */
 
-int op_read(struct task *t)
+static int read_now(struct task *t)
 {
 	uint32_t bs = task_lu(t)->block_size;
 	uint64_t n, whole;
@@ -138,6 +145,14 @@ int op_read(struct task *t)
 	op_set(t, BLOCK_READ, t->scsi.lba * bs, t->in.p, whole, rw_flags(t) | BLOCK_LEND);
 	t->scsi.next = good;
 	return SCSI_BLOCK;
+}
+
+/* SBC-3 5.8: with FUA what is read is on the medium. */
+int op_read(struct task *t)
+{
+	bool fua = t->cdb[0] >= 0x20 && t->cdb[1] & 0x08;
+
+	return fua && task_lu(t)->cache ? flush_then(t, read_now) : read_now(t);
 }
 
 /* ---- WRITE ---- */

@@ -20,6 +20,8 @@ bool range_inside(struct task *t, struct range r);
 bool range_check(struct task *t, enum scsi_bound bound);
 /* BLOCK_FUA if the CDB's FUA bit is set, or the write cache is off; BLOCK_DPO. */
 uint32_t rw_flags(const struct task *t);
+/* What was written before becomes stable, then `next`. */
+int flush_then(struct task *t, int (*next)(struct task *));
 /* Prepare one operation over `n` bytes of memory. */
 void op_set(struct task *t, enum block_kind kind, uint64_t offset, void *p, uint64_t n, uint32_t flags);
 

@@ -85,7 +85,8 @@ static const uint8_t *descriptor(const struct task *t, uint32_t i)
 
 static int unmap_next(struct task *t)
 {
-	uint32_t bs = task_lu(t)->block_size;
+	const struct scsi_lu *lu = task_lu(t);
+	uint32_t bs = lu->block_size;
 
 	while (t->scsi.step < t->scsi.done) {
 		const uint8_t *d = descriptor(t, t->scsi.step++);
@@ -97,7 +98,8 @@ static int unmap_next(struct task *t)
 		t->scsi.next = unmap_next;
 		return SCSI_BLOCK;
 	}
-	return scsi_good(t);
+	/* Without a write cache it is to stay unmapped whatever happens, as a write would stay. */
+	return lu->cache && !atomic_load(&lu->wce) && t->scsi.done ? flush_then(t, good) : scsi_good(t);
 }
 
 int op_unmap(struct task *t)

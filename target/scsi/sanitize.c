@@ -35,8 +35,10 @@ static int wait_end(struct task *t)
 	return scsi_good(t);
 }
 
+/* New commands are refused from now on; a write that is under way must not come after what overwrites it. */
 static int begun(struct task *t, struct scsi_proposal *p)
 {
+	t->scsi.drains = true;
 	t->scsi.background = true;
 	return t->cdb[1] & IMMED ? scsi_good(t) : wait_end(t);
 }

@@ -58,6 +58,12 @@ static int verify_next(struct task *t)
 	return SCSI_BLOCK;
 }
 
+/* SBC-3 5.29: it is the medium that is verified, not the cache. */
+static int verify_medium(struct task *t)
+{
+	return task_lu(t)->cache && t->scsi.blocks ? flush_then(t, verify_next) : verify_next(t);
+}
+
 /* Compared bytes that did not come cannot be compared: verify the whole blocks that did (the residual says
  * so). */
 static void cut_to_data(struct task *t)
@@ -77,13 +83,13 @@ int op_verify(struct task *t)
 	if (bytchk(t) == BYTCHK_ALL && t->scsi.blocks > task_lu(t)->max_transfer)
 		return scsi_bad_cdb(t, t->scsi.row->cdb_len == 16 ? 10 : t->scsi.row->cdb_len == 12 ? 6 : 7, -1);
 	if (t->scsi.blocks == 0 || bytchk(t) == BYTCHK_NONE)
-		return verify_next(t);
+		return verify_medium(t);
 	t->out_want = bytchk(t) == BYTCHK_ONE ? bs : (uint32_t)(t->scsi.blocks * bs);
 	if (bytchk(t) == BYTCHK_ALL)
 		cut_to_data(t);
 	else if (t->out_len < bs)
 		return scsi_bad_cdb(t, 1, 2);
-	return verify_next(t);
+	return verify_medium(t);
 }
 
 static int written(struct task *t)

@@ -94,7 +94,7 @@ static void end_run(struct worker *w, struct worker_msg *m)
 	struct session *ss = session_find_id(w, end->id);
 
 	if (ss)
-		session_end(ss, "session reinstated");
+		session_end(ss, "session reinstated", true);
 	free(end);
 }
 
@@ -223,6 +223,13 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 	unsigned tag = t->tag ? t->tag : 1;
 
 	put(out, "TargetName", t->iqn);
+	if (t->moved_to) {
+		char *there = mem_printf(strchr(t->moved_to, ',') ? "%s" : "%s,1", t->moved_to);
+
+		put(out, "TargetAddress", there);
+		free(there);
+		return;
+	}
 	for (unsigned i = 0; i < t->n_portals; i++) {
 		struct addr portal;
 		static const uint8_t zero[16];

@@ -210,6 +210,21 @@ void backstore_caps(const struct backstore *bs, struct director_caps *out)
 	out->max_discard = 0;
 }
 
+int backstore_space(struct backstore *bs, uint64_t *used, uint64_t *available)
+{
+	struct backstore *root = bs->root;
+	int r = -EOPNOTSUPP;
+
+	pthread_mutex_lock(&root->control);
+	/* A filter takes no room of its own. */
+	while (bs && !bs->ops->space)
+		bs = bs->n_children == 1 ? bs->children[0] : NULL;
+	if (bs)
+		r = bs->ops->space(bs->obj, used, available);
+	pthread_mutex_unlock(&root->control);
+	return r;
+}
+
 uint64_t backstore_size(const struct backstore *bs)
 {
 	return atomic_load(&bs->size);

@@ -263,6 +263,12 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -ESHUTDOWN, 0x02, 0x04, 0x00 },       /* NOT READY, CAUSE NOT REPORTABLE */
 		{ -ENODEV, 0x02, 0x3a, 0x00 },          /* MEDIUM NOT PRESENT */
 		{ -ENXIO, 0x02, 0x3a, 0x00 },
+		{ -ENOTCONN, 0x0b, 0x08, 0x00 },        /* LOGICAL UNIT COMMUNICATION FAILURE: the way below is lost */
+		{ -ECONNRESET, 0x0b, 0x08, 0x00 },
+		{ -ECONNREFUSED, 0x0b, 0x08, 0x00 },
+		{ -EPIPE, 0x0b, 0x08, 0x00 },
+		{ -EHOSTUNREACH, 0x0b, 0x08, 0x00 },
+		{ -ENETUNREACH, 0x0b, 0x08, 0x00 },
 		{ -ENOMEM, 0x0b, 0x55, 0x03 },          /* INSUFFICIENT RESOURCES */
 		{ -ETIMEDOUT, 0x0b, 0x08, 0x01 },       /* LOGICAL UNIT COMMUNICATION TIME-OUT */
 		{ -ETIME, 0x0b, 0x08, 0x01 },

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@
 #include "base/mem.h"
 #include "target/serve/serve.h"
 
+#define SPACE_S 10                      /* between two looks at the room below thin units */
 #define CLIENTS_MAX 16
 #define OUT_MAX (64u << 20)             /* bytes waiting for a client that does not read */
 
@@ -163,7 +165,15 @@ static void *job_main(void *arg)
 		if (!j && c->stopping)
 			break;
 		if (!j) {
-			pthread_cond_wait(&c->work, &c->lock);
+			struct timespec until;
+
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_sec += SPACE_S;
+			if (pthread_cond_timedwait(&c->work, &c->lock, &until) == ETIMEDOUT) {
+				pthread_mutex_unlock(&c->lock);
+				job_space(c->serve);
+				pthread_mutex_lock(&c->lock);
+			}
 			continue;
 		}
 		c->jobs = j->next;
@@ -341,6 +351,7 @@ static int target_check(const struct target_def *t, struct target_msg *reply)
 static void target_set(struct serve *s, const struct target_def *want, struct target_msg *reply)
 {
 	struct registry *r = &s->registry;
+	struct target_def before = { 0 };
 	struct target *t;
 
 	if (target_check(want, reply) != 0)
@@ -352,10 +363,12 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 		t->next = r->targets;
 		r->targets = t;
 	} else {
-		target_def_fini(&t->def);
+		before = t->def;
 	}
 	target_def_copy(&t->def, want);
-	ports_refresh_locked(r);
+	target_ports_locked(r, before.luns, before.n_luns);
+	target_ports_locked(r, want->luns, want->n_luns);
+	target_def_fini(&before);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
@@ -376,10 +389,10 @@ static void target_delete(struct serve *s, const char *iqn)
 		struct target *t = *p;
 
 		*p = t->next;
+		target_ports_locked(r, t->def.luns, t->def.n_luns);
 		target_def_fini(&t->def);
 		free(t);
 	}
-	ports_refresh_locked(r);
 	pthread_mutex_unlock(&r->lock);
 	listen_refresh(s->listen);
 	workers_post_all(s, refresh_run);
@@ -414,7 +427,7 @@ static void drop_run(struct worker *w, struct worker_msg *m)
 	struct session *ss = session_find_id(w, dm->id);
 
 	if (ss)
-		session_end(ss, "dropped by the administrator");
+		session_end(ss, "dropped by the administrator", false);
 	free(dm);
 }
 

@@ -54,7 +54,10 @@ static void block_done(struct backstore_io *bio, int32_t result);
 
 static void lent_back(struct task *t)
 {
-	((struct serve_task *)t)->nexus->n_lent--;
+	struct serve_task *st = (struct serve_task *)t;
+
+	if (--st->nexus->n_lent == 0 && st->nexus->gone)
+		st->worker->reap = true;
 }
 
 /*
@@ -183,6 +186,10 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 
 	while (turn == SCSI_BLOCK && lend(st))
 		turn = scsi_done(t);
+	if (t->scsi.aborts || t->scsi.drains) {
+		others_end(st, turn);
+		return;
+	}
 	if (t->scsi.background) {
 		t->scsi.background = false;
 		background_start(st);
@@ -207,10 +214,7 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 		keep_put(st);
 		break;
 	case SCSI_DONE:
-		if (t->scsi.aborts)
-			preempt_start(st);
-		else
-			exec_finish(st);
+		exec_finish(st);
 	}
 }
 

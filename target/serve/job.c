@@ -169,6 +169,17 @@ void access_set(struct volume *v, const struct target_volume *def)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
+static void space_look(struct volume *v)
+{
+	uint64_t used, available;
+
+	if (!v->lu.thin || backstore_space(v->bs, &used, &available) != 0)
+		return;
+	pthread_mutex_lock(&v->lu_lock);
+	lu_space_set(&v->lu, used, available);
+	pthread_mutex_unlock(&v->lu_lock);
+}
+
 static int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
@@ -193,9 +204,12 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	access_set(v, &v->def);
+	space_look(v);
 	pthread_mutex_lock(&s->registry.lock);
-	ports_refresh_locked(&s->registry);
+	access_set(v, &v->def);
+	volume_ports_locked(&s->registry, v);
+	/* In one go: access states and ports that come from now on go to the unit itself. */
+	v->def.state = TARGET_STATE_READY;
 	pthread_mutex_unlock(&s->registry.lock);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	workers_post_all(s, refresh_run);
@@ -339,10 +353,12 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.generation = want->generation;
 	v->def.epoch = want->epoch;
 	v->def.read_only = want->read_only;
+	v->def.removable = want->removable;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	v->lu.read_only = want->read_only;
+	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
 	return 0;
@@ -466,6 +482,14 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 		target_volume_copy(&reply->volume, &v->def);
 		pthread_mutex_unlock(&s->registry.lock);
 	}
+}
+
+/* Volumes come and go on this thread alone, so the list may be walked without the lock. */
+void job_space(struct serve *s)
+{
+	for (struct volume *v = s->registry.volumes; v; v = v->next)
+		if (v->bs)
+			space_look(v);
 }
 
 void job_close_all(struct serve *s)

@@ -251,6 +251,8 @@ bool link_flush(struct link *l)
 	r = l->conn->closing == CLOSING_NOW ? -1 : write_out(l);
 	out = r == 0;
 	w->next_tick = mono_min(w->next_tick, conn_due(l->conn));
+	if (l->conn->closing == CLOSING_FLUSH)
+		w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));        /* there is a limit to it */
 	if (l->session)
 		session_publish(l->session);
 	if (r < 0 || (r == 1 && l->conn->closing == CLOSING_FLUSH)) {

@@ -60,25 +60,31 @@ static bool has_volume(const struct target_def *t, const uint8_t uuid[16])
 
 #define PORTS_MAX 256                   /* of one volume */
 
-void ports_refresh_locked(struct registry *r)
+void volume_ports_locked(struct registry *r, struct volume *v)
 {
-	for (struct volume *v = r->volumes; v; v = v->next) {
-		struct scsi_port *ports = NULL;
-		unsigned n = 0, cap = 0;
+	struct scsi_port *ports = NULL;
+	unsigned n = 0, cap = 0;
 
-		for (const struct target *t = r->targets; t && v->bs && n < PORTS_MAX; t = t->next) {
-			if (!has_volume(&t->def, v->def.uuid))
-				continue;
-			ports = mem_grow(ports, &cap, n, sizeof(*ports));
-			ports[n] = (struct scsi_port){ .tag = t->def.tag ? t->def.tag : 1 };
-			snprintf(ports[n++].target, sizeof(ports->target), "%s", t->def.iqn);
-		}
-		if (v->bs) {
-			pthread_mutex_lock(&v->lu_lock);
-			lu_ports_set(&v->lu, ports, n);
-			pthread_mutex_unlock(&v->lu_lock);
-		}
-		free(ports);
+	for (const struct target *t = r->targets; t && n < PORTS_MAX; t = t->next) {
+		if (!has_volume(&t->def, v->def.uuid))
+			continue;
+		ports = mem_grow(ports, &cap, n, sizeof(*ports));
+		ports[n] = (struct scsi_port){ .tag = t->def.tag ? t->def.tag : 1 };
+		snprintf(ports[n++].target, sizeof(ports->target), "%s", t->def.iqn);
+	}
+	pthread_mutex_lock(&v->lu_lock);
+	lu_ports_set(&v->lu, ports, n);
+	pthread_mutex_unlock(&v->lu_lock);
+	free(ports);
+}
+
+void target_ports_locked(struct registry *r, const struct target_lun *luns, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct volume *v = volume_find_locked(r, luns[i].volume);
+
+		if (v && v->def.state == TARGET_STATE_READY)
+			volume_ports_locked(r, v);
 	}
 }
 

@@ -162,7 +162,7 @@ struct link {
 
 /* Waits for aborted tasks of other sessions on a volume (task management that reaches them). */
 struct drain;
-struct preempted;
+struct others;
 
 struct worker {
 	struct serve *serve;
@@ -175,7 +175,7 @@ struct worker {
 	struct link *links, *dirty;
 	struct session *sessions;
 	struct drain *drains;
-	struct preempted *preempted;    /* commands that PREEMPT AND ABORT ends here */
+	struct others *others;          /* commands that one elsewhere waits for */
 	struct serve_task *paused;
 	unsigned n_background;
 	_Atomic unsigned n_links;
@@ -247,8 +247,8 @@ void session_link_gone(struct session *ss);
 struct session *session_find_id(struct worker *w, uint64_t id);
 /* All its links may have something to send, or to close. */
 void session_dirty(struct session *ss);
-/* Close all its connections; it ends when they are gone. */
-void session_end(struct session *ss, const char *why);
+/* Close all its connections, at once or after a word to the initiator; it ends when they are gone. */
+void session_end(struct session *ss, const char *why, bool at_once);
 /* Give the LUN table the target's present shape. */
 void session_refresh(struct session *ss);
 /* Frees it if nobody will come back to it and nothing runs; true if it did. */
@@ -274,9 +274,9 @@ bool exec_tick(struct worker *w);
 void background_start(const struct serve_task *by);
 void background_end(struct serve_task *st);
 
-/* preempt.c: commands of preempted nexuses end, everywhere; then `st` is answered */
-void preempt_start(struct serve_task *st);
-void preempts_check(struct worker *w);
+/* others.c: commands of preempted nexuses, or all of the unit, end on all workers; then `st` goes on with `turn` */
+void others_end(struct serve_task *st, enum scsi_turn turn);
+void others_check(struct worker *w);
 
 /* keep.c: what units keep, a file per volume */
 int keep_new(struct serve *s, struct keep **out);
@@ -300,8 +300,9 @@ struct target *target_find_locked(struct registry *r, const char *iqn);
 const struct target_host *target_host_for(const struct target_def *t, const char *initiator);
 /* Adds; `e` is the registry's from here on. */
 void registry_session_add_locked(struct registry *r, struct session_entry *e);
-/* Tell every open volume through which ports it is reached. */
-void ports_refresh_locked(struct registry *r);
+/* Tell an open volume, or those of a target's LUNs, through which ports it is reached. */
+void volume_ports_locked(struct registry *r, struct volume *v);
+void target_ports_locked(struct registry *r, const struct target_lun *luns, unsigned n);
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
 
@@ -330,6 +331,8 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 /* The volume's port groups are those of `def` from now on: of its unit, and (with registry.lock) of its definition. */
 void access_set(struct volume *v, const struct target_volume *def);
 void groups_take(struct volume *v, const struct target_volume *def);
+/* How much room there is below thin units: for their thresholds. */
+void job_space(struct serve *s);
 /* At the end: workers are gone. */
 void job_close_all(struct serve *s);
 

@@ -168,7 +168,7 @@ void session_refresh(struct session *ss)
 		nexus_attention(ss->it.luns[i], UA_LUNS_CHANGED);
 	ss->worker->reap |= changed;
 	if (unwanted)
-		session_end(ss, "the target is gone, or not for this initiator any more");
+		session_end(ss, "the target is gone, or not for this initiator any more", false);
 	else if (moved)
 		session_send_away(ss);
 }
@@ -279,11 +279,19 @@ struct session *session_find_id(struct worker *w, uint64_t id)
 	return ss;
 }
 
+/* Of sessions with several connections, or that wait for one. */
+static void connection_log(const struct session *ss, const char *what)
+{
+	log_info(&ss->worker->serve->log, "session: %s on %s: %s, %u connections", ss->entry->initiator,
+		ss->entry->discovery ? "discovery" : ss->entry->target, what, ss->n_links);
+}
+
 void session_link_add(struct session *ss, struct link *l)
 {
 	l->session = ss;
 	l->logged_in = true;
-	ss->n_links++;
+	if (ss->n_links++ || ss->is->state == SESSION_Q4_FAILED)
+		connection_log(ss, "one more");
 	source_logged_in(ss->worker->serve, &l->peer);
 }
 
@@ -298,9 +306,12 @@ void session_dirty(struct session *ss)
 			worker_dirty(ss->worker, l);
 }
 
-void session_end(struct session *ss, const char *why)
+void session_end(struct session *ss, const char *why, bool at_once)
 {
-	session_close(ss->is, why);
+	if (at_once)
+		session_close(ss->is, why);
+	else
+		session_dismiss(ss->is, why);
 	session_dirty(ss);
 	ss->worker->reap = true;
 }
@@ -310,6 +321,8 @@ void session_link_gone(struct session *ss)
 	struct worker *w = ss->worker;
 
 	ss->n_links--;
+	if (!session_over(ss->is) && !ss->is->closing)
+		connection_log(ss, "one less");
 	w->reap = true;
 	/* What it left behind has its time (Time2Retain), which begins now. */
 	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,6 +21,7 @@
 #include "base/mem.h"
 
 #define EVENTS_MAX 128
+#define POOL_IDLE (1u << 20)    /* of buffers that a worker keeps while it has nothing to do */
 #define ROUNDS_MAX 8            /* of run and complete before answers are written */
 
 static uint64_t token_of(const void *p)
@@ -133,6 +135,18 @@ static void sessions_reap(struct worker *w)
 	}
 }
 
+/* What a load has left behind goes when nothing runs; under load, what is far beyond it. */
+static void pool_trim(struct worker *w)
+{
+	uint64_t keep = w->pool.n_tasks ? w->pool.bytes_max / 4 : POOL_IDLE;
+
+	if (w->pool.bytes <= keep)
+		return;
+	task_pool_trim(&w->pool, keep);
+	if (keep == POOL_IDLE)
+		malloc_trim(0);
+}
+
 static void tick(struct worker *w)
 {
 	struct mono next = mono_add_ms(w->now, 60000);
@@ -152,7 +166,7 @@ static void tick(struct worker *w)
 	if (mono_before(next, mono_add_ms(w->now, 100)))
 		next = mono_add_ms(w->now, 100);
 	w->next_tick = next;
-	task_pool_trim(&w->pool, w->pool.bytes_max / 4);
+	pool_trim(w);
 }
 
 /* Nothing left; but others may still ask something of us. */
@@ -187,7 +201,7 @@ static void *worker_main(void *arg)
 		run_all(w);
 		flush_all(w);
 		drains_check(w);
-		preempts_check(w);
+		others_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
 			/* What went on after a pause may be complete already, and nothing would wake us for it. */
@@ -235,7 +249,7 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 		worker_dirty(w, l);
 	}
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
-		session_end(ss, "shutting down");
+		session_end(ss, "shutting down", true);
 }
 
 void workers_stop(struct serve *s)

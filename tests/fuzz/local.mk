@@ -98,6 +98,15 @@ tests_fuzz_fuzz_leg_SOURCES = %D%/fuzz_leg.c plugins/mirror/meta.c plugins/mirro
 tests_fuzz_fuzz_leg_CFLAGS = $(AM_CFLAGS)
 tests_fuzz_fuzz_leg_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_leg_LDADD = $(FUZZ_MAIN) base/libbase.la
+
+# What a target may send to the initiator, and an NBD client to director-iscsi serve.
+FUZZ_TARGETS += tests/fuzz/fuzz_initiator tests/fuzz/fuzz_nbd
+tests_fuzz_fuzz_initiator_SOURCES = %D%/fuzz_initiator.c
+tests_fuzz_fuzz_initiator_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_initiator_LDADD = $(FUZZ_MAIN) target/iscsi/libini.la $(TARGET_ROOMS)
+tests_fuzz_fuzz_nbd_SOURCES = %D%/fuzz_nbd.c initiator/nbd.c
+tests_fuzz_fuzz_nbd_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_nbd_LDADD = $(FUZZ_MAIN) base/libbase.la
 FUZZ_TARGETS += tests/fuzz/fuzz_kept
 tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
 tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)

@@ -306,6 +306,7 @@ static bool callers_done(uint64_t *at)
 static void play(struct run *run)
 {
 	uint64_t at, end;
+	unsigned idle = 0;
 
 	running = run;
 	world(run);
@@ -327,8 +328,12 @@ static void play(struct run *run)
 			fail("nothing will ever happen again");
 		if (at > end)
 			fail("it does not end");
-		if (at > sim.now)
+		if (at > sim.now) {
 			sim.now = at;
+			idle = 0;
+		} else if (++idle > 10000) {
+			fail("it is busy with nothing");
+		}
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		if (memcmp(sim.disk + workers[i].base * SIM_BLOCK, workers[i].model, SPAN * SIM_BLOCK) != 0)

@@ -530,7 +530,8 @@ static bool wire_turn(struct sim *s, struct sim_wire *w)
 		ini_connected(w->ini, random);
 		more = true;
 	}
-	more |= deliver(s, w, &w->up) | deliver(s, w, &w->down);
+	more |= deliver(s, w, &w->up);
+	more |= deliver(s, w, &w->down);
 	if (w->target)
 		more |= target_turn(s, w);
 	if (!w->dead)

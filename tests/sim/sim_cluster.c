@@ -87,7 +87,9 @@ struct sim {
 	unsigned n;
 	struct node node[NODES_MAX];
 	struct cpg *cpg;
-	unsigned side[NODES_MAX];
+	unsigned side[CPG_NODES];
+	bool deaf[NODES_MAX][NODES_MAX];        /* the first does not hear the second */
+	bool was_broken;
 	unsigned loss;                  /* permille */
 	bool quiet;
 	bool host;                      /* the nodes' own Corosyncs, which nobody but the host starts */
@@ -141,9 +143,37 @@ static void sink(void *arg, enum log_level level, const char *line)
 	world_trace(&n->sim->w, "%s %s %s", n->name, log_level_name(level), line);
 }
 
+static bool hears(const struct sim *s, unsigned a, unsigned b)
+{
+	return s->side[a] == s->side[b] && !s->deaf[a][b];
+}
+
 static bool reach(struct sim *s, unsigned a, unsigned b)
 {
-	return s->side[a] == s->side[b];
+	return hears(s, a, b) && hears(s, b, a);
+}
+
+/* Totem over a pair of which one does not hear the other: nothing is ordered for a while, then one of the two is out. */
+static void on_stall(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+	unsigned side[CPG_NODES] = { 0 };
+	bool broken = false;
+
+	for (unsigned a = 0; a < s->n; a++)
+		for (unsigned b = a + 1; b < s->n; b++)
+			if ((s->deaf[a][b] || s->deaf[b][a]) && s->side[a] == s->side[b] && s->node[a].ring_up && s->node[b].ring_up) {
+				side[world_chance(&s->w, 500) ? a : b] = 2;
+				broken = true;
+			}
+	for (unsigned k = 0; k < s->n; k++)
+		side[k] += s->side[k];
+	if (broken)
+		cpg_stall(s->cpg, 1000);
+	if (broken || s->was_broken)
+		cpg_split(s->cpg, broken ? side : s->side);
+	s->was_broken = broken;
+	world_in_us(&s->w, 2000000, on_stall, s, 0, 0, NULL);
 }
 
 static void seal_keys(struct node *n)
@@ -272,7 +302,7 @@ static void on_dgram(void *ctx, unsigned i, uint64_t from, void *p)
 	struct peer_dgram d;
 	int err;
 
-	if (!n->up || !reach(s, i, (unsigned)from))
+	if (!n->up || !hears(s, i, (unsigned)from))
 		return;
 	err = seal_open(&n->seal, f->bytes, f->len, gossip_boot_by_tag, cluster_gossip(n->c), &head, &plain);
 	in.why = err == ERR_DENIED ? STRANGER_KEY : err == ERR_AGAIN ? STRANGER_STALE :
@@ -884,6 +914,7 @@ static void on_heal(void *ctx, unsigned i, uint64_t x, void *p)
 	struct sim *s = ctx;
 
 	memset(s->side, 0, sizeof(s->side));
+	memset(s->deaf, 0, sizeof(s->deaf));
 	cpg_split(s->cpg, (unsigned[CPG_NODES]){ 0 });
 	for (unsigned k = 0; k < s->n; k++)
 		for (unsigned m = 0; m < s->n; m++) {
@@ -892,6 +923,65 @@ static void on_heal(void *ctx, unsigned i, uint64_t x, void *p)
 			if (k != m && s->node[k].up)
 				step(&s->node[k], &in);
 		}
+}
+
+/* One node does not hear another; half of the time the other does not hear it either. */
+static void make_deaf(struct sim *s)
+{
+	unsigned a = (unsigned)world_between(&s->w, 0, s->n - 1), b = (unsigned)world_between(&s->w, 0, s->n - 1);
+
+	if (a == b)
+		return;
+	s->deaf[a][b] = true;
+	s->deaf[b][a] = world_chance(&s->w, 500);
+	world_trace(&s->w, "%s does not hear %s%s", s->node[a].name, s->node[b].name, s->deaf[b][a] ? ", nor that one it" : "");
+}
+
+/* A single change, asked for so often at most until it is accepted. */
+static void must_accept(struct sim *s, unsigned node, const char *path, unsigned tries)
+{
+	unsigned op = s->n_op;
+
+	if (op == OPS_MAX)
+		return;
+	s->n_op++;
+	snprintf(s->op[op].path, sizeof(s->op[op].path), "%s", path);
+	memcpy(s->op[op].rid, &op, sizeof(op));
+	s->op[op].rid[15] = 1;
+	/* As a client does: a node that is just joining its ring says "not now", and is asked again. */
+	for (unsigned try = 0; try < tries && !s->op[op].acked; try++) {
+		request(s, node, op);
+		world_run(&s->w, mono_add_ms(s->w.now, 3000));
+	}
+	if (!s->op[op].acked)
+		fail(s, "I8: %s is not accepted: %s", path, err_name(s->op[op].err));
+}
+
+/* With a pair of the ring deaf, the rest must go on: the worst-connected node keeps out. */
+static void check_deaf(struct sim *s)
+{
+	unsigned at = 0;
+	uint64_t epoch;
+	bool any = false;
+
+	while (!any) {
+		make_deaf(s);
+		for (unsigned i = 0; i < s->n; i++)
+			for (unsigned k = 0; k < s->n; k++)
+				any |= s->deaf[i][k];
+	}
+	world_run(&s->w, mono_add_ms(s->w.now, 12000));
+	for (unsigned i = 0; i < s->n; i++)
+		for (unsigned k = 0; k < s->n; k++)
+			if (at == i && (s->deaf[i][k] || s->deaf[k][i]))
+				at++;
+	epoch = cluster_agree(s->node[at].c)->epoch;
+	must_accept(s, at, "/volumes/deaf", 1);
+	world_run(&s->w, mono_add_ms(s->w.now, 5000));
+	if (cluster_agree(s->node[at].c)->epoch != epoch)
+		fail(s, "I8: the ring goes on breaking over two nodes that do not hear each other");
+	on_heal(s, 0, 0, NULL);
+	world_run(&s->w, mono_add_ms(s->w.now, 30000));
 }
 
 static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
@@ -922,6 +1012,10 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 			crash(&s->node[k]);
 			world_in_us(&s->w, world_between(&s->w, 100000, 5000000), on_start, s, k, 0, NULL);
 		}
+		break;
+	case 7:
+		make_deaf(s);
+		world_in_us(&s->w, world_between(&s->w, 500000, 15000000), on_heal, s, 0, 0, NULL);
 		break;
 	case 6:
 		cpg_stall(s->cpg, (unsigned)world_between(&s->w, 100, 4000));
@@ -964,7 +1058,6 @@ static void check_end(struct sim *s)
 static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 {
 	struct sim *s = mem_zalloc(sizeof(*s));
-	unsigned extra;
 	bool ok;
 
 	world_init(&s->w, seed, verbose);
@@ -994,6 +1087,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_in_us(&s->w, world_between(&s->w, 1000000, 12000000), on_fault, s, 0, 0, NULL);
 	world_in_us(&s->w, 8000000, on_load, s, 0, 0, NULL);
 	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
+	world_in_us(&s->w, 200000, on_stall, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
 
@@ -1005,19 +1099,9 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 		start(&s->node[i]);
 	on_heal(s, 0, 0, NULL);
 	world_run(&s->w, mono_add_ms(s->w.now, 60000));
-	extra = s->n_op;
-	if (extra < OPS_MAX) {
-		snprintf(s->op[extra].path, sizeof(s->op[extra].path), "/volumes/last");
-		s->op[extra].rid[0] = 1;
-		s->n_op++;
-		/* As a client does: a node that is just joining its ring says "not now", and is asked again. */
-		for (unsigned try = 0; try < 10 && !s->op[extra].acked; try++) {
-			request(s, 0, extra);
-			world_run(&s->w, mono_add_ms(s->w.now, 3000));
-		}
-		if (!s->op[extra].acked)
-			fail(s, "I8: a change in quiet is not accepted: %s", err_name(s->op[extra].err));
-	}
+	must_accept(s, 0, "/volumes/last", 10);
+	if (s->n >= 3 && !s->host)
+		check_deaf(s);
 	world_run(&s->w, mono_add_ms(s->w.now, 20000));
 	check_end(s);
 	ok = !s->failed;

@@ -61,11 +61,16 @@ start_istgt() {
 	  FirstBurstLength 262144
 	  MaxBurstLength 1048576
 	  MaxRecvDataSegmentLength 262144
-	  InitialR2T No
+	  InitialR2T Yes
 	  ImmediateData Yes
 	  DataPDUInOrder Yes
 	  DataSequenceInOrder Yes
 	  ErrorRecoveryLevel 0
+	[UnitControl]
+	  AuthMethod None
+	  AuthGroup None
+	  Portal UC1 127.0.0.1:3261
+	  Netmask 127.0.0.1
 	[PortalGroup1]
 	  Portal DA1 127.0.0.1:$port
 	[InitiatorGroup1]
@@ -143,7 +148,7 @@ for p in $peers; do
 	esac
 	truncate -s 64M "$dir/disk"
 	start_$p; check $p; check_loss $p; stop
-	chap=; [ $p = istgt ] && chap='CHAP Mutual'
+	chap=; [ $p = istgt ] && chap=CHAP
 	start_$p "${chap:-chap}"; check_chap $p; stop
 	tested=1
 done

@@ -84,6 +84,28 @@ for d in crc32c none; do
 	check "header-digest-$d" $?
 done
 
+# Several connections in a session, at error recovery level 2; and the same while they are cut.
+mcs() { # seconds
+	"$build/director-iscsi" bench "$url/1" --connections 4 --erl 2 --header-digest require --data-digest require \
+		--rw mix --bs 8k --depth 16 --warmup 0 --runtime "$1" >"$dir/mcs" 2>&1
+}
+mcs 1
+check four-connections-with-digests $?
+mcs 4 &
+client=$!
+cut=0
+for _ in 1 2 3; do
+	sleep 1
+	of=$(ss -tnH state established dport = ":$port" 2>/dev/null | sed -n '2s/.*:\([0-9]*\) .*/\1/p')
+	[ -n "$of" ] && ss -K -tn sport = ":$of" 2>/dev/null | grep -q . && cut=$((cut + 1))
+done
+wait $client
+check "connections-cut-under-load ($cut)" $?
+targets host=any moved=127.0.0.1:1
+! iscsi-inq "$url/1" >/dev/null 2>&1 && iscsi-ls iscsi://127.0.0.1:"$port" | grep -q 'Portal:127.0.0.1:1,1'
+check moved-target-sends-logins-away $?
+targets host=any
+
 # The control connection goes while I/O runs: a client killed in the middle changes nothing (I11).
 iscsi-perf -m 16 -b 8 -t 4 -r "$url/1" >"$dir/perf" 2>&1 &
 perf=$!
@@ -112,12 +134,16 @@ check raw-logins $?
 # Every suite of iscsi-test-cu on a LUN, each in a run of its own. The one for two paths, through two portals, comes first:
 # it wants LBA 256 to be zero and does not write it. The others have one path: with two Sanitize.Reservations leaves its
 # reservation to Sanitize.Reset. A test counts as passed only if it skipped no part.
-cu() { # lun, how many must pass, which may be skipped (a pattern)
-	: >"$dir/cu"
-	timeout 600 iscsi-test-cu -t ALL.MultipathIO --dataloss -V "$url/$1" "iscsi://127.0.0.2:$port/$iqn/$1" >>"$dir/cu" 2>&1
+cu() { # lun
+	local names="-i iqn.2026-11.test:cu$1a -I iqn.2026-11.test:cu$1b"
+	# shellcheck disable=SC2086
+	timeout 600 iscsi-test-cu $names -t ALL.MultipathIO --dataloss -V "$url/$1" "iscsi://127.0.0.2:$port/$iqn/$1" 2>&1
 	for suite in $(iscsi-test-cu -l | sed -n 's/^.*ALL\.\([A-Za-z0-9]*\)\..*/\1/p' | sort -u | grep -v MultipathIO); do
-		timeout 600 iscsi-test-cu -t "ALL.$suite" --dataloss --allow-sanitize -V "$url/$1" >>"$dir/cu" 2>&1
+		# shellcheck disable=SC2086
+		timeout 600 iscsi-test-cu $names -t "ALL.$suite" --dataloss --allow-sanitize -V "$url/$1" 2>&1
 	done
+}
+judge() { # lun, how many must pass, which may be skipped (a pattern)
 	awk -v want="$2" -v may="$3" '
 	function done() {
 		if (t == "") return
@@ -133,7 +159,7 @@ cu() { # lun, how many must pass, which may be skipped (a pattern)
 	/^FAILED$|\.\.\.FAILED|FAILED *$/ { bad = 1 }
 	/^Run Summary/ { done(); over++ }
 	END { printf "  iscsi-test-cu lun '"$1"': passed %d failed %d skipped %d of %d in %d suites\n", p, f, k, p + f + k, over
-		exit !(p >= want && !f) }' "$dir/cu"
+		exit !(p >= want && !f) }' "$dir/cu$1"
 	check "iscsi-test-cu-lun$1" $?
 }
 if [ -z "$quick" ]; then
@@ -141,8 +167,11 @@ if [ -z "$quick" ]; then
 	# what has no alignment; and on LUN 6 what needs a medium that can be taken out.
 	never='Sanitize.(CryptoErase|Readonly|Reservations)|WriteSame1..ZeroBlocks|WriteAtomic16.VPD|ReadOnly'
 	aligned='(CompareAndWrite|WriteSame1.).(InvalidDataOutSize|UnmapUnaligned)'
-	cu 5 218 "$never|$aligned"
-	cu 6 206 "$never|$aligned|NoMedia|PreventAllow|StartStopUnit"
+	cu 5 >"$dir/cu5" &
+	cu 6 >"$dir/cu6"
+	wait $!
+	judge 5 218 "$never|$aligned"
+	judge 6 206 "$never|$aligned|NoMedia|PreventAllow|StartStopUnit"
 fi
 ctl target $iqn portal=127.0.0.1:"$port" host=any && ctl close "$(uuid 1)" && ctl destroy "$(uuid 3)" && [ ! -e "$dir/v3.img" ]
 check unmap-close-destroy $?

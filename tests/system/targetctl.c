@@ -3,8 +3,7 @@
  * Speaks to a running director-target as directord does, one request per run: for the tests and benches of
  * the data plane.
  *
- *   targetctl SOCKET create UUID NAME SIZE PLUGIN [removable=yes] [key=value…]
- *   targetctl SOCKET set UUID NAME SIZE PLUGIN [removable=yes] [key=value…]
+ *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [[FILTER:]key=value…]
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
  *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
@@ -101,6 +100,32 @@ static void show_event(const struct target_event *e)
 	fflush(stdout);
 }
 
+/* PLUGIN, or FILTER/PLUGIN: then FILTER:key=value is the filter's. Whose parameter `s` is; *s goes on to its key. */
+static struct target_store *store_of(struct target_store *top, char **s)
+{
+	size_t n = strlen(top->plugin);
+
+	if (top->n_children && strncmp(*s, top->plugin, n) == 0 && (*s)[n] == ':') {
+		*s += n + 1;
+		return top;
+	}
+	return top->n_children ? &top->children[0] : top;
+}
+
+static void parse_store(struct target_store *top, char *spec, int argc)
+{
+	char *name = strsep(&spec, "/");
+
+	top->plugin = mem_strdup(name);
+	top->params = mem_zalloc((size_t)argc * sizeof(*top->params));
+	if (!spec)
+		return;
+	top->children = mem_zalloc(sizeof(*top->children));
+	top->n_children = 1;
+	top->children[0].plugin = mem_strdup(spec);
+	top->children[0].params = mem_zalloc((size_t)argc * sizeof(*top->params));
+}
+
 static void parse_volume(struct target_msg *m, int argc, char **argv)
 {
 	struct target_volume *v = &m->volume;
@@ -108,11 +133,11 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 	if (argc < 4 || text_uuid_parse(argv[0], v->uuid) != 0 || text_size_parse(argv[2], &v->size) != 0)
 		die("UUID NAME SIZE PLUGIN [key=value…]");
 	v->name = mem_strdup(argv[1]);
-	v->store.plugin = mem_strdup(argv[3]);
+	parse_store(&v->store, argv[3], argc);
 	v->generation = 1;
 	v->epoch = 1;
-	v->store.params = mem_zalloc((size_t)argc * sizeof(*v->store.params));
 	for (int i = 4; i < argc; i++) {
+		struct target_store *st = store_of(&v->store, &argv[i]);
 		char *eq = strchr(argv[i], '=');
 
 		if (!eq)
@@ -122,7 +147,7 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 			v->removable = true;
 			continue;
 		}
-		v->store.params[v->store.n_params++] = (struct target_param){
+		st->params[st->n_params++] = (struct target_param){
 			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
 		};
 	}

@@ -3,7 +3,7 @@
 # Every header compiles alone, and the public ones also as C++.
 : "${top_srcdir:=.}" "${top_builddir:=.}" "${CC:=cc}"
 bad=0
-for h in $(cd "$top_srcdir" && find base cluster target lib directord include/director -name '*.h'); do
+for h in $(cd "$top_srcdir" && find base cluster target lib initiator directord include/director -name '*.h'); do
 	inc=$h
 	[ "${h#include/}" = "$h" ] || inc=${h#include/}
 	echo "#include \"$inc\"" | $CC -std=gnu11 -fsyntax-only -I"$top_srcdir" -I"$top_builddir" -I"$top_srcdir/include" \

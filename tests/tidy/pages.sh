@@ -5,7 +5,7 @@
 command -v mandoc >/dev/null || { echo "skipped: mandoc is not installed"; exit 77; }
 cd "$top_srcdir" || exit 1
 bad=0
-pages=$(find doc plugins -name '*.[1-8]')
+pages=$(find doc plugins initiator -name '*.[1-8]')
 [ -n "$pages" ] || { echo "no pages found"; exit 1; }
 for page in $pages; do
 	found=$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'outdated mandoc.db')

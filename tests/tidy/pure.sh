@@ -49,6 +49,7 @@ one_way() # room, forbidden include pattern
 one_way base 'cluster|proto|directord|target|lib|shell|director'
 one_way proto 'directord|target|lib|shell'
 one_way lib 'cluster/gossip|cluster/agree|directord|target|shell'
+one_way initiator 'directord|cluster|proto|lib|shell|target/serve|target/scsi'
 one_way shell 'cluster/gossip|cluster/agree|directord|target'
 one_way directord 'target/serve|target/iscsi|target/scsi|lib|shell'
 one_way target/serve 'directord|cluster|lib|shell'

@@ -4,7 +4,7 @@
 : "${top_srcdir:=.}"
 cd "$top_srcdir" || exit 1
 bad=0
-files=$(find base proto cluster directord target plugins lib shell include tests -name '*.[ch]' ! -name '*.pb-c.[ch]')
+files=$(find base proto cluster directord target initiator plugins lib shell include tests -name '*.[ch]' ! -name '*.pb-c.[ch]')
 for f in $files; do
 	head -n 1 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$f: no SPDX line"; bad=1; }
 done

@@ -34,7 +34,7 @@ static void test_text_of_two_nodes(void)
 		"  crypto_cipher: aes256\n  crypto_hash: sha256\n"
 		"  token: 1000\n  token_coefficient: 0\n  consensus: 600\n"
 		"  token_retransmits_before_loss_const: 10\n"
-		"  interface {\n    linknumber: 0\n    mcastport: 5405\n  }\n";
+		"  interface {\n    linknumber: 0\n    mcastport: 5405\n    knet_ping_interval: 100\n    knet_ping_timeout: 500\n  }\n";
 	struct corosync_conf c = conf_of(2);
 	char *text = corosync_conf_text(&c, "/s/c");
 
@@ -60,6 +60,14 @@ static void test_a_second_link_is_used_when_all_nodes_have_one(void)
 	CHECK(strstr(text, "ring1_addr: fd00:100::\n") && strstr(text, "link_mode: active\n"));
 	CHECK(strstr(text, "linknumber: 1\n    mcastport: 5406\n"));
 	free(text);
+	/* What cannot be a second link costs that one and not the ring. */
+	c.nodes[1].link[1] = c.nodes[0].link[1];
+	CHECK_EQ(corosync_conf_check(&c, NULL), 0);
+	text = corosync_conf_text(&c, "/s");
+	CHECK(!strstr(text, "ring1_addr"));
+	free(text);
+	c.nodes[1].link[1] = c.nodes[0].link[0];
+	CHECK(!corosync_conf_second(&c, NULL));
 }
 
 static void refused(const struct corosync_conf *c, const char *because)

@@ -4,6 +4,7 @@
  * running nodes that reach each other form a ring if each has all the others in its loaded list; one
  * that is not in the others' list stops the ring if it has them in its own (what was measured).
  */
+#include "cluster/aside.h"
 #include "cluster/growth.h"
 
 #include "tests/unit/check.h"
@@ -484,6 +485,41 @@ static void one_node_alone_has_no_ring_to_give_a_key(void)
 	CHECK_EQ(truth.version, 1);
 }
 
+/* ---- who keeps out when some do not hear each other ---- */
+
+static void the_worst_connected_keeps_out_and_only_if_that_helps(void)
+{
+	struct addr a = { .family = 4, .ip = { 10, 0, 0, 1 } };
+	struct node_id id = { { 1 } };
+	uint16_t hears[ROSTER_RING_MAX];
+	struct roster r;
+
+	roster_found(&r, &id, &a, 1);
+	for (uint8_t i = 2; i <= 5; i++) {
+		id.b[0] = i;
+		CHECK_EQ(roster_add(&r, &id, &a, 1), 0);
+		CHECK_EQ(roster_set_role(&r, &id, ROSTER_VOTER), 0);
+	}
+	memset(hears, 0xff, sizeof(hears));
+	CHECK_EQ(aside_choose(&r, 0x1f, hears), 0);
+	/* One direction is enough; of two equals the later one. */
+	hears[1] &= (uint16_t)~(1u << 3);
+	CHECK_EQ(aside_choose(&r, 0x1f, hears), 1u << 3);
+	/* With a second broken link node 1 is the worse. */
+	hears[4] &= (uint16_t)~(1u << 1);
+	CHECK_EQ(aside_choose(&r, 0x1f, hears), 1u << 1);
+	/* Who is dead does not count. */
+	CHECK_EQ(aside_choose(&r, 0x15, hears), 0);
+	/* One without a vote goes before one that has one. */
+	memset(hears, 0xff, sizeof(hears));
+	hears[0] &= (uint16_t)~(1u << 4);
+	r.node[0].role = ROSTER_SPARE;
+	CHECK_EQ(aside_choose(&r, 0x1f, hears), 1u << 0);
+	/* Where no majority hears each other nobody goes. */
+	memset(hears, 0, sizeof(hears));
+	CHECK_EQ(aside_choose(&r, 0x1f, hears), 0);
+}
+
 int main(void)
 {
 	RUN(one_node_needs_no_corosync);
@@ -500,6 +536,7 @@ int main(void)
 	RUN(all_return_after_a_power_loss);
 	RUN(a_new_address_is_taken_over);
 	RUN(a_new_key_goes_the_way_of_a_new_list);
+	RUN(the_worst_connected_keeps_out_and_only_if_that_helps);
 	RUN(one_node_alone_has_no_ring_to_give_a_key);
 	return 0;
 }

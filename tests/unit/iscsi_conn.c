@@ -244,6 +244,44 @@ static void data_in_is_cut_and_carries_the_status(void)
 	world_fini(&w);
 }
 
+/* A command with data both ways: its AHS, residuals of both directions, and R2T and Data-In numbered as one (4.2.2.4). */
+static void residuals_of_both_directions(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t bhs[BHS_LEN + 8] = { 0 };
+	const uint8_t *r, *d;
+
+	world_init(&w, DISK, 512);
+	world_login(&w, KEYS(""));
+	bhs_init(bhs, PDU_SCSI_COMMAND, PDU_FINAL | CMD_READ | CMD_WRITE | TASK_SIMPLE, 0, 500);
+	bhs[4] = 2;
+	put32(bhs + 20, 512);
+	put32(bhs + 24, w.cmdsn++);
+	bhs[32] = 0x12;                                 /* INQUIRY, 40 bytes, which wants no data-out */
+	bhs[36] = 40;
+	put16(bhs + BHS_LEN, 5);
+	bhs[BHS_LEN + 2] = 2;
+	put32(bhs + BHS_LEN + 4, 24);
+	buf_put(&b, bhs, sizeof(bhs));
+	put_data_out(&w, &b, 500, 0, 0, 0, true, w.disk, 512);
+	world_feed(&w, b.data, b.len, 0);
+	r = world_pdu(&w, &d);
+	CHECK(r && bhs_op(r) == PDU_R2T && get32(r + 36) == 0);
+	r = world_pdu(&w, &d);
+	CHECK(r && bhs_op(r) == PDU_DATA_IN && bhs_data_len(r) == 24);
+	CHECK_EQ(get32(r + 36), 1);
+	CHECK(!(r[1] & DATA_IN_STATUS));
+	r = world_pdu(&w, &d);
+	CHECK(r && bhs_op(r) == PDU_SCSI_RESPONSE);
+	CHECK_EQ(r[1], PDU_FINAL | RSP_BIDI_OVERFLOW | RSP_UNDERFLOW);
+	CHECK_EQ(get32(r + 36), 2);
+	CHECK_EQ(get32(r + 40), 40 - 24);
+	CHECK_EQ(get32(r + 44), 512);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void commands_execute_in_cmdsn_order_and_outside_the_window_not_at_all(void)
 {
 	struct world w;
@@ -384,7 +422,7 @@ static void the_window_closes_with_the_memory(void)
 {
 	struct world w;
 	struct buf b = { 0 };
-	uint8_t cdb[16];
+	uint8_t cdb[16], ready[16] = { 0 };             /* WRITE, TEST UNIT READY */
 	const uint8_t *r, *d;
 	unsigned full = 0;
 
@@ -404,14 +442,14 @@ static void the_window_closes_with_the_memory(void)
 	w.cmdsn = 4;
 	buf_reset(&b);
 	for (unsigned i = 0; i < 28; i++)               /* what was promised stays promised */
-		put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+		put_command(&w, &b, PDU_FINAL, ready, 0, NULL, 0);
 	world_feed(&w, b.data, b.len, 0);
 	while ((r = world_pdu(&w, &d)))
 		full = get32(r + 32) - get32(r + 28) + 1;
 	CHECK_EQ(full, 14);                             /* 29 by the depth; of the second half of its memory, half is free */
 	session_abort(w.session, NULL, TAG_NONE, NULL);
 	buf_reset(&b);
-	put_command(&w, &b, PDU_FINAL, cdb + 6, 0, NULL, 0);
+	put_command(&w, &b, PDU_FINAL, ready, 0, NULL, 0);
 	world_feed(&w, b.data, b.len, 0);
 	r = world_pdu(&w, &d);
 	CHECK(r && get32(r + 32) - get32(r + 28) + 1 == 32);
@@ -590,6 +628,7 @@ int main(void)
 	RUN(every_split_of_the_stream_gives_the_same_answers);
 	RUN(write_data_in_all_four_combinations);
 	RUN(data_in_is_cut_and_carries_the_status);
+	RUN(residuals_of_both_directions);
 	RUN(commands_execute_in_cmdsn_order_and_outside_the_window_not_at_all);
 	RUN(an_aborted_task_is_not_answered_and_the_abort_waits_for_it);
 	RUN(an_aborted_write_lets_late_data_fall);

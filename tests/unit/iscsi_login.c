@@ -331,6 +331,81 @@ static void discovery_names_the_targets(void)
 	world_fini(&w);
 }
 
+/* The first key may be judged by one that comes after it. */
+static void what_is_retained_depends_on_the_recovery_level(void)
+{
+	static const struct {
+		const char *keys;
+		size_t len;
+		const char *retain;
+	} cases[] = {
+		{ KEYS(LOGIN_KEYS "DefaultTime2Retain=30\0ErrorRecoveryLevel=2\0"), "20" },
+		{ KEYS(LOGIN_KEYS "DefaultTime2Retain=30\0ErrorRecoveryLevel=1\0"), "0" },
+		{ KEYS(LOGIN_KEYS "DefaultTime2Retain=30\0"), "0" },
+		{ KEYS(LOGIN_KEYS "ErrorRecoveryLevel=2\0DefaultTime2Retain=5\0"), "5" },
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct world w;
+		const char *text;
+
+		world_init(&w, DISK, 512);
+		w.policy.ours.erl = 2;
+		w.policy.ours.time2retain = 20;
+		CHECK_EQ(request(&w, 1, 3, true, cases[i].keys, cases[i].len, &text, NULL), 0);
+		CHECK_STR(value(text, "DefaultTime2Retain"), cases[i].retain);
+		world_fini(&w);
+	}
+}
+
+static void obsolete_keys_and_answers_to_declarations(void)
+{
+	struct world w;
+	const char *text;
+
+	world_init(&w, DISK, 512);
+	CHECK_EQ(request(&w, 1, 3, true, KEYS(LOGIN_KEYS "IFMarker=Yes\0OFMarkInt=8192~16384\0TargetAlias=NotUnderstood\0"
+		"FirstBurstLength=16777215\0MaxBurstLength=4096\0"), &text, NULL), 0);
+	CHECK_STR(value(text, "IFMarker"), "No");
+	CHECK_STR(value(text, "OFMarkInt"), "Reject");
+	CHECK_EQ(w.session->params.first_burst, 4096);
+	world_fini(&w);
+}
+
+/* SendTargets with this value in a session of this kind: the answer. */
+static void send_targets(const char *keys, size_t len, const char *list, const char *name, const char *want)
+{
+	struct world w;
+	struct buf b = { 0 }, t = { 0 };
+	uint8_t bhs[BHS_LEN];
+	const uint8_t *r, *data;
+
+	world_init(&w, DISK, 512);
+	CHECK_EQ(request(&w, 1, 3, true, keys, len, NULL, NULL), 0);
+	buf_printf(&t, "SendTargets=%s", list);
+	bhs_init(bhs, PDU_TEXT, PDU_FINAL, (uint32_t)t.len + 1, 5);
+	put32(bhs + 20, TAG_NONE);
+	put32(bhs + 24, 1);
+	pdu_put(&b, bhs, t.data, (uint32_t)t.len + 1, false);
+	world_feed(&w, b.data, b.len, 0);
+	r = world_pdu(&w, &data);
+	CHECK(r && bhs_op(r) == PDU_TEXT_RESPONSE);
+	CHECK_STR(value((const char *)data, name), want);
+	buf_fini(&b);
+	buf_fini(&t);
+	world_fini(&w);
+}
+
+static void each_kind_of_session_has_its_form_of_send_targets(void)
+{
+#define DISCOVERY "InitiatorName=iqn.2026-11.test:i\0SessionType=Discovery\0"
+	send_targets(KEYS(DISCOVERY), "All", "TargetName", "iqn.2026-11.test:t");
+	send_targets(KEYS(DISCOVERY), "iqn.2026-11.test:t", "TargetName", "iqn.2026-11.test:t");
+	send_targets(KEYS(DISCOVERY), "", "SendTargets", "Reject");
+	send_targets(KEYS(LOGIN_KEYS), "", "TargetName", "iqn.2026-11.test:t");
+	send_targets(KEYS(LOGIN_KEYS), "All", "SendTargets", "Reject");
+}
+
 static void a_stalled_login_times_out(void)
 {
 	struct world w;
@@ -356,6 +431,9 @@ int main(void)
 	RUN(refusals);
 	RUN(the_owner_may_refuse_or_redirect);
 	RUN(discovery_names_the_targets);
+	RUN(what_is_retained_depends_on_the_recovery_level);
+	RUN(obsolete_keys_and_answers_to_declarations);
+	RUN(each_kind_of_session_has_its_form_of_send_targets);
 	RUN(a_stalled_login_times_out);
 	return 0;
 }

@@ -281,6 +281,26 @@ static void an_r2t_is_sent_again(void)
 	expect_r2t(&w, itt, 8192, 12288);
 	snack(&w, 0, itt, TAG_NONE, 3, 1);
 	CHECK_EQ(expect(&w, PDU_REJECT, TAG_NONE)[2], REJECT_SNACK);
+	snack(&w, 0, itt, TAG_NONE, 3, 0);              /* "if there are more": there are not */
+	nothing(&w);
+	world_fini(&w);
+}
+
+static void a_session_that_is_dismissed_is_told(void)
+{
+	struct world w;
+
+	start(&w, KEYS(ERL2));
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	session_dismiss(w.session, "dropped");
+	world_run(&w);
+	CHECK_EQ(expect(&w, PDU_ASYNC, TAG_NONE)[36], ASYNC_SESSION_DROPS);
+	CHECK(w.conn->closing == CLOSING_FLUSH);
+	world_cut(&w);
+	world_use(&w, 0);
+	CHECK_EQ(expect(&w, PDU_ASYNC, TAG_NONE)[36], ASYNC_SESSION_DROPS);
+	world_cut(&w);
+	CHECK(session_over(w.session));
 	world_fini(&w);
 }
 
@@ -884,6 +904,7 @@ int main(void)
 	RUN(lost_data_is_asked_for_again_and_only_that);
 	RUN(data_that_does_not_come_is_asked_for_again);
 	RUN(an_r2t_is_sent_again);
+	RUN(a_session_that_is_dismissed_is_told);
 	RUN(status_is_sent_again_until_it_is_acknowledged);
 	RUN(unacknowledged_status_is_asked_after);
 	RUN(data_in_is_sent_again);

@@ -114,7 +114,7 @@ tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
 TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover \
-	tests/unit/scsi tests/unit/scsi_copy tests/unit/scsi_pr tests/unit/scsi_state
+	tests/unit/scsi tests/unit/scsi_copy tests/unit/scsi_pr tests/unit/scsi_random tests/unit/scsi_state
 check_PROGRAMS += $(TARGET_TESTS)
 TESTS += $(TARGET_TESTS)
 check_LTLIBRARIES += tests/unit/libworld.la
@@ -135,6 +135,8 @@ tests_unit_scsi_copy_SOURCES = %D%/scsi_copy.c %D%/scsi_world.h
 tests_unit_scsi_copy_LDADD = $(TARGET_ROOMS)
 tests_unit_scsi_pr_SOURCES = %D%/scsi_pr.c %D%/scsi_world.h
 tests_unit_scsi_pr_LDADD = $(TARGET_ROOMS)
+tests_unit_scsi_random_SOURCES = %D%/scsi_random.c %D%/scsi_world.h
+tests_unit_scsi_random_LDADD = $(TARGET_ROOMS)
 tests_unit_scsi_state_SOURCES = %D%/scsi_state.c %D%/scsi_world.h
 tests_unit_scsi_state_LDADD = $(TARGET_ROOMS)
 check_PROGRAMS += tests/unit/agree
@@ -153,3 +155,9 @@ check_PROGRAMS += tests/unit/growth
 TESTS += tests/unit/growth
 tests_unit_growth_SOURCES = %D%/growth.c %D%/check.h
 tests_unit_growth_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+
+# The initiator's machine.
+check_PROGRAMS += tests/unit/ini
+TESTS += tests/unit/ini
+tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
+tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)

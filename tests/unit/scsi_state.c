@@ -150,6 +150,49 @@ static void a_sanitize_that_power_ended_has_failed(void)
 	world_down();
 }
 
+/* ---- the medium itself ---- */
+
+static void reading_with_fua_and_verifying_look_at_the_medium(void)
+{
+	world_up();
+	ASK(0, 0, "\x28\0\0\0\0\0\0\0\1\0");
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 0);
+	ASK(0, 0, "\x28\x08\0\0\0\0\0\0\1\0");
+	good();
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 1);
+	ASK(0, 0, "\x2f\0\0\0\0\0\0\0\1\0");
+	good();
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 2);
+	/* Without a write cache nothing is anywhere else. */
+	units[0].cache = false;
+	ASK(0, 0, "\x28\x08\0\0\0\0\0\0\1\0");
+	ASK(0, 0, "\x2f\0\0\0\0\0\0\0\1\0");
+	good();
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 2);
+	CHECK_EQ(n_ops[BLOCK_READ], 5);
+	world_down();
+}
+
+static void unmapping_with_the_cache_off_is_stable(void)
+{
+	static const char list[] = "\0\x16\0\x10\0\0\0\0" "\0\0\0\0\0\0\0\x08\0\0\0\x08\0\0\0\0";
+
+	world_up();
+	ask(0, 0, "\x42\0\0\0\0\0\0\0\x18\0", 10, list, 24);
+	good();
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 0);
+	atomic_store(&units[0].wce, false);
+	ask(0, 0, "\x42\0\0\0\0\0\0\0\x18\0", 10, list, 24);
+	good();
+	CHECK_EQ(n_ops[BLOCK_FLUSH], 1);
+	CHECK_EQ(n_ops[BLOCK_DISCARD], 2);
+	/* Anchored blocks keep their space. */
+	ask(0, 0, "\x42\1\0\0\0\0\0\0\x18\0", 10, list, 24);
+	good();
+	CHECK_EQ(n_ops[BLOCK_WRITE_ZEROES], 1);
+	world_down();
+}
+
 /* ---- media ---- */
 
 static void a_medium_that_is_out_is_not_there(void)
@@ -277,6 +320,8 @@ int main(void)
 	RUN(a_unit_that_is_being_sanitized_says_how_far_it_is);
 	RUN(a_failed_sanitize_is_left_as_it_allowed);
 	RUN(a_sanitize_that_power_ended_has_failed);
+	RUN(reading_with_fua_and_verifying_look_at_the_medium);
+	RUN(unmapping_with_the_cache_off_is_stable);
 	RUN(a_medium_that_is_out_is_not_there);
 	RUN(saved_pages_come_back_with_power);
 	RUN(a_threshold_is_told_once);

@@ -45,6 +45,10 @@ static void world_block(void *arg, struct block_op *op, const struct scsi_lu *lu
 	case BLOCK_WRITE_ZEROES:
 		memset(p, 0, op->len);
 		break;
+	case BLOCK_EXTENTS:
+		op->at = op->len > 8192 ? 8192 : op->len;
+		op->hole = op->offset / 8192 % 2;
+		break;
 	default:
 		break;
 	}
@@ -114,12 +118,12 @@ static struct task *ask(unsigned who, unsigned unit, const void *cdb, unsigned n
 
 #define ASK(who, unit, s) ask(who, unit, (s), sizeof(s) - 1, NULL, 0)
 
-static void good(void)
+static inline void good(void)
 {
 	CHECK_EQ(last->status, STATUS_GOOD);
 }
 
-static void sense_is(unsigned key, unsigned asc)
+static inline void sense_is(unsigned key, unsigned asc)
 {
 	CHECK_EQ(last->status, STATUS_CHECK_CONDITION);
 	CHECK_EQ(last->sense[2] & 0xf, key);

@@ -15,6 +15,16 @@ requires_vm() {
 	busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1 || skip "busybox-static is not installed"
 }
 
+# What a test needs of the build; one at a time, for several tests may run in one tree.
+built() { flock "$build/config.status" make -s -C "$build" "$@" >/dev/null; }
+# director as "make install" leaves it, for the guests that run it themselves: before the first boot; then in the guest.
+stage_director() {
+	grep -q "^SAN_CFLAGS *=.*fsanitize" "$build/Makefile" && skip "the build has sanitizers; this installs what users get"
+	tools=$(mktemp -d "${TMPDIR:-/tmp}/vm-tools.XXXXXX")
+	built install DESTDIR="$tools/director" || fail "make install"
+}
+install_director() { g "$1" 'cp -a /tools/director/. / && ldconfig && systemd-sysusers && systemd-tmpfiles --create director.conf && systemctl daemon-reload'; }
+
 full() { echo "$LAB-$1"; } # guests of tests that run side by side have different names
 vm() { local c=$1; shift; "$here/vm" "$c" "$@"; }
 # g [-t SECONDS] NAME CMD...: a command in a guest
@@ -38,7 +48,7 @@ boot() {
 make_tools() {
 	[ ! -e "${tools:-/none}.img" ] || return 0
 	[ -n "$tools" ] || tools=$(mktemp -d "${TMPDIR:-/tmp}/vm-tools.XXXXXX")
-	make -s -C "$build" tests/vm/fsx || fail "fsx does not build"
+	built tests/vm/fsx || fail "fsx does not build"
 	cp "$build/tests/vm/fsx" "$tools" && vm disk "$tools.img" "$tools" || fail "no disk of tools"
 }
 cable() { vm cable "$(full "$1")" "$2" "$3"; }
@@ -95,7 +105,7 @@ login() {
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_interval -v 2
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_timeout -v 3
 			iscsiadm -m node -T $iqn -p $p --login
-			udevadm settle -t 30
+			udevadm settle -t 100 || true
 		END
 	done
 }

@@ -20,5 +20,13 @@ mapfile -t two < <(disks 1)
 # In one go in the guest, where starting a command from outside takes longest.
 { echo "A=${one[0]} B=${one[1]} C=${two[0]} iqn=$iqn initiator=$(initiator_name g1)"; cat "$here/guest/sg3"; } | g -t 600 g1 - ||
 	fail "what sg3_utils see, above"
+step "the target dies; reservations with APTPL are there when it is back"
+lab kill n1 director-target
+until_guest 90 "both sessions are back" g1 "sg_turs ${one[0]}; sg_turs ${one[1]}; sg_turs ${one[0]} && sg_turs ${one[1]}"
+g g1 "sg_persist --no-inquiry --in --read-keys ${one[1]}" | grep -q 0xa1 || fail "the keys are gone"
+g g1 "sg_persist --no-inquiry --in --read-reservation ${one[1]}" | grep -q 'type: Write Exclusive' || fail "the reservation is gone"
+g g1 "sg_raw -s 512 -i /tmp/pattern ${one[1]} 2a 00 00 00 00 00 00 00 01 00" >/dev/null 2>&1
+[ $? = 24 ] || fail "the other session still may not write"
+g g1 "sg_persist --no-inquiry --out --clear --param-rk=0xa1 ${one[0]}" || fail "the holder is still known"
 g g1 'dmesg | grep -E "Call Trace|BUG:"' && fail "the kernel stumbled"
 pass

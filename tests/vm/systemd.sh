@@ -6,9 +6,7 @@
 . "$(dirname "$0")/functions.sh"
 requires_vm iscsi-ls qemu-img qemu-io iscsi-perf
 has_director
-grep -q fsanitize "$build/Makefile" && skip "the build has sanitizers; this installs what users get"
-tools=$(mktemp -d "${TMPDIR:-/tmp}/vm-tools.XXXXXX")
-make -s -C "$build" install DESTDIR="$tools/director" >/dev/null 2>&1 || fail "make install"
+stage_director
 iqn=$(target systemd)
 unit() { g g1 "systemctl show -P $1 directord"; }
 unit_is() { [ "$(unit "$1")" = "$2" ]; }
@@ -20,8 +18,7 @@ alive() { [ "$(status n1 alive)" = "$1" ] && status_is n1 quorate true; }
 
 lab up 2 || fail "lab up"
 boot g1 -n "$(card 200)" -d 128M
-g g1 "cp -a /tools/director/. / && ldconfig && systemd-sysusers && systemd-tmpfiles --create director.conf && systemctl daemon-reload &&
-	umask 077 && echo '$(lab sh n1 cat /etc/director/cluster.key)' >/etc/director/cluster.key" || fail "install"
+install_director g1 && g g1 "umask 077 && echo '$(lab sh n1 cat /etc/director/cluster.key)' >/etc/director/cluster.key" || fail "install"
 step "the unit is what systemd expects"
 g g1 'systemd-analyze verify --man=no directord.service' || fail "systemd-analyze verify"
 exposure=$(g g1 'systemd-analyze security --no-pager directord.service' | sed -n 's/.*Overall exposure level[^0-9]*\([0-9.]*\).*/\1/p')

@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# director-target's units over the wire, by single commands: what outlives the process, copies between units, access states,
+# preemption, and commands of chance.
+#   scsi.sh [COUNT]        COUNT random commands (20000); in a build tree, or with $top_builddir naming it
+# Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
+if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
+	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
+: "${top_builddir:=.}"
+count=${1:-20000} port=13261
+build=$(cd "$top_builddir" && pwd)
+[ -x "$build/tests/system/iscsi-cdb" ] || { echo "skip: libiscsi was not there to build iscsi-cdb with"; exit 77; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/scsi.XXXXXX") || exit 1
+export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+sock=$dir/t.sock t=iqn.2026-11.test:t u=iqn.2026-11.test:u
+passed=0 failed=0 pid=
+finish() { [ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"; }
+trap finish EXIT
+check() { # name, status
+	if [ "$2" -eq 0 ]; then passed=$((passed + 1)); echo "ok $1"; else failed=$((failed + 1)); echo "not ok $1"; tail -5 "$dir/log"; fi
+}
+same() { # name, wanted, got
+	[ "$2" = "$3" ] || { echo "  wanted: $2"; echo "  got:    $3"; }
+	[ "$2" = "$3" ]
+	check "$1" $?
+}
+ctl() { "$build/tests/system/targetctl" "$sock" "$@"; }
+uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
+naa() { echo "3000000${1}aaaa4bbb"; }
+# cdb INITIATOR TARGET LUN STEP…: each initiator has one ISID
+cdb() {
+	local i=$1 target=$2 lun=$3
+	shift 3
+	timeout $((60 + count / 1000)) "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$port/$target/$lun" "$@" | tr '\n' ',' | sed 's/,$//'
+}
+t_luns() { ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid 3)" portal=127.0.0.1:$port "$@"; }
+start() {
+	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 1M 2>>"$dir/log" &
+	pid=$!
+	for _ in $(seq 100); do [ -S "$sock" ] && ctl list >/dev/null 2>&1 && break; sleep 0.1; done
+	ctl "${1:-create}" "$(uuid 1)" v1 64M ram && ctl "${1:-create}" "$(uuid 2)" v2 64M file path="$dir/v2.img" thin=yes &&
+		ctl "${1:-create}" "$(uuid 3)" v3 16M delay/ram delay:write=4s && t_luns host=any &&
+		ctl target $u tag=2 lun=1:"$(uuid 1)" portal=127.0.0.1:$port host=any
+}
+crash() {
+	kill -9 "$pid"
+	wait "$pid" 2>/dev/null
+	rm -f "$sock"
+}
+tur=000000000000 read1=28000000000000000100 inquiry=120000006000
+start
+check begin $?
+
+# ---- persistent reservations: REGISTER AND IGNORE with APTPL, RESERVE exclusive access; the process dies ----
+out() { printf '5f%02x%02x0000000000%02x00>%016x%016x00000000%02x000000' "$1" "$2" 24 "$3" "$4" "$5"; }
+same aptpl-reserve "good,good,good" "$(cdb a $t 2 "$(out 6 0 0 170 1)" "$(out 1 3 170 0 0)" $read1 | tr -d ' ')"
+same others-are-kept-out conflict "$(cdb b $t 2 $read1)"
+crash
+start set
+check restart $?
+same a-reservation-outlives-the-process conflict "$(cdb b $t 2 $read1)"
+same its-holder-goes-on "good" "$(cdb a $t 2 "$read1")"
+same read-reservation "good 000000000000001000000000000000aa0000000000030000" "$(cdb b $t 2 '5e010000000000001800<24')"
+# Another initiator registers, preempts and aborts.
+same preempt-and-abort "good,good,good" "$(cdb b $t 2 "$(out 6 0 0 187 1)" "$(out 5 3 187 170 0)" $read1)"
+same the-preempted-is-out conflict "$(cdb a $t 2 $read1)"
+same clear "good" "$(cdb b $t 2 "$(out 3 0 187 0 0)")"
+crash
+start set
+same what-was-cleared-stays-cleared good "$(cdb a $t 2 $read1)"
+
+# ---- saved mode pages: the control page with software write protect, by MODE SELECT with SP ----
+same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a001008000000ffff0000' '2a000000000000000100>512*00')"
+crash
+start set
+same a-saved-page-outlives-the-process "check 7 27 00,good,good" "$(cdb a $t 2 '2a000000000000000100>512*00' \
+	'151100001000>000000000a0a001000000000ffff0000' '2a000000000000000100>512*00')"
+# ---- copies: from v1, that only the second target shows at LUN 1, to v2 of the first ----
+same write-source good "$(cdb a $u 1 '2a000000000000000800>4096*5a')"
+copy() { # source, destination: blocks 0 to 7, to block 100
+	printf '83000000000000000000%08x0000>01180040000000000000001c00000000' $((16 + 64 + 28))
+	printf 'e400000001030008%s00000000000000000000000000000200' "$(naa "$1")" "$(naa "$2")"
+	printf '0200001800000001000000080000000000000000 0000000000000064' | tr -d ' '
+}
+same copy-between-targets good "$(cdb a $u 1 "$(copy 1 2)")"
+same copied "good $(printf '5a%.0s' $(seq 512))" "$(cdb a $t 2 '28000000006b00000100<512')"
+t_luns host=iqn.2026-11.test:b
+same nobody-copies-to-what-he-may-not-see "check a 08 04" "$(cdb a $u 1 "$(copy 1 2)")"
+t_luns host=any
+
+# ---- access states ----
+"$build/tests/system/targetctl" "$sock" events >"$dir/events" &
+events=$!
+ctl access "$(uuid 1)" 1=0:preferred 2=2
+check access-set $?
+same standby-refuses "check 2 04 0b" "$(cdb a $u 1 $read1)"
+same optimized-goes-on good "$(cdb a $t 1 $read1)"
+same target-port-groups "good 00000018808f00010000000100000001028f00020002000100000002" "$(cdb a $u 1 'a30a00000000000000ff0000<255')"
+same an-initiator-sets-states good "$(cdb a $t 1 'a40a000000000000000c0000>000000000200000100000002')"
+same it-is-so "check 2 04 0b,good" "$(cdb a $t 1 $read1),$(cdb a $u 1 $read1)"
+sleep 0.3
+kill $events
+wait $events 2>/dev/null
+grep -q 'kind 5' "$dir/events"
+check directord-hears-of-it $?
+ctl access "$(uuid 1)" implicit
+same implicit-only "check 5 24 00" "$(cdb a $t 1 'a40a00000000000000080000>0000000002000001')"
+
+# ---- commands under way: on v3 a write takes four seconds. Whoever preempts or sanitizes is answered when they have ended ----
+word=2a000000000000000100
+same registered "good,good" "$(cdb b $t 3 "$(out 6 0 0 187 0)"),$(cdb a $t 3 "$(out 6 0 0 170 0)")"
+cdb b $t 3 "$word>512*77" >/dev/null 2>&1 &
+sleep 2
+same the-preempted-write-came-before "good,good $(printf '77%.0s' $(seq 512))" "$(cdb a $t 3 "$(out 5 5 170 187 0)" "$read1<512")"
+same clear-again good "$(cdb a $t 3 "$(out 3 0 170 0 0)")"
+cdb b $t 3 "$word>512*66" >"$dir/late" 2>&1 &
+late=$!
+sleep 2
+same nothing-comes-after-a-sanitize "good,good $(printf '00%.0s' $(seq 512))" "$(cdb a $t 3 48020000000000000000 "$read1<512")"
+wait $late
+same a-write-under-way-ends-well good "$(cat "$dir/late")"
+same and-stays-sanitized "good $(printf '00%.0s' $(seq 512))" "$(cdb a $t 3 "$read1<512")"
+
+# ---- room below a thin unit; sanitize does not survive power, and says so ----
+cdb a $t 2 '4d004c00000000010000<256' | grep -Eq '^good 8c000018000103080*[1-9a-f]'
+check room-is-reported $?
+same sanitize-begins good "$(cdb a $t 1 '48810000000000000600>01000002a55a')"
+same it-goes-on "check 2 04 1b" "$(cdb b $t 1 $read1)"
+same inquiry-meanwhile good "$(cdb b $t 1 $inquiry)"
+crash
+start set
+same what-did-not-end-has-failed "check 3 31 03" "$(cdb b $t 1 $read1)"
+
+# ---- commands of chance, then it is as before ----
+crash
+rm -rf "$dir/state"
+start set
+cdb a $t 2 --random "$count" 1 | tee "$dir/random"
+grep -q good "$dir/random"
+check "$count-random-commands" $?
+# What it may have registered goes by REGISTER AND IGNORE EXISTING KEY with 0.
+cdb a $t 2 "$(out 6 0 0 0 0)" >"$dir/unregistered"
+same and-it-works-after "good,good,good" "$(cdb c $t 2 $tur "2a000000000700000100>512*77" $inquiry)"
+kill "$pid"
+wait "$pid"
+check orderly-end $?
+pid=
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed -eq 0 ]
