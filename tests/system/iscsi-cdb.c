@@ -35,7 +35,7 @@ static size_t hex(const char **s, const char *stop, unsigned char *to, size_t ma
 	size_t n = 0;
 
 	while (**s && !strchr(stop, **s)) {
-		unsigned byte;
+		unsigned byte = 0;
 
 		if (n == max || sscanf(*s, "%2x", &byte) != 1 || !(*s)[1])
 			die("a step is not hexadecimal");

@@ -70,6 +70,10 @@ check chap $?
 check chap-wrong-secret $?
 ! iscsi-inq "$url/1" >/dev/null 2>&1
 check chap-none $?
+! iscsi-ls "iscsi://127.0.0.1:$port" >/dev/null 2>&1
+check discovery-without-the-secret-that-all-targets-ask-for $?
+iscsi-ls "iscsi://alice%secretsecret1@127.0.0.1:$port" | grep -q "$iqn"
+check discovery-with-chap $?
 targets host=any,alice,secretsecret1,target,othersecret12
 iscsi-inq "iscsi://alice%secretsecret1@127.0.0.1:$port/$iqn/1?target_user=target&target_password=othersecret12" | grep -q DIRECTOR
 check chap-mutual $?
