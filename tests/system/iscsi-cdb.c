@@ -23,7 +23,7 @@ static struct iscsi_context *ctx;
 static struct iscsi_url *url;
 static unsigned char data[DATA_MAX];
 
-static void die(const char *what)
+static __attribute__((noreturn)) void die(const char *what)
 {
 	fprintf(stderr, "iscsi-cdb: %s: %s\n", what, ctx ? iscsi_get_error(ctx) : "");
 	exit(2);
