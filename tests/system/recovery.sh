@@ -42,7 +42,7 @@ verify() {
 }
 verified() { # CONDITION WHAT
 	wait "$verifier" || fail "$2: $(cat "$dir/json")"
-	jq -e ".wrong == 0 and .failed == 0 and .reads > 0 and ($1)" "$dir/json" >/dev/null || fail "$2: not ($1): $(cat "$dir/json")"
+	[ -s "$dir/json" ] && jq -e ".wrong == 0 and .failed == 0 and .reads > 0 and ($1)" "$dir/json" >/dev/null || fail "$2: not ($1): $(cat "$dir/json")"
 	echo "ok $2: $(cat "$dir/json")"
 }
 cut_one() {
