@@ -100,7 +100,8 @@ login() {
 			set -e
 			echo InitiatorName=$(initiator_name "$n") >/etc/iscsi/initiatorname.iscsi
 			modprobe iscsi_tcp
-			iscsiadm -m node -T $iqn -p $p -o new >/dev/null
+			# Only where discovery left none: two records of one portal confuse iscsiadm.
+			iscsiadm -m node -T $iqn -p $p >/dev/null 2>&1 || iscsiadm -m node -T $iqn -p $p -o new >/dev/null
 			iscsiadm -m node -T $iqn -p $p -o update -n node.session.timeo.replacement_timeout -v ${REPLACEMENT:-120}
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_interval -v 2
 			iscsiadm -m node -T $iqn -p $p -o update -n node.conn[0].timeo.noop_out_timeout -v 3
