@@ -108,9 +108,32 @@ static void node_path(const struct cluster *c, const struct node_id *id, const c
 		snprintf(path, PATH_LEN_MAX, "/nodes/%.190s-%.6s", norm, hex);
 }
 
+/* The lowest number that no node has, nor gets by `t`. */
+static unsigned portal_group(const struct cluster *c, const struct txn *t)
+{
+	const struct tree *tree = catalog_tree(c->catalog);
+	char text[8];
+
+	for (unsigned n = 1; n < UINT16_MAX; n++) {
+		bool taken;
+
+		snprintf(text, sizeof(text), "%u", n);
+		taken = tree_holder(tree, schema_type(TYPE_NODE), "portal-group", text) != NULL;
+		for (unsigned i = 0; i < t->n_ops && !taken; i++) {
+			const char *v = attrs_get(&t->ops[i].attrs, "portal-group");
+
+			taken = v && strcmp(v, text) == 0;
+		}
+		if (!taken)
+			return n;
+	}
+	return UINT16_MAX;
+}
+
 void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name)
 {
 	struct node_id id = node_id_of_key(public_key);
+	unsigned group = portal_group(c, t);
 	char path[PATH_LEN_MAX], hex[65];
 	struct txn_op *op;
 
@@ -118,6 +141,8 @@ void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[3
 	op = txn_add(t, TXN_CREATE, path);
 	attrs_set(&op->attrs, "id", node_id_text(&id, hex));
 	attrs_set(&op->attrs, "key", text_hex(public_key, 32, hex));
+	snprintf(hex, sizeof(hex), "%u", group);
+	attrs_set(&op->attrs, "portal-group", hex);
 }
 
 /* The cluster's own object, as the first thing that is agreed. */

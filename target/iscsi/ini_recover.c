@@ -249,8 +249,9 @@ void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response)
 
 	if (!cmd || (cmd->state != ICMD_REASSIGNING && !cmd->retried))
 		return;
-	if (response == TMF_RSP_REJECTED && s->conf.reassign_255)
-		response = TMF_RSP_COMPLETE;
+	/* Codes of another table: what is 0 here is 255 there, and 1 is 0. */
+	if (s->conf.reassign_255)
+		response = response == TMF_RSP_REJECTED ? TMF_RSP_COMPLETE : response == TMF_RSP_COMPLETE ? TMF_RSP_NO_TASK : response;
 	if (response == TMF_RSP_TASK_ALLEGIANT && cmd->retried)
 		response = TMF_RSP_COMPLETE;
 	cmd->retried = false;

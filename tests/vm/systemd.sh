@@ -17,6 +17,8 @@ url() { echo "iscsi://$(portal)/$iqn/$1"; }
 alive() { [ "$(status n1 alive)" = "$1" ] && status_is n1 quorate true; }
 
 lab up 2 || fail "lab up"
+# The lab has data: should the guest be so slow that it has founded a cluster of its own, that one is given up.
+make_target n1 first || fail "a target"
 boot g1 -n "$(card 200)" -d 128M
 install_director g1 && g g1 "umask 077 && echo '$(lab sh n1 cat /etc/director/cluster.key)' >/etc/director/cluster.key" || fail "install"
 step "the unit is what systemd expects"
