@@ -970,7 +970,8 @@ static void check_deaf(struct sim *s)
 			for (unsigned k = 0; k < s->n; k++)
 				any |= s->deaf[i][k];
 	}
-	world_run(&s->w, mono_add_ms(s->w.now, 12000));
+	/* Some 9 s until one keeps out; the ring that breaks once more over it, and forms again, takes up to 4. */
+	world_run(&s->w, mono_add_ms(s->w.now, 16000));
 	for (unsigned i = 0; i < s->n; i++)
 		for (unsigned k = 0; k < s->n; k++)
 			if (at == i && (s->deaf[i][k] || s->deaf[k][i]))
