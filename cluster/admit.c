@@ -1,32 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who belongs here. A node that holds the cluster key is a member at once and admitted (made an object of
- * the namespace) by the node that leads. One without it knocks; adopted, it is offered the key in a box.
- * A node that finds no lineage begins one if it is the lowest that could; of two lineages the one without
- * data yields. Rotation writes the new key into the log, boxed for each node that stays.
+ * the namespace) by the node that leads. One without it knocks (knock.c); adopted, it is offered the key in a box.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
-#include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
-
-#define FOUND_WAIT_MS 1500      /* listen for others this long before founding */
-#define FOUND_YIELD_MS 4000     /* a lower node that could found is waited for this long */
-#define KNOCK_MS 2000
-#define KNOCK_KEYED_MS 4000     /* a node with a key that nobody answers knocks too: its key may be old */
-#define NEWER_KEEP_MS 120000    /* a node with a newer key that was not heard for this long is gone */
-#define KEY_KEEP_MS 10000       /* an old key is dropped when all alive have the new one, or after this */
-#define OFFER_LEN (4 + 4 + KEY_BOX_LEN)
-
-static const uint8_t offer_magic[4] = { 'd', 'k', 'e', 'y' };
-static const uint8_t no_lineage[16];
 
 /* ---- the card's extra bytes: version, flags, lineage ---- */
 
@@ -57,14 +41,14 @@ static void removed(struct cluster *c)
 }
 
 /* By a new key, or by entries that go on after our removal. */
-static void taken_in_again(struct cluster *c)
+void admit_again(struct cluster *c)
 {
 	log_info(c->log, "admission: this node is taken in again");
 	c->removed = c->ring_leaving = c->was_admitted = false;
 	c->dirty = true;
 }
 
-static bool has_data(const struct cluster *c)
+bool admit_has_data(const struct cluster *c)
 {
 	const struct tree *t = catalog_tree(c->catalog);
 
@@ -73,7 +57,7 @@ static bool has_data(const struct cluster *c)
 
 void admit_card(struct cluster *c, struct cluster_out *out)
 {
-	struct extra x = { .votes = c->conf.votes, .has_data = has_data(c) };
+	struct extra x = { .votes = c->conf.votes, .has_data = admit_has_data(c) };
 	struct gossip_in in = { .kind = GOSSIP_IN_SELF, .card = &c->card };
 	struct card card = c->card;
 
@@ -108,9 +92,32 @@ static void node_path(const struct cluster *c, const struct node_id *id, const c
 		snprintf(path, PATH_LEN_MAX, "/nodes/%.190s-%.6s", norm, hex);
 }
 
+/* The lowest number that no node has, nor gets by `t`. */
+static unsigned portal_group(const struct cluster *c, const struct txn *t)
+{
+	const struct tree *tree = catalog_tree(c->catalog);
+	char text[8];
+
+	for (unsigned n = 1; n < UINT16_MAX; n++) {
+		bool taken;
+
+		snprintf(text, sizeof(text), "%u", n);
+		taken = tree_holder(tree, schema_type(TYPE_NODE), "portal-group", text) != NULL;
+		for (unsigned i = 0; i < t->n_ops && !taken; i++) {
+			const char *v = attrs_get(&t->ops[i].attrs, "portal-group");
+
+			taken = v && strcmp(v, text) == 0;
+		}
+		if (!taken)
+			return n;
+	}
+	return UINT16_MAX;
+}
+
 void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name)
 {
 	struct node_id id = node_id_of_key(public_key);
+	unsigned group = portal_group(c, t);
 	char path[PATH_LEN_MAX], hex[65];
 	struct txn_op *op;
 
@@ -118,6 +125,8 @@ void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[3
 	op = txn_add(t, TXN_CREATE, path);
 	attrs_set(&op->attrs, "id", node_id_text(&id, hex));
 	attrs_set(&op->attrs, "key", text_hex(public_key, 32, hex));
+	snprintf(hex, sizeof(hex), "%u", group);
+	attrs_set(&op->attrs, "portal-group", hex);
 }
 
 /* The cluster's own object, as the first thing that is agreed. */
@@ -161,332 +170,6 @@ static void admit_members(struct cluster *c, struct cluster_out *out)
 		request_propose_own(c, &t, what, out);
 	}
 	txn_fini(&t);
-}
-
-/* ---- founding, joining, yielding ---- */
-
-static void take_lineage(struct cluster *c, const uint8_t lineage[16], struct cluster_out *out)
-{
-	memcpy(c->lineage, lineage, 16);
-	c->has_lineage = memcmp(lineage, no_lineage, 16) != 0;
-	c->hash[0] = '\0';
-	if (c->has_lineage)
-		keys_cluster_hash(c->lineage, c->hash);
-	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
-	admit_card(c, out);
-	c->dirty = true;
-}
-
-void admit_newer_key(struct cluster *c, const struct addr *from, uint8_t hint)
-{
-	if (!c->keys.n || keys_hint_order(&c->keys, hint) <= 0)
-		return;
-	if (!admit_key_old(c) && !c->has_lineage)
-		log_warn(c->log, "cluster: the node at %.40s has a newer cluster key: this node begins no cluster by itself, and waits to be "
-		         "adopted (director node adopt %.63s on a member)", addr_text(from, (char[64]){ "" }), c->conf.name);
-	c->newer_seen = c->now;
-	c->newer_at = *from;
-	admit_candidate(c, from);
-	c->dirty = true;
-}
-
-bool admit_key_old(const struct cluster *c)
-{
-	return c->keys.n && !c->has_lineage && !c->found_now && admit_key_newer(c);
-}
-
-bool admit_key_newer(const struct cluster *c)
-{
-	return c->newer_seen.ns != MONO_NEVER.ns && !mono_due(mono_add_ms(c->newer_seen, NEWER_KEEP_MS), c->now);
-}
-
-static void found(struct cluster *c, struct cluster_out *out)
-{
-	struct agree_snap snap = { .index = 0 };
-	struct agree_in in = { .kind = AGREE_IN_FOUND };
-	struct snapshot s;
-	struct buf bytes = { 0 };
-	uint8_t lineage[16];
-
-	keys_derive(keys_newest(&c->keys), "lineage", c->conf.boot, lineage, 16);
-	log_info(c->log, "cluster: no other node has a cluster; this node begins one");
-	memcpy(snap.lineage, lineage, 16);
-	roster_found(&snap.roster, &c->self, c->conf.ring_addrs, c->conf.n_ring_addrs);
-	snap.roster.node[0].host_nodeid = c->host_nodeid;
-	catalog_hash(c->catalog, snap.hash);
-	catalog_snapshot(c->catalog, &s);
-	c->codec->snapshot_encode(&s, &bytes);
-	snapshot_fini(&s);
-	snap.bytes = bytes.data;
-	snap.len = (uint32_t)bytes.len;
-	in.found = &snap;
-	take_lineage(c, lineage, out);
-	cluster_agree_step(c, &in, out);
-	buf_fini(&bytes);
-}
-
-/* Which of two lineages stays: the one with data; of equals the lower. */
-static bool outranks(const struct extra *a, const struct extra *b)
-{
-	if (a->has_data != b->has_data)
-		return a->has_data;
-	return memcmp(a->lineage, b->lineage, 16) < 0;
-}
-
-static void tend_lineage(struct cluster *c, struct cluster_out *out)
-{
-	struct extra own = { .votes = c->conf.votes, .has_data = has_data(c) };
-	const struct extra *best = NULL;
-	struct extra best_x;
-	struct gossip_member m;
-	bool lower = false;
-	char text[64];
-
-	if (!c->keys.n || c->reset)
-		return;
-	memcpy(own.lineage, c->lineage, 16);
-	c->clash[0] = '\0';
-	for (unsigned i = 0; gossip_at(c->gossip, i, &m); i++) {
-		struct extra x;
-
-		if (m.self || (m.state != MEMBER_ALIVE && m.state != MEMBER_SUSPECT) || !admit_extra_unpack(m.card, &x))
-			continue;
-		if (memcmp(x.lineage, no_lineage, 16) == 0) {
-			lower |= x.votes && node_id_cmp(&m.card->id, &c->self) < 0;
-			continue;
-		}
-		if (c->has_lineage && memcmp(x.lineage, c->lineage, 16) == 0)
-			continue;
-		if (!best || outranks(&x, best)) {
-			best_x = x;
-			best = &best_x;
-		}
-		if (c->has_lineage && x.has_data && own.has_data)
-			snprintf(c->clash, sizeof(c->clash),
-			         "node %.63s (%.40s) has the same cluster key and data of another cluster", m.card->name,
-			         addr_text(&m.addr, text));
-	}
-	if (best && !c->has_lineage) {
-		log_info(c->log, "cluster: joining the cluster that other nodes have");
-		take_lineage(c, best->lineage, out);
-		return;
-	}
-	if (best && c->has_lineage && !own.has_data && outranks(best, &own)) {
-		log_warn(c->log, "cluster: two clusters met that hold the same key; this one holds no data and yields");
-		cluster_reset_state(c, out);
-		return;
-	}
-	if (c->has_lineage || !c->conf.votes || !c->conf.founds)
-		return;
-	if (admit_key_old(c)) {
-		c->wake = mono_min(c->wake, mono_add_ms(c->newer_seen, NEWER_KEEP_MS));
-		return;
-	}
-	lower |= c->others_seen.ns != MONO_NEVER.ns;
-	if (c->found_now && !ring_host_wants(c)) {
-		found(c, out);
-	} else if (!mono_due(mono_add_ms(c->begun, FOUND_WAIT_MS), c->now)) {
-		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_WAIT_MS));
-	} else if (lower && !mono_due(mono_add_ms(c->begun, FOUND_YIELD_MS), c->now)) {
-		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_YIELD_MS));
-	} else if (!ring_host_wants(c)) {
-		found(c, out);
-	}
-}
-
-/* ---- knocking, offering ---- */
-
-void admit_candidate(struct cluster *c, const struct addr *a)
-{
-	for (unsigned i = 0; i < c->n_candidates; i++)
-		if (addr_eq(&c->candidates[i], a))
-			return;
-	if (c->n_candidates >= 256)     /* the oldest makes room: whoever is there says so again */
-		memmove(c->candidates, c->candidates + 1, --c->n_candidates * sizeof(*c->candidates));
-	c->candidates = mem_grow(c->candidates, &c->cap_candidates, c->n_candidates, sizeof(*c->candidates));
-	c->candidates[c->n_candidates++] = *a;
-	c->knock_next = c->now;
-}
-
-static void tend_knock(struct cluster *c, struct cluster_out *out)
-{
-	bool keyed = c->keys.n > 0;
-	const struct object *first = tree_child(catalog_tree(c->catalog), "/nodes", NULL);
-	bool others = first && tree_child(catalog_tree(c->catalog), "/nodes", first);
-
-	/* Who slept through a rotation has a lineage and a key, and hears nobody. */
-	if (!c->knock.len || (keyed && !c->removed && (gossip_alive(c->gossip) > 1 || (c->has_lineage && !others))))
-		return;
-	if (keyed && !mono_due(mono_add_ms(c->begun, KNOCK_KEYED_MS), c->now)) {
-		c->wake = mono_min(c->wake, mono_add_ms(c->begun, KNOCK_KEYED_MS));
-		return;
-	}
-	if (mono_due(c->knock_next, c->now)) {
-		for (unsigned i = 0; i < c->n_candidates; i++) {
-			struct gossip_in in = { .kind = GOSSIP_IN_KNOCK, .from = c->candidates[i],
-			                        .blob = c->knock.data, .n_blob = (unsigned)c->knock.len };
-
-			cluster_gossip_step(c, &in, out);
-		}
-		c->knock_next = mono_add_ms(c->now, KNOCK_MS);
-	}
-	c->wake = mono_min(c->wake, c->knock_next);
-}
-
-static void offer_key(struct cluster *c, const uint8_t public_key[32], const struct addr *to, struct cluster_out *out)
-{
-	const struct key *k = keys_newest(&c->keys);
-	uint8_t blob[OFFER_LEN];
-	struct gossip_in in = { .kind = GOSSIP_IN_BLOB, .from = *to, .blob = blob, .n_blob = sizeof(blob) };
-
-	if (!k)
-		return;
-	memcpy(blob, offer_magic, 4);
-	for (int i = 0; i < 4; i++)
-		blob[4 + i] = (uint8_t)(k->epoch >> (24 - 8 * i));
-	if (keys_box(k, c->conf.public_key, c->conf.secret_key, public_key, blob + 8) == 0)
-		cluster_gossip_step(c, &in, out);
-}
-
-/* Someone offers us a key. Without any we take the first; with one, only a newer one from a node that we know. */
-static void take_offer(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out)
-{
-	const struct key *have = keys_newest(&c->keys);
-	struct node_id sender;
-	uint32_t epoch = 0;
-	struct key k;
-	char text[64], id[40];
-
-	if (ev->n_blob != OFFER_LEN || memcmp(ev->blob, offer_magic, 4) != 0)
-		return;
-	for (int i = 0; i < 4; i++)
-		epoch = epoch << 8 | ev->blob[4 + i];
-	if (epoch == 0 || (have && have->epoch >= epoch) ||
-	    keys_unbox(ev->blob + 8, epoch, c->conf.secret_key, &k, &sender) < 0)
-		return;
-	if (have && c->has_lineage && !admit_node(c, &sender)) {
-		log_warn(c->log, "admission: %s offers a key, but is no node of this cluster: refused",
-		         addr_text(&ev->addr, text));
-		return;
-	}
-	if (c->removed)
-		taken_in_again(c);
-	log_info(c->log, "admission: adopted by %s at %s", node_id_fingerprint(&sender, id), addr_text(&ev->addr, text));
-	admit_new_key(c, k.secret, epoch, out);
-	sodium_memzero(&k, sizeof(k));
-	for (unsigned i = 0; i < c->n_candidates; i++) {
-		struct gossip_in in = { .kind = GOSSIP_IN_CANDIDATE, .from = c->candidates[i] };
-
-		cluster_gossip_step(c, &in, out);
-	}
-}
-
-int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out)
-{
-	struct key k = { .epoch = epoch };
-	struct gossip_in in = { .kind = GOSSIP_IN_CLUSTER };
-	uint8_t any[8] = { 0 };
-	struct doing *d;
-
-	memcpy(k.secret, secret, 32);
-	if (!keys_add(&c->keys, &k))
-		return 0;
-	d = cluster_doing(c, CLUSTER_ACT_KEYS);
-	d->epoch = epoch;
-	cluster_act(c, out, CLUSTER_ACT_KEYS)->id = d->id;
-	in.cluster = any;
-	in.key_epoch = keys_newest(&c->keys)->epoch;
-	c->key_epoch = in.key_epoch;
-	cluster_gossip_step(c, &in, out);
-	c->newer_seen = MONO_NEVER;
-	c->begun = c->now;      /* the time to listen for others begins with the key */
-	c->dirty = true;
-	return 0;
-}
-
-/* ---- rotation ---- */
-
-int admit_rotate(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why)
-{
-	const struct tree *tree = catalog_tree(c->catalog);
-	const struct object *o = NULL;
-	struct txn_op *op;
-	char text[16];
-
-	op = txn_add(t, TXN_SET, "/cluster");
-	snprintf(text, sizeof(text), "%" PRIu32, k->epoch);
-	attrs_set(&op->attrs, "key-epoch", text);
-	while ((o = tree_child(tree, "/nodes", o))) {
-		const char *hex = attrs_get(&o->attrs, "key");
-		uint8_t pub[32], box[KEY_BOX_LEN];
-		char boxhex[2 * KEY_BOX_LEN + 1];
-
-		if (without && strcmp(o->path, without) == 0)
-			continue;
-		if (!hex || text_hex_parse(hex, pub, 32) < 0 ||
-		    keys_box(k, c->conf.public_key, c->conf.secret_key, pub, box) < 0)
-			return why_set(why, ERR_CRYPTO, "%s has no usable public key; remove it first", o->path);
-		op = txn_add(t, TXN_SET, o->path);
-		attrs_set(&op->attrs, "key-box", text_hex(box, sizeof(box), boxhex));
-	}
-	return 0;
-}
-
-/* The catalog names a newer key than we have: our box is in our own object. */
-static void follow_rotation(struct cluster *c, struct cluster_out *out)
-{
-	const struct object *cl = catalog_get(c->catalog, "/cluster"), *me = admit_node(c, &c->self);
-	uint64_t epoch = cl ? schema_get_uint(cl->type, &cl->attrs, "key-epoch") : 0;
-	const struct key *have = keys_newest(&c->keys);
-	uint8_t box[KEY_BOX_LEN];
-	struct node_id sender;
-	const char *hex;
-	struct key k;
-
-	if (!me || epoch == 0 || epoch > UINT32_MAX || !have || have->epoch >= epoch)
-		return;
-	hex = attrs_get(&me->attrs, "key-box");
-	if (!hex || text_hex_parse(hex, box, sizeof(box)) < 0 ||
-	    keys_unbox(box, (uint32_t)epoch, c->conf.secret_key, &k, &sender) < 0) {
-		log_warn(c->log, "admission: the box with key %" PRIu64 " does not open", epoch);
-		return;
-	}
-	log_info(c->log, "admission: cluster key %" PRIu64 " taken into use", epoch);
-	admit_new_key(c, k.secret, k.epoch, out);
-	sodium_memzero(&k, sizeof(k));
-	c->offer_next = mono_add_ms(c->now, KEY_KEEP_MS);
-}
-
-/* Old keys go when every node that is alive reports the newest, or after a while. */
-static void drop_old_keys(struct cluster *c, struct cluster_out *out)
-{
-	const struct key *newest = keys_newest(&c->keys);
-	struct gossip_member m;
-	struct doing *d;
-	bool all = true;
-
-	if (c->keys.n < 2)
-		return;
-	for (unsigned i = 0; all && gossip_at(c->gossip, i, &m); i++) {
-		const struct fact *f = facts_get(c->facts, &m.card->id, FACT_SELF);
-		const char *v = f ? attrs_get(&f->attrs, "key-epoch") : NULL;
-		uint64_t e;
-
-		if (m.self || (m.state != MEMBER_ALIVE && m.state != MEMBER_SUSPECT))
-			continue;
-		all = v && text_u64_parse(v, &e) == 0 && e >= newest->epoch;
-	}
-	if (!all && !mono_due(c->offer_next, c->now)) {
-		c->wake = mono_min(c->wake, c->offer_next);
-		return;
-	}
-	if (keys_drop_before(&c->keys, newest->epoch)) {
-		log_info(c->log, "admission: older cluster keys are not accepted any more");
-		c->ring_stored = 0;     /* the ring's file may be of such a key: whoever starts must find the same */
-		d = cluster_doing(c, CLUSTER_ACT_KEYS);
-		d->epoch = newest->epoch;
-		cluster_act(c, out, CLUSTER_ACT_KEYS)->id = d->id;
-	}
 }
 
 /* ---- what gossip tells ---- */
@@ -612,15 +295,15 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 	case GOSSIP_EV_PASSED:          /* agreement's */
 		break;
 	case GOSSIP_EV_BLOB:
-		take_offer(c, ev, out);
+		knock_offered(c, ev, out);
 		break;
 	case GOSSIP_EV_STALE_KEY:
 		o = admit_node(c, &ev->id);
 		if (o && gossip_find(c->gossip, &ev->id, &m))
-			offer_key(c, m.card->public_key, &ev->addr, out);
+			knock_offer(c, m.card->public_key, &ev->addr, out);
 		break;
 	case GOSSIP_EV_NEWER_KEY:
-		admit_candidate(c, &ev->addr);
+		knock_candidate(c, &ev->addr);
 		break;
 	case GOSSIP_EV_REFUSED:
 		log_warn(c->log, "gossip: refused a datagram from %s: %s", addr_text(&ev->addr, a), ev->why);
@@ -643,7 +326,7 @@ static void tend_pending(struct cluster *c, struct cluster_out *out)
 		const struct object *o = admit_node(c, &p.id);
 
 		if (o && mono_ms_between(p.last, c->now) == 0)
-			offer_key(c, p.public_key, &p.addr, out);
+			knock_offer(c, p.public_key, &p.addr, out);
 		if (!o && automatic && !p.removed && cluster_leads(c)) {
 			struct txn t = { .message = mem_strdup("adopted automatically") };
 			char what[64], hex[33];
@@ -683,12 +366,12 @@ void admit_applied(struct cluster *c, struct cluster_out *out)
 	if (admit_node(c, &c->self)) {
 		c->was_admitted = true;
 		if (c->removed && catalog_applied(c->catalog) > c->removed_index)
-			taken_in_again(c);
+			admit_again(c);
 	} else if (c->was_admitted && !c->removed) {
 		removed(c);
 		log_warn(c->log, "admission: this node was removed from the cluster");
 	}
-	follow_rotation(c, out);
+	rotate_follow(c, out);
 	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o))) {
 		struct gossip_in in = { .kind = GOSSIP_IN_UNBAN };
 		const char *hex = attrs_get(&o->attrs, "id");
@@ -705,13 +388,13 @@ void admit_tend(struct cluster *c, struct cluster_out *out)
 {
 	if (c->removed) {
 		/* So that it can be adopted again. */
-		tend_knock(c, out);
+		knock_tend(c, out);
 		return;
 	}
-	tend_lineage(c, out);
-	tend_knock(c, out);
+	found_tend(c, out);
+	knock_tend(c, out);
 	tend_pending(c, out);
 	admit_members(c, out);
-	drop_old_keys(c, out);
+	rotate_drop_old(c, out);
 	admit_card(c, out);
 }

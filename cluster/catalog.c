@@ -263,21 +263,34 @@ void diff_fini(struct diff *d)
 	*d = (struct diff){ 0 };
 }
 
+/* As people write it: sizes with their unit, where that is exact. */
+static const char *shown(const struct schema_type *type, const char *key, const char *value, char text[32])
+{
+	const struct schema_param *p = type ? schema_param(type, key) : NULL;
+	uint64_t v, back;
+
+	if (!p || p->type != VALUE_SIZE || text_u64_parse(value, &v) < 0)
+		return value;
+	return text_size_parse(text_size(v, text), &back) == 0 && back == v ? text : value;
+}
+
 void diff_text(const struct diff *d, struct buf *out)
 {
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct diff_item *it = &d->items[i];
+		const struct schema_type *type = schema_type_of(it->path);
+		char x[32], y[32];
 
 		buf_printf(out, "%c %s", it->kind == CHANGE_CREATED ? '+' : it->kind == CHANGE_SET ? '~' : '-', it->path);
 		for (unsigned k = 0; it->kind != CHANGE_DELETED && k < it->n_attrs; k++) {
 			const struct diff_attr *a = &it->attrs[k];
 
 			if (!a->after)
-				buf_printf(out, " %s=%s -> default", a->key, a->before);
+				buf_printf(out, " %s=%s -> default", a->key, shown(type, a->key, a->before, x));
 			else if (a->before)
-				buf_printf(out, " %s=%s -> %s", a->key, a->before, a->after);
+				buf_printf(out, " %s=%s -> %s", a->key, shown(type, a->key, a->before, x), shown(type, a->key, a->after, y));
 			else
-				buf_printf(out, " %s=%s", a->key, a->after);
+				buf_printf(out, " %s=%s", a->key, shown(type, a->key, a->after, x));
 		}
 		buf_puts(out, "\n");
 	}

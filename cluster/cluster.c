@@ -474,7 +474,7 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 	for (unsigned i = 0; i < disk->n_addr; i++) {
 		struct gossip_in cand = { .kind = GOSSIP_IN_CANDIDATE, .from = disk->addr[i] };
 
-		admit_candidate(c, &disk->addr[i]);
+		knock_candidate(c, &disk->addr[i]);
 		cluster_gossip_step(c, &cand, out);
 	}
 	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
@@ -616,7 +616,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		break;
 	case CLUSTER_IN_STRANGER:
 		if (in->why == STRANGER_KEY)
-			admit_newer_key(c, &in->from, (uint8_t)in->number);
+			found_newer_key(c, &in->from, (uint8_t)in->number);
 		g.newer = in->why == STRANGER_KEY && c->keys.n && keys_hint_order(&c->keys, (uint8_t)in->number) < 0;
 		g.kind = GOSSIP_IN_STRANGER;
 		cluster_gossip_step(c, &g, out);
@@ -624,7 +624,7 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 	case CLUSTER_IN_CANDIDATE:
 		if (in->running)
 			c->others_seen = c->now;
-		admit_candidate(c, &in->from);
+		knock_candidate(c, &in->from);
 		g.kind = GOSSIP_IN_CANDIDATE;
 		cluster_gossip_step(c, &g, out);
 		c->dirty |= !c->keys.n;
@@ -881,11 +881,11 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	else if (c->removed)
 		snprintf(text, sizeof(text), "this node was removed from the cluster: on a member run 'director node adopt %s' to take it in "
 		         "again", c->conf.name);
-	else if (admit_key_old(c))
+	else if (found_key_old(c))
 		snprintf(text, sizeof(text), "the cluster key of this node is older than that of the node at %s, so it begins no cluster by "
 		         "itself: on a member run 'director node adopt %s', or begin another cluster here with 'director cluster create'",
 		         addr_text(&c->newer_at, a), c->conf.name);
-	else if (admit_key_newer(c) && gossip_alive(c->gossip) < 2)
+	else if (found_key_newer(c) && gossip_alive(c->gossip) < 2)
 		snprintf(text, sizeof(text), "the node at %s has a newer cluster key; this one gets it by itself while it is a node of the "
 		         "cluster; if it was removed, 'director node adopt %s' on a member takes it in again", addr_text(&c->newer_at, a),
 		         c->conf.name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of struct cluster, for the files that make it up: cluster.c admit.c ring.c request.c carry.c. */
+/* The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c knock.c rotate.c ring.c ring_host.c aside.c request.c carry.c. */
 #ifndef CLUSTER_CLUSTER_PRIV_H
 #define CLUSTER_CLUSTER_PRIV_H
 
@@ -149,7 +149,7 @@ void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs
 bool cluster_leads(const struct cluster *c);    /* this node does what one node must do */
 void cluster_reset_state(struct cluster *c, struct cluster_out *out);
 
-/* admit.c: who belongs here, and the key */
+/* admit.c: who belongs here */
 void admit_extra_pack(const struct extra *x, struct card *card);
 bool admit_extra_unpack(const struct card *card, struct extra *x);
 /* Add to `t` what makes a node with this key and name an object. */
@@ -158,19 +158,32 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 void admit_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
-void admit_candidate(struct cluster *c, const struct addr *a);
-/* Somebody sealed with a key that we lack, whose epoch ends with this byte. */
-void admit_newer_key(struct cluster *c, const struct addr *from, uint8_t hint);
-/* A node without a cluster whose key is older than that of others here: it must not begin one by itself. */
-bool admit_key_old(const struct cluster *c);
-bool admit_key_newer(const struct cluster *c);          /* somebody here has a newer key than we */
-int admit_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out);
-/* Add to `t` what gives the key `k` to every node that stays. */
-int admit_rotate(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why);
+void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */
 /* The object of a node with this id; NULL if it is not admitted. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id);
-bool admit_banned(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
+bool admit_has_data(const struct cluster *c);                           /* volumes or targets */
+
+/* found.c: how a cluster begins */
+void found_tend(struct cluster *c, struct cluster_out *out);
+/* Somebody sealed with a key that we lack, whose epoch ends with this byte. */
+void found_newer_key(struct cluster *c, const struct addr *from, uint8_t hint);
+/* A node without a cluster whose key is older than that of others here: it must not begin one by itself. */
+bool found_key_old(const struct cluster *c);
+bool found_key_newer(const struct cluster *c);          /* somebody here has a newer key than we */
+
+/* knock.c: knocking, and offering the key to those who do */
+void knock_tend(struct cluster *c, struct cluster_out *out);
+void knock_candidate(struct cluster *c, const struct addr *a);  /* where to knock */
+void knock_offer(struct cluster *c, const uint8_t public_key[32], const struct addr *to, struct cluster_out *out);
+void knock_offered(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out);
+
+/* rotate.c: the cluster key */
+int rotate_new_key(struct cluster *c, const uint8_t secret[32], uint32_t epoch, struct cluster_out *out);
+/* Add to `t` what gives the key `k` to every node that stays. */
+int rotate_make(struct cluster *c, const struct key *k, const char *without, struct txn *t, struct why *why);
+void rotate_follow(struct cluster *c, struct cluster_out *out);         /* take the key that the catalog has for us */
+void rotate_drop_old(struct cluster *c, struct cluster_out *out);
 
 /* ring.c: growth of the ring, views */
 void ring_tend(struct cluster *c, struct cluster_out *out);

@@ -70,7 +70,7 @@ static int not_now(const struct cluster *c, struct why *why)
 	if (c->removed)
 		return why_set(why, ERR_DENIED, "this node was removed from the cluster: adopt it from a member (director node adopt %s)",
 		               c->conf.name);
-	if (admit_key_old(c))
+	if (found_key_old(c))
 		return why_set(why, ERR_DENIED, "this node's cluster key is old: adopt it from a member (director node adopt %s), or begin "
 		               "another cluster here (director cluster create)", c->conf.name);
 	if (c->reset)
@@ -258,7 +258,7 @@ static int verb_rotate(struct cluster *c, const struct cluster_request *r, const
 	int err;
 
 	memcpy(k.secret, r->entropy, 32);
-	err = admit_rotate(c, &k, without, t, why);
+	err = rotate_make(c, &k, without, t, why);
 	sodium_memzero(&k, sizeof(k));
 	return err;
 }
@@ -329,7 +329,7 @@ static void verb_found(struct cluster *c, const struct cluster_request *r, struc
 	snprintf(c->found_name, sizeof(c->found_name), "%s", r->what ? r->what : "");
 	c->found_now = c->dirty = true;
 	if (!c->keys.n)
-		admit_new_key(c, r->entropy, 1, out);
+		rotate_new_key(c, r->entropy, 1, out);
 	reply_add(out, r->id, 0);
 }
 

@@ -69,6 +69,8 @@ static void session_fact(struct drive *d, const struct target_session *s)
 	set_uint(&as, "tsih", s->tsih);
 	/* Whole seconds, so that a session seen again is the same fact. */
 	set_uint(&as, "since", (wall_ms() - s->age_ms) / 1000 * 1000);
+	/* The event comes before the first connection is counted. */
+	set_uint(&as, "connections", s->connections ? s->connections : 1);
 	set_uint(&as, "commands", s->commands);
 	set_uint(&as, "read-bytes", s->read_bytes);
 	set_uint(&as, "write-bytes", s->write_bytes);
@@ -226,8 +228,9 @@ static char *dup_attr(const struct attrs *as, const char *key)
 	return mem_strdup(attrs_get(as, key));
 }
 
-static void target_of(const struct plan_action *a, struct target_def *t)
+static void target_of(const struct drive *d, const struct plan_action *a, struct target_def *t)
 {
+	t->tag = (uint16_t)d->ops.portal_group(d->arg);
 	memcpy(t->uuid, a->uuid, 16);
 	t->iqn = mem_strdup(a->name);
 	t->alias = mem_strdup(a->alias);
@@ -298,7 +301,7 @@ void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 	p->drive = d;
 	p->act = act;
 	if (a->kind == PLAN_TARGET_DELETE || a->kind == PLAN_TARGET_TRIM || a->kind == PLAN_TARGET_SET)
-		target_of(a, &m.target);
+		target_of(d, a, &m.target);
 	else
 		volume_of(d, a, &m.volume);
 	if (target_link_send(d->link, &m, replied, p) < 0) {

@@ -21,6 +21,7 @@ struct drive_ops {
 	void (*fact)(void *arg, const char *path, const struct attrs *attrs);   /* CLUSTER_IN_FACT */
 	void (*facts_gone)(void *arg, const char *path);                        /* CLUSTER_IN_FACTS_GONE */
 	const char *(*node_name)(void *arg);
+	unsigned (*portal_group)(void *arg);    /* the node's portal group tag; 0: it has none yet */
 };
 
 struct drive_conf {

@@ -265,6 +265,17 @@ static const char *target_node_name(void *arg)
 	return cluster_self_name(r->cluster);
 }
 
+static unsigned target_portal_group(void *arg)
+{
+	struct run *r = arg;
+	char path[PATH_LEN_MAX];
+	const struct object *o;
+
+	snprintf(path, sizeof(path), "/nodes/%.200s", cluster_self_name(r->cluster));
+	o = catalog_get(cluster_catalog(r->cluster), path);
+	return o ? (unsigned)schema_get_uint(o->type, &o->attrs, "portal-group") : 0;
+}
+
 void run_host_plan(struct run *r, const struct cluster_act *a)
 {
 	if (r->drive)
@@ -337,6 +348,7 @@ static void drive_open(struct run *r)
 {
 	static const struct drive_ops ops = {
 		.have = target_have, .done = target_done, .fact = target_fact, .facts_gone = target_facts_gone, .node_name = target_node_name,
+		.portal_group = target_portal_group,
 	};
 	auto_free char *volumes = volumes_dir(r);
 	struct drive_conf c = {

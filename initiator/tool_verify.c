@@ -11,7 +11,7 @@
 #include "base/rng.h"
 #include "initiator/tool.h"
 
-enum { UNTOUCHED = 0 };
+enum { UNTOUCHED = 0, ENOUGH = 10 };
 
 struct verify;
 
@@ -174,18 +174,23 @@ static int play(struct verify *v)
 	struct director_iscsi_status st = { .struct_size = sizeof(st) };
 	uint64_t end = now_ns() + v->runtime_ms * 1000000u;
 
-	while (now_ns() < end && v->n_wrong < 10) {
+	/* Enough is known after a few. */
+	while (now_ns() < end && v->n_wrong < ENOUGH && v->n_failed < ENOUGH) {
 		round_of(v);
 		director_iscsi_loop_run(v->loop, 100);
 	}
 	while (v->n_busy)
 		director_iscsi_loop_run(v->loop, 100);
 	v->sweeping = true;
-	do {
+	while (v->n_failed < ENOUGH) {
 		round_of(v);
 		if (v->n_busy)
 			director_iscsi_loop_run(v->loop, 100);
-	} while (v->n_busy || v->next < v->units);
+		else if (v->next >= v->units)
+			break;
+	}
+	while (v->n_busy)
+		director_iscsi_loop_run(v->loop, 100);
 	director_iscsi_get_status(v->h, &st);
 	printf(v->t->json ? "{\"reads\":%llu,\"writes\":%llu,\"wrong\":%llu,\"failed\":%llu,\"retries\":%llu,\"logins\":%llu,"
 			    "\"losses\":%llu,\"replayed\":%llu,\"reassigned\":%llu,\"reassigned_done\":%llu,\"erl\":%u,\"connections\":%u}\n"

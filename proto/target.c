@@ -329,6 +329,7 @@ static Director__TargetSession *session_out(struct arena *a, const struct target
 	p->write_bytes = s->write_bytes;
 	p->errors = s->errors;
 	p->age_ms = s->age_ms;
+	p->connections = s->connections;
 	return p;
 }
 
@@ -587,6 +588,7 @@ static int session_in(const Director__TargetSession *p, struct target_session *s
 	s->write_bytes = p->write_bytes;
 	s->errors = p->errors;
 	s->age_ms = p->age_ms;
+	s->connections = p->connections;
 	return r || p->tsih > 65535 ? ERR_MALFORMED : 0;
 }
 

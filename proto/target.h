@@ -111,6 +111,7 @@ struct target_session {
 	char *address, *portal;
 	uint64_t commands, read_bytes, write_bytes, errors;
 	uint64_t age_ms;
+	uint32_t connections;
 };
 
 struct target_hello {

@@ -32,9 +32,59 @@ static const struct column session_columns[] = {
 	{ "SINCE", "since", CELL_TIME },
 };
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The targets of all sessions, sorted: how often one is there is how many it has. */
+struct sessions {
+	const char **target;
+	size_t n;
+};
+
+static char *sessions_of(void *arg, const struct director_object *o, const char *key)
+{
+	struct sessions *all = arg;
+	const char *name = director_object_name(o);
+	size_t at = 0, end = all->n, n = 0;
+
+	if (strcmp(key, "sessions") != 0)
+		return NULL;
+	while (at < end) {
+		size_t mid = (at + end) / 2;
+
+		if (strcmp(all->target[mid], name) < 0)
+			at = mid + 1;
+		else
+			end = mid;
+	}
+	while (at + n < all->n && strcmp(all->target[at + n], name) == 0)
+		n++;
+	return mem_printf("%zu", n);
+}
+
 static int target_list(struct shell *s, struct call *c)
 {
-	return object_table(s, "/targets", 1, "target", target_columns, ARRAY_LEN(target_columns));
+	struct director_list *l = NULL;
+	struct sessions all = { .n = 0 };
+	int err;
+
+	/* Without any session the folder is not there. */
+	if (director_list(s->d, "/sessions", 1, NULL, 0, &l) == 0) {
+		all.target = mem_zalloc((director_list_n(l) + 1) * sizeof(*all.target));
+		for (size_t i = 0; i < director_list_n(l); i++) {
+			const char *target = object_value(s, director_list_at(l, i), "target");
+
+			if (target && *target)
+				all.target[all.n++] = target;
+		}
+		qsort(all.target, all.n, sizeof(*all.target), by_text);
+	}
+	err = object_table_with(s, "/targets", 1, "target", target_columns, ARRAY_LEN(target_columns), sessions_of, &all);
+	free(all.target);
+	director_list_free(&l);
+	return err;
 }
 
 static int session_list(struct shell *s, struct call *c)

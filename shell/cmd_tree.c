@@ -90,6 +90,7 @@ static int cmd_ls(struct shell *s, struct call *c)
 	}
 	free(all);
 	director_list_free(&l);
+	say_look(s);
 	table_print(s, &t);
 	say_if_stale(s);
 	return 0;

@@ -184,6 +184,7 @@ int object_show(struct shell *s, const char *path)
 
 	if (director_get(s->d, path, &o) < 0)
 		return say_error(s);
+	say_look(s);
 	if (s->json)
 		say_json(s, object_json(s, o));
 	else
@@ -210,7 +211,8 @@ static char *fingerprint(const struct shell *s, const struct director_object *o)
 	return mem_strndup(text, n);
 }
 
-static void fill_row(struct shell *s, struct table *t, const struct director_object *o, const struct column *cols, unsigned n)
+static void fill_row(struct shell *s, struct table *t, const struct director_object *o, const struct column *cols, unsigned n,
+	char *(*value)(void *arg, const struct director_object *o, const char *key), void *arg)
 {
 	char parent[PATH_LEN_MAX], grand[PATH_LEN_MAX];
 
@@ -219,8 +221,11 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 	table_row(t);
 	for (unsigned i = 0; i < n; i++) {
 		const char *key = cols[i].key;
+		auto_free char *given = value ? value(arg, o, key) : NULL;
 
-		if (strcmp(key, "name") == 0)
+		if (given)
+			table_cell(t, i, given);
+		else if (strcmp(key, "name") == 0)
 			table_cell(t, i, director_object_name(o));
 		else if (strcmp(key, "owner") == 0)
 			table_cell(t, i, path_name(grand));
@@ -264,7 +269,8 @@ const struct director_object **object_order(const struct director_list *l)
 	return o;
 }
 
-int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n)
+int object_table_with(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n,
+	char *(*value)(void *arg, const struct director_object *o, const char *key), void *arg)
 {
 	const struct director_object **o = NULL;
 	struct director_list *l = NULL;
@@ -279,12 +285,18 @@ int object_table(struct shell *s, const char *folder, uint32_t depth, const char
 		o = object_order(l);
 	for (size_t i = 0; l && i < director_list_n(l); i++)
 		if (strcmp(director_object_type(o[i]), type) == 0)
-			fill_row(s, t, o[i], cols, n);
+			fill_row(s, t, o[i], cols, n, value, arg);
 	free(o);
 	director_list_free(&l);
+	say_look(s);
 	table_print(s, &t);
 	say_if_stale(s);
 	return 0;
+}
+
+int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n)
+{
+	return object_table_with(s, folder, depth, type, cols, n, NULL, NULL);
 }
 
 /* ---- paths ---- */

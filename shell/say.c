@@ -32,15 +32,23 @@ void say_note(struct shell *s, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-void say_if_stale(struct shell *s)
+void say_look(struct shell *s)
 {
 	struct director_status *st;
 
-	if (s->json || s->quiet || director_status(s->d, &st) < 0)
+	s->stale = false;
+	if (director_status(s->d, &st) < 0)
 		return;
-	if (!director_status_number(st, "quorate"))
-		say_note(s, "(no quorum: this is the last that node %s knows)", director_status_text(st, "node"));
+	s->stale = !director_status_number(st, "quorate");
+	snprintf(s->stale_node, sizeof(s->stale_node), "%s", director_status_text(st, "node"));
 	director_status_free(&st);
+}
+
+void say_if_stale(struct shell *s)
+{
+	if (s->stale && !s->json)
+		say_note(s, "(no quorum: this is the last that node %s knows)", s->stale_node);
+	s->stale = false;
 }
 
 static void envelope(struct shell *s, json_t *root)
@@ -67,6 +75,8 @@ void say_json(struct shell *s, json_t *data)
 	json_object_set_new(root, "version", json_integer(SHELL_JSON_VERSION));
 	json_object_set_new(root, "command", json_null());
 	json_object_set_new(root, "ok", json_true());
+	if (s->stale)
+		json_object_set_new(root, "quorate", json_false());
 	json_object_set_new(root, "data", data);
 	envelope(s, root);
 }

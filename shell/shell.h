@@ -21,6 +21,8 @@
 struct shell {
 	struct director *d;
 	struct director_schema *schema;         /* fetched when first needed; shell_schema() */
+	char stale_node[64];
+	bool stale;                     /* what is shown is the last that a node without quorum knows */
 	bool json, no_headers, no_wait, dry_run, quiet;
 	bool interactive, script, stop;         /* stop: at the first error of a script */
 	bool tty;                               /* standard output is a terminal */
@@ -147,7 +149,9 @@ void say(struct shell *s, const char *fmt, ...) __attribute__((format(printf, 2,
 /* A remark on standard error, also with -o json; not with -q. */
 void say_note(struct shell *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* After what was shown of the tree: without quorum it is the last that this node knows. */
-void say_if_stale(struct shell *s);
+/* Ask whether the node has quorum, before its view is shown: "quorate":false stands beside it in JSON ... */
+void say_look(struct shell *s);
+void say_if_stale(struct shell *s);     /* ... and a remark after it for people */
 /* The envelope with `data` (given), if -o json. */
 void say_json(struct shell *s, json_t *data);
 
@@ -189,6 +193,9 @@ int object_show(struct shell *s, const char *path);
 /* The objects in the order that people expect (v9 before v10), to be freed; they are the list's. */
 const struct director_object **object_order(const struct director_list *l);
 /* The objects of a folder as a table: columns by attribute; "name", "owner" (whose it is), "status" too. */
+/* The same; `value` (may be NULL) gives cells that the object has not: given, or NULL. */
+int object_table_with(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n,
+	char *(*value)(void *arg, const struct director_object *o, const char *key), void *arg);
 int object_table(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n);
 
 /* ---- paths ---- */

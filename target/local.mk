@@ -23,7 +23,7 @@ target_iscsi_libiscsi_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 target_iscsi_libiscsi_la_LIBADD = base/libbase.la $(NETTLE_LIBS)
 # The initiator's side of the same protocol.
 noinst_LTLIBRARIES += target/iscsi/libini.la
-INI_SOURCES = target/iscsi/ini.h target/iscsi/ini_conn.c target/iscsi/ini_login.c target/iscsi/ini_login.h \
+INI_SOURCES = target/iscsi/ini.h target/iscsi/ini_conn.c target/iscsi/ini_life.c target/iscsi/ini_login.c target/iscsi/ini_login.h \
 	target/iscsi/ini_out.c target/iscsi/ini_pdu.c target/iscsi/ini_recover.c target/iscsi/ini_session.c \
 	target/iscsi/ini_text.c target/iscsi/ini_tmf.c
 target_iscsi_libini_la_SOURCES = $(INI_SOURCES)

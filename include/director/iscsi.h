@@ -121,7 +121,7 @@ struct director_iscsi_conf {
 	void *arg;
 };
 
-#define DIRECTOR_ISCSI_F_REASSIGN_255 1u        /* the peer garbles the answer to TASK REASSIGN: 255 means done (Linux LIO) */
+#define DIRECTOR_ISCSI_F_REASSIGN_255 1u        /* the peer garbles the answer to TASK REASSIGN: 255 means done, 0 no such task (Linux LIO) */
 #define DIRECTOR_ISCSI_F_ONCE 2u                /* director_iscsi_wait(): give up at the first attempt that fails */
 
 /* Fill in the defaults. */

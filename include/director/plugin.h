@@ -22,7 +22,7 @@ extern "C" {
 
 #define DIRECTOR_PLUGIN_MAGIC 0x44495250u       /* "DIRP" */
 #define DIRECTOR_ABI_MAJOR 1u
-#define DIRECTOR_ABI_MINOR 0u
+#define DIRECTOR_ABI_MINOR 1u
 
 enum director_plugin_kind {
 	DIRECTOR_BACKSTORE = 1, /* block storage; loaded by director-target */
@@ -94,6 +94,9 @@ enum director_event_kind {
 	DIRECTOR_EV_MEDIA_ERROR,        /* value: the byte offset */
 	DIRECTOR_EV_PROGRESS,           /* value: done, of: total */
 	DIRECTOR_EV_SPACE_LOW,          /* value: bytes left */
+	DIRECTOR_EV_LEG_FAILED,         /* value: the child, of: its turn; it must be out of sync before what waits is answered */
+	DIRECTOR_EV_LEG_READY,          /* value: the child, of: its turn; it has all and may be called in sync */
+	DIRECTOR_EV_LOST,               /* it answers nothing any more: close it, and open it under a new epoch */
 };
 
 struct director_io;
@@ -133,6 +136,11 @@ struct director_host {
 	struct director_bs *(*child)(void *arg, void *owner, uint32_t index);
 	int (*child_caps)(void *arg, struct director_bs *child, struct director_caps *caps);
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
+	/*
+	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
+	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 */
+	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
 };
 
 /* ---- kind BACKSTORE ---- */
@@ -215,6 +223,9 @@ enum director_threads {
 	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
 };
 
+#define DIRECTOR_CHILDREN_MAY_MISS 1u   /* open() is called though some could not be opened: child() gives NULL for those */
+#define DIRECTOR_CHILDREN_KEEP_SIZE 2u  /* a new size of the object is not theirs: its resize() sees to it, or it has none */
+
 /*
  * The life of an object: check -> create (once in its life) -> open -> submit … -> close -> destroy.
  * Every step may be repeated after a crash and then succeeds if it is already done.
@@ -272,6 +283,9 @@ struct director_backstore_ops {
 	 * may take first). May block; never called beside other verbs. 0 or a negative errno.
 	 */
 	int (*space)(void *obj, uint64_t *used, uint64_t *available);
+	/* Since ABI 1.1. From n_children to so many children; 0: exactly n_children. */
+	uint32_t n_children_max;
+	uint32_t children_flags;        /* DIRECTOR_CHILDREN_* */
 };
 
 /* ---- kind DEVICE ---- */

@@ -32,7 +32,6 @@
 #define INI_PORTAL_MAX 16
 #define INI_DEPTH_MAX 4096
 #define INI_R2T_MAX 16                  /* MaxOutstandingR2T that we offer at most */
-#define INI_CDB_MAX 260
 #define INI_TMF_MAX 32
 #define INI_STATSN_WINDOW 1024          /* statuses that may be ahead of a missing one (ERL 1) */
 #define INI_ADDRESS_MAX 300
@@ -67,7 +66,7 @@ struct ini_conf {
 	uint32_t retry_min_ms, retry_max_ms;    /* between attempts */
 	uint32_t command_retry_ms;              /* ERL 1: an unacknowledged command is sent again */
 	uint32_t recover_ms;                    /* how long a failed connection is recovered (ERL 2) before the session is given up; 0: Time2Retain */
-	bool reassign_255;                      /* a peer that garbles the answer to TASK REASSIGN: take 255 as done */
+	bool reassign_255;                      /* a peer that garbles the answer to TASK REASSIGN: 255 is done, 0 no such task */
 };
 
 void ini_conf_default(struct ini_conf *conf);
@@ -132,7 +131,6 @@ struct ini_cmd {
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */
-	bool aborting;
 	bool r2t_any;                           /* the next R2T sets the count (after a reassignment the target goes on with its own) */
 	bool moved;                             /* was reassigned */
 	bool confirmed;                         /* TASK REASSIGN has settled who has it */
@@ -394,10 +392,12 @@ struct ini_cmd *ini_find(struct ini_session *s, uint32_t itt);
 void ini_finish(struct ini_session *s, struct ini_cmd *cmd, int result);
 void ini_flush_done(struct ini_session *s, struct ini_cmd *cmd);
 void ini_zombie_end(struct ini_session *s, uint32_t itt);
-void ini_conn_up(struct ini_conn *c);
-void ini_conn_gone(struct ini_conn *c, enum ini_conn_state was);
 void ini_window(struct ini_session *s, const uint8_t *bhs);
 void ini_requeue(struct ini_session *s, struct ini_cmd *cmd);
+unsigned ini_replay(struct ini_session *s);
+/* ini_life.c */
+void ini_conn_up(struct ini_conn *c);
+void ini_conn_gone(struct ini_conn *c, enum ini_conn_state was);
 void ini_session_lost(struct ini_session *s);
 /* ini_pdu.c: a header is complete, and a whole PDU is. `damaged`: its data digest is wrong. */
 void ini_pdu_begin(struct ini_conn *c, const uint8_t *bhs);

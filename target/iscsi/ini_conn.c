@@ -173,6 +173,9 @@ void ini_connected(struct ini_conn *c, const uint8_t random[CHAP_HASH_MAX + 1])
 	struct ini_session *s = c->s;
 	struct iscsi_params defaults;
 
+	/* The session gave it up meanwhile, and it is to be closed. */
+	if (c->state != INI_S2_XPT_WAIT)
+		return;
 	ini_conn_move(c, INI_S4_IN_LOGIN);
 	iscsi_params_default(&defaults);
 	c->leading = !s->tsih;

@@ -59,6 +59,8 @@ static bool stat_take(struct ini_conn *c, uint32_t sn)
 	}
 	if (sn != c->exp_statsn) {
 		stat_missing(c, sn);
+		if (sn_le(c->stat_snacked_to, sn))
+			c->stat_snacked_to = sn + 1;
 		return !stat_bit(c, sn, true, false);
 	}
 	do {
@@ -205,6 +207,8 @@ static void data_in(struct ini_conn *c, const uint8_t *bhs, bool damaged)
 	if (datasn_new(cmd, sn)) {
 		if (s->params.erl)
 			data_missing(c, cmd, sn);
+		if (sn_le(cmd->snacked_to, sn))
+			cmd->snacked_to = sn + 1;
 		datasn_take(cmd, sn);
 		s->bytes_in += c->in.len;
 		if (cmd->got < end)
@@ -313,6 +317,21 @@ static void nop_in(struct ini_conn *c, const uint8_t *bhs)
 	put32(m->bhs + 20, bhs_ttt(bhs));
 }
 
+/* What is still missing will not come: the next level of recovery has to bring it. */
+static void snack_rejected(struct ini_conn *c, const uint8_t *bad)
+{
+	const struct ini_cmd *cmd = ini_find(c->s, bhs_itt(bad));
+	uint32_t from = get32(bad + 40);
+	bool missing = false;
+
+	if ((bad[1] & 0xf) == 1)
+		missing = sn_le(c->exp_statsn, from) && !stat_bit(c, from, false, false);
+	else if ((bad[1] & 0xf) == 0)
+		missing = cmd && cmd->conn == c && cmd->read && datasn_new(cmd, from);
+	if (missing)
+		ini_drop(c, "the target rejects a SNACK");
+}
+
 static void reject(struct ini_conn *c, const uint8_t *bhs)
 {
 	struct ini_session *s = c->s;
@@ -334,8 +353,7 @@ static void reject(struct ini_conn *c, const uint8_t *bhs)
 	case PDU_DATA_OUT:
 		break;
 	case PDU_SNACK:
-		/* What is missing will not come: the next level of recovery has to bring it. */
-		ini_drop(c, "the target rejects a SNACK");
+		snack_rejected(c, bad);
 		break;
 	case PDU_TASK_MGMT:
 		ini_tmf_end(s, bhs_itt(bad), TMF_RSP_REJECTED);

@@ -200,13 +200,14 @@ static void clean(struct ini_session *s, struct ini_conn *failed)
 	struct ini_conn *via = NULL;
 	struct ini_small *m;
 
+	/* Even if there is none to carry it now: one that is logging out is up, and carries nothing. */
+	failed->clean_again = mono_add_ms(s->now, s->conf.command_retry_ms ? s->conf.command_retry_ms : 2000);
 	for (unsigned i = 0; i < s->n_conns && !via; i++)
 		if (s->conn[i].state == INI_S5_LOGGED_IN)
 			via = &s->conn[i];
 	if (!via)
 		return;
 	failed->cleaning = true;
-	failed->clean_again = mono_add_ms(s->now, s->conf.command_retry_ms ? s->conf.command_retry_ms : 2000);
 	failed->logout_via = via;
 	failed->logout_itt = (++via->ping_gen & 0xfff) << 16 | (RECOVER_INDEX + failed->index);
 	m = ini_put(via, PDU_LOGOUT, PDU_FINAL | 2, failed->logout_itt, NULL, 0);
@@ -249,8 +250,9 @@ void ini_reassigned(struct ini_session *s, uint32_t itt, uint8_t response)
 
 	if (!cmd || (cmd->state != ICMD_REASSIGNING && !cmd->retried))
 		return;
-	if (response == TMF_RSP_REJECTED && s->conf.reassign_255)
-		response = TMF_RSP_COMPLETE;
+	/* Codes of another table: what is 0 here is 255 there, and 1 is 0. */
+	if (s->conf.reassign_255)
+		response = response == TMF_RSP_REJECTED ? TMF_RSP_COMPLETE : response == TMF_RSP_COMPLETE ? TMF_RSP_NO_TASK : response;
 	if (response == TMF_RSP_TASK_ALLEGIANT && cmd->retried)
 		response = TMF_RSP_COMPLETE;
 	cmd->retried = false;

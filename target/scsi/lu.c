@@ -58,10 +58,15 @@ static uint32_t states_of(const struct scsi_lu *lu, const struct scsi_nexus *n)
 	return gate | (lu->ejected ? GATE_NO_MEDIUM : 0);
 }
 
+static void gate_set(const struct scsi_lu *lu, struct scsi_nexus *n)
+{
+	atomic_store_explicit(&n->gate, reserve_denied(lu, n) | states_of(lu, n), memory_order_release);
+}
+
 void lu_gates(struct scsi_lu *lu)
 {
 	for (struct scsi_nexus *n = lu->nexuses; n; n = n->next)
-		atomic_store_explicit(&n->gate, reserve_denied(lu, n) | states_of(lu, n), memory_order_release);
+		gate_set(lu, n);
 }
 
 void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *it, uint32_t lun,
@@ -74,7 +79,7 @@ void lu_attach(struct scsi_lu *lu, struct scsi_nexus *n, const struct scsi_it *i
 	n->next = lu->nexuses;
 	lu->nexuses = n;
 	nexus_attention(n, UA_POWER_ON);
-	lu_gates(lu);
+	gate_set(lu, n);
 }
 
 void lu_detach(struct scsi_nexus *n)
@@ -87,9 +92,10 @@ void lu_detach(struct scsi_nexus *n)
 	*p = n->next;
 	copies_free(n);
 	/* SPC-2 5.5.1: the loss of the nexus releases its reservation. */
-	if (lu->spc2 == n)
+	if (lu->spc2 == n) {
 		lu->spc2 = NULL;
-	lu_gates(lu);
+		lu_gates(lu);
+	}
 }
 
 void it_port(const struct scsi_it *it, struct pr_port *p)

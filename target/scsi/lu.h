@@ -114,7 +114,7 @@ struct sanitize_run {
 	_Atomic uint64_t done, total;   /* bytes */
 };
 
-/* How much there is below a thin unit, in bytes; total 0: unknown. */
+/* How much there is below a thin unit, in bytes. */
 struct lu_space {
 	uint64_t used, available;
 	bool known;
@@ -178,7 +178,7 @@ void lu_mode_get(const struct scsi_lu *lu, struct lu_mode *m);
 void lu_mode_set(struct scsi_lu *lu, const struct lu_mode *m);
 /* Space below a thin unit is this now: thresholds are looked at. */
 void lu_space_set(struct scsi_lu *lu, uint64_t used, uint64_t available);
-/* Work out `gate` of every nexus anew: after each change of reservations, access states, medium, nexuses. */
+/* Work out `gate` of every nexus anew: after each change of reservations, access states, medium. */
 void lu_gates(struct scsi_lu *lu);
 /*
  * LU RESET, or a target reset that reaches it (SAM-5 6.3.3): SPC-2 reservations go, all get a unit

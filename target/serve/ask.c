@@ -44,6 +44,33 @@ static bool portal_fits(const struct target_def *t, const struct addr *local)
 	return t->n_portals == 0;
 }
 
+/*
+ * What a discovery session must prove: where all targets that this initiator may use ask it for CHAP, what the first of
+ * them (by name) asks. Where one is open to it so is discovery.
+ */
+static const struct target_host *discovery_host_locked(const struct registry *r, const char *initiator)
+{
+	const struct target *first = NULL;
+
+	for (const struct target *t = r->targets; t; t = t->next) {
+		const struct target_host *host = target_host_for(&t->def, initiator);
+
+		if (host && !host->user)
+			return NULL;
+		if (host && (!first || strcmp(t->def.iqn, first->def.iqn) < 0))
+			first = t;
+	}
+	return first ? target_host_for(&first->def, initiator) : NULL;
+}
+
+static void host_proof(struct login_policy *p, const struct target_host *host)
+{
+	p->user = host->user;
+	p->secret = host->secret;
+	p->mutual_user = host->mutual_user;
+	p->mutual_secret = host->mutual_secret;
+}
+
 static void policy(struct link *l)
 {
 	const struct login *login = l->conn->login;
@@ -54,11 +81,15 @@ static void policy(struct link *l)
 
 	randombytes_buf(p.challenge, sizeof(p.challenge));
 	randombytes_buf(&p.chap_id, sizeof(p.chap_id));
+	pthread_mutex_lock(&r->lock);
 	if (login->discovery) {
+		host = discovery_host_locked(r, login->initiator);
+		if (host)
+			host_proof(&p, host);
 		conn_policy(l->conn, &p);
+		pthread_mutex_unlock(&r->lock);
 		return;
 	}
-	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, login->target);
 	host = t ? target_host_for(&t->def, login->initiator) : NULL;
 	if (!t || !portal_fits(&t->def, &l->local)) {
@@ -71,10 +102,7 @@ static void policy(struct link *l)
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;
-		p.user = host->user;
-		p.secret = host->secret;
-		p.mutual_user = host->mutual_user;
-		p.mutual_secret = host->mutual_secret;
+		host_proof(&p, host);
 	}
 	conn_policy(l->conn, &p);
 	pthread_mutex_unlock(&r->lock);

@@ -21,6 +21,11 @@ struct level {
 	struct plugin_conf *conf;
 };
 
+static unsigned children_most(const struct director_backstore_ops *ops)
+{
+	return ops->n_children_max > ops->n_children ? ops->n_children_max : ops->n_children;
+}
+
 static int level_new(struct backstore_host *h, const struct backstore_spec *spec, struct level *l,
 	struct director_err *err)
 {
@@ -31,7 +36,7 @@ static int level_new(struct backstore_host *h, const struct backstore_spec *spec
 	if (r < 0)
 		return r;
 	ops = &l->plugin->pl->backstore;
-	if (ops->n_children != spec->n_children)
+	if (spec->n_children < ops->n_children || spec->n_children > children_most(ops))
 		return plugin_err(err, -EINVAL, "%s goes over %u other backstore%s, not %u", spec->plugin, ops->n_children,
 			ops->n_children == 1 ? "" : "s", spec->n_children);
 	r = plugin_conf_new(l->plugin->pl, spec->params, spec->n_params, spec->size, &l->conf, err);
@@ -272,6 +277,52 @@ static void delist(struct backstore *bs)
 	pthread_mutex_unlock(&bs->host->lock);
 }
 
+/* ---- children that could not be opened and may be missing ---- */
+
+static struct backstore_spec *spec_copy(const struct backstore_spec *from)
+{
+	struct backstore_spec *s = mem_dup(from, sizeof(*s)), *children = mem_zalloc((from->n_children + 1) * sizeof(*children));
+	struct plugin_pair *params = mem_zalloc((from->n_params + 1) * sizeof(*params));
+	unsigned i;
+
+	s->plugin = mem_strdup(from->plugin);
+	for (i = 0; i < from->n_params; i++)
+		params[i] = (struct plugin_pair){ mem_strdup(from->params[i].name), mem_strdup(from->params[i].value) };
+	for (i = 0; i < from->n_children; i++) {
+		struct backstore_spec *c = spec_copy(&from->children[i]);
+
+		children[i] = *c;
+		free(c);
+	}
+	s->params = params;
+	s->children = children;
+	return s;
+}
+
+static void spec_fini(const struct backstore_spec *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->n_params; i++) {
+		free((void *)s->params[i].name);
+		free((void *)s->params[i].value);
+	}
+	for (i = 0; i < s->n_children; i++)
+		spec_fini(&s->children[i]);
+	free((void *)s->plugin);
+	free((void *)s->params);
+	free((void *)s->children);
+}
+
+static void missing_free(struct backstore_spec **sp)
+{
+	if (!*sp)
+		return;
+	spec_fini(*sp);
+	free(*sp);
+	*sp = NULL;
+}
+
 /* Close one level after the other, top first. What is not opened yet has no obj. */
 static void level_close(struct backstore *bs, bool opened)
 {
@@ -291,6 +342,9 @@ static void level_close(struct backstore *bs, bool opened)
 	bs_range_fini(&bs->range);
 	pthread_mutex_destroy(&bs->caps_lock);
 	pthread_mutex_destroy(&bs->control);
+	for (i = 0; bs->missing && i < bs->n_children; i++)
+		missing_free(&bs->missing[i]);
+	free(bs->missing);
 	free(bs->children);
 	free(bs);
 }
@@ -337,8 +391,17 @@ static int level_open(struct backstore_host *h, const struct backstore_spec *spe
 		return r;
 	bs = level_alloc(h, &l, parent, spec->n_children);
 	r = enlist(bs);
-	for (i = 0; i < spec->n_children && r == 0; i++)
+	atomic_store(&bs->epoch, epoch);
+	for (i = 0; i < spec->n_children && r == 0; i++) {
 		r = level_open(h, &spec->children[i], depth + 1, epoch, bs, &bs->children[i], err);
+		/* One that knows a newer epoch is not missing: we are succeeded. */
+		if (r < 0 && r != -ESTALE && bs->ops->children_flags & DIRECTOR_CHILDREN_MAY_MISS) {
+			if (!bs->missing)
+				bs->missing = mem_zalloc(spec->n_children * sizeof(bs->missing[0]));
+			bs->missing[i] = spec_copy(&spec->children[i]);
+			r = 0;
+		}
+	}
 	if (r < 0) {
 		level_close(bs, false);
 		return r;
@@ -359,6 +422,23 @@ static int level_open(struct backstore_host *h, const struct backstore_spec *spe
 	}
 	caps_use(bs);
 	*out = bs;
+	return 0;
+}
+
+int bs_child_open(struct backstore *bs, unsigned i, struct director_err *err)
+{
+	struct backstore *child;
+	int r;
+
+	if (i >= bs->n_children || __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE))
+		return 0;
+	if (!bs->missing || !bs->missing[i])
+		return -EINVAL;
+	r = level_open(bs->host, bs->missing[i], 1, atomic_load(&bs->root->epoch), bs, &child, err);
+	if (r < 0)
+		return r;
+	missing_free(&bs->missing[i]);
+	__atomic_store_n(&bs->children[i], child, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -399,7 +479,7 @@ static int fence_level(struct backstore *bs, uint64_t epoch, struct director_err
 	int r = bs->ops->fence ? bs->ops->fence(bs->obj, epoch, err) : 0;
 
 	for (i = 0; i < bs->n_children && r == 0; i++)
-		r = fence_level(bs->children[i], epoch, err);
+		r = !bs->children[i] ? 0 : fence_level(bs->children[i], epoch, err);
 	return r;
 }
 
@@ -419,14 +499,15 @@ int backstore_fence(struct backstore *bs, uint64_t epoch, struct director_err *e
 
 static int resize_level(struct backstore *bs, uint64_t size, struct director_err *err)
 {
+	bool keep = bs->ops->children_flags & DIRECTOR_CHILDREN_KEEP_SIZE;
 	unsigned i;
 	int r = 0;
 
-	for (i = 0; i < bs->n_children && r == 0; i++)
-		r = resize_level(bs->children[i], size, err);
+	for (i = 0; i < bs->n_children && r == 0 && !keep; i++)
+		r = !bs->children[i] ? 0 : resize_level(bs->children[i], size, err);
 	if (r == 0 && bs->ops->resize)
 		r = bs->ops->resize(bs->obj, size, err);
-	else if (r == 0 && !bs->n_children)
+	else if (r == 0 && (keep || !bs->n_children))
 		r = plugin_err(err, -EOPNOTSUPP, "%s cannot be resized", bs->plugin->pl->p.name);
 	if (r < 0 && err && !err->text[0])
 		plugin_err(err, r, "%s: %s", bs->plugin->pl->p.name, strerror(-r));
@@ -462,7 +543,7 @@ int backstore_reconfigure(struct backstore *bs, unsigned depth, const struct plu
 	const char *fixed;
 	int r;
 
-	while (depth-- && bs->n_children)
+	while (depth-- && bs->n_children && bs->children[0])
 		bs = bs->children[0];
 	r = plugin_conf_new(bs->plugin->pl, params, n, backstore_size(bs), &want, err);
 	if (r < 0)

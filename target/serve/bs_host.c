@@ -98,7 +98,12 @@ static struct director_bs *host_child(void *arg, void *owner, uint32_t i)
 {
 	struct backstore *bs = owner;
 
-	return i < bs->n_children ? (struct director_bs *)bs->children[i] : NULL;
+	return i < bs->n_children ? (struct director_bs *)__atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE) : NULL;
+}
+
+static int host_child_open(void *arg, void *owner, uint32_t i, struct director_err *err)
+{
+	return bs_child_open(owner, i, err);
 }
 
 static int host_child_caps(void *arg, struct director_bs *child, struct director_caps *caps)
@@ -176,7 +181,7 @@ static const struct director_host services = {
 	.abi_major = DIRECTOR_ABI_MAJOR, .abi_minor = DIRECTOR_ABI_MINOR,
 	.log = host_log, .event = host_event, .io_done = host_io_done, .now_ns = host_now_ns,
 	.after_ms = host_after_ms, .child = host_child, .child_caps = host_child_caps,
-	.child_submit = host_child_submit,
+	.child_submit = host_child_submit, .child_open = host_child_open,
 };
 
 static struct bs_plugin *plugin_known(struct backstore_host *h, const char *name)

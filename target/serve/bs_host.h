@@ -106,7 +106,8 @@ struct backstore {
 	pthread_mutex_t control;                /* one control verb of a root at a time */
 	struct bs_plugin *plugin;
 	struct backstore *parent, *root;
-	struct backstore **children;
+	struct backstore **children;            /* NULL: could not be opened, see `missing` */
+	struct backstore_spec **missing;        /* by child; NULL: none ever was */
 	unsigned n_children;
 	struct plugin_conf *conf;
 	pthread_mutex_t caps_lock;
@@ -161,6 +162,8 @@ int bs_plugin_get(struct backstore_host *, const char *name, struct bs_plugin **
 
 /* ---- backstore.c ---- */
 /* Ask the plugin for its capabilities (again) and judge them. */
+/* See director_host.child_open. */
+int bs_child_open(struct backstore *, unsigned index, struct director_err *err);
 int bs_caps_read(struct backstore *, struct director_err *err);
 
 /* ---- bs_queue.c ---- */

@@ -279,6 +279,7 @@ static void session_list(const struct session_entry *e, struct target_session *t
 	s.read_bytes = atomic_load(&e->read_bytes);
 	s.write_bytes = atomic_load(&e->write_bytes);
 	s.errors = atomic_load(&e->errors);
+	s.connections = atomic_load(&e->n_links);
 	s.age_ms = mono_ms_between(e->since, mono_now());
 	target_session_copy(to, &s);
 }

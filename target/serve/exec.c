@@ -72,7 +72,7 @@ static bool lend(struct serve_task *st)
 	const struct iscsi_conn *c = st->it.conn;
 	const void *p;
 
-	if (!(t->op.flags & BLOCK_LEND) || t->op.nexus || !c || c->data_digest || ss->is->params.erl > 0)
+	if (t->op.kind != BLOCK_READ || !(t->op.flags & BLOCK_LEND) || t->op.nexus || !c || c->data_digest || ss->is->params.erl > 0)
 		return false;
 	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
 		t->op.offset, t->op.len);

@@ -248,6 +248,8 @@ bool link_flush(struct link *l)
 		link_hand_over(l);
 		return false;
 	}
+	if (l->session && l->conn->closing != CLOSING_NO)
+		session_let_go(l->session);
 	r = l->conn->closing == CLOSING_NOW ? -1 : write_out(l);
 	out = r == 0;
 	w->next_tick = mono_min(w->next_tick, conn_due(l->conn));

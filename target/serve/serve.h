@@ -92,6 +92,7 @@ struct session_entry {
 	struct mono since;
 	/* written by the worker, read by whoever lists */
 	_Atomic uint64_t commands, read_bytes, write_bytes, errors;
+	_Atomic unsigned n_links;
 };
 
 struct registry {
@@ -251,6 +252,11 @@ void session_dirty(struct session *ss);
 void session_end(struct session *ss, const char *why, bool at_once);
 /* Give the LUN table the target's present shape. */
 void session_refresh(struct session *ss);
+/*
+ * If it is closing and nothing of it runs any more, its units are let go; before the last words are sent, so that who
+ * comes back after a logout finds them as if the session had never been.
+ */
+void session_let_go(struct session *ss);
 /* Frees it if nobody will come back to it and nothing runs; true if it did. */
 bool session_reap(struct session *ss);
 void session_publish(struct session *ss);

@@ -31,6 +31,7 @@ static void event(struct session *ss, enum target_event_kind kind)
 		.read_bytes = e->read_bytes,
 		.write_bytes = e->write_bytes,
 		.errors = e->errors,
+		.connections = e->n_links,
 		.age_ms = mono_ms_between(e->since, ss->worker->now) };
 	control_event(ss->worker->serve, &ev);
 	log_info(&ss->worker->serve->log, "session: %s %s on %s from %s", e->initiator,
@@ -142,7 +143,7 @@ void session_refresh(struct session *ss)
 	struct target *t;
 	bool changed = false, unwanted, moved, first = !ss->it.luns;
 
-	if (ss->entry->discovery || session_over(ss->is))
+	if (ss->entry->discovery || session_over(ss->is) || ss->is->closing)
 		return;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, ss->it.target);
@@ -292,6 +293,7 @@ void session_link_add(struct session *ss, struct link *l)
 	l->logged_in = true;
 	if (ss->n_links++ || ss->is->state == SESSION_Q4_FAILED)
 		connection_log(ss, "one more");
+	atomic_store(&ss->entry->n_links, ss->n_links);
 	source_logged_in(ss->worker->serve, &l->peer);
 }
 
@@ -321,6 +323,7 @@ void session_link_gone(struct session *ss)
 	struct worker *w = ss->worker;
 
 	ss->n_links--;
+	atomic_store(&ss->entry->n_links, ss->n_links);
 	if (!session_over(ss->is) && !ss->is->closing)
 		connection_log(ss, "one less");
 	w->reap = true;
@@ -328,13 +331,22 @@ void session_link_gone(struct session *ss)
 	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
 }
 
+void session_let_go(struct session *ss)
+{
+	if (ss->is->n_running || ss->is->ready || (!ss->is->closing && !session_over(ss->is)))
+		return;
+	ss->it.n_luns = 0;
+	for (struct nexus *n = ss->nexuses; n; n = n->next)
+		n->gone = true;
+	nexuses_sweep(ss);
+}
+
 bool session_reap(struct session *ss)
 {
 	struct worker *w = ss->worker;
 	struct session **p = &w->sessions;
 
-	for (struct nexus *n = ss->nexuses; n && session_over(ss->is); n = n->next)
-		n->gone = true;
+	session_let_go(ss);
 	nexuses_sweep(ss);
 	if (!session_over(ss->is) || ss->n_links || ss->is->n_running)
 		return false;

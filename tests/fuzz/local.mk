@@ -93,6 +93,11 @@ tests_fuzz_fuzz_agree_SOURCES = %D%/fuzz_agree.c
 tests_fuzz_fuzz_agree_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_fuzz_fuzz_agree_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_agree_LDADD = $(FUZZ_MAIN) proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+FUZZ_TARGETS += tests/fuzz/fuzz_leg
+tests_fuzz_fuzz_leg_SOURCES = %D%/fuzz_leg.c plugins/mirror/meta.c plugins/mirror/meta.h plugins/mirror/mirror_legs.c
+tests_fuzz_fuzz_leg_CFLAGS = $(AM_CFLAGS)
+tests_fuzz_fuzz_leg_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_leg_LDADD = $(FUZZ_MAIN) base/libbase.la
 
 # What a target may send to the initiator, and an NBD client to director-iscsi serve.
 FUZZ_TARGETS += tests/fuzz/fuzz_initiator tests/fuzz/fuzz_nbd

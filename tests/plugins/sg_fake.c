@@ -165,7 +165,7 @@ static size_t run(struct sg_io_hdr *h, size_t len)
 		if (len != n * BLOCK || pwrite(fd, out, len, (off_t)(lba * BLOCK)) != (ssize_t)len)
 			check(h, 3, 0x0c, 0, lba);
 		return 0;
-	case 0x91:
+	case 0x35:
 		return 0;
 	case 0x42:
 		unmap(be(out + 8, 8), be(out + 16, 4));

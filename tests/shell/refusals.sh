@@ -10,6 +10,8 @@ commands() {
 	d volume create v1 --size 1G
 	d -o json volume create v1 --size 1G
 	d volume list
+	d -o json volume list
+	d -o json ls /
 	d status
 	echo "(state of the socket)" "$(stat -c %A "$DIRECTOR_SOCKET")"
 	d volume create v1 --size 1G --secret-file

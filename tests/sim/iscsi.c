@@ -34,7 +34,8 @@ struct worker {
 	unsigned left;
 };
 
-static const char *const kinds[FAULT_KINDS] = { "none", "cut-before", "cut-inside", "cut-after", "data", "header", "stall", "delay" };
+static const char *const kinds[FAULT_KINDS] = { "none", "cut-before", "cut-inside", "cut-after", "data", "header", "stall", "delay",
+	"logout" };
 
 struct run {
 	uint64_t seed;

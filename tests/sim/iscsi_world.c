@@ -118,8 +118,8 @@ static void pdu_sent(struct sim *s, struct sim_wire *w, struct sim_pipe *p, uint
 
 	if ((f == FAULT_DATA && (!digests || !len)) || (f == FAULT_HEADER && !digests))
 		f = FAULT_NONE;
-	sim_note(s, "wire %u %s %02x.%02x.%02x itt %08x tag %08x cmdsn/statsn %u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f, b[1], b[2],
-		bhs_itt(b), bhs_ttt(b), get32(b + 24), len, f ? " FAULT" : "");
+	sim_note(s, "wire %u %s %02x.%02x.%02x itt %08x tag %08x sn %u %u/%u len %u%s", w->number, p == &w->up ? ">" : "<", b[0] & 0x3f, b[1], b[2],
+		bhs_itt(b), bhs_ttt(b), get32(b + 24), get32(b + 36), get32(b + 40), len, f ? " FAULT" : "");
 	if (f) {
 		s->happened[f]++;
 		if (s->left)
@@ -143,6 +143,9 @@ static void pdu_sent(struct sim *s, struct sim_wire *w, struct sim_pipe *p, uint
 		w->stalled = true;
 		sim_note(s, "wire %u stalls", w->number);
 		return;
+	case FAULT_LOGOUT:
+		w->ask_logout = true;
+		break;
 	case FAULT_DELAY:
 		extra = rng_below(&s->fault_rng, 500u * MS);
 		break;
@@ -335,6 +338,11 @@ static bool target_turn(struct sim *s, struct sim_wire *w)
 
 	while (w->target->closing == CLOSING_NO && answer(s, w->target))
 		more = true;
+	if (w->ask_logout && w->target->state == CONN_S5_LOGGED_IN) {
+		w->ask_logout = false;
+		sim_note(s, "wire %u: the target asks for a logout", w->number);
+		conn_request_logout(w->target, 1000 + (uint32_t)rng_below(&s->fault_rng, 5000));
+	}
 	if (w->target->session)
 		more |= take_tasks(s, w->target);
 	if (w->target->closing != CLOSING_NOW)

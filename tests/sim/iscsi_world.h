@@ -28,6 +28,7 @@ enum fault {
 	FAULT_HEADER,                   /* a bit of its header is wrong (header digest) */
 	FAULT_STALL,                    /* nothing of the connection gets through any more, and nobody is told */
 	FAULT_DELAY,
+	FAULT_LOGOUT,                   /* no fault: the target asks for a logout (11.9.1) */
 	FAULT_KINDS,
 };
 
@@ -51,7 +52,7 @@ struct sim_wire {
 	struct ini_conn *ini;           /* NULL: has noticed the end */
 	struct iscsi_conn *target;
 	struct sim_pipe up, down;
-	bool connected, dead, stalled;
+	bool connected, dead, stalled, ask_logout;
 	uint64_t up_at, ini_ends, target_ends;  /* when it is connected; when each side notices the end */
 };
 

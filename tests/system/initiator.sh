@@ -28,7 +28,7 @@ run() { timeout 60 "$iscsi" "$@"; }
 start_tgt() {
 	tgtd -f -C $control --iscsi portal=127.0.0.1:$port >"$dir/tgt.log" 2>&1 & peer=$!
 	pids="$pids $peer"
-	for _ in $(seq 50); do tgtadm -C $control --op show --mode sys >/dev/null 2>&1 && break; sleep 0.1; done
+	for _ in $(seq 300); do tgtadm -C $control --op show --mode sys >/dev/null 2>&1 && break; sleep 0.1; done
 	adm() { tgtadm -C $control --lld iscsi "$@" || fail "tgtadm $*"; }
 	adm --mode target --op new --tid 1 -T "$iqn"
 	adm --mode logicalunit --op new --tid 1 --lun 1 --bstype rdwr -b "$dir/disk"
@@ -93,7 +93,7 @@ start_istgt() {
 	chmod 600 "$dir/auth"
 	istgt -c "$dir/istgt.conf" -D >"$dir/istgt.log" 2>&1 & peer=$!
 	pids="$pids $peer"
-	for _ in $(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.1; done
+	for _ in $(seq 300); do (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.1; done
 }
 
 stop() { kill -9 "$peer"; wait "$peer" 2>/dev/null; }
@@ -134,6 +134,7 @@ check_loss() {
 	local url=iscsi://127.0.0.1:$port/$iqn/$lun
 	truncate -s 64M "$dir/disk"
 	run verify --runtime 9s --bs 16k --timeout 50s --verbose "$url" >"$dir/verify" 2>"$dir/verify.log" & local v=$!
+	for _ in $(seq 300); do grep -q '^director-iscsi: up' "$dir/verify.log" && break; sleep 0.1; done
 	for _ in 1 2; do sleep 1.5; stop; sleep 0.5; "start_$1"; done
 	wait $v || fail "$1: verify over two restarts: $(cat "$dir/verify" "$dir/verify.log")"
 	grep -qE ' [1-9][0-9]* connections lost' "$dir/verify" || fail "$1: no connection was lost: $(cat "$dir/verify")"

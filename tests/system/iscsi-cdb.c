@@ -23,7 +23,7 @@ static struct iscsi_context *ctx;
 static struct iscsi_url *url;
 static unsigned char data[DATA_MAX];
 
-static void die(const char *what)
+static __attribute__((noreturn)) void die(const char *what)
 {
 	fprintf(stderr, "iscsi-cdb: %s: %s\n", what, ctx ? iscsi_get_error(ctx) : "");
 	exit(2);
@@ -35,7 +35,7 @@ static size_t hex(const char **s, const char *stop, unsigned char *to, size_t ma
 	size_t n = 0;
 
 	while (**s && !strchr(stop, **s)) {
-		unsigned byte;
+		unsigned byte = 0;
 
 		if (n == max || sscanf(*s, "%2x", &byte) != 1 || !(*s)[1])
 			die("a step is not hexadecimal");

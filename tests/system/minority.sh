@@ -12,6 +12,8 @@ for i in 1 2 3; do refused n3 minority-$i; done
 has n3 "/targets/$(target before)" || fail "n3 shows the tree"
 [ "$(count_targets n3)" = 1 ] || fail "n3 lists the targets"
 d n3 ls /targets 2>&1 | grep -qi 'quorum' || fail "the list is not marked: $(d n3 ls /targets 2>&1)"
+[ "$(d n3 target list -o json | jq .quorate)" = false ] || fail "the list as JSON is not marked"
+[ "$(d n1 target list -o json | jq .quorate)" = null ] || fail "a quorate node's list is marked"
 d n3 status | grep -qi 'quorum' || fail "the status is not marked"
 lab heal
 lab wait 25 || fail "all are well after the heal"

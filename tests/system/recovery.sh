@@ -42,7 +42,7 @@ verify() {
 }
 verified() { # CONDITION WHAT
 	wait "$verifier" || fail "$2: $(cat "$dir/json")"
-	jq -e ".wrong == 0 and .failed == 0 and .reads > 0 and ($1)" "$dir/json" >/dev/null || fail "$2: not ($1): $(cat "$dir/json")"
+	[ -s "$dir/json" ] && jq -e ".wrong == 0 and .failed == 0 and .reads > 0 and ($1)" "$dir/json" >/dev/null || fail "$2: not ($1): $(cat "$dir/json")"
 	echo "ok $2: $(cat "$dir/json")"
 }
 cut_one() {
@@ -76,6 +76,25 @@ kill -STOP $target
 sleep 12
 kill -CONT $target
 verified ".losses > 0" "the target stands still for longer than a ping"
+
+# Another director-target, whose volume is this LUN through the iscsi backstore.
+rm -f "$dir/s2"
+"$build/director-target" --socket "$dir/s2" 2>"$dir/log2" & pids="$pids $!"
+for _ in $(seq 100); do [ -S "$dir/s2" ] && break; sleep 0.1; done
+uuid2=00000001-aaaa-4bbb-8ccc-dddddddddd78
+"$ctl" "$dir/s2" create $uuid2 far 64M iscsi portal=127.0.0.1:$port target=$iqn lun=1 ping=1s >"$dir/out" &&
+	"$ctl" "$dir/s2" target $iqn-far lun=1:$uuid2 portal=127.0.0.1:3262 host=any >/dev/null || fail "a volume on a LUN elsewhere"
+near=$url url=iscsi://127.0.0.1:3262/$iqn-far/1
+verify 8s
+sleep 1
+cut_one
+sleep 1
+kill -9 $target; wait $target 2>/dev/null
+sleep 2
+start
+verified ".logins == 1 and .losses == 0" "a LUN elsewhere as a volume: its path is cut, its target dies and returns"
+grep -q 'path lost' "$dir/log2" && grep -q 'path back' "$dir/log2" || fail "the volume says that its path was lost and is back"
+url=$near
 
 if command -v qemu-img >/dev/null && command -v qemu-io >/dev/null; then
 	"$iscsi" serve --socket "$dir/nbd" "$url" 2>"$dir/out" & pids="$pids $!"

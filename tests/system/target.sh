@@ -35,7 +35,7 @@ begin() {
 }
 begin
 targets() {
-	ctl target $iqn lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid 3)" lun=4:"$(uuid 1)":ro lun=5:"$(uuid 5)" lun=6:"$(uuid 6)" \
+	ctl target $iqn lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid 3)" lun=4:"$(uuid 1)":ro lun=5:"$(uuid 5)" \
 		portal=127.0.0.1:"$port" portal=127.0.0.2:"$port" "$@"
 }
 
@@ -43,7 +43,7 @@ ctl create "$(uuid 1)" v1 256M ram && ctl create "$(uuid 2)" v2 256M ram block-s
 	ctl create "$(uuid 3)" v3 512M file path="$dir/v3.img" && ctl create "$(uuid 5)" v5 256M ram removable=yes &&
 	ctl create "$(uuid 6)" v6 256M ram block-size=4096 && targets host=any
 check volumes-and-target $?
-iscsi-ls -s iscsi://127.0.0.1:"$port" | tee "$dir/ls" | grep -q "$iqn" && [ "$(grep -c 'Lun:' "$dir/ls")" -eq 12 ]
+iscsi-ls -s iscsi://127.0.0.1:"$port" | tee "$dir/ls" | grep -q "$iqn" && [ "$(grep -c 'Lun:' "$dir/ls")" -eq 10 ]
 check discovery $?
 iscsi-inq "$url/1" | grep -q 'Vendor:DIRECTOR'
 check inquiry $?
@@ -70,6 +70,10 @@ check chap $?
 check chap-wrong-secret $?
 ! iscsi-inq "$url/1" >/dev/null 2>&1
 check chap-none $?
+! iscsi-ls "iscsi://127.0.0.1:$port" >/dev/null 2>&1
+check discovery-without-the-secret-that-all-targets-ask-for $?
+iscsi-ls "iscsi://alice%secretsecret1@127.0.0.1:$port" | grep -q "$iqn"
+check discovery-with-chap $?
 targets host=any,alice,secretsecret1,target,othersecret12
 iscsi-inq "iscsi://alice%secretsecret1@127.0.0.1:$port/$iqn/1?target_user=target&target_password=othersecret12" | grep -q DIRECTOR
 check chap-mutual $?
@@ -134,13 +138,13 @@ check raw-logins $?
 # Every suite of iscsi-test-cu on a LUN, each in a run of its own. The one for two paths, through two portals, comes first:
 # it wants LBA 256 to be zero and does not write it. The others have one path: with two Sanitize.Reservations leaves its
 # reservation to Sanitize.Reset. A test counts as passed only if it skipped no part.
-cu() { # lun
+cu() { # lun, address of its target
 	local names="-i iqn.2026-11.test:cu$1a -I iqn.2026-11.test:cu$1b"
 	# shellcheck disable=SC2086
-	timeout 600 iscsi-test-cu $names -t ALL.MultipathIO --dataloss -V "$url/$1" "iscsi://127.0.0.2:$port/$iqn/$1" 2>&1
+	timeout 600 iscsi-test-cu $names -t ALL.MultipathIO --dataloss -V "$2/$1" "iscsi://127.0.0.2:${2#*:*:}/$1" 2>&1
 	for suite in $(iscsi-test-cu -l | sed -n 's/^.*ALL\.\([A-Za-z0-9]*\)\..*/\1/p' | sort -u | grep -v MultipathIO); do
 		# shellcheck disable=SC2086
-		timeout 600 iscsi-test-cu $names -t "ALL.$suite" --dataloss --allow-sanitize -V "$url/$1" 2>&1
+		timeout 600 iscsi-test-cu $names -t "ALL.$suite" --dataloss --allow-sanitize -V "$2/$1" 2>&1
 	done
 }
 judge() { # lun, how many must pass, which may be skipped (a pattern)
@@ -167,9 +171,12 @@ if [ -z "$quick" ]; then
 	# what has no alignment; and on LUN 6 what needs a medium that can be taken out.
 	never='Sanitize.(CryptoErase|Readonly|Reservations)|WriteSame1..ZeroBlocks|WriteAtomic16.VPD|ReadOnly'
 	aligned='(CompareAndWrite|WriteSame1.).(InvalidDataOutSize|UnmapUnaligned)'
-	cu 5 >"$dir/cu5" &
-	cu 6 >"$dir/cu6"
+	# Each has a target of its own: some tests reset all of it.
+	ctl target $iqn-cu lun=6:"$(uuid 6)" portal=127.0.0.1:"$port" portal=127.0.0.2:"$port" host=any
+	cu 5 "$url" >"$dir/cu5" &
+	cu 6 "$url-cu" >"$dir/cu6"
 	wait $!
+	ctl untarget $iqn-cu
 	judge 5 218 "$never|$aligned"
 	judge 6 206 "$never|$aligned|NoMedia|PreventAllow|StartStopUnit"
 fi

@@ -421,9 +421,9 @@ static void test_check_touches_nothing(void)
 	diff_text(&d, &b);
 	CHECK_STR(buf_str(&b),
 	          "~ /targets/" IQN "/hosts/any chap-secret=(secret) chap-user=joe\n"
-	          "~ /volumes/v2 size=2147483648 -> 4294967296\n"
+	          "~ /volumes/v2 size=2G -> 4G\n"
 	          "- /volumes/v3\n"
-	          "+ /volumes/w node=n1 size=1073741824\n");
+	          "+ /volumes/w node=n1 size=1G\n");
 	buf_fini(&b);
 	diff_fini(&d);
 	txn_fini(&t);

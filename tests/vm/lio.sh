@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Our initiator against the kernel's target, LIO, at each ErrorRecoveryLevel: data both ways, digests, CHAP, several connections,
 # and a task that is reassigned when its connection is cut.
-# LIO answers TASK REASSIGN with 255 for "done", and its kernel stumbles when the status of a reassigned task is acknowledged: that
-# part comes last, and asks only that the task ended as it should.
+# LIO answers TASK REASSIGN with 255 for "done" and 0 for "no such task"; its kernel stumbles when the status of a reassigned task is acknowledged, and at
+# times when a session with several connections ends. So that part comes last, and asks only that tasks ended as they should.
 . "$(dirname "$0")/functions.sh"
 requires_vm jq ss
 has_director
@@ -53,20 +53,20 @@ verified() { # CONDITION OPTIONS...
 	local json condition=$1
 	shift
 	json=$(iscsi verify --json --runtime 4s --bs 8k "$@" "$url")
-	echo "$json"
+	[ -n "$json" ] && echo "$json" || fail "verify $*"
 	jq -e ".wrong == 0 and .failed == 0 and .reads > 0 and ($condition)" <<<"$json" >/dev/null || fail "verify $*"
 }
-step "ErrorRecoveryLevel 0, 1 and 2, one connection and four"
+step "ErrorRecoveryLevel 0 and 1"
 verified '.erl == 0'
 verified '.erl == 1' --erl 1 --data-digest require
-verified '.erl == 2 and .connections == 4' --erl 2 --connections 4
 step "CHAP, one way and both ways"
 g -t 30 g1 - <<END || fail "CHAP at LIO"
 	set -e
 	t=/sys/kernel/config/target/iscsi/$iqn/tpgt_1
 	echo 1 >\$t/attrib/authentication
-	echo alice >\$t/auth/userid; echo alicesecret12 >\$t/auth/password
-	echo peer >\$t/auth/userid_mutual; echo peersecret123 >\$t/auth/password_mutual
+	# LIO takes a newline for a part of the name.
+	printf alice >\$t/auth/userid; printf alicesecret12 >\$t/auth/password
+	printf peer >\$t/auth/userid_mutual; printf peersecret123 >\$t/auth/password_mutual
 END
 secrets=$(mktemp -d "${TMPDIR:-/tmp}/lio.XXXXXX")
 echo alicesecret12 >"$secrets/ours"; echo peersecret123 >"$secrets/theirs"; echo wrongsecret12 >"$secrets/wrong"
@@ -80,14 +80,14 @@ rm -rf "$secrets"
 g g1 "echo 0 >/sys/kernel/config/target/iscsi/$iqn/tpgt_1/attrib/authentication" || fail "no CHAP again"
 g g1 'dmesg | grep -E "Call Trace|BUG:"' && fail "the kernel stumbled"
 
-step "a connection is cut, its tasks are reassigned"
-lab host timeout 60 "$build/director-iscsi" verify --json --reassign-255 --erl 2 --connections 2 --depth 2 --bs 8k --runtime 8s --timeout 10s "$url" \
+step "ErrorRecoveryLevel 2, four connections; one is cut, its tasks are reassigned"
+lab host timeout 60 "$build/director-iscsi" verify --json --reassign-255 --erl 2 --connections 4 --depth 16 --bs 256k --initial-r2t --no-immediate-data --runtime 8s --timeout 5s "$url" \
 	>"$tools.json" 2>"$tools.err" &
 sleep 3
 port=$(lab host ss -Htn state established "dst $address" | awk 'NR == 1 { sub(/.*:/, "", $3); print $3 }')
 lab host ss -K state established "sport = :$port" "dst $address" 2>/dev/null | grep -q ":$port" || skip "ss cannot cut connections here"
 wait $!
 cat "$tools.json"
-jq -e '.wrong == 0 and .losses > 0 and .reassigned_done > 0' "$tools.json" >/dev/null || { cat "$tools.err"; fail "no task was reassigned and answered"; }
+[ -s "$tools.json" ] && jq -e '.wrong == 0 and .reads > 10 and .erl == 2 and .connections == 4 and .losses > 0 and .reassigned_done > 0' "$tools.json" >/dev/null || { cat "$tools.err"; fail "no task was reassigned and answered"; }
 rm -f "$tools.json" "$tools.err"
 pass

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a cluster begins. A node that finds no lineage begins one if it is the lowest that could; of two lineages the one
+ * without data yields; one whose key is older than that of others here waits for an administrator.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/cluster_priv.h"
+
+#define FOUND_WAIT_MS 1500      /* listen for others this long before founding */
+#define FOUND_YIELD_MS 4000     /* a lower node that could found is waited for this long */
+#define NEWER_KEEP_MS 120000    /* a node with a newer key that was not heard for this long is gone */
+
+static const uint8_t no_lineage[16];
+
+static void take_lineage(struct cluster *c, const uint8_t lineage[16], struct cluster_out *out)
+{
+	memcpy(c->lineage, lineage, 16);
+	c->has_lineage = memcmp(lineage, no_lineage, 16) != 0;
+	c->hash[0] = '\0';
+	if (c->has_lineage)
+		keys_cluster_hash(c->lineage, c->hash);
+	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
+	admit_card(c, out);
+	c->dirty = true;
+}
+
+void found_newer_key(struct cluster *c, const struct addr *from, uint8_t hint)
+{
+	if (!c->keys.n || keys_hint_order(&c->keys, hint) <= 0)
+		return;
+	if (!found_key_old(c) && !c->has_lineage)
+		log_warn(c->log, "cluster: the node at %.40s has a newer cluster key: this node begins no cluster by itself, and waits to be "
+		         "adopted (director node adopt %.63s on a member)", addr_text(from, (char[64]){ "" }), c->conf.name);
+	c->newer_seen = c->now;
+	c->newer_at = *from;
+	knock_candidate(c, from);
+	c->dirty = true;
+}
+
+bool found_key_old(const struct cluster *c)
+{
+	return c->keys.n && !c->has_lineage && !c->found_now && found_key_newer(c);
+}
+
+bool found_key_newer(const struct cluster *c)
+{
+	return c->newer_seen.ns != MONO_NEVER.ns && !mono_due(mono_add_ms(c->newer_seen, NEWER_KEEP_MS), c->now);
+}
+
+static void found(struct cluster *c, struct cluster_out *out)
+{
+	struct agree_snap snap = { .index = 0 };
+	struct agree_in in = { .kind = AGREE_IN_FOUND };
+	struct snapshot s;
+	struct buf bytes = { 0 };
+	uint8_t lineage[16];
+
+	keys_derive(keys_newest(&c->keys), "lineage", c->conf.boot, lineage, 16);
+	log_info(c->log, "cluster: no other node has a cluster; this node begins one");
+	memcpy(snap.lineage, lineage, 16);
+	roster_found(&snap.roster, &c->self, c->conf.ring_addrs, c->conf.n_ring_addrs);
+	snap.roster.node[0].host_nodeid = c->host_nodeid;
+	catalog_hash(c->catalog, snap.hash);
+	catalog_snapshot(c->catalog, &s);
+	c->codec->snapshot_encode(&s, &bytes);
+	snapshot_fini(&s);
+	snap.bytes = bytes.data;
+	snap.len = (uint32_t)bytes.len;
+	in.found = &snap;
+	take_lineage(c, lineage, out);
+	cluster_agree_step(c, &in, out);
+	buf_fini(&bytes);
+}
+
+/* Which of two lineages stays: the one with data; of equals the lower. */
+static bool outranks(const struct extra *a, const struct extra *b)
+{
+	if (a->has_data != b->has_data)
+		return a->has_data;
+	return memcmp(a->lineage, b->lineage, 16) < 0;
+}
+
+void found_tend(struct cluster *c, struct cluster_out *out)
+{
+	struct extra own = { .votes = c->conf.votes, .has_data = admit_has_data(c) };
+	const struct extra *best = NULL;
+	struct extra best_x;
+	struct gossip_member m;
+	bool lower = false;
+	char text[64];
+
+	if (!c->keys.n || c->reset)
+		return;
+	memcpy(own.lineage, c->lineage, 16);
+	c->clash[0] = '\0';
+	for (unsigned i = 0; gossip_at(c->gossip, i, &m); i++) {
+		struct extra x;
+
+		if (m.self || (m.state != MEMBER_ALIVE && m.state != MEMBER_SUSPECT) || !admit_extra_unpack(m.card, &x))
+			continue;
+		if (memcmp(x.lineage, no_lineage, 16) == 0) {
+			lower |= x.votes && node_id_cmp(&m.card->id, &c->self) < 0;
+			continue;
+		}
+		if (c->has_lineage && memcmp(x.lineage, c->lineage, 16) == 0)
+			continue;
+		if (!best || outranks(&x, best)) {
+			best_x = x;
+			best = &best_x;
+		}
+		if (c->has_lineage && x.has_data && own.has_data)
+			snprintf(c->clash, sizeof(c->clash),
+			         "node %.63s (%.40s) has the same cluster key and data of another cluster", m.card->name,
+			         addr_text(&m.addr, text));
+	}
+	if (best && !c->has_lineage) {
+		log_info(c->log, "cluster: joining the cluster that other nodes have");
+		take_lineage(c, best->lineage, out);
+		return;
+	}
+	if (best && c->has_lineage && !own.has_data && outranks(best, &own)) {
+		log_warn(c->log, "cluster: two clusters met that hold the same key; this one holds no data and yields");
+		cluster_reset_state(c, out);
+		return;
+	}
+	if (c->has_lineage || !c->conf.votes || !c->conf.founds)
+		return;
+	if (found_key_old(c)) {
+		c->wake = mono_min(c->wake, mono_add_ms(c->newer_seen, NEWER_KEEP_MS));
+		return;
+	}
+	lower |= c->others_seen.ns != MONO_NEVER.ns;
+	if (c->found_now && !ring_host_wants(c)) {
+		found(c, out);
+	} else if (!mono_due(mono_add_ms(c->begun, FOUND_WAIT_MS), c->now)) {
+		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_WAIT_MS));
+	} else if (lower && !mono_due(mono_add_ms(c->begun, FOUND_YIELD_MS), c->now)) {
+		c->wake = mono_min(c->wake, mono_add_ms(c->begun, FOUND_YIELD_MS));
+	} else if (!ring_host_wants(c)) {
+		found(c, out);
+	}
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mirror over two files, one of them behind the fault filter: what fails, what waits for agreement, what comes back. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "target/serve/backstore.h"
+#include "tests/unit/check.h"
+
+#define SIZE (4u << 20)
+#define DATA (1u << 20)                 /* where the volume begins in a leg */
+#define VOLUME "11111111-1111-1111-1111-111111111111"
+#define LEG_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LEG_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static struct backstore_host *h;
+static struct backstore_queue *q;
+static struct backstore *bs;
+static char folder[] = "/tmp/mirror-XXXXXX", path_a[64], path_b[64];
+static char buf[8192], seen[8192];
+static unsigned events[32];
+
+static void on_event(void *arg, struct backstore *of, uint32_t kind, uint64_t value, uint64_t total)
+{
+	events[kind]++;
+}
+
+static int open_mirror(uint64_t epoch, const char *legs)
+{
+	const struct plugin_pair a[] = { { "path", path_a } }, b[] = { { "path", path_b } };
+	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "legs", legs } };
+	const struct backstore_spec file_a = { .plugin = "file", .params = a, .n_params = 1, .size = SIZE };
+	const struct backstore_spec children[] = { { .plugin = "fault", .children = &file_a, .n_children = 1 },
+		{ .plugin = "file", .params = b, .n_params = 1, .size = SIZE } };
+	const struct backstore_spec spec = { .plugin = "mirror", .params = m, .n_params = legs ? 2 : 1, .children = children,
+		.n_children = 2 };
+	const struct backstore_watch watch = { .event = on_event };
+	struct director_err err = { .text = "" };
+
+	memset(events, 0, sizeof(events));
+	CHECK_EQ(backstore_create(h, &spec, SIZE, &err), 0);
+	return backstore_open(h, &spec, epoch, &watch, &bs, &err);
+}
+
+static void legs_are(const char *legs)
+{
+	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "legs", legs } };
+	struct director_err err = { .text = "" };
+
+	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
+}
+
+static void fault(const char *error)
+{
+	const struct plugin_pair f[] = { { "error", error } };
+	struct director_err err = { .text = "" };
+
+	CHECK_EQ(backstore_reconfigure(bs, 1, f, 1, &err), 0);
+}
+
+static void done(struct backstore_io *bio, int32_t result)
+{
+	*(int32_t *)bio->user = result;
+}
+
+static void turn(void)
+{
+	struct pollfd p = { .fd = backstore_queue_fd(q), .events = POLLIN };
+
+	if (backstore_queue_run(q, 0) == 0)
+		poll(&p, 1, 100);
+}
+
+static void start(struct backstore_io *bio, struct director_iov *iov, uint16_t op, char *p, uint64_t offset, uint64_t epoch,
+	int32_t *result)
+{
+	*iov = (struct director_iov){ p, sizeof(buf) };
+	*bio = (struct backstore_io){ .io = { .op = op, .offset = offset, .len = sizeof(buf), .iov = iov, .n_iov = 1, .epoch = epoch },
+		.done = done, .user = result };
+	*result = 1;
+	backstore_submit(bs, q, bio);
+}
+
+static int32_t io(uint16_t op, char *p, uint64_t offset, uint64_t epoch)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	start(&bio, &iov, op, p, offset, epoch, &result);
+	while (result == 1)
+		turn();
+	return result;
+}
+
+static bool leg_has(const char *path, uint64_t offset, char c)
+{
+	static char data[sizeof(buf)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool same = pread(fd, data, sizeof(data), (off_t)(DATA + offset)) == (ssize_t)sizeof(data);
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		same = same && data[i] == c;
+	close(fd);
+	return same;
+}
+
+static void begin(void)
+{
+	const struct backstore_host_conf conf = { 0 };
+
+	CHECK_EQ(backstore_host_new(&conf, &h), 0);
+	CHECK_EQ(backstore_queue_new(h, &q), 0);
+	unlink(path_a);
+	unlink(path_b);
+}
+
+static void end(void)
+{
+	backstore_close(&bs);
+	backstore_queue_free(&q);
+	backstore_host_free(&h);
+}
+
+static void a_write_reaches_both_legs(void)
+{
+	begin();
+	CHECK_EQ(open_mirror(0, NULL), 0);
+	memset(buf, 'x', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 0), 0);
+	CHECK_EQ(memcmp(buf, seen, sizeof(buf)), 0);
+	CHECK(leg_has(path_a, 65536, 'x'));
+	CHECK(leg_has(path_b, 65536, 'x'));
+	end();
+}
+
+/* Nothing is agreed with anybody: it goes on at once, and the leg gets what it missed. */
+static void a_leg_that_fails_is_left_out_and_comes_back(void)
+{
+	begin();
+	CHECK_EQ(open_mirror(0, NULL), 0);
+	fault("eio");
+	memset(buf, 'y', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 0), 0);
+	CHECK_EQ(memcmp(buf, seen, sizeof(buf)), 0);
+	CHECK(!leg_has(path_a, 65536, 'y'));
+	fault("none");
+	while (!leg_has(path_a, 65536, 'y'))
+		turn();
+	end();
+}
+
+static void a_write_waits_until_the_leg_is_out_in_agreed_state(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
+	fault("eio");
+	memset(buf, 'z', sizeof(buf));
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	CHECK_EQ(result, 1);
+	legs_are(LEG_A ":out:1:0:1:local," LEG_B ":in:0:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, 0);
+	/* It is made like the other, and asks to be called in sync. */
+	fault("none");
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	CHECK(leg_has(path_a, 65536, 'z'));
+	legs_are(LEG_A ":in:2:2:1:local," LEG_B ":in:0:0:0:remote");
+	end();
+}
+
+static void a_newer_owner_is_remembered(void)
+{
+	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
+
+	begin();
+	CHECK_EQ(open_mirror(1, legs), 0);
+	backstore_close(&bs);
+	CHECK_EQ(open_mirror(2, legs), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 2), 0);
+	backstore_close(&bs);
+	CHECK_EQ(open_mirror(1, legs), -ESTALE);
+	end();
+}
+
+/* Blank where a leg was: no part in the volume, and out before anything is answered. */
+static void a_blank_disk_is_no_leg(void)
+{
+	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, legs), 0);
+	memset(buf, 'k', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	backstore_close(&bs);
+	unlink(path_a);
+	CHECK_EQ(open_mirror(2, legs), 0);
+	start(&bio, &iov, DIRECTOR_READ, seen, 65536, 2, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	CHECK_EQ(result, 1);
+	legs_are(LEG_A ":out:1:0:0:local," LEG_B ":in:0:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, 0);
+	CHECK_EQ(memcmp(buf, seen, sizeof(buf)), 0);
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	CHECK(leg_has(path_a, 65536, 'k'));
+	end();
+}
+
+static void neither_leg_is_good(void)
+{
+	static const char legs[] = LEG_A ":in:3:3:1:local," LEG_B ":in:3:3:1:remote";
+
+	begin();
+	CHECK_EQ(open_mirror(2, legs), -ENODATA);
+	end();
+}
+
+int main(void)
+{
+	const char *top = getenv("top_builddir");
+	char path[1000];
+
+	snprintf(path, sizeof(path), "%s/plugins", top ? top : ".");
+	setenv("DIRECTOR_PLUGIN_PATH", path, 0);
+	alarm(120);
+	CHECK(mkdtemp(folder) != NULL);
+	snprintf(path_a, sizeof(path_a), "%s/a", folder);
+	snprintf(path_b, sizeof(path_b), "%s/b", folder);
+	RUN(a_write_reaches_both_legs);
+	RUN(a_leg_that_fails_is_left_out_and_comes_back);
+	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
+	RUN(a_newer_owner_is_remembered);
+	RUN(a_blank_disk_is_no_leg);
+	RUN(neither_leg_is_good);
+	unlink(path_a);
+	unlink(path_b);
+	rmdir(folder);
+	return 0;
+}
