@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # director as "make install" leaves it, under a real systemd: the unit starts and says when it is ready, its sandbox lets
 # everything work, a hung directord is replaced, the target goes on meanwhile, and the machine is a member again after a boot.
-# Quick: one guest.
+# Not for a machine that is busy: Corosync in an emulated guest needs its processor within a second.
 . "$(dirname "$0")/functions.sh"
 requires_vm iscsi-ls qemu-img qemu-io iscsi-perf
 has_director
