@@ -17,7 +17,7 @@
 void admit_extra_pack(const struct extra *x, struct card *card)
 {
 	card->extra[0] = 1;
-	card->extra[1] = (uint8_t)((x->votes ? 1 : 0) | (x->has_data ? 2 : 0) | (x->learning ? 4 : 0));
+	card->extra[1] = (uint8_t)((x->votes ? 1 : 0) | (x->has_data ? 2 : 0) | (x->learning ? 4 : 0) | (x->several ? 8 : 0));
 	memcpy(card->extra + 2, x->lineage, 16);
 	card->n_extra = 18;
 }
@@ -30,6 +30,7 @@ bool admit_extra_unpack(const struct card *card, struct extra *x)
 	x->votes = card->extra[1] & 1;
 	x->has_data = card->extra[1] & 2;
 	x->learning = card->extra[1] & 4;
+	x->several = card->extra[1] & 8;
 	memcpy(x->lineage, card->extra + 2, 16);
 	return true;
 }
@@ -48,6 +49,11 @@ void admit_again(struct cluster *c)
 	c->dirty = true;
 }
 
+bool admit_several(const struct cluster *c)
+{
+	return c->status->has_log && c->status->roster.n > 1;
+}
+
 bool admit_has_data(const struct cluster *c)
 {
 	const struct tree *t = catalog_tree(c->catalog);
@@ -57,7 +63,7 @@ bool admit_has_data(const struct cluster *c)
 
 void admit_card(struct cluster *c, struct cluster_out *out)
 {
-	struct extra x = { .votes = c->conf.votes, .has_data = admit_has_data(c) };
+	struct extra x = { .votes = c->conf.votes, .has_data = admit_has_data(c), .several = admit_several(c) };
 	struct gossip_in in = { .kind = GOSSIP_IN_SELF, .card = &c->card };
 	struct card card = c->card;
 

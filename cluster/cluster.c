@@ -359,6 +359,7 @@ static void self_fact(struct cluster *c)
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
 	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
 	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
+	attrs_set(&as, "aside", c->aside ? "yes" : NULL);
 	cluster_fact(c, FACT_SELF, &as);
 	attrs_fini(&as);
 }

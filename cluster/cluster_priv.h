@@ -13,6 +13,7 @@ struct extra {
 	uint8_t lineage[16];    /* zeros: none yet */
 	bool votes;             /* may take part in agreement */
 	bool has_data;          /* its lineage holds volumes or targets */
+	bool several;           /* its roster has other nodes too */
 	bool learning;          /* it has a lineage from another and waits for the state */
 };
 
@@ -162,6 +163,7 @@ void admit_again(struct cluster *c);                                    /* this 
 /* The object of a node with this id; NULL if it is not admitted. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
+bool admit_several(const struct cluster *c);
 bool admit_has_data(const struct cluster *c);                           /* volumes or targets */
 
 /* found.c: how a cluster begins */

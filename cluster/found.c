@@ -74,17 +74,20 @@ static void found(struct cluster *c, struct cluster_out *out)
 	buf_fini(&bytes);
 }
 
-/* Which of two lineages stays: the one with data; of equals the lower. */
+/* Which of two lineages stays: the one with data, then the one of several nodes; of equals the lower. */
 static bool outranks(const struct extra *a, const struct extra *b)
 {
 	if (a->has_data != b->has_data)
 		return a->has_data;
+	/* One that started out of reach and founded alone must not take a running cluster apart. */
+	if (a->several != b->several)
+		return a->several;
 	return memcmp(a->lineage, b->lineage, 16) < 0;
 }
 
 void found_tend(struct cluster *c, struct cluster_out *out)
 {
-	struct extra own = { .votes = c->conf.votes, .has_data = admit_has_data(c) };
+	struct extra own = { .votes = c->conf.votes, .has_data = admit_has_data(c), .several = admit_several(c) };
 	const struct extra *best = NULL;
 	struct extra best_x;
 	struct gossip_member m;

@@ -37,6 +37,7 @@ struct growth_fact {
 	bool alive;
 	struct mono since;              /* when it became alive, or dead */
 	bool wanted;                    /* admitted, version fits, not removed by the administrator: belongs into the ring */
+	bool aside;                     /* it keeps out of the ring by itself, for a while: nobody waits for it */
 	bool barred;                    /* drained, or its store failed: no vote */
 	bool running;                   /* its Corosync runs */
 	uint64_t stored, active;        /* ring epoch of the file on its disk, and of the running ring; 0: none */

@@ -137,8 +137,9 @@ static void coming_prune(struct growth_ctx *c)
 
 	for (unsigned i = 0; i < g->n_coming;) {
 		const struct roster_node *n = roster_find(c->r, &g->coming[i].id);
+		const struct growth_fact *f = growth_fact_of(c, &g->coming[i].id);
 
-		if (n && n->role == ROSTER_SPARE && !in_view(c, &n->id)) {
+		if (n && n->role == ROSTER_SPARE && !in_view(c, &n->id) && !(f && f->aside)) {
 			i++;
 			continue;
 		}
@@ -156,8 +157,9 @@ static const char *want_newcomer_in(struct growth_ctx *c, struct roster *next, b
 	coming_prune(c);
 	for (unsigned i = 0; i < c->r->n; i++) {
 		const struct roster_node *x = &c->r->node[i];
+		const struct growth_fact *f = growth_fact_of(c, &x->id);
 
-		if (x->role != ROSTER_SPARE || in_view(c, &x->id) || dead_ms(c, &x->id) >= GROWTH_ABSENT_MS)
+		if (x->role != ROSTER_SPARE || in_view(c, &x->id) || dead_ms(c, &x->id) >= GROWTH_ABSENT_MS || (f && f->aside))
 			continue;
 		if (growth_ms_since(c, coming_since(c, &x->id)) < GROWTH_NEWCOMER_MS) {
 			*wait = true;

@@ -92,6 +92,7 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 	g->wanted = o && x.votes && (!c->has_lineage || memcmp(x.lineage, c->lineage, 16) == 0);
 	g->barred = (o && schema_get_bool(o->type, &o->attrs, "drain")) || fact_is(f, "mode", "store-failed") ||
 	            fact_is(f, "mode", "diverged");
+	g->aside = m->self ? c->aside : fact_is(f, "aside", "yes");
 	if (m->self) {
 		g->running = c->ring_running;
 		g->stored = c->ring_stored;

@@ -426,7 +426,7 @@ static void opening_done(struct sim *s, unsigned node)
 	struct sim_target *t = &s->node[node].t;
 	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .page = SIM_PAGE,
 		.clean_ms = 400, .n_leg = t->row.n_leg };
-	struct mirror_plan plan;
+	struct mirror_plan plan = { 0 };
 	int r;
 
 	t->opening = false;

@@ -970,8 +970,11 @@ static void check_deaf(struct sim *s)
 			for (unsigned k = 0; k < s->n; k++)
 				any |= s->deaf[i][k];
 	}
-	/* Some 9 s until one keeps out; the ring that breaks once more over it, and forms again, takes up to 4. */
-	world_run(&s->w, mono_add_ms(s->w.now, 16000));
+	/*
+	 * A ring that works between its breaks is in trouble later than one that stands still: 9 to 16 s until one keeps
+	 * out, and up to 4 more until the ring has formed without it. Where nobody keeps out it breaks for ever.
+	 */
+	world_run(&s->w, mono_add_ms(s->w.now, 30000));
 	for (unsigned i = 0; i < s->n; i++)
 		for (unsigned k = 0; k < s->n; k++)
 			if (at == i && (s->deaf[i][k] || s->deaf[k][i]))
