@@ -15,11 +15,11 @@ tests_system_iscsi_cdb_CFLAGS = $(AM_CFLAGS) $(ISCSI_CFLAGS)
 tests_system_iscsi_cdb_LDADD = $(ISCSI_LIBS)
 endif
 EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
-	%D%/adopt.sh %D%/aside.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh %D%/force.sh %D%/hostring.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh \
-	%D%/lab.sh %D%/orphan.sh %D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/pause.sh %D%/portals.sh %D%/powerloss.sh %D%/remove.sh \
-	%D%/initiator.sh %D%/recovery.sh %D%/adopt.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh %D%/force.sh %D%/hostring.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh \
-	%D%/lab.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/pause.sh %D%/portals.sh %D%/powerloss.sh %D%/remove.sh \
-	%D%/restart.sh %D%/ring.sh %D%/rotate.sh %D%/takeover.sh %D%/upgrade.sh %D%/version.sh %D%/wrongkey.sh
+	%D%/adopt.sh %D%/aside.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh \
+	%D%/force.sh %D%/hostring.sh %D%/initiator.sh %D%/ipv6.sh %D%/join.sh %D%/kill.sh %D%/lab.sh \
+	%D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/orphan.sh %D%/pause.sh %D%/portals.sh \
+	%D%/powerloss.sh %D%/recovery.sh %D%/remove.sh %D%/restart.sh %D%/ring.sh %D%/rotate.sh \
+	%D%/takeover.sh %D%/upgrade.sh %D%/version.sh %D%/wrongkey.sh
 
 # Measuring, by hand: see the first lines of each in tests/bench.
 noinst_PROGRAMS += tests/bench/commit
