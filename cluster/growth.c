@@ -321,6 +321,8 @@ unsigned growth_step(struct growth *g, const struct growth_in *in, struct growth
 	    !in->agree->roster_pending)
 		growth_lead(&c);
 	g->wake = mono_add_ms(in->now, c.n || g->waiting ? 250 : 1000);
-	g->wake = mono_min(g->wake, g->gather);
+	/* Gathered already, and something else is in the way: that has its own time. */
+	if (mono_before(in->now, g->gather))
+		g->wake = mono_min(g->wake, g->gather);
 	return c.n;
 }
