@@ -6,14 +6,15 @@ requires corosync corosync-cfgtool
 has_director
 links_of() { lab sh "$1" sh -c 'grep -c "ring[01]_addr" /var/lib/director/corosync/corosync.conf'; }
 two_links() { [ "$(links_of "$1")" = $((2 * $2)) ] && lab sh "$1" grep -q 'link_mode: active' /var/lib/director/corosync/corosync.conf; }
+nodeid() { lab logs "$1" | sed -n 's/.*cpg: joined as \([0-9]*\),.*/\1/p' | tail -n 1; }
 # Is the other node's link LINK up, as Corosync sees it?
-link_state() { # NODE LINK NODEID
-	lab sh "$1" corosync-cfgtool -s | awk -v l="$2" -v n="$3:" '
+link_state() { # NODE LINK OTHER
+	lab sh "$1" corosync-cfgtool -s | awk -v l="$2" -v n="$(nodeid "$3"):" '
 		/^LINK ID/ { on = $3 == l } on && $1 == "nodeid:" && $2 == n { print $NF }'
 }
 lab up 3 --links 2 || fail "lab up"
 for n in n1 n2 n3; do until_true 20 "$n runs the ring over two links" two_links $n 3; done
-until_true 10 "the second link is up" eval '[ "$(link_state n1 1 2)" = connected ]'
+until_true 10 "the second link is up" eval '[ "$(link_state n1 1 n2)" = connected ]'
 must_make n1 before
 
 acked=0
@@ -39,7 +40,7 @@ for link in 1 2; do
 		until_true 10 "$n sees three" status_is $n alive 3
 	done
 	lab heal
-	until_true 20 "the link is back" eval "[ \"\$(link_state n1 $((link - 1)) 3)\" = connected ]"
+	until_true 20 "the link is back" eval "[ \"\$(link_state n1 $((link - 1)) n3)\" = connected ]"
 done
 for n in n1 n2 n3; do until_true 5 "$n has all $((acked + 1))" eval "[ \"\$(count_targets $n)\" = $((acked + 1)) ]"; done
 
