@@ -120,7 +120,13 @@ static void residuals(struct ini_cmd *cmd, const uint8_t *bhs)
 
 /* ---- Data-In, 11.7 ---- */
 
-/* Is this Data-In one that was not here yet? Takes note of it. */
+/* May it come now? In order, or not too far ahead of one that is missing. */
+static bool datasn_due(const struct ini_session *s, const struct ini_cmd *cmd, uint32_t sn)
+{
+	return s->params.erl == 0 ? sn == cmd->exp_datasn : !sn_lt(cmd->exp_datasn + AHEAD_MAX, sn);
+}
+
+/* Is this Data-In one that was not here yet? */
 static bool datasn_new(const struct ini_cmd *cmd, uint32_t sn)
 {
 	if (sn_lt(sn, cmd->exp_datasn))
@@ -167,7 +173,7 @@ void ini_pdu_begin(struct ini_conn *c, const uint8_t *bhs)
 		ini_drop(c, "Data-In beyond what was asked for");
 		return;
 	}
-	if (s->params.erl == 0 ? sn != cmd->exp_datasn : sn_lt(cmd->exp_datasn + AHEAD_MAX, sn)) {
+	if (!datasn_due(s, cmd, sn)) {
 		ini_drop(c, "Data-In out of order");
 		return;
 	}
@@ -202,6 +208,11 @@ static void data_in(struct ini_conn *c, const uint8_t *bhs, bool damaged)
 	if (!cmd || cmd->conn != c || cmd->state == ICMD_LIMBO) {
 		if (status)
 			ini_zombie_end(s, bhs_itt(bhs));
+		return;
+	}
+	/* The tag may have become another command's since the header was here. */
+	if (!datasn_due(s, cmd, sn)) {
+		ini_drop(c, "Data-In out of order");
 		return;
 	}
 	if (datasn_new(cmd, sn)) {
@@ -327,7 +338,7 @@ static void snack_rejected(struct ini_conn *c, const uint8_t *bad)
 	if ((bad[1] & 0xf) == 1)
 		missing = sn_le(c->exp_statsn, from) && !stat_bit(c, from, false, false);
 	else if ((bad[1] & 0xf) == 0)
-		missing = cmd && cmd->conn == c && cmd->read && datasn_new(cmd, from);
+		missing = cmd && cmd->conn == c && cmd->read && datasn_due(c->s, cmd, from) && datasn_new(cmd, from);
 	if (missing)
 		ini_drop(c, "the target rejects a SNACK");
 }
