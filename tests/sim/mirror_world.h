@@ -62,7 +62,7 @@ struct sim_leg {
 	struct mirror_meta meta;
 	uint64_t bits[SIM_WORDS];
 	bool known;
-	bool broken;                    /* I/O errors for now */
+	bool broken;                    /* its disk answers with I/O errors, until the world mends it */
 	bool tainted;                   /* lost power since it was claimed */
 };
 
