@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cluster/history.h"
 #include "cluster/overlay.h"
+#include "cluster/volume.h"
 
 struct catalog *catalog_new(void)
 {
@@ -134,7 +135,7 @@ static void commit(struct catalog *c, struct overlay *o, const struct txn *t, st
 	changes_take(c, o);
 	r->changes = c->changes;
 	r->n_changes = c->n_changes;
-	if (c->n_changes) {
+	if (c->n_changes && !o->machine) {
 		struct history *h = history_of(o, t, c->n_changes);
 
 		history_push(&c->history, &h);
@@ -149,6 +150,11 @@ void catalog_apply(struct catalog *c, uint64_t index, const struct txn *t, struc
 	changes_clear(c);
 	*r = (struct catalog_result){ .index = index };
 	c->applied = index;
+	/* At an old level there may be members that cannot read it: to them these are bytes, and are skipped. */
+	if (txn_is_machine(t) && catalog_level(c) < VOLUME_LEVEL) {
+		r->err = why_set(&r->why, ERR_MALFORMED, "the cluster's level is too old for it");
+		return;
+	}
 	r->err = well_formed(t, &r->why);
 	if (r->err < 0 || known_before(c, t, r))
 		return;
