@@ -22,7 +22,7 @@ extern "C" {
 
 #define DIRECTOR_PLUGIN_MAGIC 0x44495250u       /* "DIRP" */
 #define DIRECTOR_ABI_MAJOR 1u
-#define DIRECTOR_ABI_MINOR 1u
+#define DIRECTOR_ABI_MINOR 2u
 
 enum director_plugin_kind {
 	DIRECTOR_BACKSTORE = 1, /* block storage; loaded by director-target */
@@ -215,6 +215,11 @@ struct director_caps {
 	uint64_t max_discard;           /* bytes; 0: no bound */
 	uint32_t discard_granularity;   /* bytes */
 	uint32_t optimal_io;            /* bytes; 0: unknown */
+	/*
+	 * Since ABI 1.2. Another number once what was written and not flushed may have been lost (the machine that has it in
+	 * memory started anew); 0: unknown.
+	 */
+	uint64_t life;
 };
 
 enum director_threads {
