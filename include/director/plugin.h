@@ -138,7 +138,7 @@ struct director_host {
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
 	/*
 	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
-	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
 };
