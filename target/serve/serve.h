@@ -71,6 +71,8 @@ struct volume {
 	struct serve_task *waiting;     /* commands that change it too, the oldest first */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
+	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
+	struct backstore_share *share;  /* inner != NONE; while it is open */
 	struct backstore_stats past;    /* of backstores that were open before */
 };
 
@@ -311,6 +313,19 @@ void volume_ports_locked(struct registry *r, struct volume *v);
 void target_ports_locked(struct registry *r, const struct target_lun *luns, unsigned n);
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
+
+/* inner.c: legs and volumes for other nodes, and for stacks of this one (doc/ownership.md 9); on control threads */
+/*
+ * v->bs is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
+ * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
+ */
+int inner_open(struct volume *v, char **why);
+/* v->bs is about to be closed, to be opened anew: what references want waits. Inner sessions of a served volume stay. */
+void inner_hold(struct volume *v);
+/* v->bs is about to be closed for good: references fail, inner sessions end. Idempotent; nothing if it was never open. */
+void inner_close(struct volume *v);
+/* The volume is removed for ever: so is what its leg has stored. */
+void inner_drop(struct serve *s, const uint8_t uuid[16]);
 
 /* listen.c */
 struct ev_loop;
