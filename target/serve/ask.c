@@ -314,6 +314,7 @@ void ask_answer(struct link *l)
 	case ASK_TARGETS:
 		targets(l);
 		break;
+	case ASK_PROOF:
 	case ASK_NONE:
 		break;
 	}
