@@ -161,3 +161,9 @@ check_PROGRAMS += tests/unit/ini
 TESTS += tests/unit/ini
 tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
 tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
+# Volumes with copies.
+check_PROGRAMS += tests/unit/volume
+TESTS += tests/unit/volume
+tests_unit_volume_SOURCES = %D%/volume.c
+tests_unit_volume_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_volume_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
