@@ -143,6 +143,15 @@ static void commit(struct catalog *c, struct overlay *o, const struct txn *t, st
 	overlay_commit(o, c->tree);
 }
 
+/* At an old level there may be members that cannot read it: to them it is no transaction, and is skipped. */
+static bool too_new(const struct catalog *c, const struct txn *t, struct catalog_result *r)
+{
+	if (!txn_is_machine(t) || catalog_level(c) >= VOLUME_LEVEL)
+		return false;
+	r->err = why_set(&r->why, ERR_MALFORMED, "the cluster's level is too old for it");
+	return true;
+}
+
 void catalog_apply(struct catalog *c, uint64_t index, const struct txn *t, struct catalog_result *r)
 {
 	struct overlay o;
@@ -150,11 +159,8 @@ void catalog_apply(struct catalog *c, uint64_t index, const struct txn *t, struc
 	changes_clear(c);
 	*r = (struct catalog_result){ .index = index };
 	c->applied = index;
-	/* At an old level there may be members that cannot read it: to them these are bytes, and are skipped. */
-	if (txn_is_machine(t) && catalog_level(c) < VOLUME_LEVEL) {
-		r->err = why_set(&r->why, ERR_MALFORMED, "the cluster's level is too old for it");
+	if (too_new(c, t, r))
 		return;
-	}
 	r->err = well_formed(t, &r->why);
 	if (r->err < 0 || known_before(c, t, r))
 		return;
@@ -244,6 +250,8 @@ void catalog_check(const struct catalog *c, const struct txn *t, struct catalog_
 	if (diff)
 		*diff = (struct diff){ 0 };
 	*r = (struct catalog_result){ .index = c->applied + 1 };
+	if (too_new(c, t, r))
+		return;
 	r->err = well_formed(t, &r->why);
 	if (r->err < 0 || known_before(c, t, r))
 		return;
