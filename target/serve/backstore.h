@@ -169,10 +169,10 @@ void backstore_share_go(struct backstore_share *);
 /* Before bs is closed for good: references that are left get -ENOTCONN from now on. NULLs the pointer. */
 void backstore_share_free(struct backstore_share **);
 /*
- * Of a leg: make `epoch` the newest. On 0 it is stored, older ones are refused and none of their I/O is in flight. -ESTALE: a
+ * Of the leg with that uuid: make `epoch` the newest. On 0 it is stored, older ones are refused and none of their I/O is in flight. -ESTALE: a
  * newer one is there. -ENOTCONN: it is not open. Blocks: it writes to disk.
  */
-int backstore_share_claim(struct backstore_share *, uint64_t epoch, struct director_err *err);
+int backstore_claim(struct backstore_host *, const uint8_t uuid[16], uint64_t epoch, struct director_err *err);
 /* The newest epoch that claimed it. Any thread, cheap. */
 uint64_t backstore_share_claimed(const struct backstore_share *);
 

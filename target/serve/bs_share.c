@@ -313,7 +313,7 @@ uint64_t backstore_share_claimed(const struct backstore_share *s)
 	return atomic_load(&s->epoch);
 }
 
-int backstore_share_claim(struct backstore_share *s, uint64_t epoch, struct director_err *err)
+static int claim(struct backstore_share *s, uint64_t epoch, struct director_err *err)
 {
 	struct backstore *bs;
 	int r = 0;
@@ -333,6 +333,32 @@ int backstore_share_claim(struct backstore_share *s, uint64_t epoch, struct dire
 			r = backstore_fence(bs, epoch, err);
 	}
 	pthread_mutex_unlock(&s->claiming);
+	return r;
+}
+
+static struct backstore_share *share_get(struct backstore_host *h, const uint8_t uuid[16])
+{
+	struct backstore_share *s;
+
+	pthread_mutex_lock(&h->lock);
+	LIST_FOREACH(s, &h->shares, link)
+		if (memcmp(s->conf.uuid, uuid, 16) == 0)
+			break;
+	if (s)
+		s->refs++;
+	pthread_mutex_unlock(&h->lock);
+	return s;
+}
+
+int backstore_claim(struct backstore_host *h, const uint8_t uuid[16], uint64_t epoch, struct director_err *err)
+{
+	struct backstore_share *s = share_get(h, uuid);
+	int r;
+
+	if (!s)
+		return plugin_err(err, -ENOTCONN, "the leg is not open");
+	r = s->conf.leg ? claim(s, epoch, err) : plugin_err(err, -EINVAL, "the volume is no leg");
+	share_put(s);
 	return r;
 }
 
@@ -356,20 +382,6 @@ static int ref_check(void *priv, const struct director_conf *conf, struct direct
 
 	(void)priv;
 	return uuid_parse(conf->get(conf, "uuid"), uuid) < 0 ? plugin_err(err, -EINVAL, "uuid= is no UUID") : 0;
-}
-
-static struct backstore_share *share_get(struct backstore_host *h, const uint8_t uuid[16])
-{
-	struct backstore_share *s;
-
-	pthread_mutex_lock(&h->lock);
-	LIST_FOREACH(s, &h->shares, link)
-		if (memcmp(s->conf.uuid, uuid, 16) == 0)
-			break;
-	if (s)
-		s->refs++;
-	pthread_mutex_unlock(&h->lock);
-	return s;
 }
 
 /* Under the lock the backstore stays: who closes it takes it away here first. */
@@ -402,7 +414,7 @@ static int ref_open(void *priv, const struct director_conf *conf, void *owner, u
 	ref = mem_zalloc(sizeof(*ref));
 	*ref = (struct ref){ .host = host, .level = owner, .share = s };
 	if (s->conf.leg)
-		r = backstore_share_claim(s, epoch, err);
+		r = claim(s, epoch, err);
 	if (r == 0 && caps_now(ref, &ref->caps) < 0)
 		r = plugin_err(err, -ENOTCONN, "volume %s is not open now", text);
 	if (r < 0) {
@@ -440,7 +452,7 @@ static int ref_fence(void *obj, uint64_t epoch, struct director_err *err)
 {
 	struct ref *ref = obj;
 
-	return ref->share->conf.leg ? backstore_share_claim(ref->share, epoch, err) : 0;
+	return ref->share->conf.leg ? claim(ref->share, epoch, err) : 0;
 }
 
 /* The volume is resized by itself; who refers to it only looks. */
