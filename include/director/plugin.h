@@ -138,7 +138,7 @@ struct director_host {
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
 	/*
 	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
-	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
 };
@@ -215,6 +215,11 @@ struct director_caps {
 	uint64_t max_discard;           /* bytes; 0: no bound */
 	uint32_t discard_granularity;   /* bytes */
 	uint32_t optimal_io;            /* bytes; 0: unknown */
+	/*
+	 * Since ABI 1.2. Another number once what was written and not flushed may have been lost (the machine that has it in
+	 * memory started anew); 0: unknown.
+	 */
+	uint64_t life;
 };
 
 enum director_threads {

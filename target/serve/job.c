@@ -165,6 +165,18 @@ static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 	return err;
 }
 
+/* Who else reaches it: legs, and what other nodes forward. */
+static int inside(struct volume *v, struct target_msg *reply)
+{
+	char *why = NULL;
+	int err = inner_open(v, &why);
+
+	if (err)
+		job_fail(reply, err, "%s", why);
+	free(why);
+	return err;
+}
+
 void groups_take(struct volume *v, const struct target_volume *def)
 {
 	free(v->def.groups);
@@ -196,14 +208,25 @@ static void space_look(struct volume *v)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
-/* Workers and the control thread see the store from here on. */
-static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
+/* What a forwarding node cannot reach, and what an owner has lost, another store will have. */
+static bool retries(const struct target_volume *def)
+{
+	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
+}
+
+static void store_set(struct volume *v, struct backstore *bs)
+{
+	pthread_mutex_lock(&v->serve->registry.lock);
+	v->bs = bs;
+	pthread_mutex_unlock(&v->serve->registry.lock);
+}
+
+/* The volume may be used from here on. */
+static void store_use(struct serve *s, struct volume *v)
 {
 	pthread_mutex_lock(&s->registry.lock);
-	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
-	/* What a forwarding node cannot reach, and what an owner has lost, another store will have. */
-	atomic_store(&v->retries, v->def.leased || (v->def.agreed && v->def.inner == TARGET_INNER_NONE));
+	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
 	v->shaped = true;
 	access_set(v, &v->def);
@@ -217,7 +240,7 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	struct backstore_watch watch = { .event = on_event, .arg = v };
-	bool first = !v->shaped;
+	bool first = !v->shaped, made;
 	struct backstore_spec spec;
 	struct backstore *bs = NULL;
 	int r;
@@ -231,14 +254,22 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 		return reply->err;
 	}
 	r = shape(v, bs, reply);
-	if (r == 0 && first && (r = kept(s, v, reply)) != 0)
-		lu_fini(&v->lu);
+	made = r == 0 && first;
+	if (made)
+		r = kept(s, v, reply);
+	if (r == 0) {
+		store_set(v, bs);
+		r = inside(v, reply);
+	}
 	if (r != 0) {
+		store_set(v, NULL);
 		backstore_close(&bs);
+		if (made)
+			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	store_use(s, v, bs);
+	store_use(s, v);
 	space_look(v);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	hold_end(v, HOLD_STORE);
@@ -266,10 +297,12 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	struct timespec until;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
+	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += RELEASE_MS / 1000;
+	inner_close(v);
 	pthread_mutex_lock(&r->lock);
 	for (struct target *t = r->targets; t && !busy; t = t->next)
 		for (unsigned i = 0; i < t->def.n_luns; i++)
@@ -287,6 +320,10 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 		v->bs = NULL;
 	}
 	pthread_mutex_unlock(&r->lock);
+	if (busy && v->bs) {
+		inner_open(v, &why);
+		free(why);
+	}
 	if (busy)
 		return busy;
 	backstore_close(&bs);
@@ -401,7 +438,13 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
-	return 0;
+	if (v->def.inner != want->inner)
+		inner_close(v);
+	pthread_mutex_lock(&s->registry.lock);
+	v->def.inner = want->inner;
+	atomic_store(&v->retries, retries(&v->def));
+	pthread_mutex_unlock(&s->registry.lock);
+	return inside(v, reply);
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */
@@ -409,25 +452,15 @@ static int reconfigure(struct serve *s, struct volume *v, const struct target_st
 	struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
-	const struct target_store *have = &v->def.store, *w = want;
+	struct backstore_spec spec;
 	struct target_store copy;
+	int r;
 
-	for (unsigned depth = 0; ; depth++, have = &have->children[0], w = &w->children[0]) {
-		struct backstore_spec spec;
-		int r;
-
-		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children ||
-			w->n_children > 1)
-			return job_fail(reply, ERR_BUSY,
-				"%s cannot change its stack of plugins while it is open", v->def.name);
-		spec_make(w, v->def.size, &spec);
-		r = backstore_reconfigure(v->bs, depth, spec.params, spec.n_params, &err);
-		spec_free(&spec);
-		if (r < 0)
-			return job_fail_errno(reply, r, &err);
-		if (!w->n_children)
-			break;
-	}
+	spec_make(want, v->def.size, &spec);
+	r = backstore_reconfigure_all(v->bs, &spec, &err);
+	spec_free(&spec);
+	if (r < 0)
+		return job_fail_errno(reply, r, &err);
 	target_store_copy(&copy, want);
 	pthread_mutex_lock(&s->registry.lock);
 	target_store_fini(&v->def.store);
@@ -502,6 +535,7 @@ static void volume_destroy(struct serve *s, const struct target_msg *req, struct
 		return;
 	}
 	keep_drop(s, req->volume.uuid);
+	inner_drop(s, req->volume.uuid);
 	if (v)
 		volume_drop(s, v);
 }
@@ -553,11 +587,22 @@ void job_space(struct serve *s, const uint8_t uuid[16])
 		space_look(v);
 }
 
+/* Those that refer to others go before these. */
+static struct volume *last_to_open(struct serve *s)
+{
+	struct volume *v = s->registry.volumes;
+
+	while (v && v->def.inner == TARGET_INNER_LEG)
+		v = v->next;
+	return v ? v : s->registry.volumes;
+}
+
 void job_close_all(struct serve *s)
 {
 	struct volume *v;
 
-	while ((v = s->registry.volumes)) {
+	while ((v = last_to_open(s))) {
+		inner_close(v);
 		backstore_close(&v->bs);
 		if (v->shaped)
 			lu_fini(&v->lu);

@@ -62,6 +62,7 @@ static void store_close(struct volume *v, bool lost, unsigned ms)
 	hold_begin(v, HOLD_STORE, lost);
 	if (!v->bs)
 		return;
+	inner_hold(v);
 	if (!lost && !drains(v, ms)) {
 		lost = true;
 		atomic_fetch_add(&v->voids, 1);
