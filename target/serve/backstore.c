@@ -150,6 +150,8 @@ static uint32_t caps_native(const struct director_caps *c)
 		n |= 1u << DIRECTOR_COMPARE_AND_WRITE;
 	if (c->flags & DIRECTOR_CAP_EXTENTS)
 		n |= 1u << DIRECTOR_EXTENTS;
+	if (c->flags & DIRECTOR_CAP_CHECKSUM)
+		n |= 1u << DIRECTOR_CHECKSUM;
 	return n;
 }
 
@@ -185,6 +187,7 @@ static void caps_use(struct backstore *bs)
 	bs->align_mask = c->align - 1;
 	bs->max_io = c->max_io;
 	bs->max_discard = c->max_discard;
+	bs->seam = c->seam;
 	bs->fua_ok = (c->flags & DIRECTOR_CAP_FUA) || !(c->flags & DIRECTOR_CAP_WRITE_CACHE);
 	bs->read_only = c->flags & DIRECTOR_CAP_READ_ONLY;
 }
@@ -203,7 +206,7 @@ void backstore_caps(const struct backstore *bs, struct director_caps *out)
 {
 	backstore_caps_plugin(bs, out);
 	out->flags |= DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_CAW |
-		DIRECTOR_CAP_EXTENTS;
+		DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_CHECKSUM;
 	if (out->max_io && !out->optimal_io)
 		out->optimal_io = out->max_io;
 	out->max_io = 0;
@@ -471,7 +474,21 @@ void backstore_close(struct backstore **bsp)
 	level_close(bs, true);
 }
 
-/* ---- fence, resize, reconfigure ---- */
+/* ---- halt, fence, resize, reconfigure ---- */
+
+void backstore_halt(struct backstore *bs)
+{
+	unsigned i;
+
+	if (bs->ops->halt)
+		bs->ops->halt(bs->obj);
+	for (i = 0; i < bs->n_children; i++) {
+		struct backstore *child = __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE);
+
+		if (child)
+			backstore_halt(child);
+	}
+}
 
 static int fence_level(struct backstore *bs, uint64_t epoch, struct director_err *err)
 {
@@ -514,6 +531,13 @@ static int resize_level(struct backstore *bs, uint64_t size, struct director_err
 	/* Also after a failure: it may have gone half of the way. */
 	bs_caps_read(bs, NULL);
 	return r;
+}
+
+int bs_child_resize(struct backstore *bs, unsigned i, uint64_t size, struct director_err *err)
+{
+	struct backstore *child = i < bs->n_children ? __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE) : NULL;
+
+	return child ? resize_level(child, size, err) : -ENOTCONN;
 }
 
 int backstore_resize(struct backstore *bs, uint64_t size, struct director_err *err)

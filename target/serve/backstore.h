@@ -103,6 +103,11 @@ int backstore_open(struct backstore_host *, const struct backstore_spec *, uint6
  * must not use the pointer after this began, except to have completions delivered.
  */
 void backstore_close(struct backstore **);
+/*
+ * The right to use it is gone: nothing that waits inside is waited for (it ends with -ESTALE), and the close that follows
+ * flushes nothing and marks nothing. Never blocks; any thread.
+ */
+void backstore_halt(struct backstore *);
 /* Refuse I/O of epochs before `epoch` from now on (-ESTALE); returns when none is in flight. */
 int backstore_fence(struct backstore *, uint64_t epoch, struct director_err *err);
 int backstore_resize(struct backstore *, uint64_t size, struct director_err *err);
@@ -167,7 +172,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 
 /* Sums over all threads; each number is exact once the I/O counted has been delivered. */
 struct backstore_stats {
-	uint64_t ops[8];                /* by enum director_op */
+	uint64_t ops[16];               /* by enum director_op */
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;                /* results below 0 other than -EILSEQ */
 	uint64_t emulated;              /* I/Os that took more than one operation of the plugin */
