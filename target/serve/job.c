@@ -131,8 +131,11 @@ static int shape(struct volume *v, struct target_msg *reply)
 	lu->removable = v->def.removable;
 	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
-	if (caps.flags & DIRECTOR_CAP_VOLATILE)
+	if (caps.flags & DIRECTOR_CAP_VOLATILE && !caps.seam)
 		lu->atomic_max = lu->max_transfer;
+	/* A block never lies across a seam; two might. */
+	if (caps.seam)
+		lu->caw_max = 1;
 	lu->unmap_granularity = caps.discard_granularity > bs ? caps.discard_granularity / bs : 1;
 	return 0;
 }
