@@ -140,7 +140,7 @@ struct director_host {
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
 	/*
 	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
-	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
 	/*
@@ -229,6 +229,11 @@ struct director_caps {
 	uint32_t discard_granularity;   /* bytes */
 	uint32_t optimal_io;            /* bytes; 0: unknown */
 	/*
+	 * Since ABI 1.2. Another number once what was written and not flushed may have been lost (the machine that has it in
+	 * memory started anew); 0: unknown.
+	 */
+	uint64_t life;
+	/*
 	 * Since ABI 1.2. What must be atomic (COMPARE_AND_WRITE) does not cross a multiple of so many bytes: such a one is
 	 * refused with -EINVAL, and others are passed on as they are; 0: there are no seams.
 	 */
@@ -240,6 +245,12 @@ enum director_threads {
 	DIRECTOR_THREADS_ASYNC = 1,     /* submit() never blocks; called from any thread, also at once */
 	DIRECTOR_THREADS_BLOCKING,      /* submit() may block; the host gives it workers, several at once */
 	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
+};
+
+/* How an object ends: see stop(). */
+enum director_stop {
+	DIRECTOR_STOP_QUIET = 1,        /* in order: make all stable, and mark that nothing was under way */
+	DIRECTOR_STOP_LOST,             /* somebody else may have the right to the storage: touch it no more */
 };
 
 #define DIRECTOR_CHILDREN_MAY_MISS 1u   /* open() is called though some could not be opened: child() gives NULL for those */
@@ -272,7 +283,7 @@ struct director_backstore_ops {
 	int (*resize)(void *obj, uint64_t size, struct director_err *);
 	/* Refuse I/O whose epoch is older than `epoch` from now on, durably (-ESTALE). NULL: the host does it in memory. */
 	int (*fence)(void *obj, uint64_t epoch, struct director_err *);
-	/* No I/O is outstanding. */
+	/* No I/O is outstanding. Without stop() before it: as well as it can, in order. */
 	void (*close)(void *obj);
 	/* Remove the storage for ever. Absent already: 0. NULL: nothing to remove. */
 	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
@@ -306,10 +317,13 @@ struct director_backstore_ops {
 	uint32_t n_children_max;
 	uint32_t children_flags;        /* DIRECTOR_CHILDREN_* */
 	/*
-	 * Since ABI 1.2. Optional: the right to use the storage is gone. What waits inside for anything but I/O of its own ends
-	 * with -ESTALE, what comes gets it too, and close() then writes nothing. Any thread; never blocks. NULL: nothing waits.
+	 * Since ABI 1.2. Optional; before close(), parents before their children; how is of enum director_stop.
+	 * QUIET: no I/O is outstanding and none will come. 0, or a negative errno: it could not; it is closed all the same.
+	 * LOST: complete what is outstanding, with -ESTALE what has not succeeded, as soon as its memory is not used any
+	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. May be called
+	 * while a QUIET one has not returned. Both may block, but LOST not for long.
 	 */
-	void (*halt)(void *obj);
+	int (*stop)(void *obj, uint32_t how, struct director_err *);
 };
 
 /* ---- kind DEVICE ---- */

@@ -505,7 +505,7 @@ void mirror_detach(struct mirror *m, unsigned leg)
 	mirror_kick(m);
 }
 
-void mirror_stop(struct mirror *m)
+void mirror_lose(struct mirror *m)
 {
 	m->over = m->recheck = true;
 	mirror_kick(m);

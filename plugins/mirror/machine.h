@@ -161,8 +161,8 @@ void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
 
-/* The right is gone: what is in the machine is answered with -ESTALE as soon as no I/O of it is with the caller. */
-void mirror_stop(struct mirror *m);
+/* Somebody else may serve: what is here is answered with -ESTALE as soon as no I/O of it is with the caller; then mirror_is_over. */
+void mirror_lose(struct mirror *m);
 
 /* What is to be done now; the caller takes the items off. Order matters within one list and leg. */
 struct mirror_ios *mirror_todo(struct mirror *m);

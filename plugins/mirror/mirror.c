@@ -308,30 +308,47 @@ static int mirror_caps(void *obj, struct director_caps *c)
 	return 0;
 }
 
-static void mirror_halt(void *obj)
-{
-	struct mirror_obj *o = obj;
-
-	mirror_enter(o);
-	o->halted = true;
-	mirror_stop(o->m);
-	mirror_leave(o);
-}
-
 static bool is_quiet(const struct mirror *m)
 {
 	return mirror_is_frozen(m) || mirror_is_over(m);
 }
 
-/* Nothing is outstanding above. If the legs can be made quiet they are; a second is enough, or they cannot. */
-static void mirror_close(void *obj)
+/* If the legs can be made quiet they are; a second is enough, or they cannot. */
+static bool freeze(struct mirror_obj *o)
 {
-	struct mirror_obj *o = obj;
+	bool frozen;
 
 	mirror_enter(o);
 	mirror_freeze(o->m);
 	mirror_leave(o);
 	mirror_wait(o, is_quiet, 1000);
+	mirror_enter(o);
+	frozen = mirror_is_frozen(o->m);
+	mirror_leave(o);
+	return frozen;
+}
+
+static int mirror_stop(void *obj, uint32_t how, struct director_err *err)
+{
+	struct mirror_obj *o = obj;
+
+	o->stopped = true;
+	if (how == DIRECTOR_STOP_QUIET)
+		return freeze(o) ? 0 : fail(err, -EAGAIN, "the legs could not be marked as quiet");
+	mirror_enter(o);
+	atomic_store(&o->lost, true);
+	mirror_lose(o->m);
+	mirror_leave(o);
+	return 0;
+}
+
+/* Nothing is outstanding above. */
+static void mirror_close(void *obj)
+{
+	struct mirror_obj *o = obj;
+
+	if (!o->stopped)
+		freeze(o);
 	mirror_wait(o, mirror_idle, UINT32_MAX);
 	threads_end(o, true);
 	obj_free(o);
@@ -352,7 +369,7 @@ static const struct director_backstore_ops ops = {
 	.submit = mirror_io_submit,
 	.reconfigure = mirror_reconfigure,
 	.close = mirror_close,
-	.halt = mirror_halt,
+	.stop = mirror_stop,
 	.n_children = 2,
 	.n_children_max = MIRROR_LEGS_MAX,
 	.children_flags = DIRECTOR_CHILDREN_MAY_MISS | DIRECTOR_CHILDREN_KEEP_SIZE,

@@ -77,7 +77,8 @@ struct mirror_obj {
 	struct mirror *m;
 	struct mirror_ios mine;         /* M: for the object's thread to submit */
 	struct mirror_legs legs;        /* M */
-	bool halted;                    /* M */
+	atomic_bool lost;               /* see mirror_stop: touch no leg */
+	bool stopped;
 	_Atomic(struct mirror_msg *) inbox;
 	atomic_uint inside;             /* threads that may still touch the object */
 	atomic_int read_leg;            /* mirror_read_leg */

@@ -435,7 +435,9 @@ static void own_submit(struct mirror_obj *o, struct child_io *c)
 {
 	struct director_bs *child = o->host->child(o->host->arg, o->owner, c->mio->leg);
 
-	if (child)
+	if (atomic_load(&o->lost))
+		own_done(&c->io, -ESTALE);
+	else if (child)
 		o->host->child_submit(o->host->arg, child, &c->io);
 	else
 		own_done(&c->io, -ENOTCONN);

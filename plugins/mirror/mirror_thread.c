@@ -57,7 +57,7 @@ static void tell(struct mirror_obj *o)
 		o->told_open = true;
 		event(o, DIRECTOR_EV_HEALTHY, 0, 0);
 	}
-	if (!o->told_lost && mirror_is_over(o->m) && !o->halted) {
+	if (!o->told_lost && mirror_is_over(o->m) && !atomic_load(&o->lost)) {
 		o->told_lost = true;
 		event(o, DIRECTOR_EV_LOST, 0, 0);
 	}

@@ -100,7 +100,7 @@ static enum scsi_turn no_lun(struct task *t, const struct scsi_op *row)
 
 bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row)
 {
-	return !((row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
+	return !((row->flags & OPF_KEEPS && lu->inner) || (row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
 		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok));
 }
 

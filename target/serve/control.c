@@ -493,6 +493,9 @@ static void request(struct client *cl, struct target_msg *m)
 	case TARGET_ACCESS_SET:
 		volume_access(s, &m->volume, &reply);
 		break;
+	case TARGET_INNER:
+		inner_set(s, &m->inner, &reply);
+		break;
 	case TARGET_SESSION_DROP:
 		session_drop(s, m->number, &reply);
 		break;

@@ -13,7 +13,9 @@
 
 static struct volume *volume_of(const struct scsi_lu *lu)
 {
-	return (struct volume *)((char *)lu - offsetof(struct volume, lu));
+	size_t at = lu->inner ? offsetof(struct volume, inner_lu) : offsetof(struct volume, lu);
+
+	return (struct volume *)((char *)lu - at);
 }
 
 void exec_finish(struct serve_task *st)
@@ -120,7 +122,9 @@ static void submit(struct serve_task *st)
 		st->iov[i] = (struct director_iov){ op->iov[i].base, op->iov[i].len };
 	io->iov = st->iov;
 	io->n_iov = op->n_iov;
-	io->epoch = atomic_load_explicit(&v->epoch, memory_order_relaxed);
+	/* A leg is used under the epoch of the login that claimed it. */
+	io->epoch = st->session && st->session->entry->leg ? st->session->entry->epoch
+							   : atomic_load_explicit(&v->epoch, memory_order_relaxed);
 	st->err.struct_size = sizeof(st->err);
 	st->err.key = 0;
 	io->sense = &st->err;

@@ -152,6 +152,18 @@ static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 	return err;
 }
 
+/* Who else reaches it: legs, and what other nodes forward. */
+static int inside(struct volume *v, struct target_msg *reply)
+{
+	char *why = NULL;
+	int err = inner_open(v, &why);
+
+	if (err)
+		fail(reply, err, "%s", why);
+	free(why);
+	return err;
+}
+
 void groups_take(struct volume *v, const struct target_volume *def)
 {
 	free(v->def.groups);
@@ -201,7 +213,7 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 	}
 	atomic_store(&v->epoch, v->def.epoch);
 	v->bs = bs;
-	if (shape(v, reply) != 0 || kept(s, v, reply) != 0) {
+	if (shape(v, reply) != 0 || kept(s, v, reply) != 0 || inside(v, reply) != 0) {
 		backstore_close(&v->bs);
 		lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
@@ -237,10 +249,12 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
+	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += RELEASE_MS / 1000;
+	inner_close(v);
 	pthread_mutex_lock(&r->lock);
 	for (struct target *t = r->targets; t && !busy; t = t->next)
 		for (unsigned i = 0; i < t->def.n_luns; i++)
@@ -255,6 +269,10 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 			stats_keep(v);
 	}
 	pthread_mutex_unlock(&r->lock);
+	if (busy && v->bs) {
+		inner_open(v, &why);
+		free(why);
+	}
 	if (busy || !v->bs)
 		return busy;
 	backstore_close(&v->bs);
@@ -364,7 +382,10 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
-	return 0;
+	if (v->def.inner != want->inner)
+		inner_close(v);
+	v->def.inner = want->inner;
+	return inside(v, reply);
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */
@@ -372,25 +393,15 @@ static int reconfigure(struct serve *s, struct volume *v, const struct target_st
 	struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
-	const struct target_store *have = &v->def.store, *w = want;
+	struct backstore_spec spec;
 	struct target_store copy;
+	int r;
 
-	for (unsigned depth = 0; ; depth++, have = &have->children[0], w = &w->children[0]) {
-		struct backstore_spec spec;
-		int r;
-
-		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children ||
-			w->n_children > 1)
-			return fail(reply, ERR_BUSY,
-				"%s cannot change its stack of plugins while it is open", v->def.name);
-		spec_make(w, v->def.size, &spec);
-		r = backstore_reconfigure(v->bs, depth, spec.params, spec.n_params, &err);
-		spec_free(&spec);
-		if (r < 0)
-			return fail_errno(reply, r, &err);
-		if (!w->n_children)
-			break;
-	}
+	spec_make(want, v->def.size, &spec);
+	r = backstore_reconfigure_all(v->bs, &spec, &err);
+	spec_free(&spec);
+	if (r < 0)
+		return fail_errno(reply, r, &err);
 	target_store_copy(&copy, want);
 	pthread_mutex_lock(&s->registry.lock);
 	target_store_fini(&v->def.store);
@@ -450,6 +461,7 @@ static void volume_destroy(struct serve *s, const struct target_msg *req, struct
 		return;
 	}
 	keep_drop(s, req->volume.uuid);
+	inner_drop(s, req->volume.uuid);
 	if (v)
 		volume_drop(s, v);
 }
@@ -495,11 +507,22 @@ void job_space(struct serve *s)
 			space_look(v);
 }
 
+/* Those that refer to others go before these. */
+static struct volume *last_to_open(struct serve *s)
+{
+	struct volume *v = s->registry.volumes;
+
+	while (v && v->def.inner == TARGET_INNER_LEG)
+		v = v->next;
+	return v ? v : s->registry.volumes;
+}
+
 void job_close_all(struct serve *s)
 {
 	struct volume *v;
 
-	while ((v = s->registry.volumes)) {
+	while ((v = last_to_open(s))) {
+		inner_close(v);
 		if (v->bs) {
 			backstore_close(&v->bs);
 			lu_fini(&v->lu);

@@ -71,6 +71,8 @@ struct volume {
 	struct serve_task *waiting;     /* commands that change it too, the oldest first */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
+	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
+	struct backstore_share *share;  /* inner != NONE; while it is open */
 	struct backstore_stats past;    /* of backstores that were open before */
 };
 
@@ -88,6 +90,9 @@ struct session_entry {
 	uint8_t isid[6];
 	uint16_t tsih;
 	bool discovery, dying;
+	bool inner, leg;                /* another node's, of `volume` under `epoch` */
+	uint8_t volume[16];
+	uint64_t epoch;
 	struct addr peer, local;
 	struct mono since;
 	/* written by the worker, read by whoever lists */
@@ -158,6 +163,11 @@ struct link {
 	bool paused;                    /* EPOLLIN is not */
 	bool waiting;                   /* for an older session to end, or to be on its way */
 	struct worker *moving_to;       /* where its session is */
+	bool inner;                     /* it came to an inner portal */
+	bool claimed;                   /* its claim is over, with claim_status */
+	enum login_status claim_status;
+	uint64_t epoch;                 /* that it logs in under */
+	struct claim *claim;            /* under way */
 	struct mono wake;
 };
 
@@ -187,6 +197,8 @@ struct worker {
 };
 
 struct source;
+struct claim;
+struct inner;
 
 struct serve {
 	struct serve_conf conf;
@@ -205,6 +217,7 @@ struct serve {
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;
+	struct inner *inner;
 };
 
 /* worker.c */
@@ -311,6 +324,39 @@ void volume_ports_locked(struct registry *r, struct volume *v);
 void target_ports_locked(struct registry *r, const struct target_lun *luns, unsigned n);
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
+
+/* inner.c: logins at inner portals */
+struct inner *inner_new(struct serve *s);
+/* Claims end; after the workers have stopped. */
+void inner_stop(struct inner *in);
+void inner_free(struct inner **in);
+/* Portals and keys, in place of what was. On the main thread. */
+void inner_set(struct serve *s, const struct target_inner *want, struct target_msg *reply);
+/* The i-th inner portal; false: there are no more. */
+bool inner_portal_locked(const struct serve *s, unsigned i, struct addr *a);
+/* Did the link come to one? Then `p` is as it must be. */
+bool inner_policy_locked(struct link *l, struct login_policy *p);
+void inner_proof(struct link *l);
+/* May the session begin? False: it waits for its claim, and asks again. */
+bool inner_admit(struct link *l, enum login_status *status);
+/* Once more, and then `e` is of the volume. */
+bool inner_enter_locked(struct link *l, struct session_entry *e);
+void inner_link_gone(struct link *l);
+/* Its one LUN is there, or the session ends. */
+void inner_refresh(struct session *ss);
+
+/* inner.c: legs and volumes for other nodes, and for stacks of this one (doc/ownership.md 9); on control threads */
+/*
+ * v->bs is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
+ * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
+ */
+int inner_open(struct volume *v, char **why);
+/* v->bs is about to be closed, to be opened anew: what references want waits. Inner sessions of a served volume stay. */
+void inner_hold(struct volume *v);
+/* v->bs is about to be closed for good: references fail, inner sessions end. Idempotent; nothing if it was never open. */
+void inner_close(struct volume *v);
+/* The volume is removed for ever: so is what its leg has stored. */
+void inner_drop(struct serve *s, const uint8_t uuid[16]);
 
 /* listen.c */
 struct ev_loop;

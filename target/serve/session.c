@@ -145,6 +145,10 @@ void session_refresh(struct session *ss)
 
 	if (ss->entry->discovery || session_over(ss->is) || ss->is->closing)
 		return;
+	if (ss->entry->inner) {
+		inner_refresh(ss);
+		return;
+	}
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, ss->it.target);
 	unwanted = !t || !target_host_for(&t->def, ss->it.initiator);
@@ -260,7 +264,7 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	snprintf(ss->it.initiator, sizeof(ss->it.initiator), "%s", e->initiator);
 	snprintf(ss->it.target, sizeof(ss->it.target), "%s", e->target);
 	memcpy(ss->it.isid, e->isid, 6);
-	ss->it.reach = reach;
+	ss->it.reach = e->inner ? NULL : reach;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, e->target);
 	ss->it.tag = t && t->def.tag ? t->def.tag : 1;

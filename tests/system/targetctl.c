@@ -3,7 +3,10 @@
  * Speaks to a running director-target as directord does, one request per run: for the tests and benches of
  * the data plane.
  *
- *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [[FILTER:]key=value…]
+ *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [inner=leg|served] [epoch=N]
+ *             [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
+ *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
  *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
@@ -19,6 +22,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "proto/inner.h"
 #include "proto/target.h"
 
 static int fd;
@@ -97,6 +101,8 @@ static void show_event(const struct target_event *e)
 	printf("event %llu kind %d %s %s what=%u value=%llu\n", (unsigned long long)e->seq, (int)e->kind,
 		e->session.initiator ? e->session.initiator : "-",
 		e->session.address ? e->session.address : "-", e->what, (unsigned long long)e->value);
+	if (e->kind == TARGET_EV_VOLUME)
+		printf("of=%llu epoch=%llu %s\n", (unsigned long long)e->of, (unsigned long long)e->epoch, e->text ? e->text : "");
 	fflush(stdout);
 }
 
@@ -126,27 +132,90 @@ static void parse_store(struct target_store *top, char *spec, int argc)
 	top->children[0].params = mem_zalloc((size_t)argc * sizeof(*top->params));
 }
 
+/* PLUGIN[+key=value…] */
+static void parse_child(struct target_store *top, char *spec)
+{
+	struct target_store *c;
+	char *name = strsep(&spec, "+"), *pair;
+
+	top->children = mem_realloc(top->children, (top->n_children + 1) * sizeof(*top->children));
+	c = &top->children[top->n_children++];
+	*c = (struct target_store){ .plugin = mem_strdup(name), .params = mem_zalloc(TARGET_PARAMS_MAX * sizeof(*c->params)) };
+	while ((pair = strsep(&spec, "+"))) {
+		char *eq = strchr(pair, '=');
+
+		if (!eq || c->n_params == TARGET_PARAMS_MAX)
+			die("parameters are key=value");
+		c->params[c->n_params++] = (struct target_param){ mem_strndup(pair, (size_t)(eq - pair)), mem_strdup(eq + 1) };
+	}
+}
+
+/* What is of the volume and not of its storage. */
+static bool parse_own(struct target_volume *v, char *s)
+{
+	if (strcmp(s, "removable=yes") == 0)
+		v->removable = true;
+	else if (strcmp(s, "inner=leg") == 0)
+		v->inner = TARGET_INNER_LEG;
+	else if (strcmp(s, "inner=served") == 0)
+		v->inner = TARGET_INNER_SERVED;
+	else if (strncmp(s, "epoch=", 6) == 0)
+		v->epoch = (uint64_t)atoll(s + 6);
+	else if (strncmp(s, "child=", 6) == 0)
+		parse_child(&v->store, s + 6);
+	else
+		return false;
+	return true;
+}
+
+static void parse_inner(struct target_msg *m, int argc, char **argv)
+{
+	struct target_inner *in = &m->inner;
+
+	in->portals = mem_zalloc((size_t)(argc + 1) * sizeof(*in->portals));
+	for (int i = 0; i < argc; i++)
+		if (strncmp(argv[i], "portal=", 7) == 0)
+			in->portals[in->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "key=", 4) != 0 || in->n_keys == TARGET_KEYS_MAX ||
+			text_hex_parse(argv[i] + 4, in->keys[in->n_keys++], TARGET_KEY_LEN) != 0)
+			die("portal=ADDR or key=64 hex digits");
+}
+
+static int proof(int argc, char **argv)
+{
+	char secret[INNER_SECRET_LEN], name[INNER_NAME_LEN];
+	uint8_t key[TARGET_KEY_LEN], uuid[16];
+	uint64_t epoch;
+
+	if (argc < 3 || text_hex_parse(argv[0], key, sizeof(key)) != 0 || text_uuid_parse(argv[1], uuid) != 0 ||
+		text_u64_parse(argv[2], &epoch) != 0)
+		die("proof KEY UUID EPOCH");
+	printf("%s %s\n", inner_secret(key, uuid, epoch, secret), inner_name(uuid, name));
+	return 0;
+}
+
 static void parse_volume(struct target_msg *m, int argc, char **argv)
 {
 	struct target_volume *v = &m->volume;
+	bool filter;
 
 	if (argc < 4 || text_uuid_parse(argv[0], v->uuid) != 0 || text_size_parse(argv[2], &v->size) != 0)
 		die("UUID NAME SIZE PLUGIN [key=value…]");
 	v->name = mem_strdup(argv[1]);
+	filter = strchr(argv[3], '/') != NULL;
 	parse_store(&v->store, argv[3], argc);
 	v->generation = 1;
 	v->epoch = 1;
 	for (int i = 4; i < argc; i++) {
-		struct target_store *st = store_of(&v->store, &argv[i]);
-		char *eq = strchr(argv[i], '=');
+		struct target_store *st;
+		char *eq;
 
+		if (parse_own(v, argv[i]))
+			continue;
+		st = filter ? store_of(&v->store, &argv[i]) : &v->store;
+		eq = strchr(argv[i], '=');
 		if (!eq)
 			die("parameters are key=value");
-		/* What is of the volume and not of its storage. */
-		if (strcmp(argv[i], "removable=yes") == 0) {
-			v->removable = true;
-			continue;
-		}
 		st->params[st->n_params++] = (struct target_param){
 			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
 		};
@@ -245,6 +314,7 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "shutdown", TARGET_SHUTDOWN },
 		{ "drop", TARGET_SESSION_DROP },
 		{ "events", TARGET_LIST },
+		{ "inner", TARGET_INNER },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -262,6 +332,8 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		m->number = (uint64_t)atoll(argv[1]);
 	else if (m->kind == TARGET_ACCESS_SET)
 		parse_access(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_INNER)
+		parse_inner(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
 	if (m->kind == TARGET_VOLUME_RESIZE && (argc < 3 || text_size_parse(argv[2], &m->volume.size) != 0))
@@ -277,6 +349,8 @@ int main(int argc, char **argv)
 			  reply;
 	int err;
 
+	if (argc > 1 && strcmp(argv[1], "proof") == 0)
+		return proof(argc - 2, argv + 2);
 	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
 		die("SOCKET VERB …");
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", argv[1]);

@@ -262,7 +262,7 @@ static void close_marks_all_legs_quiet(void)
 }
 
 /* It neither waits for an agreement that does not come nor calls quiet what is not. */
-static void halted_it_ends_at_once_and_unclean(void)
+static void lost_it_ends_at_once_and_unclean(void)
 {
 	struct backstore_io bio;
 	struct director_iov iov;
@@ -276,7 +276,7 @@ static void halted_it_ends_at_once_and_unclean(void)
 	while (!events[DIRECTOR_EV_LEG_FAILED])
 		turn();
 	CHECK_EQ(result, 1);
-	backstore_halt(bs);
+	CHECK_EQ(backstore_stop(bs, true, NULL), 0);
 	while (result == 1)
 		turn();
 	CHECK_EQ(result, -ESTALE);
@@ -335,7 +335,7 @@ int main(void)
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_blank_disk_is_no_leg);
 	RUN(close_marks_all_legs_quiet);
-	RUN(halted_it_ends_at_once_and_unclean);
+	RUN(lost_it_ends_at_once_and_unclean);
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(neither_leg_is_good);
 	unlink(path_a);
