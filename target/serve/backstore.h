@@ -222,7 +222,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 
 /* Sums over all threads; each number is exact once the I/O counted has been delivered. */
 struct backstore_stats {
-	uint64_t ops[8];                /* by enum director_op */
+	uint64_t ops[16];               /* by enum director_op */
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;                /* results below 0 other than -EILSEQ */
 	uint64_t emulated;              /* I/Os that took more than one operation of the plugin */

@@ -111,6 +111,11 @@ static int host_child_open(void *arg, void *owner, uint32_t i, struct director_e
 	return bs_child_open(owner, i, err);
 }
 
+static int host_child_resize(void *arg, void *owner, uint32_t i, uint64_t size, struct director_err *err)
+{
+	return bs_child_resize(owner, i, size, err);
+}
+
 static int host_child_caps(void *arg, struct director_bs *child, struct director_caps *caps)
 {
 	struct backstore *bs = (struct backstore *)child;
@@ -188,7 +193,7 @@ static const struct director_host services = {
 	.abi_major = DIRECTOR_ABI_MAJOR, .abi_minor = DIRECTOR_ABI_MINOR,
 	.log = host_log, .event = host_event, .io_done = host_io_done, .now_ns = host_now_ns,
 	.after_ms = host_after_ms, .child = host_child, .child_caps = host_child_caps,
-	.child_submit = host_child_submit, .child_open = host_child_open,
+	.child_submit = host_child_submit, .child_open = host_child_open, .child_resize = host_child_resize,
 };
 
 static struct bs_plugin *plugin_known(struct backstore_host *h, const char *name)
