@@ -128,6 +128,8 @@ void backstore_caps(const struct backstore *, struct director_caps *out);
 /* What the plugin itself says. */
 void backstore_caps_plugin(const struct backstore *, struct director_caps *out);
 uint64_t backstore_size(const struct backstore *);
+/* Under which it is open, or was fenced last. */
+uint64_t backstore_epoch(const struct backstore *);
 /* Room that the object takes, and how much more there is below. A control verb. -EOPNOTSUPP: it does not know. */
 int backstore_space(struct backstore *, uint64_t *used, uint64_t *available);
 

@@ -90,14 +90,18 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_MEDIA_ERROR] = "has a media error",
 		[DIRECTOR_EV_PROGRESS] = "makes progress",
 		[DIRECTOR_EV_SPACE_LOW] = "is short of space",
+		[DIRECTOR_EV_LEG_FAILED] = "has a leg that failed",
+		[DIRECTOR_EV_LEG_READY] = "has a leg that is in sync",
+		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
 	};
 	struct volume *v = arg;
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,
-		.epoch = atomic_load(&v->epoch) };
+		.epoch = backstore_epoch(bs) };
 
 	if (kind == DIRECTOR_EV_RESIZED) {
 		pthread_mutex_lock(&v->lu_lock);
-		lu_resize(&v->lu, value);
+		if (v->lu.block_size)
+			lu_resize(&v->lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
