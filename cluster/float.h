@@ -74,7 +74,7 @@ struct float_act {
 struct float_out {
 	struct float_act *act;
 	unsigned n, cap;
-	struct mono wake;               /* call float_step again no later */
+	struct mono wake;               /* step again no later, and at once when a lease was renewed or a right changed */
 	bool changed;                   /* a report is another than before */
 };
 

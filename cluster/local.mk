@@ -44,3 +44,5 @@ cluster_libcluster_la_SOURCES += \
 	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c
 # Who serves a mirrored volume.
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c
+# Floating addresses.
+cluster_libcluster_la_SOURCES += %D%/float.c %D%/float.h

@@ -161,3 +161,9 @@ check_PROGRAMS += tests/unit/ini
 TESTS += tests/unit/ini
 tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
 tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
+
+# Floating addresses: the decision, in a world of its own.
+check_PROGRAMS += tests/unit/float
+TESTS += tests/unit/float
+tests_unit_float_SOURCES = %D%/float.c %D%/check.h
+tests_unit_float_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
