@@ -418,7 +418,7 @@ static void tell_facts(struct cluster *c, struct cluster_out *out)
 	while ((f = facts_changed(c->facts))) {
 		names_fact_changed(c->names, f);
 		/* Growth and keys look at what others report there. */
-		if (strcmp(f->path, FACT_SELF) == 0)
+		if (strcmp(f->path, FACT_SELF) == 0 || (catalog_level(c->catalog) < SCHEMA_LEVEL && path_below(f->path, "/nodes")))
 			c->dirty = true;
 	}
 }
@@ -439,6 +439,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 			admit_applied(c, out);
 		}
 		admit_tend(c, out);
+		level_tend(c, out);
 		ring_tend(c, out);
 		carry_tend(c, out);
 		request_tend(c, out);

@@ -78,6 +78,7 @@ struct cluster {
 	struct addr newer_at;           /* and from where */
 	struct addr clone;              /* where the other one with our identity is; family 0: none */
 	uint64_t admit_index;           /* applied index at which members were last admitted */
+	uint64_t level_index;           /* the same for the schema level */
 	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
 	char clash[200];                /* a sentence about another lineage with data; empty: none */
 
@@ -157,6 +158,8 @@ bool admit_extra_unpack(const struct card *card, struct extra *x);
 void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name);
 void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out);
 void admit_tend(struct cluster *c, struct cluster_out *out);
+/* ---- level.c ---- */
+void level_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */

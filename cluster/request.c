@@ -367,6 +367,8 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 	if (!err) {
 		switch (r->verb) {
 		case CLUSTER_TXN:
+			if (txn_is_machine(&t))
+				err = why_set(&why, ERR_INVAL, "only the cluster itself makes such a change");
 			break;
 		case CLUSTER_UNDO: {
 			struct txn inverse = { 0 };

@@ -102,6 +102,24 @@ static int portal_form(const char *s, char *out)
 	return 0;
 }
 
+/* "10.0.0.9-24" */
+static int address_form(const char *s, char *out)
+{
+	const char *dash = strrchr(s, '-');
+	struct addr a;
+	uint64_t len;
+	char ip[64];
+
+	if (!dash || dash == s || dash - s >= (long)sizeof(ip) || text_u64_parse(dash + 1, &len) < 0)
+		return ERR_INVAL;
+	snprintf(ip, sizeof(ip), "%.*s", (int)(dash - s), s);
+	if (addr_parse(ip, 0, &a) < 0 || a.port || a.scope || len == 0 || len > (a.family == 4 ? 32u : 128u))
+		return ERR_INVAL;
+	addr_text(&a, ip);
+	snprintf(out, PATH_LEN_MAX, "%s-%" PRIu64, ip, len);
+	return 0;
+}
+
 static int name_bad(const struct schema_type *t, const char *name, const char *rule, struct why *why)
 {
 	return why_set(why, ERR_INVAL, "\"%.100s\" is no name for a %s: %s", name, t->name, rule);
@@ -142,6 +160,10 @@ int schema_name(const struct schema_type *t, const char *name, char *out, struct
 	case NAME_PORTAL:
 		if (portal_form(name, out) < 0)
 			return name_bad(t, name, "use ADDRESS:PORT or [IPV6-ADDRESS]:PORT, such as 10.0.0.1:3260", why);
+		return 0;
+	case NAME_ADDRESS:
+		if (address_form(name, out) < 0)
+			return name_bad(t, name, "use ADDRESS-LENGTH, such as 10.0.0.9-24 or fd00::9-64", why);
 		return 0;
 	case NAME_FIXED:
 	case NAME_FREE:
@@ -397,7 +419,7 @@ int schema_attr(const struct schema_type *t, unsigned level, const char *path, c
 		if (!key_ok(key))
 			return why_set(why, ERR_INVAL, "%s: \"%.40s\" is no name of a parameter", path, key);
 		/* A plugin's own; see the header for who judges it. */
-		if (t->id == TYPE_VOLUME && strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0) {
+		if ((t->id == TYPE_VOLUME || t->id == TYPE_LEG) && strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0) {
 			if (!text_ok(value, ATTR_VALUE_MAX))
 				return why_set(why, ERR_INVAL, "%s: %s is too long or not text", path, key);
 			set(out, value);
@@ -408,6 +430,8 @@ int schema_attr(const struct schema_type *t, unsigned level, const char *path, c
 	}
 	if (p->flags & PARAM_OBSERVED)
 		return why_set(why, ERR_INVAL, "%s: %s is reported by nodes, it cannot be set", path, key);
+	if (p->flags & PARAM_MACHINE)
+		return why_set(why, ERR_INVAL, "%s: %s is kept by the cluster itself, it cannot be set", path, key);
 	return *value ? schema_value(p, path, value, out, why) : 0;
 }
 

@@ -177,7 +177,8 @@ static uint32_t param_flags(uint32_t f)
 {
 	return (f & PARAM_REQUIRED ? CONTROL_PF_REQUIRED : 0) | (f & PARAM_SECRET ? CONTROL_PF_SECRET : 0) |
 	       (f & PARAM_LIVE ? CONTROL_PF_LIVE : 0) | (f & PARAM_OBSERVED ? CONTROL_PF_OBSERVED : 0) |
-	       (f & PARAM_CREATE ? CONTROL_PF_CREATE : 0) | (f & PARAM_AUTO ? CONTROL_PF_AUTO : 0);
+	       (f & PARAM_CREATE ? CONTROL_PF_CREATE : 0) | (f & PARAM_AUTO ? CONTROL_PF_AUTO : 0) |
+	       (f & PARAM_MACHINE ? CONTROL_PF_MACHINE : 0);
 }
 
 static struct control_param param_of(const struct schema_param *p)

@@ -21,7 +21,7 @@ static void help_params(struct shell *s, const char *type)
 	for (size_t i = 0; schema && director_schema_param(schema, type, i, &p); i++) {
 		auto_free char *value = NULL;
 
-		if (p.flags & DIRECTOR_OBSERVED)
+		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_MACHINE))
 			continue;
 		if (i == 0)
 			puts("Parameters, as KEY=VALUE or --KEY VALUE:");

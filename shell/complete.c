@@ -196,7 +196,7 @@ static void offer_params(struct typed *t, const char *type, const char *before, 
 		auto_free char *word = mem_printf("%s%s%s", before, p.name, behind);
 		unsigned n = t->out->n;
 
-		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_SECRET) || given(t, p.name))
+		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_MACHINE | DIRECTOR_SECRET) || given(t, p.name))
 			continue;
 		offer(t, word);
 		if (*behind && t->out->n > n)

@@ -167,3 +167,9 @@ check_PROGRAMS += tests/unit/float
 TESTS += tests/unit/float
 tests_unit_float_SOURCES = %D%/float.c %D%/check.h
 tests_unit_float_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+# Volumes with copies.
+check_PROGRAMS += tests/unit/volume
+TESTS += tests/unit/volume
+tests_unit_volume_SOURCES = %D%/volume.c
+tests_unit_volume_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_volume_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)

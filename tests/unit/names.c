@@ -111,7 +111,7 @@ static void test_children_of_both_sides(void)
 
 	CHILDREN(&w, "/", "cluster nodes plugins sessions targets tasks volumes");
 	CHILDREN(&w, "/volumes", "v1 v2 v3");
-	CHILDREN(&w, "/targets/" IQN, "hosts luns portals");
+	CHILDREN(&w, "/targets/" IQN, "addresses hosts luns portals");
 	CHILDREN(&w, "/targets/" IQN "/luns", "0");
 	CHILDREN(&w, "/nodes/n1", "devices");
 	CHILDREN(&w, "/nodes/n1/devices", "");
