@@ -5,7 +5,6 @@
 
 #include "cluster/plan.h"
 
-void plan_action_fini(struct plan_action *a);
 /* Did this very action fail, and is its wait not over? Then *due says when. r may be NULL. */
 bool plan_waits(const struct plan_retry *r, const struct plan_action *a, struct mono now, struct mono *due);
 
