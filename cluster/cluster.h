@@ -22,6 +22,7 @@
 #include "cluster/agree.h"
 #include "cluster/catalog.h"
 #include "cluster/facts.h"
+#include "cluster/float.h"
 #include "cluster/gossip.h"
 #include "cluster/growth.h"
 #include "cluster/id.h"
@@ -149,6 +150,7 @@ enum cluster_in_kind {
 	 */
 	CLUSTER_IN_FACT,
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
+	CLUSTER_IN_ADDRESS,     /* address: what the host says of floating addresses */
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
 };
 
@@ -180,6 +182,7 @@ struct cluster_in {
 	const struct plan_have *have;
 	const char *path;
 	const struct attrs *attrs;
+	const struct float_news *address;
 };
 
 /* ---- output ---- */
@@ -203,6 +206,7 @@ enum cluster_act_kind {
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
+	CLUSTER_ACT_ADDRESS,            /* address: do this; what comes of it is CLUSTER_IN_ADDRESS */
 };
 
 struct cluster_ring_conf {
@@ -223,6 +227,7 @@ struct cluster_act {
 	const struct cluster_ring_conf *conf;   /* lent by the core until its DONE */
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
+	struct float_act address;
 };
 
 struct cluster_out {
@@ -263,6 +268,8 @@ const char *cluster_hash(const struct cluster *c);
 const struct node_id *cluster_self(const struct cluster *c);
 /* The name this node has in the cluster: the agreed one, or what it calls itself. */
 const char *cluster_self_name(const struct cluster *c);
+/* Is it an address that floats and is on this host now? Then it is none of the node's own. */
+bool cluster_floats(const struct cluster *c, const struct addr *ip);
 /* The state at a glance, as attributes of status: node, mode, quorum, reason, members, warnings … */
 void cluster_status(const struct cluster *c, struct attrs *out);
 

@@ -132,6 +132,7 @@ struct cluster {
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
 
+	struct floating *floating;
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -223,6 +224,16 @@ void request_tend(struct cluster *c, struct cluster_out *out);
 void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why);
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
+
+/* floating.c: floating addresses */
+void floating_new(struct cluster *c);
+void floating_free(struct cluster *c);
+void floating_changed(struct cluster *c, const struct change *changes, unsigned n);     /* agreed objects */
+void floating_all_changed(struct cluster *c);
+void floating_news(struct cluster *c, const struct float_news *news);
+void floating_tend(struct cluster *c, struct cluster_out *out);
+struct mono floating_wake(const struct cluster *c);     /* when that is due, whatever else happens */
+void floating_leave(struct cluster *c, struct cluster_out *out);
 
 /* carry.c: the plan of this node */
 void carry_tend(struct cluster *c, struct cluster_out *out);

@@ -27,7 +27,8 @@ struct one {
 	char on[FLOAT_INTERFACE_MAX];           /* where it is, or is asked about */
 	bool route;
 	enum phase phase;
-	bool had;                               /* held in this life: nobody need be asked */
+	bool known;                             /* this cluster had it in this life: nobody need be asked */
+	bool foreign;                           /* `text` tells of another machine */
 	bool wanted;                            /* of this step */
 	struct mono since;                      /* HELD: since then */
 	struct mono due;                        /* the next probe or announcement; BLOCKED: the next try */
@@ -126,7 +127,7 @@ int float_addr_check(const struct addr *ip, unsigned prefix, const char **why)
 
 const char *float_state_name(enum float_state s)
 {
-	static const char *const names[] = { "none", "free", "probing", "held", "failed" };
+	static const char *const names[] = { "none", "waiting", "up", "conflict", "failed" };
 
 	return names[s];
 }
@@ -202,6 +203,7 @@ static void act(struct float_out *out, enum float_act_kind kind, const struct on
 
 static void say(struct floats *f, struct one *o, const char *text)
 {
+	o->foreign = false;
 	if (strcmp(o->text, text) == 0)
 		return;
 	snprintf(o->text, sizeof(o->text), "%s", text);
@@ -275,7 +277,7 @@ static void take(struct floats *f, struct one *o, const struct float_want *w, st
 {
 	become(f, o, HELD);
 	say(f, o, "");
-	o->had = true;
+	o->known = true;
 	o->since = o->renewed = o->due = now;
 	o->until = w->until;
 	o->unready = MONO_NEVER;
@@ -332,7 +334,7 @@ static struct mono come(struct floats *f, struct one *o, const struct float_want
 	if (w->elsewhere && w->until.ns == UINT64_MAX && !mono_due(pass, now))
 		return pass;
 	if (o->phase != PROBING) {
-		bool ask = (!w->known && !o->had) || o->phase == BLOCKED;
+		bool ask = !o->known || o->phase == BLOCKED;
 
 		if (!place(f, o)) {
 			f->changed |= o->phase != AWAY;
@@ -363,6 +365,7 @@ static struct mono decide(struct floats *f, struct one *o, const struct float_wa
 {
 	bool right = w->mine && mono_before(now, w->until);
 
+	o->known |= w->known;
 	if (!right) {
 		o->mine_since = MONO_NEVER;
 		let_go(f, o, out);
@@ -444,7 +447,7 @@ void floats_leave(struct floats *f, struct float_out *out)
 
 /* ---- what happens ---- */
 
-void floats_host(struct floats *f, const struct float_host *h, unsigned n)
+static void host(struct floats *f, const struct float_host *h, unsigned n)
 {
 	free(f->host);
 	f->host = mem_dup(h, n * sizeof(*h));
@@ -454,24 +457,14 @@ void floats_host(struct floats *f, const struct float_host *h, unsigned n)
 		f->host[i].ip = bare(&h[i].ip);
 }
 
-void floats_gone(struct floats *f, const struct addr *ip)
+static void conflict(struct floats *f, struct one *o, const char *who, struct mono now)
 {
-	struct one *o = find_ip(f, ip);
-
-	if (o && o->phase == HELD)
-		become(f, o, AWAY);
-}
-
-void floats_conflict(struct floats *f, const struct addr *ip, const char *who, struct mono now)
-{
-	struct one *o = find_ip(f, ip);
 	char text[TEXT_MAX];
 
-	if (!o || (o->phase != HELD && o->phase != PROBING))
-		return;
 	if (o->phase == PROBING) {
 		snprintf(text, sizeof(text), "another machine has this address: %.100s", who);
 		block(f, o, text, mono_add_ms(now, FLOAT_AGAIN_MS));
+		o->foreign = true;
 		return;
 	}
 	/* RFC 5227 2.4 (c): one announcement, and no further one within the interval, lest two holders shout for ever. */
@@ -486,15 +479,27 @@ void floats_conflict(struct floats *f, const struct addr *ip, const char *who, s
 		return;
 	snprintf(text, sizeof(text), "another machine claims this address: %.100s", who);
 	say(f, o, text);
+	o->foreign = true;
 	o->clear = mono_add_ms(now, FLOAT_CONFLICT_MS);
 }
 
-void floats_failed(struct floats *f, const struct addr *ip, const char *why, struct mono now)
+void floats_news(struct floats *f, const struct float_news *news, struct mono now)
 {
-	struct one *o = find_ip(f, ip);
+	struct one *o;
 
-	if (o && o->phase == HELD)
-		block(f, o, why, mono_add_ms(now, FLOAT_RETRY_MS));
+	if (news->kind == FLOAT_NEWS_HOST) {
+		host(f, news->host, news->n_host);
+		return;
+	}
+	o = find_ip(f, &news->ip);
+	if (!o)
+		return;
+	if (news->kind == FLOAT_NEWS_CONFLICT && (o->phase == HELD || o->phase == PROBING))
+		conflict(f, o, news->text, now);
+	else if (news->kind == FLOAT_NEWS_GONE && o->phase == HELD)
+		become(f, o, AWAY);
+	else if (news->kind == FLOAT_NEWS_FAILED && o->phase == HELD)
+		block(f, o, news->text, mono_add_ms(now, FLOAT_RETRY_MS));
 }
 
 /* ---- reading ---- */
@@ -507,16 +512,12 @@ struct float_report floats_report(const struct floats *f, const char *path)
 	if (!o)
 		return r;
 	r.text = o->text[0] ? o->text : NULL;
-	if (o->phase == HELD) {
-		r.state = FLOAT_HELD;
-		r.interface = o->on;
-	} else if (o->phase == PROBING) {
-		r.state = FLOAT_PROBING;
-	} else if (r.text) {
-		r.state = FLOAT_FAILED;
-	} else if (o->had) {
-		r.state = FLOAT_FREE;
-	}
+	r.held = o->phase == HELD;
+	r.interface = r.held ? o->on : NULL;
+	if (r.text)
+		r.state = o->foreign ? FLOAT_CONFLICT : FLOAT_FAILED;
+	else if (o->phase == HELD || o->phase == PROBING)
+		r.state = r.held ? FLOAT_UP : FLOAT_WAITING;
 	return r;
 }
 

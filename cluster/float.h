@@ -55,11 +55,11 @@ struct float_want {
 /* ---- what to do ---- */
 
 enum float_act_kind {
-	FLOAT_ADD = 1,                  /* with a life of FLOAT_LIFE_S; it fails: float_failed */
+	FLOAT_ADD = 1,                  /* with a life of FLOAT_LIFE_S */
 	FLOAT_RENEW,                    /* its life begins anew */
 	FLOAT_REMOVE,
 	FLOAT_ANNOUNCE,                 /* to all on the link: it is here */
-	FLOAT_PROBE,                    /* ask who has it; an answer: float_conflict */
+	FLOAT_PROBE,                    /* ask who has it; an answer is news of a conflict */
 };
 
 struct float_act {
@@ -81,33 +81,40 @@ struct float_out {
 /* ---- what to say about it ---- */
 
 enum float_state {
-	FLOAT_NONE,                     /* nothing to say */
-	FLOAT_FREE,                     /* held here once, given back */
-	FLOAT_PROBING,
-	FLOAT_HELD,
+	FLOAT_NONE,                     /* not this node's: nothing to say */
+	FLOAT_WAITING,                  /* soon here: it is asked whether somebody has it */
+	FLOAT_UP,
+	FLOAT_CONFLICT,                 /* another machine has it, or claims it though it is up here: `text` */
 	FLOAT_FAILED,                   /* it should be here; `text` says why it is not */
 };
 
 struct float_report {
 	enum float_state state;
-	const char *interface;          /* HELD */
-	const char *text;               /* a sentence, or NULL. With HELD: another machine claims it */
+	bool held;                      /* it is up here */
+	const char *interface;          /* where; NULL unless it is held */
+	const char *text;               /* a sentence, or NULL */
 };
 
 /* ---- the machine ---- */
 
 struct floats;
 
+/* What the host has to say. */
+struct float_news {
+	enum { FLOAT_NEWS_HOST = 1, FLOAT_NEWS_GONE, FLOAT_NEWS_CONFLICT, FLOAT_NEWS_FAILED } kind;
+	const struct float_host *host;  /* HOST: all that it has configured */
+	unsigned n_host;
+	struct addr ip;
+	const char *text;               /* CONFLICT: which machine, and where; FAILED: why */
+};
+
 struct floats *floats_new(void);
 void floats_free(struct floats **f);
-/* What the host has configured, all of it; copied. Before the first time nothing is done. */
-void floats_host(struct floats *f, const struct float_host *h, unsigned n);
-/* The address vanished from the host, though we did not take it away. */
-void floats_gone(struct floats *f, const struct addr *ip);
-/* Somebody else was heard who claims the address; `who` says which machine, and where. */
-void floats_conflict(struct floats *f, const struct addr *ip, const char *who, struct mono now);
-/* ADD did not work. */
-void floats_failed(struct floats *f, const struct addr *ip, const char *why, struct mono now);
+/*
+ * HOST: what is configured; before the first time nothing is done. GONE: an address vanished, though we did not take it away.
+ * CONFLICT: somebody else was heard who claims it. FAILED: an ADD did not work. Step after it.
+ */
+void floats_news(struct floats *f, const struct float_news *news, struct mono now);
 /*
  * Compare and say what to do; appends to out->act, the caller resets out->n. `want` is all agreed addresses, each once.
  * One that was held and is not in it is removed.

@@ -34,13 +34,27 @@ static struct float_want want(const char *ip, uint8_t prefix)
 	return w;
 }
 
+static void tell(struct floats *f, const struct float_host *h, unsigned n)
+{
+	struct float_news news = { .kind = FLOAT_NEWS_HOST, .host = h, .n_host = n };
+
+	floats_news(f, &news, ms(0));
+}
+
+static void news(struct floats *f, int kind, const struct float_want *w, const char *text, uint64_t at)
+{
+	struct float_news n = { .kind = kind, .ip = w->ip, .text = text };
+
+	floats_news(f, &n, ms(at));
+}
+
 static struct floats *host(void)
 {
 	struct float_host h[] = { on("eth0", NULL, 0, false), on("eth0", "10.0.0.1", 24, false),
 	                          on("eth0", "fd00::1", 64, false), on("eth1", NULL, 0, false) };
 	struct floats *f = floats_new();
 
-	floats_host(f, h, 4);
+	tell(f, h, 4);
 	return f;
 }
 
@@ -67,7 +81,7 @@ static void test_taken_announced_renewed_and_given_back(void)
 	is(0, FLOAT_ADD, "eth0");
 	is(1, FLOAT_ANNOUNCE, "eth0");
 	CHECK(!out.act[0].route);
-	CHECK_EQ(floats_report(f, w.path).state, FLOAT_HELD);
+	CHECK_EQ(floats_report(f, w.path).state, FLOAT_UP);
 	CHECK_EQ(step(f, &w, 1, 1150), 0);
 	CHECK_EQ(step(f, &w, 1, 1200), 1);
 	is(0, FLOAT_ANNOUNCE, "eth0");
@@ -80,7 +94,7 @@ static void test_taken_announced_renewed_and_given_back(void)
 	w.mine = false;
 	CHECK_EQ(step(f, &w, 1, 9001), 1);
 	is(0, FLOAT_REMOVE, "eth0");
-	CHECK_EQ(floats_report(f, w.path).state, FLOAT_FREE);
+	CHECK_EQ(floats_report(f, w.path).state, FLOAT_NONE);
 	floats_free(&f);
 }
 
@@ -118,7 +132,7 @@ static void test_not_before_it_is_served_and_not_gone_at_once_when_the_server_di
 	w.ready = false;
 	step(f, &w, 1, 11100);
 	step(f, &w, 1, 11100 + FLOAT_GRACE_MS - 1);
-	CHECK_EQ(floats_report(f, w.path).state, FLOAT_HELD);
+	CHECK_EQ(floats_report(f, w.path).state, FLOAT_UP);
 	CHECK_EQ(step(f, &w, 1, 11100 + FLOAT_GRACE_MS), 1);
 	is(0, FLOAT_REMOVE, "eth0");
 	floats_free(&f);
@@ -174,7 +188,7 @@ static void test_a_new_address_is_asked_for_first(void)
 	is(0, FLOAT_PROBE, "eth0");
 	CHECK_EQ(step(f, &w, 1, 1000 + FLOAT_PROBE_MS), 1);
 	is(0, FLOAT_PROBE, "eth0");
-	floats_conflict(f, &w.ip, "02:00:00:00:00:01 on eth0", ms(1250));
+	news(f, FLOAT_NEWS_CONFLICT, &w, "02:00:00:00:00:01 on eth0", 1250);
 	CHECK_EQ(step(f, &w, 1, 5000), 0);
 	CHECK_STR(floats_report(f, w.path).text, "another machine has this address: 02:00:00:00:00:01 on eth0");
 	CHECK_EQ(step(f, &w, 1, 1250 + FLOAT_AGAIN_MS), 1);
@@ -197,12 +211,13 @@ static void test_defended_but_not_shouting(void)
 	step(f, &w, 1, 2000);
 	step(f, &w, 1, 4000);
 	for (unsigned i = 0; i < 50; i++) {
-		floats_conflict(f, &w.ip, "02:00:00:00:00:01 on eth0", ms(20000 + i * 100));
+		news(f, FLOAT_NEWS_CONFLICT, &w, "02:00:00:00:00:01 on eth0", 20000 + i * 100);
 		CHECK_EQ(step(f, &w, 1, 20000 + i * 100), i == 0);
 	}
-	CHECK_EQ(floats_report(f, w.path).state, FLOAT_HELD);
+	CHECK_EQ(floats_report(f, w.path).state, FLOAT_CONFLICT);
+	CHECK(floats_report(f, w.path).held);
 	CHECK_STR(floats_report(f, w.path).text, "another machine claims this address: 02:00:00:00:00:01 on eth0");
-	floats_conflict(f, &w.ip, "02:00:00:00:00:01 on eth0", ms(20000 + FLOAT_DEFEND_MS));
+	news(f, FLOAT_NEWS_CONFLICT, &w, "02:00:00:00:00:01 on eth0", 20000 + FLOAT_DEFEND_MS);
 	CHECK_EQ(step(f, &w, 1, 20000 + FLOAT_DEFEND_MS), 1);
 	is(0, FLOAT_ANNOUNCE, "eth0");
 	step(f, &w, 1, 20000 + FLOAT_DEFEND_MS + FLOAT_CONFLICT_MS);
@@ -218,21 +233,21 @@ static void test_left_over_or_foreign_on_the_host(void)
 	struct floats *f = floats_new();
 
 	CHECK_EQ(step(f, &w, 1, 900), 0);       /* nobody said what the host has */
-	floats_host(f, h, 4);
+	tell(f, h, 4);
 	CHECK_EQ(step(f, &w, 1, 1000), 1);
 	is(0, FLOAT_REMOVE, "eth0");
 	CHECK_EQ(out.act[0].ip.ip[3], 8);
 	CHECK_STR(floats_report(f, w.path).text, "this node has the address on eth0 already, and not from director");
 	h[3].floating = true;
 	h[2].ip.family = 0;
-	floats_host(f, h, 4);
+	tell(f, h, 4);
 	CHECK_EQ(step(f, &w, 1, 1001), 2);
 	is(0, FLOAT_ADD, "eth0");
 	/* It vanishes: it is put there again. */
-	floats_gone(f, &w.ip);
+	news(f, FLOAT_NEWS_GONE, &w, NULL, 1001);
 	CHECK_EQ(step(f, &w, 1, 1002), 2);
 	is(0, FLOAT_ADD, "eth0");
-	floats_failed(f, &w.ip, "not permitted", ms(1003));
+	news(f, FLOAT_NEWS_FAILED, &w, "not permitted", 1003);
 	CHECK_EQ(step(f, &w, 1, 1500), 0);
 	CHECK_STR(floats_report(f, w.path).text, "not permitted");
 	CHECK_EQ(step(f, &w, 1, 1003 + FLOAT_RETRY_MS), 1);
@@ -352,7 +367,7 @@ static void fault(struct node *n)
 
 			floats_free(&n->f);
 			n->f = floats_new();
-			floats_host(n->f, h, n->kernel ? 3 : 2);
+			tell(n->f, h, n->kernel ? 3 : 2);
 			n->until = 0;
 			n->owner = false;
 		}
