@@ -208,6 +208,19 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 	c->dirty = true;
 }
 
+void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out)
+{
+	struct gossip_in pass = { .kind = GOSSIP_IN_PASS, .id = *to };
+
+	buf_reset(&c->direct);
+	c->codec->agree_encode(m, &c->direct);
+	if (c->direct.len > GOSSIP_BLOB_MAX)
+		return;
+	pass.blob = c->direct.data;
+	pass.n_blob = (unsigned)c->direct.len;
+	cluster_gossip_step(c, &pass, out);
+}
+
 /* To a member: in a datagram if it is in a hurry and fits, else over the mesh. */
 static void send(struct cluster *c, const struct agree_send *s, struct cluster_out *out)
 {
@@ -359,6 +372,7 @@ static void self_fact(struct cluster *c)
 		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring), "%s%s", i ? " " : "", addr_text(&bare, a));
 	}
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
+	attrs_set(&as, "inner", c->owner.inner[0] ? c->owner.inner : NULL);
 	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
 	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
 	attrs_set(&as, "aside", c->aside ? "yes" : NULL);
@@ -433,8 +447,12 @@ static void tend(struct cluster *c, struct cluster_out *out)
 	tell_facts(c, out);
 	/* Each part may give the next one something to do; a few rounds settle it, the rest waits for the timer. */
 	for (int round = 0; round < 4 && (c->dirty || round == 0); round++) {
-		if (!c->dirty && !mono_due(c->tend_wake, c->now))
-			break;
+		if (!c->dirty && !mono_due(c->tend_wake, c->now)) {
+			if (mono_due(owner_wake(c), c->now))
+				owner_timer(c, out);
+			if (!c->dirty)
+				break;
+		}
 		c->dirty = false;
 		c->wake = MONO_NEVER;
 		if (c->applied_seen != catalog_applied(c->catalog)) {
@@ -444,6 +462,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		admit_tend(c, out);
 		level_tend(c, out);
 		ring_tend(c, out);
+		owner_tend(c, out);
 		carry_tend(c, out);
 		floating_tend(c, out);
 		request_tend(c, out);
@@ -457,7 +476,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		tell_facts(c, out);
 	}
 	out->names_changed |= names_seq(c->names) != seq;
-	out->wake = mono_min(out->gossip.wake, mono_min(c->agree_wake, c->tend_wake));
+	out->wake = mono_min(mono_min(out->gossip.wake, owner_wake(c)), mono_min(c->agree_wake, c->tend_wake));
 	out->wake = mono_min(out->wake, floating_wake(c));
 	if (c->dirty)
 		out->wake = mono_min(out->wake, mono_add_ms(c->now, 1));
@@ -617,7 +636,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		g.kind = GOSSIP_IN_DGRAM;
 		c->passed = NODE_ID_NONE;
 		cluster_gossip_step(c, &g, out);
-		if (in->agree && !node_id_none(&c->passed)) {
+		if (in->agree && !node_id_none(&c->passed) && in->agree->kind >= AGREE_MSG_BEAT) {
+			owner_message(c, &c->passed, in->agree, out);
+		} else if (in->agree && !node_id_none(&c->passed)) {
 			a.kind = AGREE_IN_MESH;
 			a.msg.from = c->passed;
 			a.msg.msg = in->agree;
@@ -657,6 +678,10 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_gossip_step(c, &g, out);
 		break;
 	case CLUSTER_IN_AGREE:
+		if (in->agree->kind >= AGREE_MSG_BEAT) {
+			owner_message(c, &in->node, in->agree, out);
+			break;
+		}
 		a.kind = AGREE_IN_MESH;
 		a.msg.from = in->node;
 		a.msg.msg = in->agree;
@@ -693,6 +718,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		break;
 	case CLUSTER_IN_HAVE:
 		carry_have(c, in->have, out);
+		break;
+	case CLUSTER_IN_VOLUME:
+		owner_event(c, in, out);
 		break;
 	case CLUSTER_IN_FACT:
 		own_fact(c, in);
@@ -775,6 +803,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
 	c->retry = plan_retry_new();
+	owner_init(c);
 	c->others_seen = c->newer_seen = MONO_NEVER;
 	c->look_since = c->out_since = c->in_since = MONO_NEVER;
 	c->tend_wake = c->ring_wake = c->plan_wake = c->agree_wake = MONO_NEVER;
@@ -801,6 +830,7 @@ void cluster_free(struct cluster **cp)
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
+	owner_fini(c);
 	plan_retry_free(&c->retry);
 	names_free(&c->names);
 	catalog_free(&c->catalog);

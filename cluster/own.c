@@ -130,7 +130,8 @@ static void beat_send(struct own *o, struct own_out *out)
 	memset(b, 0, sizeof(*b));
 	b->number = o->number;
 	b->sent = o->now;
-	echo_add(o, b, &o->self, o->log_end);
+	if (!o->view.mute)
+		echo_add(o, b, &o->self, o->log_end);
 	act(out, OWN_ACT_BEAT)->number = b->number;
 }
 
@@ -461,7 +462,7 @@ static void beat_in(const struct own *o, const struct own_in *in, struct own_out
 {
 	struct own_act *a;
 
-	if (!own_listed(o->view.voter, o->view.n_voter, &o->self) || node_id_eq(&in->node, &o->self))
+	if (o->view.mute || !own_listed(o->view.voter, o->view.n_voter, &o->self) || node_id_eq(&in->node, &o->self))
 		return;
 	a = act(out, OWN_ACT_ECHO);
 	a->node = in->node;

@@ -99,6 +99,7 @@ struct own_view {
 	struct node_id down[OWN_NODES_MAX];     /* their director-target does not run */
 	unsigned n_down;
 	bool quorate;
+	bool mute;                              /* our log says nothing about what we acknowledged once: our echoes do not count */
 };
 
 struct own_in {
@@ -145,6 +146,8 @@ void own_free(struct own **o);
 /* Appends to `out`; the caller resets out->n when all is done. */
 void own_step(struct own *o, const struct own_in *in, struct own_out *out);
 void own_out_fini(struct own_out *out);
+
+bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 /* Planted bugs of the simulator, as in cluster/plant.h. */
 enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END };

@@ -54,6 +54,4 @@ struct own {
 	struct mono beat_due, until;
 };
 
-bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
-
 #endif

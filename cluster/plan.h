@@ -171,6 +171,7 @@ struct plan_nodes {
 	struct plan_node *node;
 	unsigned n, cap;
 	bool alone;                     /* this node sees no quorum: initiators had better go elsewhere */
+	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
 };
 
 void plan_nodes_fini(struct plan_nodes *ns);

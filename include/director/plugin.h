@@ -22,7 +22,7 @@ extern "C" {
 
 #define DIRECTOR_PLUGIN_MAGIC 0x44495250u       /* "DIRP" */
 #define DIRECTOR_ABI_MAJOR 1u
-#define DIRECTOR_ABI_MINOR 1u
+#define DIRECTOR_ABI_MINOR 2u
 
 enum director_plugin_kind {
 	DIRECTOR_BACKSTORE = 1, /* block storage; loaded by director-target */
@@ -223,6 +223,12 @@ enum director_threads {
 	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
 };
 
+/* How an object ends: see stop(). */
+enum director_stop {
+	DIRECTOR_STOP_QUIET = 1,        /* in order: make all stable, and mark that nothing was under way */
+	DIRECTOR_STOP_LOST,             /* somebody else may have the right to the storage: touch it no more */
+};
+
 #define DIRECTOR_CHILDREN_MAY_MISS 1u   /* open() is called though some could not be opened: child() gives NULL for those */
 #define DIRECTOR_CHILDREN_KEEP_SIZE 2u  /* a new size of the object is not theirs: its resize() sees to it, or it has none */
 
@@ -253,7 +259,7 @@ struct director_backstore_ops {
 	int (*resize)(void *obj, uint64_t size, struct director_err *);
 	/* Refuse I/O whose epoch is older than `epoch` from now on, durably (-ESTALE). NULL: the host does it in memory. */
 	int (*fence)(void *obj, uint64_t epoch, struct director_err *);
-	/* No I/O is outstanding. */
+	/* No I/O is outstanding. Without stop() before it: as well as it can, in order. */
 	void (*close)(void *obj);
 	/* Remove the storage for ever. Absent already: 0. NULL: nothing to remove. */
 	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
@@ -286,6 +292,14 @@ struct director_backstore_ops {
 	/* Since ABI 1.1. From n_children to so many children; 0: exactly n_children. */
 	uint32_t n_children_max;
 	uint32_t children_flags;        /* DIRECTOR_CHILDREN_* */
+	/*
+	 * Since ABI 1.2. Optional; before close(), parents before their children; how is of enum director_stop.
+	 * QUIET: no I/O is outstanding and none will come. 0, or a negative errno: it could not; it is closed all the same.
+	 * LOST: complete what is outstanding, with -ESTALE what has not succeeded, as soon as its memory is not used any
+	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. May be called
+	 * while a QUIET one has not returned. Both may block, but LOST not for long.
+	 */
+	int (*stop)(void *obj, uint32_t how, struct director_err *);
 };
 
 /* ---- kind DEVICE ---- */

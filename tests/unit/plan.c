@@ -11,7 +11,7 @@ static void plan_text(const struct catalog *c, const struct plan_have *h, const 
 	struct plan p;
 
 	buf_reset(out);
-	plan_make(c, "n1", h, r, now, &p);
+	plan_make(c, "n1", NULL, h, r, now, &p);
 	for (unsigned i = 0; i < p.n; i++) {
 		plan_action_text(&p.a[i], out);
 		buf_puts(out, "\n");
@@ -98,7 +98,7 @@ static unsigned converge(const struct catalog *c, struct plan_have *h)
 	unsigned rounds = 0;
 
 	while (p.n) {
-		plan_make(c, "n1", h, NULL, T0, &p);
+		plan_make(c, "n1", NULL, h, NULL, T0, &p);
 		for (unsigned i = 0; i < p.n; i++)
 			perform(h, &p.a[i]);
 		rounds += p.n > 0;
@@ -255,12 +255,12 @@ static void test_failure_waits_and_doubles(void)
 	struct plan p;
 
 	for (unsigned i = 0; i < 10; i++) {
-		plan_make(c, "n1", &h, r, now, &p);
+		plan_make(c, "n1", NULL, &h, r, now, &p);
 		CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 		plan_failed(r, &p.a[0], now);
 		plan_fini(&p);
 		/* The target goes on without it, and does not claim to be done. */
-		plan_make(c, "n1", &h, r, now, &p);
+		plan_make(c, "n1", NULL, &h, r, now, &p);
 		CHECK_EQ(p.n, 1);
 		CHECK_EQ(p.a[0].kind, PLAN_TARGET_SET);
 		CHECK_EQ(p.a[0].n_luns, 0);
@@ -272,11 +272,11 @@ static void test_failure_waits_and_doubles(void)
 		wait = wait * 2 < PLAN_RETRY_LAST_MS ? wait * 2 : PLAN_RETRY_LAST_MS;
 	}
 	/* A changed wish is tried at once. */
-	plan_make(c, "n1", &h, r, now, &p);
+	plan_make(c, "n1", NULL, &h, r, now, &p);
 	plan_failed(r, &p.a[0], now);
 	plan_fini(&p);
 	APPLY_OK(c, "~ /volumes/v1 size=5G");
-	plan_make(c, "n1", &h, r, now, &p);
+	plan_make(c, "n1", NULL, &h, r, now, &p);
 	CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 	CHECK_EQ(p.n_waiting, 0);
 	plan_done(r, &p.a[0]);
@@ -296,7 +296,7 @@ static void test_volume_in_use_is_not_closed(void)
 
 	converge(c, &h);
 	APPLY_OK(c, "- /targets/" IQN, "- /volumes/v1");
-	plan_make(c, "n1", &h, r, T0, &p);
+	plan_make(c, "n1", NULL, &h, r, T0, &p);
 	plan_failed(r, &p.a[0], T0);
 	plan_fini(&p);
 	PLAN(c, &h, r, T0, "");
