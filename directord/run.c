@@ -73,6 +73,10 @@ static void do_act(struct run *r, const struct cluster_act *a)
 	case CLUSTER_ACT_DEVICES:
 		run_host_devices(r);
 		break;
+	case CLUSTER_ACT_INNER:
+	case CLUSTER_ACT_LEASE:
+	case CLUSTER_ACT_KEEP:
+		break;
 	case CLUSTER_ACT_ADDRESS:
 		if (r->floataddr)
 			floataddr_act(r->floataddr, &a->address);
