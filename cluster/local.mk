@@ -45,4 +45,4 @@ cluster_libcluster_la_SOURCES += \
 cluster_libcluster_la_SOURCES += %D%/overlay_machine.c %D%/volume.c %D%/volume.h
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c
 # Floating addresses.
-cluster_libcluster_la_SOURCES += %D%/address.c %D%/address.h %D%/float.c %D%/float.h %D%/floating.c
+cluster_libcluster_la_SOURCES += %D%/address.c %D%/address.h %D%/float.c %D%/float.h %D%/floating.c %D%/plan_float.c

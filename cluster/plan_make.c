@@ -467,6 +467,7 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 		a.portals = mem_grow(a.portals, &a.cap_portals, a.n_portals, sizeof(*a.portals));
 		a.portals[a.n_portals++] = mem_strdup(path_name(child->path));
 	}
+	plan_floating(&a, w->tree, o, w->self);
 	target_hash(&a);
 	return a;
 }

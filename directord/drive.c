@@ -258,6 +258,10 @@ static void target_of(const struct drive *d, const struct plan_action *a, struct
 	t->portals = mem_zalloc(a->n_portals * sizeof(*t->portals));
 	for (unsigned i = 0; i < a->n_portals; i++)
 		t->portals[i] = mem_strdup(a->portals[i]);
+	t->n_elsewhere = a->n_elsewhere;
+	t->elsewhere = mem_zalloc(a->n_elsewhere * sizeof(*t->elsewhere));
+	for (unsigned i = 0; i < a->n_elsewhere; i++)
+		t->elsewhere[i] = (struct target_elsewhere){ mem_strdup(a->elsewhere[i].address), a->elsewhere[i].tag };
 }
 
 static enum target_msg_kind kind_of(enum plan_kind k)
