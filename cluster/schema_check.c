@@ -429,6 +429,9 @@ int schema_attr(const struct schema_type *t, unsigned level, const char *path, c
 			set(out, value);
 			return 0;
 		}
+		if (p)
+			return why_set(why, ERR_INVAL, "%s: %s needs level %u of the cluster, which has %u; it rises by itself when every node "
+			               "runs a version that knows it", path, key, p->since, level);
 		return why_set(why, ERR_INVAL, "%s: a %s has no parameter \"%s\"; \"director help %s\" lists them", path,
 		               t->name, key, t->name);
 	}

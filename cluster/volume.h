@@ -30,6 +30,7 @@
 #define VOLUME_LEVEL 2                  /* the schema level that brought all of this */
 #define VOLUME_LEG_META (1u << 20)      /* what a leg's storage has beyond the volume's size */
 #define VOLUME_SHARDS_MAX 16
+#define VOLUME_SHARD_UNIT (1u << 20)    /* a shard is a multiple of it; a stripe divides it */
 
 /* ---- reading; all take the tree of the catalog, and lend its objects ---- */
 

@@ -74,7 +74,7 @@ static void test_old_level_refuses_all_of_it(void)
 {
 	struct catalog *c = small_cluster();
 
-	APPLY_FAILS(c, ERR_INVAL, "no parameter \"copies\"", "+ /volumes/v size=1G copies=2");
+	APPLY_FAILS(c, ERR_INVAL, "copies needs level 2", "+ /volumes/v size=1G copies=2");
 	APPLY_FAILS(c, ERR_INVAL, "no kind of object", "+ /volumes/v1/legs/a node=n1");
 	APPLY_FAILS(c, ERR_INVAL, "no kind of object", "+ /targets/" IQN "/addresses/10.0.0.9-24");
 	catalog_free(&c);
