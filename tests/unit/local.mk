@@ -173,3 +173,7 @@ TESTS += tests/unit/volume
 tests_unit_volume_SOURCES = %D%/volume.c
 tests_unit_volume_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_volume_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/claim
+TESTS += tests/unit/claim
+tests_unit_claim_SOURCES = %D%/claim.c %D%/check.h
+tests_unit_claim_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
