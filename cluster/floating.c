@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Floating addresses in the cluster: what is agreed and known about them, given to their machine; what it says, done and reported. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,13 +211,19 @@ static void report(struct cluster *c)
 		struct float_report r = floats_report(f->floats, f->agreed[i].path);
 		const struct fact *old = facts_get(c->facts, &c->self, f->agreed[i].path);
 		const char *said = old ? attrs_get(&old->attrs, "error") : NULL;
+		const struct object *o;
 		struct attrs as = { 0 };
+		char applied[24];
 
 		if (r.state != FLOAT_NONE) {
 			attrs_set(&as, "state", float_state_name(r.state));
 			attrs_set(&as, "error", r.text);
 			attrs_set(&as, "node", r.held ? cluster_self_name(c) : NULL);
 			attrs_set(&as, "on", r.interface);
+		}
+		if (r.held && (o = catalog_get(c->catalog, f->agreed[i].path))) {
+			snprintf(applied, sizeof(applied), "%" PRIu64, o->generation);
+			attrs_set(&as, "applied", applied);
 		}
 		if (r.text && (!said || strcmp(said, r.text) != 0))
 			log_warn(c->log, "address: %s: %s", f->agreed[i].path, r.text);
@@ -232,6 +239,8 @@ void floating_tend(struct cluster *c, struct cluster_out *out)
 
 	if (c->status->mode == AGREE_ACTIVE)
 		f->quorum = c->now;
+	/* An interface may be named anew without any effect here: what is applied is said all the same. */
+	f->out.changed |= f->stale;
 	if (f->stale)
 		agreed_read(c);
 	wants_make(c);
