@@ -77,6 +77,7 @@ void owner_nodes(struct cluster *c)
 	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
 		node_add(c, o);
 	c->owner.nodes.alone = !c->status->has_log || c->status->mode != AGREE_ACTIVE;
+	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
 }
 

@@ -98,6 +98,7 @@ struct plan_child {
 	uint8_t uuid[16];
 	char *portals;                  /* "10.0.0.2:7341,…"; NULL: of this node */
 	uint64_t epoch;                 /* what to log in under */
+	uint32_t key;                   /* epoch of the cluster key to prove it with */
 };
 
 /* ALUA: the ports of one node, SPC-4 5.15.2. */
@@ -171,6 +172,7 @@ struct plan_nodes {
 	struct plan_node *node;
 	unsigned n, cap;
 	bool alone;                     /* this node sees no quorum: initiators had better go elsewhere */
+	uint32_t key;                   /* epoch of the newest cluster key, which logins at other nodes are proven with */
 	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
 };
 

@@ -57,13 +57,13 @@ static void params_seen(const struct object *volume, struct attrs *out)
 	attrs_set(out, "read-only", schema_get(volume->type, &volume->attrs, "read-only"));
 }
 
-static void child_add(struct plan_action *a, const uint8_t uuid[16], const char *portals, uint64_t epoch)
+static void child_add(struct plan_action *a, const uint8_t uuid[16], const char *portals, uint64_t epoch, uint32_t key)
 {
 	struct plan_child *c;
 
 	a->child = mem_grow(a->child, &a->cap_child, a->n_child, sizeof(*a->child));
 	c = &a->child[a->n_child++];
-	*c = (struct plan_child){ .portals = mem_strdup(portals), .epoch = epoch };
+	*c = (struct plan_child){ .portals = mem_strdup(portals), .epoch = epoch, .key = portals ? key : 0 };
 	memcpy(c->uuid, uuid, 16);
 }
 
@@ -89,14 +89,14 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 	return a;
 }
 
-struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch)
+struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
 {
 	struct plan_action a = action_of(kind, o, "iscsi");
 
 	params_seen(o, &a.params);
 	a.forwards = true;
 	a.epoch = epoch;
-	child_add(&a, o->uuid, at->inner, epoch);
+	child_add(&a, o->uuid, at->inner, epoch, key);
 	return a;
 }
 
@@ -110,7 +110,7 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
 		if (strncmp(p->key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
 			attrs_set(&a.params, p->key, p->value);
 	for (unsigned i = 0; (shard = volume_shard(t, o, i)) != NULL; i++)
-		child_add(&a, shard->uuid, NULL, 0);
+		child_add(&a, shard->uuid, NULL, 0, 0);
 	return a;
 }
 
@@ -159,7 +159,8 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 		bool here = at && strcmp(at->name, self) == 0;
 
 		/* Not known where: a place where nobody answers, and the leg counts as missing. */
-		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch);
+		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch,
+			  nodes ? nodes->key : 0);
 	}
 	plan_groups(&a, nodes, plan_node_named(nodes, self), false);
 	plan_volume_hash(&a);
@@ -202,7 +203,7 @@ void plan_volume_hash(struct plan_action *a)
 		buf_printf(&b, " %u=%u%d", a->group[i].id, a->group[i].state, a->group[i].preferred);
 	for (unsigned i = 0; i < a->n_child; i++) {
 		crypto_generichash_update(&st, a->child[i].uuid, 16);
-		buf_printf(&b, " %s", a->child[i].portals ? a->child[i].portals : "");
+		buf_printf(&b, " %s %" PRIu32, a->child[i].portals ? a->child[i].portals : "", a->child[i].key);
 	}
 	feed(&st, buf_str(&b));
 	crypto_generichash_final(&st, a->hash, sizeof(a->hash));

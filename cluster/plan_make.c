@@ -334,7 +334,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	if (v->kind == WANT_LEG)
 		a = plan_leg(kind, volume_of_leg(w->tree, o), o);
 	else if (v->kind == WANT_FORWARD)
-		a = plan_forward(kind, o, v->at, v->epoch);
+		a = plan_forward(kind, o, v->at, v->epoch, w->nodes->key);
 	else if (v->kind == WANT_STRIPE)
 		a = plan_stripe(kind, w->tree, o);
 	else
@@ -647,8 +647,7 @@ static void plan_volume_come(struct work *w, struct want_volume *v)
 			return;
 	}
 	a = volume_action(w, PLAN_VOLUME_OPEN, v);
-	/* What is at another node is there when it is there. */
-	v->ready = plan_add(w, &a) && v->kind != WANT_FORWARD;
+	v->ready = plan_add(w, &a);
 }
 
 static void plan_volumes(struct work *w)

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "director/plugin.h"
 #include "directord/answer.h"
 #include "directord/drive.h"
 #include "directord/file.h"
@@ -277,6 +278,54 @@ static unsigned target_portal_group(void *arg)
 	return o ? (unsigned)schema_get_uint(o->type, &o->attrs, "portal-group") : 0;
 }
 
+static void target_volume(void *arg, const struct target_event *ev)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_VOLUME, .volume = ev->volume, .number = ev->value, .of = ev->of, .epoch = ev->epoch,
+	                         .blob = ev->blob, .n_blob = ev->n_blob };
+
+	if (ev->kind == TARGET_EV_ACCESS)
+		in.event = CLUSTER_EV_ACCESS;
+	else if (ev->kind == TARGET_EV_KEEP)
+		in.event = CLUSTER_EV_KEEP;
+	else if (ev->what == DIRECTOR_EV_LEG_FAILED)
+		in.event = CLUSTER_EV_LEG_FAILED;
+	else if (ev->what == DIRECTOR_EV_LEG_READY)
+		in.event = CLUSTER_EV_LEG_READY;
+	else if (ev->what == DIRECTOR_EV_LOST)
+		in.event = CLUSTER_EV_LOST;
+	else if (ev->what == DIRECTOR_EV_PROGRESS)
+		in.event = CLUSTER_EV_PROGRESS;
+	else
+		return;
+	run_step(arg, &in);
+}
+
+void run_host_inner(struct run *r)
+{
+	if (r->drive)
+		drive_inner(r->drive, cluster_inner(r->cluster), cluster_keys(r->cluster));
+}
+
+void run_host_lease(struct run *r, const struct cluster_act *a)
+{
+	if (r->drive)
+		drive_lease(r->drive, a->volume, a->epoch, a->until);
+}
+
+void run_host_flush(struct run *r)
+{
+	if (r->drive)
+		drive_flush(r->drive);
+}
+
+void run_host_keep(struct run *r, const struct cluster_act *a)
+{
+	if (r->drive)
+		drive_keep(r->drive, a->id, a->keep);
+	else
+		run_done(r, a->id, ERR_NOTSUP, "this node has no director-target");
+}
+
 void run_host_plan(struct run *r, const struct cluster_act *a)
 {
 	if (r->drive)
@@ -390,7 +439,7 @@ static void drive_open(struct run *r)
 {
 	static const struct drive_ops ops = {
 		.have = target_have, .done = target_done, .fact = target_fact, .facts_gone = target_facts_gone, .node_name = target_node_name,
-		.portal_group = target_portal_group,
+		.portal_group = target_portal_group, .volume = target_volume,
 	};
 	auto_free char *volumes = volumes_dir(r);
 	struct drive_conf c = {
@@ -399,8 +448,10 @@ static void drive_open(struct run *r)
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};
 
-	if (strcmp(r->conf->target_program, "/") != 0)
+	if (strcmp(r->conf->target_program, "/") != 0) {
 		r->drive = drive_new(&c, &ops, r);
+		run_host_inner(r);
+	}
 }
 
 void run_host_init(struct run *r)

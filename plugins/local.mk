@@ -8,13 +8,14 @@ target_serve_libhost_la_SOURCES = \
 	target/serve/loader.c target/serve/loader.h target/serve/params.c \
 	target/serve/backstore.c target/serve/backstore.h \
 	target/serve/bs_host.c target/serve/bs_host.h target/serve/bs_queue.c target/serve/bs_service.c \
-	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c
+	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c \
+	target/serve/bs_share.c
 target_serve_libhost_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS)
 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
-PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c
+PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
 	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la \
 	plugins/pscsi/pscsi.la
@@ -27,7 +28,7 @@ plugins_block_block_la_SOURCES = %D%/block/block.c $(PLUGIN_DISK)
 plugins_block_block_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
 plugins_block_block_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_block_block_la_LIBADD = $(URING_LIBS)
-plugins_ram_ram_la_SOURCES = %D%/ram/ram.c
+plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_null_null_la_SOURCES = %D%/null/null.c
 plugins_null_null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
@@ -139,7 +140,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
-plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/lun.h
 plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh

@@ -138,7 +138,7 @@ struct director_host {
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
 	/*
 	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
-	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
 };
@@ -215,6 +215,11 @@ struct director_caps {
 	uint64_t max_discard;           /* bytes; 0: no bound */
 	uint32_t discard_granularity;   /* bytes */
 	uint32_t optimal_io;            /* bytes; 0: unknown */
+	/*
+	 * Since ABI 1.2. Another number once what was written and not flushed may have been lost (the machine that has it in
+	 * memory started anew); 0: unknown.
+	 */
+	uint64_t life;
 };
 
 enum director_threads {
@@ -296,8 +301,8 @@ struct director_backstore_ops {
 	 * Since ABI 1.2. Optional; before close(), parents before their children; how is of enum director_stop.
 	 * QUIET: no I/O is outstanding and none will come. 0, or a negative errno: it could not; it is closed all the same.
 	 * LOST: complete what is outstanding, with -ESTALE what has not succeeded, as soon as its memory is not used any
-	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. May be called
-	 * while a QUIET one has not returned. Both may block, but LOST not for long.
+	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. Both
+	 * may block, but LOST not for long.
 	 */
 	int (*stop)(void *obj, uint32_t how, struct director_err *);
 };

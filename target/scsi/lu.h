@@ -151,6 +151,8 @@ struct scsi_lu {
 	struct scsi_port *ports;
 	unsigned n_ports;
 	struct sanitize_run sanitize;
+	bool inner;                     /* for nodes of the cluster: it keeps nothing, and has VPD page C0h */
+	uint64_t life;                  /* of the storage, see struct director_caps; of an inner unit */
 	bool ejected;
 	struct scsi_nexus *nexuses;
 };

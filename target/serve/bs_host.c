@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "target/serve/bs_host.h"
 
+static int builtin_add(struct backstore_host *h, const struct director_plugin *tables);
+
 int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_host **out)
 {
 	struct backstore_host *h = mem_zalloc(sizeof(*h));
@@ -23,6 +25,7 @@ int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_
 	pthread_mutex_init(&h->plugins_lock, NULL);
 	LIST_INIT(&h->queues);
 	LIST_INIT(&h->objects);
+	LIST_INIT(&h->shares);
 	/* Never written, so the kernel maps its one page of zeroes all over it. */
 	h->zero = mmap(NULL, BS_ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (h->zero == MAP_FAILED) {
@@ -33,6 +36,8 @@ int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_
 	}
 	h->pool = bs_pool_new(conf->threads_max);
 	r = bs_service_new(h, &h->service);
+	if (r == 0)
+		r = builtin_add(h, &bs_share_plugin);
 	if (r < 0) {
 		backstore_host_free(&h);
 		return r;
@@ -108,12 +113,14 @@ static int host_child_open(void *arg, void *owner, uint32_t i, struct director_e
 
 static int host_child_caps(void *arg, struct director_bs *child, struct director_caps *caps)
 {
-	const struct backstore *bs = (const struct backstore *)child;
+	struct backstore *bs = (struct backstore *)child;
 	uint32_t size = caps->struct_size;
 	struct director_caps all;
 
 	if (size < offsetof(struct director_caps, size))
 		return -EINVAL;
+	/* Its size, or its life, may be another now. */
+	bs_caps_read(bs, NULL);
 	/* As with the host's help, but for compares: those are guarded at the top of the stack only. */
 	backstore_caps(bs, &all);
 	if (!(bs->native >> DIRECTOR_COMPARE_AND_WRITE & 1))
@@ -233,6 +240,18 @@ int backstore_plugin_add(struct backstore_host *h, struct plugin **given, struct
 	pthread_mutex_unlock(&h->plugins_lock);
 	if (r == 0)
 		*given = NULL;
+	return r;
+}
+
+static int builtin_add(struct backstore_host *h, const struct director_plugin *tables)
+{
+	struct plugin *pl;
+	int r = plugin_wrap(tables, &pl, NULL);
+
+	if (r == 0)
+		r = backstore_plugin_add(h, &pl, NULL);
+	if (r < 0)
+		plugin_unload(&pl);
 	return r;
 }
 

@@ -9,9 +9,10 @@
  *   bs_submit.c   from backstore_submit to the plugin, and back
  *   bs_emulate.c  what takes more than one operation of the plugin
  *   bs_range.c    compare-and-write against other writes
+ *   bs_share.c    volumes under other stacks: the store `volume`
  *   backstore.c   control verbs: open, close, fence, resize ...
  *
- * Locks, in order: plugins_lock, object->control, host->lock or range.lock, pool lock, service lock. None
+ * Locks, in order: share->claiming, plugins_lock, object->control, share->lock, host->lock or range.lock, pool lock, service lock. None
  * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots)
  * has no lock; other threads send it messages.
  */
@@ -42,6 +43,7 @@ struct bs_plugin {
 
 struct bs_pool;
 struct bs_service;
+struct child_job;
 
 struct backstore_host {
 	const struct log *log;
@@ -51,6 +53,7 @@ struct backstore_host {
 	unsigned n_plugins;
 	LIST_HEAD(, backstore_queue) queues;
 	LIST_HEAD(, backstore) objects;         /* open ones, every level */
+	LIST_HEAD(, backstore_share) shares;
 	uint8_t *slots;                         /* slot numbers in use, one byte each */
 	unsigned n_slots;
 	uint64_t last_id;
@@ -107,7 +110,8 @@ struct backstore {
 	struct bs_plugin *plugin;
 	struct backstore *parent, *root;
 	struct backstore **children;            /* NULL: could not be opened, see `missing` */
-	struct backstore_spec **missing;        /* by child; NULL: none ever was */
+	struct backstore_spec **missing;        /* by child; NULL: none ever was; host->lock */
+	struct child_job **opening;             /* by child: who tries again to open it; of the thread that asks */
 	unsigned n_children;
 	struct plugin_conf *conf;
 	pthread_mutex_t caps_lock;
@@ -211,6 +215,9 @@ void bs_range_fini(struct bs_range *);
 bool bs_range_needed(const struct backstore *, uint16_t op);
 void bs_range_submit(struct backstore *, struct backstore_io *);
 void bs_range_release(struct backstore *, struct backstore_io *);
+
+/* ---- bs_share.c ---- */
+extern const struct director_plugin bs_share_plugin;
 
 /* ---- bs_pool.c ---- */
 struct bs_pool *bs_pool_new(unsigned threads_max);

@@ -81,6 +81,12 @@ static void perform(struct plan_have *h, const struct plan_action *a)
 		if (a->generation)
 			v->generation = a->generation;
 		return;
+	case PLAN_SERVE:
+	case PLAN_SERVE_CHANGE:
+	case PLAN_FREEZE:
+	case PLAN_HOLD:
+		CHECK(false);           /* ownership's */
+		return;
 	case PLAN_REPORT:
 		v = plan_have_volume(h, a->uuid);
 		if (v)
