@@ -67,6 +67,7 @@ struct owner {
 	uint64_t applied, log_end;
 	bool target, ready;             /* director-target is there; was said so */
 	struct mono target_since, wake;
+	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */
 	unsigned n_refused, cap_refused;
 	struct plan_nodes nodes;

@@ -160,9 +160,17 @@ static void lease(struct cluster *c, const struct own_act *a, struct cluster_out
 
 /* ---- to the others ---- */
 
+static uint64_t boot_of(const struct cluster *c)
+{
+	uint64_t boot;
+
+	memcpy(&boot, c->card.boot, sizeof(boot));
+	return boot | 1;
+}
+
 static void beat(struct cluster *c, uint64_t number, struct cluster_out *out)
 {
-	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .beat = { .number = number } };
+	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = boot_of(c), .beat = { .number = number } };
 
 	for (unsigned i = 0; i < c->owner.view.n_voter; i++)
 		if (!node_id_eq(&c->owner.view.voter[i], &c->self))
@@ -185,7 +193,7 @@ static void propose(struct cluster *c, const struct own_change *change, struct c
 
 static void act(struct cluster *c, const struct own_act *a, struct cluster_out *out)
 {
-	struct agree_msg echo = { .kind = AGREE_MSG_ECHO, .beat = { .number = a->number, .end = a->index } };
+	struct agree_msg echo = { .kind = AGREE_MSG_ECHO, .boot = c->owner.beat_boot, .beat = { .number = a->number, .end = a->index } };
 	struct owned *v;
 
 	switch (a->kind) {
@@ -536,7 +544,11 @@ void owner_message(struct cluster *c, const struct node_id *from, const struct a
 
 	if (m->kind != AGREE_MSG_BEAT && m->kind != AGREE_MSG_ECHO)
 		return;
-	/* An echo says where the log ends now. */
+	/* An echo goes back with the name of the life that asked for it; it says where the log ends now. */
+	if (m->kind == AGREE_MSG_BEAT)
+		c->owner.beat_boot = m->boot;
+	else if (m->boot != boot_of(c))
+		return;
 	log_end(c, out);
 	in.kind = m->kind == AGREE_MSG_BEAT ? OWN_IN_BEAT : OWN_IN_ECHO;
 	in.number = m->beat.number;

@@ -23,45 +23,66 @@ static void portal_add(struct plan_action *a, const char *text)
 	a->portals[a->n_portals++] = mem_strdup(text);
 }
 
-/* The target's addresses with each port of its portals. Elsewhere takes precedence over what is listened at here. */
-static void address_add(struct plan_action *a, const struct tree *t, const struct object *target, const struct addr *ip,
-                        const char *self)
+static void address_at(struct plan_action *a, const struct tree *t, const struct addr *at, const char *node, const char *self)
 {
-	const char *node = address_node(t, target->path);
+	char text[64];
+
+	portal_add(a, addr_text(at, text));
+	if (node && strcmp(node, self) == 0)
+		return;
+	a->elsewhere = mem_grow(a->elsewhere, &a->cap_elsewhere, a->n_elsewhere, sizeof(*a->elsewhere));
+	a->elsewhere[a->n_elsewhere++] = (struct plan_elsewhere){ .address = mem_strdup(text), .tag = tag_of(t, node) };
+}
+
+#define PORTS_MAX 16
+
+/* Each port of the target's portals, once. */
+static unsigned ports(const struct plan_action *a, const struct tree *t, const char *target, uint16_t port[PORTS_MAX])
+{
 	const struct object *portal = NULL;
-	char folder[PATH_LEN_MAX + 16], text[64];
-	uint16_t done[16];
+	char folder[PATH_LEN_MAX + 16];
+	struct addr at;
 	unsigned n = 0;
 
-	snprintf(folder, sizeof(folder), "%s/portals", target->path);
-	while ((portal = tree_child(t, folder, portal)) && n < ARRAY_LEN(done)) {
-		struct addr at;
+	snprintf(folder, sizeof(folder), "%s/portals", target);
+	while (n < PORTS_MAX && (portal = tree_child(t, folder, portal))) {
 		bool again = addr_parse(path_name(portal->path), 3260, &at) < 0;
 
 		for (unsigned i = 0; i < n; i++)
-			again |= done[i] == at.port;
-		if (again)
-			continue;
-		done[n++] = at.port;
-		at = *ip;
-		at.port = done[n - 1];
-		portal_add(a, addr_text(&at, text));
-		if (node && strcmp(node, self) == 0)
-			continue;
-		a->elsewhere = mem_grow(a->elsewhere, &a->cap_elsewhere, a->n_elsewhere, sizeof(*a->elsewhere));
-		a->elsewhere[a->n_elsewhere++] = (struct plan_elsewhere){ .address = mem_strdup(text), .tag = tag_of(t, node) };
+			again |= port[i] == at.port;
+		if (!again)
+			port[n++] = at.port;
 	}
+	if (n == 0 && a->n_portals && addr_parse(a->portals[0], 3260, &at) == 0)
+		port[n++] = at.port;
+	return n;
 }
 
-void plan_floating(struct plan_action *a, const struct tree *t, const struct object *target, const char *self)
+/* What is elsewhere takes precedence over what is listened at here. */
+void plan_floating(struct plan_action *a, const struct tree *t, const struct object *target, const char *self, const char *portal)
 {
+	const char *node = address_node(t, target->path);
 	const struct object *o = NULL;
 	char folder[PATH_LEN_MAX + 16];
+	uint16_t port[PORTS_MAX];
+	unsigned n, prefix;
 	struct addr ip;
-	unsigned prefix;
+	bool bare;
 
+	snprintf(folder, sizeof(folder), "%s/portals", target->path);
+	bare = tree_count_in(t, folder) == 0;
 	snprintf(folder, sizeof(folder), "%s/addresses", target->path);
-	while ((o = tree_child(t, folder, o)))
-		if (address_parse(path_name(o->path), &ip, &prefix) == 0)
-			address_add(a, t, target, &ip, self);
+	if (tree_count_in(t, folder) == 0)
+		return;
+	if (bare)
+		portal_add(a, portal);
+	n = ports(a, t, target->path, port);
+	while ((o = tree_child(t, folder, o))) {
+		if (address_parse(path_name(o->path), &ip, &prefix) < 0)
+			continue;
+		for (unsigned i = 0; i < n; i++) {
+			ip.port = port[i];
+			address_at(a, t, &ip, node, self);
+		}
+	}
 }

@@ -30,7 +30,10 @@ void plan_elsewhere(struct plan_action *a, const struct plan_nodes *nodes, const
 
 /* ---- plan_float.c ---- */
 
-/* The target's floating addresses, as portals of this node, and of the one where they are. */
-void plan_floating(struct plan_action *a, const struct tree *t, const struct object *target, const char *self);
+/*
+ * The target's floating addresses, as portals of this node, and of the one where they are; with the port of `portal` where it
+ * has no portals, which then is one.
+ */
+void plan_floating(struct plan_action *a, const struct tree *t, const struct object *target, const char *self, const char *portal);
 
 #endif

@@ -11,6 +11,8 @@
 #include "cluster/plan_int.h"
 #include "cluster/volume.h"
 
+#define DEFAULT_PORTAL "[::]:3260"      /* of a target without any */
+
 /* What this node has of a volume: doc/ownership.md 9. In the order in which they are opened. */
 enum want_kind {
 	WANT_PLAIN,             /* the only copy */
@@ -452,7 +454,9 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 		.alias = mem_strdup(alias ? alias : ""), .generation = o->touched,
 	};
 	const struct object *child = NULL;
+	char portals[PATH_LEN_MAX + 16];
 
+	snprintf(portals, sizeof(portals), "%s/portals", o->path);
 	plan_params(o, &a.options);
 	if (add_luns(w, &a, o, kind == PLAN_TARGET_TRIM))
 		a.generation = 0;
@@ -467,7 +471,9 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 		a.portals = mem_grow(a.portals, &a.cap_portals, a.n_portals, sizeof(*a.portals));
 		a.portals[a.n_portals++] = mem_strdup(path_name(child->path));
 	}
-	plan_floating(&a, w->tree, o, w->self);
+	if (!a.n_elsewhere && !tree_count_in(w->tree, portals))
+		plan_elsewhere(&a, w->nodes, w->self, DEFAULT_PORTAL);
+	plan_floating(&a, w->tree, o, w->self, DEFAULT_PORTAL);
 	target_hash(&a);
 	return a;
 }
@@ -666,12 +672,10 @@ static void plan_volumes(struct work *w)
 /* It has portals, and none of them is of this node. */
 static bool elsewhere_only(const struct work *w, const struct object *target, const struct plan_action *a)
 {
-	const struct object *child = NULL;
 	char folder[PATH_LEN_MAX + 16];
 
 	snprintf(folder, sizeof(folder), "%s/portals", target->path);
-	child = tree_child(w->tree, folder, child);
-	return child && a->n_portals == 0;
+	return a->n_portals == 0 && tree_count_in(w->tree, folder);
 }
 
 static void plan_targets(struct work *w)

@@ -58,11 +58,21 @@ static void session_path(struct drive *d, const struct target_session *s, char *
 	snprintf(out, PATH_LEN_MAX, "/sessions/%.200s-%" PRIu64, d->ops.node_name(d->arg), s->id);
 }
 
+/* Of another node's director-target: no initiator, as people count them. */
+static bool is_inner(const struct target_session *s)
+{
+	uint8_t uuid[16];
+
+	return s->target && inner_name_parse(s->target, uuid);
+}
+
 static void session_fact(struct drive *d, const struct target_session *s)
 {
 	struct attrs as = { 0 };
 	char path[PATH_LEN_MAX];
 
+	if (is_inner(s))
+		return;
 	session_path(d, s, path);
 	attrs_set(&as, "target", s->target);
 	attrs_set(&as, "initiator", s->initiator);
@@ -205,12 +215,16 @@ static void on_event(void *arg, const struct target_event *ev)
 
 	switch (ev->kind) {
 	case TARGET_EV_SESSION_UP:
+		if (is_inner(&ev->session))
+			break;
 		d->n_sessions++;
 		log_info(d->log, "target: session %" PRIu64 " of %s from %s with %s", ev->session.id, ev->session.initiator,
 		         ev->session.address, ev->session.target ? ev->session.target : "discovery");
 		session_fact(d, &ev->session);
 		break;
 	case TARGET_EV_SESSION_DOWN:
+		if (is_inner(&ev->session))
+			break;
 		d->n_sessions -= d->n_sessions > 0;
 		log_info(d->log, "target: session %" PRIu64 " of %s ended", ev->session.id, ev->session.initiator);
 		session_path(d, &ev->session, path);
