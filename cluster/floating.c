@@ -252,6 +252,11 @@ void floating_tend(struct cluster *c, struct cluster_out *out)
 	f->out.changed = false;
 }
 
+void floating_leased(struct cluster *c)
+{
+	c->floating->wake = c->now;
+}
+
 struct mono floating_wake(const struct cluster *c)
 {
 	return c->floating->wake;

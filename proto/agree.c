@@ -613,8 +613,7 @@ int agree_msg_decode(const void *p, size_t n, struct agree_msg *m)
 		return ERR_MALFORMED;
 	m->boot = pb->boot;
 	m->tag = pb->tag;
-	/* What is said about leases is of no log. */
-	ok = decode_body(pb, m) && (m->boot != 0 || m->kind >= AGREE_MSG_BEAT);
+	ok = decode_body(pb, m) && m->boot != 0;
 	director__agree_msg__free_unpacked(pb, &bound.alloc);
 	if (!ok)
 		agree_msg_fini(m);
