@@ -239,7 +239,9 @@ static void on_event(void *arg, const struct target_event *ev)
 		d->ops.volume(d->arg, ev);
 		break;
 	case TARGET_EV_VOLUME:
-		if (ev->what != DIRECTOR_EV_PROGRESS)
+		if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
+			log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");
+		else if (ev->what != DIRECTOR_EV_PROGRESS)
 			log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
 		d->ops.volume(d->arg, ev);
 		break;

@@ -521,10 +521,19 @@ static void unit_set(struct volume *v)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
+/* Of a served one that needs a lease: stacks of this node wait for it as initiators do. */
+static bool may_answer(void *arg)
+{
+	const struct volume *v = arg;
+
+	return lease_holds(v, atomic_load(&v->epoch));
+}
+
 static int share_make(struct volume *v, char **why)
 {
 	struct inner *in = v->serve->inner;
-	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG, .arg = v };
+	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG,
+		.may_answer = may_answer, .arg = v };
 	struct backstore_share *share = NULL;
 	int err = 0;
 

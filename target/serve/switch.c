@@ -62,11 +62,11 @@ static void store_close(struct volume *v, bool lost, unsigned ms)
 	hold_begin(v, HOLD_STORE, lost);
 	if (!v->bs)
 		return;
+	inner_hold(v);
 	if (!lost && !drains(v, ms)) {
 		lost = true;
 		atomic_fetch_add(&v->voids, 1);
 	}
-	inner_hold(v);
 	if (backstore_stop(v->bs, lost, &err) < 0)
 		log_warn(&s->log, "volume %s: it is closed and not quiet: %s", v->def.name, err.text);
 	pthread_mutex_lock(&s->registry.lock);

@@ -4,10 +4,12 @@
  * the data plane.
  *
  *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [agreed=yes] [leased=yes] [fail-over=yes]
- *                    [epoch=N] [serve=leg|served] [[FILTER:]key=value…]
+ *             [inner=leg|served] [epoch=N] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
  *   targetctl SOCKET freeze|hold UUID [EPOCH]
  *   targetctl SOCKET lease UUID EPOCH MS [EVERY-MS]        with EVERY-MS again and again, until it is killed
  *   targetctl SOCKET keep UUID VERSION PROPOSAL HEX|none [refused]
+ *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
+ *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
  *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
@@ -24,6 +26,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "proto/inner.h"
 #include "proto/target.h"
 
 static int fd;
@@ -105,7 +108,7 @@ static void show_event(const struct target_event *e)
 		(unsigned long long)e->of, (unsigned long long)e->epoch);
 	for (size_t i = 0; i < e->n_blob; i++)
 		printf("%02x", e->blob[i]);
-	printf("\n");
+	printf("%s\n", e->text ? e->text : "");
 	fflush(stdout);
 }
 
@@ -135,8 +138,26 @@ static void parse_store(struct target_store *top, char *spec, int argc)
 	top->children[0].params = mem_zalloc((size_t)argc * sizeof(*top->params));
 }
 
+/* PLUGIN[+key=value…] */
+static void parse_child(struct target_store *top, char *spec)
+{
+	struct target_store *c;
+	char *name = strsep(&spec, "+"), *pair;
+
+	top->children = mem_realloc(top->children, (top->n_children + 1) * sizeof(*top->children));
+	c = &top->children[top->n_children++];
+	*c = (struct target_store){ .plugin = mem_strdup(name), .params = mem_zalloc(TARGET_PARAMS_MAX * sizeof(*c->params)) };
+	while ((pair = strsep(&spec, "+"))) {
+		char *eq = strchr(pair, '=');
+
+		if (!eq || c->n_params == TARGET_PARAMS_MAX)
+			die("parameters are key=value");
+		c->params[c->n_params++] = (struct target_param){ mem_strndup(pair, (size_t)(eq - pair)), mem_strdup(eq + 1) };
+	}
+}
+
 /* What is of the volume and not of its storage. */
-static bool of_volume(struct target_volume *v, const char *s)
+static bool parse_own(struct target_volume *v, char *s)
 {
 	const struct {
 		const char *text;
@@ -147,33 +168,67 @@ static bool of_volume(struct target_volume *v, const char *s)
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		if (strcmp(s, flags[i].text) == 0)
 			return *flags[i].flag = true;
-	if (strncmp(s, "epoch=", 6) == 0)
-		v->epoch = strtoull(s + 6, NULL, 10);
-	else if (strncmp(s, "serve=", 6) == 0)
-		v->inner = strcmp(s + 6, "leg") == 0 ? TARGET_INNER_LEG : TARGET_INNER_SERVED;
+	if (strcmp(s, "inner=leg") == 0)
+		v->inner = TARGET_INNER_LEG;
+	else if (strcmp(s, "inner=served") == 0)
+		v->inner = TARGET_INNER_SERVED;
+	else if (strncmp(s, "epoch=", 6) == 0)
+		v->epoch = (uint64_t)atoll(s + 6);
+	else if (strncmp(s, "child=", 6) == 0)
+		parse_child(&v->store, s + 6);
 	else
 		return false;
 	return true;
 }
 
+static void parse_inner(struct target_msg *m, int argc, char **argv)
+{
+	struct target_inner *in = &m->inner;
+
+	in->portals = mem_zalloc((size_t)(argc + 1) * sizeof(*in->portals));
+	for (int i = 0; i < argc; i++)
+		if (strncmp(argv[i], "portal=", 7) == 0)
+			in->portals[in->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "key=", 4) != 0 || in->n_keys == TARGET_KEYS_MAX ||
+			text_hex_parse(argv[i] + 4, in->keys[in->n_keys++], TARGET_KEY_LEN) != 0)
+			die("portal=ADDR or key=64 hex digits");
+}
+
+static int proof(int argc, char **argv)
+{
+	char secret[INNER_SECRET_LEN], name[INNER_NAME_LEN];
+	uint8_t key[TARGET_KEY_LEN], uuid[16];
+	uint64_t epoch;
+
+	if (argc < 3 || text_hex_parse(argv[0], key, sizeof(key)) != 0 || text_uuid_parse(argv[1], uuid) != 0 ||
+		text_u64_parse(argv[2], &epoch) != 0)
+		die("proof KEY UUID EPOCH");
+	printf("%s %s\n", inner_secret(key, uuid, epoch, secret), inner_name(uuid, name));
+	return 0;
+}
+
 static void parse_volume(struct target_msg *m, int argc, char **argv)
 {
 	struct target_volume *v = &m->volume;
+	bool filter;
 
 	if (argc < 4 || text_uuid_parse(argv[0], v->uuid) != 0 || text_size_parse(argv[2], &v->size) != 0)
 		die("UUID NAME SIZE PLUGIN [key=value…]");
 	v->name = mem_strdup(argv[1]);
+	filter = strchr(argv[3], '/') != NULL;
 	parse_store(&v->store, argv[3], argc);
 	v->generation = 1;
 	v->epoch = 1;
 	for (int i = 4; i < argc; i++) {
-		struct target_store *st = store_of(&v->store, &argv[i]);
-		char *eq = strchr(argv[i], '=');
+		struct target_store *st;
+		char *eq;
 
+		if (parse_own(v, argv[i]))
+			continue;
+		st = filter ? store_of(&v->store, &argv[i]) : &v->store;
+		eq = strchr(argv[i], '=');
 		if (!eq)
 			die("parameters are key=value");
-		if (of_volume(v, argv[i]))
-			continue;
 		st->params[st->n_params++] = (struct target_param){
 			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
 		};
@@ -314,6 +369,7 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "hold", TARGET_VOLUME_HOLD },
 		{ "lease", TARGET_VOLUME_LEASE },
 		{ "keep", TARGET_VOLUME_KEEP },
+		{ "inner", TARGET_INNER },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -335,6 +391,8 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		parse_lease(m, argc - 1, argv + 1);
 	else if (m->kind == TARGET_VOLUME_KEEP)
 		parse_keep(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_INNER)
+		parse_inner(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
 	if ((m->kind == TARGET_VOLUME_FREEZE || m->kind == TARGET_VOLUME_HOLD) && argc > 2)
@@ -352,6 +410,8 @@ int main(int argc, char **argv)
 			  reply;
 	int err;
 
+	if (argc > 1 && strcmp(argv[1], "proof") == 0)
+		return proof(argc - 2, argv + 2);
 	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
 		die("SOCKET VERB …");
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", argv[1]);
