@@ -171,6 +171,7 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 			request_applied(c, &e->rid, &r.why);
 		else
 			names_committed(c->names, &r);
+		floating_changed(c, r.changes, r.n_changes);
 		if (r.n_changes) {
 			log_info(c->log, "commit %" PRIu64 ": %u changes by %s on %s: %s", e->index, r.n_changes, t.author, t.node,
 			         t.message ? t.message : "");
@@ -197,6 +198,7 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 		abort();
 	}
 	names_catalog(c->names, c->catalog);
+	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);
 	if (memcmp(c->lineage, s->lineage, 16) != 0)
@@ -434,6 +436,7 @@ static void tell_facts(struct cluster *c, struct cluster_out *out)
 		/* Growth and keys look at what others report there. */
 		if (strcmp(f->path, FACT_SELF) == 0 || (catalog_level(c->catalog) < SCHEMA_LEVEL && path_below(f->path, "/nodes")))
 			c->dirty = true;
+		c->dirty |= strstr(f->path, "/addresses/") != NULL;
 	}
 }
 
@@ -461,14 +464,20 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		ring_tend(c, out);
 		owner_tend(c, out);
 		carry_tend(c, out);
+		floating_tend(c, out);
 		request_tend(c, out);
 		self_fact(c);
 		node_fact(c);
 		tell_facts(c, out);
 		c->tend_wake = mono_min(c->wake, mono_min(c->ring_wake, c->plan_wake));
 	}
+	if (mono_due(floating_wake(c), c->now)) {
+		floating_tend(c, out);
+		tell_facts(c, out);
+	}
 	out->names_changed |= names_seq(c->names) != seq;
 	out->wake = mono_min(mono_min(out->gossip.wake, owner_wake(c)), mono_min(c->agree_wake, c->tend_wake));
+	out->wake = mono_min(out->wake, floating_wake(c));
 	if (c->dirty)
 		out->wake = mono_min(out->wake, mono_add_ms(c->now, 1));
 }
@@ -721,7 +730,11 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		facts_delete_below(c->facts, path);
 		c->facts_dirty = true;
 		break;
+	case CLUSTER_IN_ADDRESS:
+		floating_news(c, in->address);
+		break;
 	case CLUSTER_IN_LEAVE:
+		floating_leave(c, out);
 		g.kind = GOSSIP_IN_LEAVE;
 		cluster_gossip_step(c, &g, out);
 		out->left = true;
@@ -779,6 +792,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	snprintf(knock.name, sizeof(knock.name), "%s", conf->name);
 	knock_make(&knock, conf->secret_key, &c->knock);
 	c->facts = facts_new(&c->self, conf->fact_base);
+	floating_new(c);
 	g.self = c->card;
 	g.key_epoch = c->key_epoch;
 	c->gossip = gossip_new(&g, c->facts);
@@ -822,6 +836,7 @@ void cluster_free(struct cluster **cp)
 	catalog_free(&c->catalog);
 	agree_free(&c->agree);
 	gossip_free(&c->gossip);
+	floating_free(c);
 	facts_free(&c->facts);
 	sodium_memzero(&c->keys, sizeof(c->keys));
 	sodium_memzero(&c->conf, sizeof(c->conf));

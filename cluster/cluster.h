@@ -22,6 +22,7 @@
 #include "cluster/agree.h"
 #include "cluster/catalog.h"
 #include "cluster/facts.h"
+#include "cluster/float.h"
 #include "cluster/gossip.h"
 #include "cluster/growth.h"
 #include "cluster/id.h"
@@ -151,6 +152,7 @@ enum cluster_in_kind {
 	 */
 	CLUSTER_IN_FACT,
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
+	CLUSTER_IN_ADDRESS,     /* address: what the host says of floating addresses */
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
 };
 
@@ -192,6 +194,7 @@ struct cluster_in {
 	const struct plan_have *have;
 	const char *path;
 	const struct attrs *attrs;
+	const struct float_news *address;
 	const uint8_t *volume;
 	enum cluster_event event;
 	uint64_t of, epoch;
@@ -220,6 +223,7 @@ enum cluster_act_kind {
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
+	CLUSTER_ACT_ADDRESS,            /* address: do this; what comes of it is CLUSTER_IN_ADDRESS */
 	CLUSTER_ACT_INNER,              /* cluster_inner(c) or the keys changed: tell director-target */
 	CLUSTER_ACT_LEASE,              /* volume, epoch, until: may be answered until then. After what was planned before it. */
 	CLUSTER_ACT_KEEP,               /* volume, keep: reservations for director-target; answer DONE */
@@ -253,6 +257,7 @@ struct cluster_act {
 	const struct cluster_ring_conf *conf;   /* lent by the core until its DONE */
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
+	struct float_act address;
 	uint8_t volume[16];
 	uint64_t epoch;
 	struct mono until;
@@ -297,6 +302,8 @@ const char *cluster_hash(const struct cluster *c);
 const struct node_id *cluster_self(const struct cluster *c);
 /* The name this node has in the cluster: the agreed one, or what it calls itself. */
 const char *cluster_self_name(const struct cluster *c);
+/* Is it an address that floats and is on this host now? Then it is none of the node's own. */
+bool cluster_floats(const struct cluster *c, const struct addr *ip);
 /* This node's inner portals, with commas; "" without any. */
 const char *cluster_inner(const struct cluster *c);
 /*

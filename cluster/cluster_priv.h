@@ -174,6 +174,7 @@ struct cluster {
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
 
+	struct floating *floating;
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -268,6 +269,16 @@ void request_applied(struct cluster *c, const struct agree_rid *rid, const struc
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
 
+/* floating.c: floating addresses */
+void floating_new(struct cluster *c);
+void floating_free(struct cluster *c);
+void floating_changed(struct cluster *c, const struct change *changes, unsigned n);     /* agreed objects */
+void floating_all_changed(struct cluster *c);
+void floating_news(struct cluster *c, const struct float_news *news);
+void floating_leased(struct cluster *c);                /* a lease was renewed: so are its addresses, in this step */
+void floating_tend(struct cluster *c, struct cluster_out *out);
+struct mono floating_wake(const struct cluster *c);     /* when that is due, whatever else happens */
+void floating_leave(struct cluster *c, struct cluster_out *out);
 /* Propose a transaction of ownership, or (`proposal`) of reservations; owner_settled is told what came of it. */
 void request_propose_change(struct cluster *c, struct txn *t, const struct own_change *change, uint64_t proposal,
                             struct cluster_out *out);

@@ -45,3 +45,5 @@ cluster_libcluster_la_SOURCES += \
 # Who serves a mirrored volume, and what of it is agreed.
 cluster_libcluster_la_SOURCES += %D%/move.c %D%/move.h %D%/overlay_machine.c %D%/volume.c %D%/volume.h
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c
+# Floating addresses.
+cluster_libcluster_la_SOURCES += %D%/address.c %D%/address.h %D%/float.c %D%/float.h %D%/floating.c %D%/plan_float.c

@@ -156,6 +156,7 @@ static void lease(struct cluster *c, const struct own_act *a, struct cluster_out
 	act->until = a->until;
 	if (v)
 		v->leased = a->until;
+	floating_leased(c);
 }
 
 /* ---- to the others ---- */

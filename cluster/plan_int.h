@@ -28,4 +28,12 @@ bool plan_portal_here(const struct plan_nodes *nodes, const char *self, const ch
 /* What the portal stands for at the other nodes that are up. */
 void plan_elsewhere(struct plan_action *a, const struct plan_nodes *nodes, const char *self, const char *portal);
 
+/* ---- plan_float.c ---- */
+
+/*
+ * The target's floating addresses, as portals of this node, and of the one where they are; with the port of `portal` where it
+ * has no portals, which then is one.
+ */
+void plan_floating(struct plan_action *a, const struct tree *t, const struct object *target, const char *self, const char *portal);
+
 #endif

@@ -473,6 +473,7 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 	}
 	if (!a.n_elsewhere && !tree_count_in(w->tree, portals))
 		plan_elsewhere(&a, w->nodes, w->self, DEFAULT_PORTAL);
+	plan_floating(&a, w->tree, o, w->self, DEFAULT_PORTAL);
 	target_hash(&a);
 	return a;
 }

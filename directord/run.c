@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "directord/answer.h"
 #include "directord/file.h"
+#include "directord/floataddr.h"
 #include "directord/notify.h"
 #include "directord/run_int.h"
 #include "directord/store.h"
@@ -80,6 +81,10 @@ static void do_act(struct run *r, const struct cluster_act *a)
 		break;
 	case CLUSTER_ACT_KEEP:
 		run_host_keep(r, a);
+		break;
+	case CLUSTER_ACT_ADDRESS:
+		if (r->floataddr)
+			floataddr_act(r->floataddr, &a->address);
 		break;
 	}
 }

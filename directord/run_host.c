@@ -19,6 +19,7 @@
 #include "directord/answer.h"
 #include "directord/drive.h"
 #include "directord/file.h"
+#include "directord/floataddr.h"
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
@@ -333,6 +334,45 @@ void run_host_plan(struct run *r, const struct cluster_act *a)
 		run_done(r, a->id, ERR_NOTSUP, "this node has no director-target");
 }
 
+/* ---- floating addresses ---- */
+
+static void address_news(struct run *r, const struct float_news *news)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_ADDRESS, .address = news };
+
+	run_step(r, &in);
+}
+
+static void address_host(void *arg, const struct float_host *h, unsigned n)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_HOST, .host = h, .n_host = n });
+}
+
+static void address_gone(void *arg, const struct addr *ip)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_GONE, .ip = *ip });
+}
+
+static void address_conflict(void *arg, const struct addr *ip, const char *who)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_CONFLICT, .ip = *ip, .text = who });
+}
+
+static void address_failed(void *arg, const struct addr *ip, const char *why)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_FAILED, .ip = *ip, .text = why });
+}
+
+static void addresses_open(struct run *r)
+{
+	static const struct floataddr_ops ops = {
+		.host = address_host, .gone = address_gone, .conflict = address_conflict, .failed = address_failed,
+	};
+
+	r->floataddr = floataddr_new(r->loop, &ops, r, r->log);
+	floataddr_tell(r->floataddr);
+}
+
 /* ---- the API ---- */
 
 static void api_request(void *arg, const struct cluster_request *q)
@@ -366,6 +406,8 @@ void run_host_cluster(struct run *r)
 {
 	run_host_bind(r);
 	host_look(r->loop, &r->host, 0);
+	if (r->floataddr)
+		floataddr_tell(r->floataddr);
 	if (r->plugins)
 		plugins_scanned(r);
 }
@@ -442,6 +484,7 @@ int run_host_open(struct run *r, char **why)
 			*why = mem_printf("%s: %s", socket_path, err_text(err));
 		return err;
 	}
+	addresses_open(r);
 	drive_open(r);
 	uevents_open(r);
 	host_look(r->loop, &r->host, 0);
@@ -463,6 +506,8 @@ void run_host_close(struct run *r)
 		answer_free(&r->answer);
 	if (r->drive)
 		drive_free(&r->drive);
+	if (r->floataddr)
+		floataddr_free(&r->floataddr);
 	if (r->plugins)
 		plugins_free(&r->plugins);
 	list_free(&r->device, &r->n_devices);

@@ -17,6 +17,7 @@ struct corosync;
 struct cpg;
 struct discover;
 struct drive;
+struct floataddr;
 struct mesh;
 struct netaddr;
 struct plugins;
@@ -83,6 +84,7 @@ struct run {
 	struct drive *drive;
 	struct answer *answer;
 	struct plugins *plugins;
+	struct floataddr *floataddr;
 	bool target_there;
 	ev_timer host, status;
 	ev_io uevents;
