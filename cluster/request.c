@@ -130,6 +130,9 @@ void request_propose_own(struct cluster *c, struct txn *t, const char *what, str
 	crypto_generichash_update(&st, c->lineage, 16);
 	crypto_generichash_update(&st, (const uint8_t *)what, strlen(what));
 	crypto_generichash_final(&st, t->request_id, 16);
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, t->request_id, 16) == 0)
+			return;
 	author_is(c, t);
 	log_debug(c->log, "request: own proposal: %s", what);
 	propose(c, &(struct waiting){ .request = 0 }, t, out);
