@@ -66,7 +66,8 @@ void inner_set(struct serve *s, const struct target_inner *want, struct target_m
 	for (unsigned i = 0; i < c->n_portals; i++)
 		free(c->portals[i]);
 	free(c->portals);
-	explicit_bzero(c, sizeof(*c));
+	explicit_bzero(c->keys, sizeof(c->keys));
+	c->n_portals = 0;
 	c->portals = mem_zalloc((want->n_portals + 1) * sizeof(*c->portals));
 	for (; c->n_portals < want->n_portals; c->n_portals++)
 		c->portals[c->n_portals] = mem_strdup(want->portals[c->n_portals]);
@@ -627,7 +628,7 @@ void inner_free(struct inner **inner)
 	for (unsigned i = 0; i < in->conf.n_portals; i++)
 		free(in->conf.portals[i]);
 	free(in->conf.portals);
-	explicit_bzero(&in->conf, sizeof(in->conf));
+	explicit_bzero(in->conf.keys, sizeof(in->conf.keys));
 	if (in->dir >= 0)
 		close(in->dir);
 	pthread_cond_destroy(&in->idle);
