@@ -489,6 +489,12 @@ void mirror_freeze(struct mirror *m)
 	mirror_kick(m);
 }
 
+void mirror_lose(struct mirror *m)
+{
+	m->over = m->recheck = true;
+	mirror_kick(m);
+}
+
 /* ---- life ---- */
 
 static bool leg_alloc(const struct mirror *m, struct leg *l)

@@ -160,6 +160,8 @@ int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *
 void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
+/* Somebody else may serve: answer all, take nothing, touch no leg any more; then mirror_is_over. */
+void mirror_lose(struct mirror *m);
 
 /* What is to be done now; the caller takes the items off. Order matters within one list and leg. */
 struct mirror_ios *mirror_todo(struct mirror *m);

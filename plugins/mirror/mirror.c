@@ -638,20 +638,48 @@ static int mirror_caps(void *obj, struct director_caps *c)
 	return 0;
 }
 
-/* Nothing is outstanding above. If the legs can be made quiet they are; a second is enough, or they cannot. */
-static void mirror_close(void *obj)
+/* If the legs can be made quiet they are; a second is enough, or they cannot. With the lock. */
+static bool freeze(struct mirror_obj *o)
 {
-	struct mirror_obj *o = obj;
 	struct timespec t;
 	int r = 0;
 
-	pthread_mutex_lock(&o->lock);
-	o->closing = true;
 	mirror_freeze(o->m);
 	mirror_run(o);
 	after(&t, 1000);
 	while (!mirror_is_frozen(o->m) && !mirror_is_over(o->m) && r == 0)
 		r = pthread_cond_timedwait(&o->changed, &o->lock, &t);
+	return mirror_is_frozen(o->m);
+}
+
+static int mirror_stop(void *obj, uint32_t how, struct director_err *err)
+{
+	struct mirror_obj *o = obj;
+	bool ok = true;
+
+	pthread_mutex_lock(&o->lock);
+	o->closing = o->stopped = true;
+	if (how == DIRECTOR_STOP_QUIET) {
+		ok = freeze(o);
+	} else {
+		/* It is known already. */
+		o->told_lost = true;
+		mirror_lose(o->m);
+		mirror_run(o);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return ok ? 0 : fail(err, -EAGAIN, "the legs could not be marked as quiet");
+}
+
+/* Nothing is outstanding above. */
+static void mirror_close(void *obj)
+{
+	struct mirror_obj *o = obj;
+
+	pthread_mutex_lock(&o->lock);
+	o->closing = true;
+	if (!o->stopped)
+		freeze(o);
 	while (!mirror_idle(o->m))
 		pthread_cond_wait(&o->changed, &o->lock);
 	o->ending = true;
@@ -679,6 +707,7 @@ static const struct director_backstore_ops ops = {
 	.submit = mirror_io_submit,
 	.reconfigure = mirror_reconfigure,
 	.close = mirror_close,
+	.stop = mirror_stop,
 	.n_children = 2,
 	.n_children_max = MIRROR_LEGS_MAX,
 	.children_flags = DIRECTOR_CHILDREN_MAY_MISS | DIRECTOR_CHILDREN_KEEP_SIZE,

@@ -27,7 +27,7 @@ struct mirror_obj {
 	unsigned n_child;
 	bool alone;                     /* legs= is not given: what would be agreed is granted here */
 	bool volatile_legs;
-	bool closing, ending, told_open, told_lost;
+	bool closing, stopped, ending, told_open, told_lost;
 	uint64_t epoch, life, size, region;
 	uint32_t block_size;
 	uint8_t uuid[16];

@@ -25,7 +25,7 @@ struct backstore_share {
 	pthread_mutex_t claiming;               /* taken before `lock`, and before a backstore's control */
 	pthread_mutex_t lock;                   /* what follows */
 	uint64_t gen;                           /* counts backstores */
-	bool gone;
+	bool gone, ticking;
 	struct director_io *parked, **parked_tail;      /* plugin[0]: next, [1]: the reference's level, [2]: see enum */
 };
 
@@ -108,10 +108,39 @@ static void parked_go(struct backstore_share *s, struct director_io *list, bool 
 
 /* ---- I/O ---- */
 
-/* The right to the volume is gone, or the backstore is going: somebody will open another one. */
+#define AGAIN_MS 100
+
+static void share_put(struct backstore_share *s);
+
+/* The right to the volume is gone, or the backstore is going: somebody will open another one. Or the way is lost. */
 static bool to_wait(const struct backstore_share *s, int32_t result)
 {
-	return !s->conf.leg && (result == -ESTALE || result == -ESHUTDOWN || result == -EAGAIN);
+	if (s->conf.leg || result == 0)
+		return false;
+	return result == -ESTALE || result == -ESHUTDOWN || result == -EAGAIN ||
+		(s->conf.tries_again && s->conf.tries_again(s->conf.arg, result));
+}
+
+static void again(void *arg)
+{
+	struct backstore_share *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	s->ticking = false;
+	pthread_mutex_unlock(&s->lock);
+	backstore_share_go(s);
+	share_put(s);
+}
+
+/* With the lock held: what is parked is tried again in a moment. */
+static void tick_arm(struct backstore_share *s)
+{
+	if (s->ticking || bs_service_after(s->host->service, AGAIN_MS, again, s) != 0)
+		return;
+	s->ticking = true;
+	pthread_mutex_lock(&s->host->lock);
+	s->refs++;
+	pthread_mutex_unlock(&s->host->lock);
 }
 
 static void ref_done(struct backstore_io *bio, int32_t result)
@@ -121,12 +150,12 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	struct backstore_share *s = ref->share;
 	struct director_io *up = r->up;
 	bool once = up->op == DIRECTOR_COMPARE_AND_WRITE, wait = to_wait(s, result), newer, gone;
-	uint64_t gen = r->gen;
+	uint64_t gen = r->gen, epoch = bio->io.epoch;
 
 	up->at = bio->io.at;
 	up->flags_out = bio->io.flags_out;
 	free(r);
-	if (!wait && (result < 0 || !s->conf.may_answer || s->conf.may_answer(s->conf.arg))) {
+	if (!wait && (result < 0 || !s->conf.may_answer || s->conf.may_answer(s->conf.arg, epoch))) {
 		up_done(ref, up, result);
 		return;
 	}
@@ -135,6 +164,8 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	gone = s->gone;
 	if (!gone && !newer)
 		park(s, ref, up, result == 0 ? PARKED_DONE : once ? PARKED_ONCE : PARKED_RUN);
+	if (!gone && !newer && result)
+		tick_arm(s);
 	pthread_mutex_unlock(&s->lock);
 	if (gone)
 		up_done(ref, up, -ENOTCONN);
@@ -277,7 +308,7 @@ void backstore_share_go(struct backstore_share *s)
 	struct director_io *list = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	if (atomic_load(&s->bs))
+	if (atomic_load(&s->bs) && (!s->conf.may_answer || s->conf.may_answer(s->conf.arg, atomic_load(&s->epoch))))
 		list = parked_take(s);
 	pthread_mutex_unlock(&s->lock);
 	parked_go(s, list, false);

@@ -31,9 +31,10 @@ static int store(void *arg, uint64_t epoch, struct director_err *err)
 	return 0;
 }
 
-static bool may_answer(void *arg)
+static bool may_answer(void *arg, uint64_t epoch)
 {
 	(void)arg;
+	(void)epoch;
 	return may;
 }
 
@@ -56,10 +57,16 @@ static int refer(uint64_t epoch, struct backstore **out)
 	return backstore_open(h, &spec, epoch, NULL, out, &err);
 }
 
+static bool tries_again(void *arg, int32_t result)
+{
+	(void)arg;
+	return result == -ENOTCONN;
+}
+
 static void begin(bool leg, uint64_t claimed)
 {
 	const struct backstore_host_conf conf = { 0 };
-	struct backstore_share_conf sc = { .leg = leg, .claimed = claimed, .claim = store, .may_answer = may_answer };
+	struct backstore_share_conf sc = { .leg = leg, .claimed = claimed, .claim = store, .may_answer = may_answer, .tries_again = tries_again };
 
 	memcpy(sc.uuid, uuid, 16);
 	stored = claimed;
