@@ -38,6 +38,7 @@ struct ref {
 	struct backstore *level;                /* ours, in the stack above */
 	struct backstore_share *share;
 	struct director_caps caps;
+	_Atomic bool stopped;                   /* the right of the stack above is gone */
 };
 
 /* An I/O of a reference on its way through the share. */
@@ -161,14 +162,14 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	}
 	pthread_mutex_lock(&s->lock);
 	newer = s->gen != gen;
-	gone = s->gone;
+	gone = s->gone || ref->stopped;
 	if (!gone && !newer)
 		park(s, ref, up, result == 0 ? PARKED_DONE : once ? PARKED_ONCE : PARKED_RUN);
 	if (!gone && !newer && result)
 		tick_arm(s);
 	pthread_mutex_unlock(&s->lock);
 	if (gone)
-		up_done(ref, up, -ENOTCONN);
+		up_done(ref, up, ref->stopped ? -ESTALE : -ENOTCONN);
 	else if (newer && once)
 		aborted(ref, up);
 	else if (newer)
@@ -180,17 +181,18 @@ static struct backstore *ref_way(struct ref *ref, struct director_io *up, uint64
 {
 	struct backstore_share *s = ref->share;
 	struct backstore *bs;
-	bool gone;
+	bool gone, stopped;
 
 	pthread_mutex_lock(&s->lock);
-	bs = atomic_load(&s->bs);
+	stopped = ref->stopped;
+	bs = stopped ? NULL : atomic_load(&s->bs);
 	gone = s->gone;
 	*gen = s->gen;
-	if (!bs && !gone)
+	if (!bs && !gone && !stopped)
 		park(s, ref, up, PARKED_RUN);
 	pthread_mutex_unlock(&s->lock);
-	if (!bs && gone)
-		up_done(ref, up, -ENOTCONN);
+	if (stopped || (!bs && gone))
+		up_done(ref, up, stopped ? -ESTALE : -ENOTCONN);
 	return bs;
 }
 
@@ -496,6 +498,35 @@ static int ref_resize(void *obj, uint64_t size, struct director_err *err)
 	return now.size >= size ? 0 : plugin_err(err, -EAGAIN, "the volume is still smaller");
 }
 
+/* What waits for the volume does not wait any more; what it has ends by itself. */
+static int ref_stop(void *obj, uint32_t how, struct director_err *err)
+{
+	struct ref *ref = obj;
+	struct backstore_share *s = ref->share;
+	struct director_io *list, *next, *mine = NULL;
+
+	(void)err;
+	if (how != DIRECTOR_STOP_LOST)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	ref->stopped = true;
+	for (list = parked_take(s); list; list = next) {
+		next = list->plugin[0];
+		if (list->plugin[1] == ref->level) {
+			list->plugin[0] = mine;
+			mine = list;
+		} else {
+			park(s, ((struct backstore *)list->plugin[1])->obj, list, (enum parked)(uintptr_t)list->plugin[2]);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	for (; mine; mine = next) {
+		next = mine->plugin[0];
+		up_done(ref, mine, -ESTALE);
+	}
+	return 0;
+}
+
 static void ref_close(void *obj)
 {
 	struct ref *ref = obj;
@@ -532,6 +563,7 @@ static const struct director_backstore_ops ops = {
 	.fence = ref_fence,
 	.resize = ref_resize,
 	.close = ref_close,
+	.stop = ref_stop,
 	.thread_fd = no_fd,
 	.reap = no_reap,
 };

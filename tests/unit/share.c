@@ -262,6 +262,28 @@ static void an_answer_waits_for_the_lease(void)
 	end();
 }
 
+/* Who loses its own right waits for nobody's volume. */
+static void a_stack_that_is_stopped_waits_for_nothing(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	struct director_err err = { .struct_size = sizeof(err) };
+	int32_t result;
+
+	begin(false, 0);
+	CHECK_EQ(refer(1, &above), 0);
+	backstore_share_hold(share);
+	start(above, &bio, &iov, DIRECTOR_READ, seen, 1, &result);
+	turn_for(20);
+	CHECK_EQ(result, 1);
+	CHECK_EQ(backstore_stop(above, true, &err), 0);
+	wait_for(&result);
+	CHECK_EQ(result, -ESTALE);
+	CHECK_EQ(backstore_share_open(share, below, 2, NULL), 0);
+	CHECK_EQ(io(above, DIRECTOR_READ, seen, 1), -ESTALE);
+	end();
+}
+
 static void without_a_volume_nothing_is_waited_for(void)
 {
 	struct backstore_io bio;
@@ -351,6 +373,7 @@ int main(void)
 	RUN(io_waits_for_the_next_backstore);
 	RUN(a_lost_right_is_waited_out);
 	RUN(an_answer_waits_for_the_lease);
+	RUN(a_stack_that_is_stopped_waits_for_nothing);
 	RUN(without_a_volume_nothing_is_waited_for);
 	RUN(a_switch_under_load_loses_nothing);
 	return 0;
