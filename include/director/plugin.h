@@ -97,6 +97,8 @@ enum director_event_kind {
 	DIRECTOR_EV_LEG_FAILED,         /* value: the child, of: its turn; it must be out of sync before what waits is answered */
 	DIRECTOR_EV_LEG_READY,          /* value: the child, of: its turn; it has all and may be called in sync */
 	DIRECTOR_EV_LOST,               /* it answers nothing any more: close it, and open it under a new epoch */
+	DIRECTOR_EV_SCRUBBED,           /* a scrub is over. value: regions compared, of: regions that differed */
+	DIRECTOR_EV_REPAIRED,           /* of it, or of a read. value: regions made equal, of: regions that could not be */
 };
 
 struct director_io;
@@ -141,6 +143,11 @@ struct director_host {
 	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
+	/*
+	 * Since ABI 1.2. For the object's own resize() only (DIRECTOR_CHILDREN_KEEP_SIZE): make a child `size` bytes long.
+	 * A child that cannot be told its size (another's) looks how long it is by now: 0 if that is enough.
+	 */
+	int (*child_resize)(void *arg, void *owner, uint32_t index, uint64_t size, struct director_err *err);
 };
 
 /* ---- kind BACKSTORE ---- */
@@ -153,7 +160,12 @@ enum director_op {
 	DIRECTOR_WRITE_ZEROES,
 	DIRECTOR_COMPARE_AND_WRITE,     /* iov: verify data then write data, `len` bytes each; -EILSEQ: miscompare at io->at */
 	DIRECTOR_EXTENTS,               /* allocation of [offset, offset + len): sets io->at (length of the first run), io->flags_out */
+	DIRECTOR_CHECKSUM,              /* since ABI 1.2. iov is filled with a digest of each DIRECTOR_CHECKSUM_GROUP bytes from offset
+	                                 * on (the last group may be shorter): BLAKE2b with 32 bytes of output and no key */
 };
+
+#define DIRECTOR_CHECKSUM_GROUP 65536u
+#define DIRECTOR_CHECKSUM_SIZE  32u
 
 #define DIRECTOR_IOF_FUA        1u      /* stable before it completes */
 #define DIRECTOR_IOF_MAY_UNMAP  2u      /* WRITE_ZEROES may deallocate */
@@ -202,6 +214,7 @@ struct director_io {
 #define DIRECTOR_CAP_MULTI_WRITER 0x0800u       /* several nodes may open it at once without harm */
 #define DIRECTOR_CAP_ROTATIONAL   0x1000u
 #define DIRECTOR_CAP_NO_CONTENT   0x2000u       /* what is written is lost, reads give zeroes (null) */
+#define DIRECTOR_CAP_CHECKSUM     0x4000u
 
 /* What a backstore is and can. What it cannot, the host emulates (FUA by flush, zeroes by writes, compare). */
 struct director_caps {
@@ -220,6 +233,12 @@ struct director_caps {
 	 * memory started anew); 0: unknown.
 	 */
 	uint64_t life;
+	/*
+	 * Since ABI 1.2. What must be atomic (COMPARE_AND_WRITE) does not cross a multiple of so many bytes: such a one is
+	 * refused with -EINVAL, and others are passed on as they are; 0: there are no seams.
+	 */
+	uint32_t seam;
+	uint32_t reserved;
 };
 
 enum director_threads {

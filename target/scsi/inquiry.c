@@ -174,7 +174,7 @@ static uint8_t *page_limits(const struct task *t, uint8_t *p)
 	const struct scsi_lu *lu = task_lu(t);
 
 	p[0] = 0x01;            /* WSNZ: a WRITE SAME of 0 blocks is refused */
-	p[1] = SCSI_CAW_BLOCKS_MAX;
+	p[1] = lu->caw_max;
 	set16(p + 2, lu->physical_exponent ? 1u << lu->physical_exponent : 1);
 	set32(p + 4, lu->max_transfer);
 	/* More than one command carries is nobody's optimum: Linux calls such a page wrong and ignores it. */

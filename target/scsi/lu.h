@@ -134,6 +134,7 @@ struct scsi_lu {
 	uint32_t max_transfer;          /* blocks of one READ or WRITE */
 	uint32_t optimal_transfer;      /* blocks; 0: no advice */
 	uint32_t unmap_granularity;     /* blocks */
+	uint8_t caw_max;                /* blocks of one COMPARE AND WRITE */
 	uint32_t atomic_max;            /* blocks of one WRITE ATOMIC; 0: not offered */
 
 	/* mode pages that may change: these on the I/O path, the thresholds under the lock */

@@ -151,6 +151,8 @@ static uint32_t caps_native(const struct director_caps *c)
 		n |= 1u << DIRECTOR_COMPARE_AND_WRITE;
 	if (c->flags & DIRECTOR_CAP_EXTENTS)
 		n |= 1u << DIRECTOR_EXTENTS;
+	if (c->flags & DIRECTOR_CAP_CHECKSUM)
+		n |= 1u << DIRECTOR_CHECKSUM;
 	return n;
 }
 
@@ -186,6 +188,7 @@ static void caps_use(struct backstore *bs)
 	bs->align_mask = c->align - 1;
 	bs->max_io = c->max_io;
 	bs->max_discard = c->max_discard;
+	bs->seam = c->seam;
 	bs->fua_ok = (c->flags & DIRECTOR_CAP_FUA) || !(c->flags & DIRECTOR_CAP_WRITE_CACHE);
 	bs->read_only = c->flags & DIRECTOR_CAP_READ_ONLY;
 }
@@ -204,7 +207,7 @@ void backstore_caps(const struct backstore *bs, struct director_caps *out)
 {
 	backstore_caps_plugin(bs, out);
 	out->flags |= DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_CAW |
-		DIRECTOR_CAP_EXTENTS;
+		DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_CHECKSUM;
 	if (out->max_io && !out->optimal_io)
 		out->optimal_io = out->max_io;
 	out->max_io = 0;
@@ -224,6 +227,11 @@ int backstore_space(struct backstore *bs, uint64_t *used, uint64_t *available)
 		r = bs->ops->space(bs->obj, used, available);
 	pthread_mutex_unlock(&root->control);
 	return r;
+}
+
+uint64_t backstore_epoch(const struct backstore *bs)
+{
+	return atomic_load(&bs->epoch);
 }
 
 uint64_t backstore_size(const struct backstore *bs)
@@ -610,6 +618,9 @@ void backstore_close(struct backstore **bsp)
 	*bsp = NULL;
 	pthread_mutex_lock(&bs->host->lock);
 	bs->watch = (struct backstore_watch){ 0 };
+	/* Who watches may be gone next; an event that comes on this very thread is over. */
+	while (bs->n_events && !bs_self)
+		pthread_cond_wait(&bs->host->event_over, &bs->host->lock);
 	pthread_mutex_unlock(&bs->host->lock);
 	bs_barrier_wait(bs, BS_CLOSED);
 	level_close(bs, true);
@@ -658,6 +669,13 @@ static int resize_level(struct backstore *bs, uint64_t size, struct director_err
 	/* Also after a failure: it may have gone half of the way. */
 	bs_caps_read(bs, NULL);
 	return r;
+}
+
+int bs_child_resize(struct backstore *bs, unsigned i, uint64_t size, struct director_err *err)
+{
+	struct backstore *child = i < bs->n_children ? __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE) : NULL;
+
+	return child ? resize_level(child, size, err) : -ENOTCONN;
 }
 
 int backstore_resize(struct backstore *bs, uint64_t size, struct director_err *err)

@@ -128,6 +128,8 @@ void backstore_caps(const struct backstore *, struct director_caps *out);
 /* What the plugin itself says. */
 void backstore_caps_plugin(const struct backstore *, struct director_caps *out);
 uint64_t backstore_size(const struct backstore *);
+/* Under which it is open, or was fenced last. */
+uint64_t backstore_epoch(const struct backstore *);
 /* Room that the object takes, and how much more there is below. A control verb. -EOPNOTSUPP: it does not know. */
 int backstore_space(struct backstore *, uint64_t *used, uint64_t *available);
 
@@ -224,7 +226,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 
 /* Sums over all threads; each number is exact once the I/O counted has been delivered. */
 struct backstore_stats {
-	uint64_t ops[8];                /* by enum director_op */
+	uint64_t ops[16];               /* by enum director_op */
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;                /* results below 0 other than -EILSEQ */
 	uint64_t emulated;              /* I/Os that took more than one operation of the plugin */

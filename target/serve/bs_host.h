@@ -8,6 +8,7 @@
  *   bs_pool.c     workers for blocking plugins
  *   bs_submit.c   from backstore_submit to the plugin, and back
  *   bs_emulate.c  what takes more than one operation of the plugin
+ *   bs_checksum.c CHECKSUM by reading and hashing
  *   bs_range.c    compare-and-write against other writes
  *   bs_share.c    volumes under other stacks: the store `volume`
  *   backstore.c   control verbs: open, close, fence, resize ...
@@ -48,6 +49,7 @@ struct child_job;
 struct backstore_host {
 	const struct log *log;
 	pthread_mutex_t lock;                   /* queues, objects, slots, barriers */
+	pthread_cond_t event_over;              /* with `lock`: an object's event was delivered */
 	pthread_mutex_t plugins_lock;           /* held while plugins load; taken before all others */
 	struct bs_plugin *plugins[BS_PLUGINS_MAX];
 	unsigned n_plugins;
@@ -100,6 +102,7 @@ struct backstore {
 	uint32_t native;                        /* 1 << op: the plugin does it by itself */
 	uint32_t block_mask, align_mask;
 	uint32_t max_io;
+	uint32_t seam;
 	bool fua_ok;                            /* FUA needs no flush of ours */
 	bool read_only, async, has_fd, has_plug, volatile_cache;
 	_Atomic uint64_t size, epoch;
@@ -117,6 +120,7 @@ struct backstore {
 	pthread_mutex_t caps_lock;
 	struct director_caps caps;
 	struct backstore_watch watch;           /* of the root */
+	unsigned n_events;                      /* of it, being delivered; host->lock */
 	struct backstore_queue *home;           /* where its events go; NULL: the service's */
 	LIST_ENTRY(backstore) link;
 	uint8_t special;                        /* what slots begin with; host->lock */
@@ -169,6 +173,8 @@ int bs_plugin_get(struct backstore_host *, const char *name, struct bs_plugin **
 /* See director_host.child_open. */
 int bs_child_open(struct backstore *, unsigned index, struct director_err *err);
 int bs_caps_read(struct backstore *, struct director_err *err);
+/* See director_host.child_resize. */
+int bs_child_resize(struct backstore *, unsigned index, uint64_t size, struct director_err *err);
 
 /* ---- bs_queue.c ---- */
 void bs_post(struct backstore_queue *, struct backstore_msg *);         /* from any thread */
@@ -209,6 +215,9 @@ void bs_start(struct backstore_io *);           /* past the range lock */
 /* ---- bs_emulate.c ---- */
 void bs_emulate(struct backstore *, struct director_io *io);
 
+/* ---- bs_checksum.c ---- */
+void bs_checksum(struct backstore *, struct director_io *io);
+
 /* ---- bs_range.c ---- */
 void bs_range_init(struct bs_range *);
 void bs_range_fini(struct bs_range *);
@@ -220,9 +229,18 @@ void bs_range_release(struct backstore *, struct backstore_io *);
 extern const struct director_plugin bs_share_plugin;
 
 /* ---- bs_pool.c ---- */
+/* Work of the host's own for an object, on a worker. */
+struct bs_job {
+	STAILQ_ENTRY(bs_job) link;
+	struct backstore *bs;
+	void (*run)(struct bs_job *);
+};
+
 struct bs_pool *bs_pool_new(unsigned threads_max);
 void bs_pool_free(struct bs_pool **);
 void bs_pool_put(struct bs_pool *, struct backstore *, struct director_io *io);
+/* 0; -ENOMEM: there is no worker, and it will not run. */
+int bs_pool_job(struct bs_pool *, struct backstore *, struct bs_job *);
 /* Wait until no worker is in the plugin's submit for this object: one may still return from its last. */
 void bs_pool_leave(struct bs_pool *, struct backstore *);
 

@@ -116,6 +116,7 @@ void control_event(struct serve *s, const struct target_event *ev)
 	n->msg.event = *ev;
 	target_session_copy(&n->msg.event.session, &ev->session);
 	n->msg.event.text = mem_strdup(ev->text);
+	n->msg.event.blob = ev->n_blob ? mem_dup(ev->blob, ev->n_blob) : NULL;
 	note_post(s->control, n);
 }
 

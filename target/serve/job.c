@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "target/scsi/limits.h"
 #include "target/serve/serve.h"
 
 #define RELEASE_MS 10000                /* that sessions have to let go of an unmapped volume */
@@ -89,14 +90,18 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_MEDIA_ERROR] = "has a media error",
 		[DIRECTOR_EV_PROGRESS] = "makes progress",
 		[DIRECTOR_EV_SPACE_LOW] = "is short of space",
+		[DIRECTOR_EV_LEG_FAILED] = "has a leg that failed",
+		[DIRECTOR_EV_LEG_READY] = "has a leg that is in sync",
+		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
 	};
 	struct volume *v = arg;
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,
-		.epoch = atomic_load(&v->epoch) };
+		.epoch = backstore_epoch(bs) };
 
 	if (kind == DIRECTOR_EV_RESIZED) {
 		pthread_mutex_lock(&v->lu_lock);
-		lu_resize(&v->lu, value);
+		if (v->lu.block_size)
+			lu_resize(&v->lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
@@ -129,7 +134,9 @@ static void shape_set(struct volume *v, const struct director_caps *caps, uint32
 	lu->removable = v->def.removable;
 	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
-	lu->atomic_max = caps->flags & DIRECTOR_CAP_VOLATILE ? lu->max_transfer : 0;
+	lu->atomic_max = caps->flags & DIRECTOR_CAP_VOLATILE && !caps->seam ? lu->max_transfer : 0;
+	/* A block never lies across a seam; two might. */
+	lu->caw_max = caps->seam ? 1 : SCSI_CAW_BLOCKS_MAX;
 	lu->unmap_granularity = caps->discard_granularity > bs ? caps->discard_granularity / bs : 1;
 }
 
@@ -208,14 +215,25 @@ static void space_look(struct volume *v)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
-/* Workers and the control thread see the store from here on. */
-static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
+/* What a forwarding node cannot reach, and what an owner has lost, another store will have. */
+static bool retries(const struct target_volume *def)
+{
+	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
+}
+
+static void store_set(struct volume *v, struct backstore *bs)
+{
+	pthread_mutex_lock(&v->serve->registry.lock);
+	v->bs = bs;
+	pthread_mutex_unlock(&v->serve->registry.lock);
+}
+
+/* The volume may be used from here on. */
+static void store_use(struct serve *s, struct volume *v)
 {
 	pthread_mutex_lock(&s->registry.lock);
-	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
-	/* What a forwarding node cannot reach, and what an owner has lost, another store will have. */
-	atomic_store(&v->retries, v->def.leased || (v->def.agreed && v->def.inner == TARGET_INNER_NONE));
+	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
 	v->shaped = true;
 	access_set(v, &v->def);
@@ -229,7 +247,7 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	struct backstore_watch watch = { .event = on_event, .arg = v };
-	bool first = !v->shaped;
+	bool first = !v->shaped, made;
 	struct backstore_spec spec;
 	struct backstore *bs = NULL;
 	int r;
@@ -243,14 +261,22 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 		return reply->err;
 	}
 	r = shape(v, bs, reply);
-	if (r == 0 && ((first && (r = kept(s, v, reply)) != 0) || (r = inside(v, bs, reply)) != 0) && first)
-		lu_fini(&v->lu);
+	made = r == 0 && first;
+	if (made)
+		r = kept(s, v, reply);
+	if (r == 0) {
+		store_set(v, bs);
+		r = inside(v, bs, reply);
+	}
 	if (r != 0) {
+		store_set(v, NULL);
 		backstore_close(&bs);
+		if (made)
+			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	store_use(s, v, bs);
+	store_use(s, v);
 	space_look(v);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	hold_end(v, HOLD_STORE);
@@ -276,9 +302,9 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
-	char *why = NULL;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
+	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -421,7 +447,10 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	access_set(v, want);
 	if (v->def.inner != want->inner)
 		inner_close(v);
+	pthread_mutex_lock(&s->registry.lock);
 	v->def.inner = want->inner;
+	atomic_store(&v->retries, retries(&v->def));
+	pthread_mutex_unlock(&s->registry.lock);
 	return inside(v, v->bs, reply);
 }
 

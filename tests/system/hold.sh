@@ -44,7 +44,8 @@ answer() {
 }
 # LBA 0, one block of 512 bytes.
 read0=28000000000000000100\<512 write0=2a000000000000000100\>512*
-caw0=89000000000000000000000000010000\>1024*
+# Of LBA 1, which has zeroes.
+caw1=89000000000000000001000000010000\>1024*
 
 "$build/director-target" --socket "$sock" --state "$dir/state" 2>>"$dir/log" &
 pid=$!
@@ -125,7 +126,7 @@ check a-lease-that-comes-back $?
 # What was not answered is void when the right is gone. The write runs again, at the new store.
 sleep 2
 ask void 2 ${write0}bb
-ask void2 2 ${caw0}aa
+ask void2 2 ${caw1}00
 ! answered void
 check a-write-waits-for-its-lease $?
 ctl hold "$(uuid 2)" 2

@@ -107,9 +107,15 @@ tests_unit_loader_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_loader_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 tests_unit_filters_SOURCES = %D%/filters.c %D%/check.h
 tests_unit_filters_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/stripe
+TESTS += tests/unit/stripe
+tests_unit_stripe_SOURCES = %D%/stripe.c %D%/check.h
+tests_unit_stripe_LDADD = target/serve/libhost.la base/libbase.la
+
 check_PROGRAMS += tests/unit/mirror
 TESTS += tests/unit/mirror
-tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h
+tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h
+tests_unit_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR
 tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
 check_PROGRAMS += tests/unit/share
 TESTS += tests/unit/share
