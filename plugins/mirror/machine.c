@@ -505,15 +505,15 @@ void mirror_detach(struct mirror *m, unsigned leg)
 	mirror_kick(m);
 }
 
-void mirror_lose(struct mirror *m)
-{
-	m->over = m->recheck = true;
-	mirror_kick(m);
-}
-
 void mirror_freeze(struct mirror *m)
 {
 	m->freezing = true;
+	mirror_kick(m);
+}
+
+void mirror_lose(struct mirror *m)
+{
+	m->over = m->recheck = true;
 	mirror_kick(m);
 }
 

@@ -160,8 +160,7 @@ int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *
 void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
-
-/* Somebody else may serve: what is here is answered with -ESTALE as soon as no I/O of it is with the caller; then mirror_is_over. */
+/* Somebody else may serve: answer all, take nothing, touch no leg any more; then mirror_is_over. */
 void mirror_lose(struct mirror *m);
 
 /* What is to be done now; the caller takes the items off. Order matters within one list and leg. */

@@ -579,6 +579,31 @@ int backstore_open(struct backstore_host *h, const struct backstore_spec *spec, 
 	return 0;
 }
 
+static int stop_level(struct backstore *bs, uint32_t how, struct director_err *err)
+{
+	int r = bs->ops->stop ? bs->ops->stop(bs->obj, how, err) : 0;
+
+	for (unsigned i = 0; i < bs->n_children; i++) {
+		struct backstore *child = __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE);
+		int below = child ? stop_level(child, how, err) : 0;
+
+		r = r < 0 ? r : below;
+	}
+	return r;
+}
+
+int backstore_stop(struct backstore *bs, bool lost, struct director_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&bs->control);
+	if (!lost)
+		bs_barrier_wait(bs, BS_CLOSED);
+	r = stop_level(bs, lost ? DIRECTOR_STOP_LOST : DIRECTOR_STOP_QUIET, err);
+	pthread_mutex_unlock(&bs->control);
+	return r;
+}
+
 void backstore_close(struct backstore **bsp)
 {
 	struct backstore *bs = *bsp;

@@ -99,6 +99,11 @@ int backstore_destroy(struct backstore_host *, const struct backstore_spec *, st
 int backstore_open(struct backstore_host *, const struct backstore_spec *, uint64_t epoch,
 	const struct backstore_watch *, struct backstore **out, struct director_err *err);
 /*
+ * Before backstore_close, to say how it ends (director/plugin.h, stop). Quiet: new I/O gets -ESHUTDOWN, what is in flight
+ * ends first; an error says that it is not marked as quiet. Lost: what is in flight is given up and ends with an error.
+ */
+int backstore_stop(struct backstore *, bool lost, struct director_err *err);
+/*
  * No new I/O (it gets -ESHUTDOWN), wait for what is in flight to complete, close. The caller's threads
  * must not use the pointer after this began, except to have completions delivered.
  */
