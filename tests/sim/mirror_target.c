@@ -37,6 +37,12 @@ static void leg_effect(struct sim *s, unsigned node, struct sim_wire *w)
 		l->known = true;
 		l->tainted = false;
 		return;
+	case MIRROR_IO_SUM:
+		/* The values themselves stand for digests: one block is one group. */
+		memset(w->sum, 0, sizeof(w->sum));
+		for (uint64_t i = 0; i < w->len; i++)
+			memcpy(w->sum + i * MIRROR_SUM, &l->now[w->offset + i], sizeof(uint32_t));
+		return;
 	case MIRROR_IO_PAGE:
 		memcpy((uint8_t *)l->bits + w->page * SIM_PAGE, w->bits, SIM_PAGE);
 		return;
@@ -187,6 +193,8 @@ static void finish(struct sim *s, unsigned node, uint64_t id, const struct sim_w
 		t->session[leg] = 0;
 	if (result == 0 && io->kind == MIRROR_IO_READ)
 		memcpy(io->op ? ((struct sim_op *)io->op)->value : t->slot[io->slot], w->data, io->len * sizeof(uint32_t));
+	if (result == 0 && io->kind == MIRROR_IO_SUM)
+		memcpy(io->sum, w->sum, io->len * MIRROR_SUM);
 	mirror_done(t->m, io, result);
 	run_mirror(s, node);
 }
@@ -427,7 +435,7 @@ static void judge(struct sim *s, unsigned node)
 static void opening_done(struct sim *s, unsigned node)
 {
 	struct sim_target *t = &s->node[node].t;
-	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .page = SIM_PAGE,
+	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .group = 1, .page = SIM_PAGE,
 		.clean_ms = 400, .n_leg = t->row.n_leg };
 	struct mirror_plan plan = { 0 };
 	int r;

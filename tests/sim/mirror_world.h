@@ -88,6 +88,7 @@ struct sim_wire {                       /* a leg I/O under way, and its answer *
 	struct mirror_meta meta;
 	unsigned page;
 	uint64_t bits[SIM_WORDS];
+	uint8_t sum[SIM_CHUNK * MIRROR_SUM];
 	uint64_t life;
 	bool known;
 	int result;
