@@ -395,6 +395,13 @@ static bool own_fill(struct child_io *c, const struct mirror_io *mio)
 		if (mio->kind == MIRROR_IO_WRITE && o->thin && all_zero(o->slot[mio->slot], mio->len))
 			zeroes(&c->io, true);
 		return true;
+	case MIRROR_IO_SUM:
+		c->io.op = DIRECTOR_CHECKSUM;
+		c->io.offset = META_AREA + mio->offset;
+		c->io.len = mio->len;
+		c->iov = (struct director_iov){ mio->sum,
+			(mio->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE };
+		return true;
 	case MIRROR_IO_FLUSH:
 		c->io.op = DIRECTOR_FLUSH;
 		c->io.iov = NULL;
