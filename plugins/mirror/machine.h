@@ -80,7 +80,7 @@ enum mirror_io_kind {
 	MIRROR_IO_READ = 1,             /* op's buffer, or with op NULL the slot's */
 	MIRROR_IO_WRITE,
 	MIRROR_IO_FLUSH,
-	MIRROR_IO_SUM,                  /* sum: a digest of each group of the range, computed where the leg is */
+	MIRROR_IO_SUM,                  /* sum: a digest of each group of the range, computed where the leg is; -ENOSYS: it cannot */
 	MIRROR_IO_META,                 /* meta: stable before it is done */
 	MIRROR_IO_PAGE,                 /* page, p: number and bytes of a page of intent bits; stable before it is done */
 };

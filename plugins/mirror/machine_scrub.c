@@ -76,7 +76,7 @@ void scrub_io_done(struct mirror *m, struct mirror_copy *c, struct mirror_io *io
 		c->have |= bit;
 	else if (io->kind != MIRROR_IO_WRITE && result == -EIO)
 		c->bad |= bit;
-	else if (result < 0)
+	else if (result < 0 && result != -ENOSYS)
 		leg_fail(m, io->leg, result);
 }
 
@@ -240,7 +240,7 @@ void scrub_finish(struct mirror *m, struct mirror_copy *c)
 			op_drop(m, &c->op);
 			queue_up(m, c, SCRUB_AGAIN);
 		} else {
-			chunk_end(m, c, false, false);
+			chunk_end(m, c, false, live & ~(unsigned)(c->have | c->bad));
 		}
 		return;
 	case SCRUB_AGAIN:

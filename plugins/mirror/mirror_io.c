@@ -369,7 +369,11 @@ static void own_done(struct director_io *io, int32_t result)
 	if (c->gated)
 		gate_write_end(&c->o->gate, &c->gate);
 	c->msg.own = c;
-	io_is_done(c->o, &c->msg, c->mio, leg_error(result));
+	/* No digest is not a bad medium. */
+	if (io->op == DIRECTOR_CHECKSUM && (result == -EOPNOTSUPP || result == -ENOMEM))
+		io_is_done(c->o, &c->msg, c->mio, -ENOSYS);
+	else
+		io_is_done(c->o, &c->msg, c->mio, leg_error(result));
 }
 
 static bool all_zero(const uint8_t *p, size_t len)
