@@ -320,8 +320,8 @@ struct director_backstore_ops {
 	 * Since ABI 1.2. Optional; before close(), parents before their children; how is of enum director_stop.
 	 * QUIET: no I/O is outstanding and none will come. 0, or a negative errno: it could not; it is closed all the same.
 	 * LOST: complete what is outstanding, with -ESTALE what has not succeeded, as soon as its memory is not used any
-	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. May be called
-	 * while a QUIET one has not returned. Both may block, but LOST not for long.
+	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. Both
+	 * may block, but LOST not for long.
 	 */
 	int (*stop)(void *obj, uint32_t how, struct director_err *);
 };

@@ -229,6 +229,11 @@ int backstore_space(struct backstore *bs, uint64_t *used, uint64_t *available)
 	return r;
 }
 
+uint64_t backstore_epoch(const struct backstore *bs)
+{
+	return atomic_load(&bs->epoch);
+}
+
 uint64_t backstore_size(const struct backstore *bs)
 {
 	return atomic_load(&bs->size);
@@ -613,6 +618,9 @@ void backstore_close(struct backstore **bsp)
 	*bsp = NULL;
 	pthread_mutex_lock(&bs->host->lock);
 	bs->watch = (struct backstore_watch){ 0 };
+	/* Who watches may be gone next; an event that comes on this very thread is over. */
+	while (bs->n_events && !bs_self)
+		pthread_cond_wait(&bs->host->event_over, &bs->host->lock);
 	pthread_mutex_unlock(&bs->host->lock);
 	bs_barrier_wait(bs, BS_CLOSED);
 	level_close(bs, true);

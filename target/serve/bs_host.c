@@ -22,6 +22,7 @@ int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_
 	*out = NULL;
 	h->log = conf->log;
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->event_over, NULL);
 	pthread_mutex_init(&h->plugins_lock, NULL);
 	LIST_INIT(&h->queues);
 	LIST_INIT(&h->objects);
@@ -30,6 +31,7 @@ int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_
 	h->zero = mmap(NULL, BS_ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (h->zero == MAP_FAILED) {
 		r = -errno;
+		pthread_cond_destroy(&h->event_over);
 		pthread_mutex_destroy(&h->lock);
 		free(h);
 		return r;
@@ -63,6 +65,7 @@ void backstore_host_free(struct backstore_host **hp)
 	}
 	munmap(h->zero, BS_ZERO_SIZE);
 	free(h->slots);
+	pthread_cond_destroy(&h->event_over);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }
@@ -159,11 +162,18 @@ static void event_run(struct backstore_queue *q, struct backstore_msg *m)
 	LIST_FOREACH(bs, &e->host->objects, link)
 		if (bs->id == e->id)
 			break;
-	if (bs)
+	if (bs && bs->watch.event) {
 		watch = bs->watch;
+		bs->n_events++;
+	}
 	pthread_mutex_unlock(&e->host->lock);
-	if (watch.event)
+	if (watch.event) {
 		watch.event(watch.arg, bs, e->kind, e->value, e->of);
+		pthread_mutex_lock(&e->host->lock);
+		bs->n_events--;
+		pthread_cond_broadcast(&e->host->event_over);
+		pthread_mutex_unlock(&e->host->lock);
+	}
 	free(e);
 }
 

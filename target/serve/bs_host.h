@@ -49,6 +49,7 @@ struct child_job;
 struct backstore_host {
 	const struct log *log;
 	pthread_mutex_t lock;                   /* queues, objects, slots, barriers */
+	pthread_cond_t event_over;              /* with `lock`: an object's event was delivered */
 	pthread_mutex_t plugins_lock;           /* held while plugins load; taken before all others */
 	struct bs_plugin *plugins[BS_PLUGINS_MAX];
 	unsigned n_plugins;
@@ -119,6 +120,7 @@ struct backstore {
 	pthread_mutex_t caps_lock;
 	struct director_caps caps;
 	struct backstore_watch watch;           /* of the root */
+	unsigned n_events;                      /* of it, being delivered; host->lock */
 	struct backstore_queue *home;           /* where its events go; NULL: the service's */
 	LIST_ENTRY(backstore) link;
 	uint8_t special;                        /* what slots begin with; host->lock */
