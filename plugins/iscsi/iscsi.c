@@ -659,6 +659,16 @@ static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	return now.blocks * l->disk.block_size >= size ? 0 : fail(err, -EAGAIN, "the unit has another size");
 }
 
+static int iscsi_stop(void *obj, uint32_t how, struct director_err *err)
+{
+	struct lun *l = obj;
+
+	(void)err;
+	if (l->inner.on && how == DIRECTOR_STOP_LOST)
+		inner_lose(l);
+	return 0;
+}
+
 static void iscsi_close(void *obj)
 {
 	struct lun *l = obj;
@@ -700,6 +710,7 @@ static const struct director_backstore_ops ops = {
 	.reconfigure = iscsi_reconfigure,
 	.resize = iscsi_resize,
 	.close = iscsi_close,
+	.stop = iscsi_stop,
 };
 
 DIRECTOR_PLUGIN(.kind = DIRECTOR_BACKSTORE, .name = "iscsi", .version = "1", .license = "Apache-2.0",
