@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/facts.h"
 #include "cluster/names_int.h"
 
@@ -106,18 +107,38 @@ static enum names_status node_drained(const struct names *n, const struct object
 	return s;
 }
 
-/* A floating address is where its target is served; who has trouble with it says so. */
+/* Does this node live, so that what it says is so now? */
+static bool lives(const struct names *n, const struct node_id *id)
+{
+	const char *name = names_node_name(n, id);
+	const struct names_node *nd = name ? names_node_by_name(n, name) : NULL;
+
+	return nd && (nd->state == NODE_ALIVE || nd->state == NODE_SUSPECT);
+}
+
+/* A floating address is up where its target is served, once it has a LUN; who has trouble with it says so. */
 static enum names_status address_status(const struct names *n, const char *path, struct why *why)
 {
+	char folder[PATH_LEN_MAX], target[PATH_LEN_MAX];
+	bool up = false;
+
 	for (const struct fact *f = facts_first(n->facts, path); f && strcmp(f->path, path) == 0; f = facts_next(n->facts, f)) {
 		const char *error = attrs_get(&f->attrs, "error"), *node = names_node_name(n, &f->node);
 
+		if (!lives(n, &f->node))
+			continue;
 		if (error) {
 			why_set(why, 0, "%s on node %s: %s", path, node ? node : "(unknown)", error);
 			return STATUS_FAILED;
 		}
+		up |= attrs_get(&f->attrs, "node") != NULL;
 	}
-	return STATUS_CONVERGED;
+	path_parent(path, folder);
+	path_parent(folder, target);
+	if (up || !address_lun(catalog_tree(n->catalog), target))
+		return STATUS_CONVERGED;
+	why_set(why, 0, "%s: no node has it yet", path);
+	return STATUS_PENDING;
 }
 
 /* The path whose report covers an object: the target of a lun; else its own. */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/id.h"
+#include "cluster/address.h"
 #include "cluster/volume.h"
 
 static int item_cmp(const struct overlay_item *a, const struct overlay_item *b)
@@ -469,6 +470,8 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 		err = check_unique(o, why);
 	if (err == 0 && o->level >= VOLUME_LEVEL && !o->machine)
 		err = check_volumes(o, why);
+	if (err == 0 && o->level >= VOLUME_LEVEL && !o->machine)
+		err = address_check_unique(o, why);
 	if (err == 0 && growth > 0 && tree_count(o->base) + (unsigned)growth > CATALOG_OBJECTS_MAX)
 		err = why_set(why, ERR_LIMIT, "the cluster holds %u objects, the most is %u", tree_count(o->base),
 		              CATALOG_OBJECTS_MAX);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/facts.h"
 #include "cluster/prepare_int.h"
 #include "cluster/volume.h"
@@ -448,19 +449,30 @@ static int lun_create(struct work *w, unsigned i)
 	return of ? why_set(w->why, ERR_INVAL, "%s: volume %s is a part of %s; use that", w->t->ops[i].path, name, of) : 0;
 }
 
-/* No two targets have one address: it is where the volumes of its target are served. */
+/* An address of a node stays there; it is no floating one. That no two targets have one is judged when it is agreed. */
 static int address_create(struct work *w, unsigned i)
 {
-	const char *path = w->t->ops[i].path, *end = strrchr(path_name(path), '-');
-	size_t n = (size_t)(end - path_name(path)) + 1;
-	const struct object *o = NULL, *a;
-	char folder[2 * PATH_LEN_MAX];
+	const char *path = w->t->ops[i].path;
+	const struct object *o = NULL;
+	struct addr ip, own;
+	unsigned prefix;
 
-	while ((o = tree_child(catalog_tree(w->n->catalog), "/targets", o))) {
-		snprintf(folder, sizeof(folder), "%s/addresses", o->path);
-		for (a = NULL; (a = tree_child(catalog_tree(w->n->catalog), folder, a));)
-			if (strncmp(path_name(a->path), path_name(path), n) == 0 && strcmp(a->path, path) != 0)
-				return why_set(w->why, ERR_EXIST, "%s: the address is taken: %s", path, a->path);
+	if (address_parse(path_name(path), &ip, &prefix) < 0)
+		return 0;
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o))) {
+		const struct fact *f = place_fact(w->n, path_name(o->path), o->path);
+		const char *list = f ? attrs_get(&f->attrs, "addresses") : NULL;
+		char text[64];
+
+		for (; list && *list; list += strcspn(list, " "), list += strspn(list, " ")) {
+			snprintf(text, sizeof(text), "%.*s", (int)(strcspn(list, " ") < 63 ? strcspn(list, " ") : 63), list);
+			if (addr_parse(text, 0, &own) < 0)
+				continue;
+			own.port = 0;
+			if (addr_eq(&own, &ip))
+				return why_set(w->why, ERR_EXIST, "%s: this is the address of node %s itself; take one that no machine has",
+				               path, path_name(o->path));
+		}
 	}
 	return 0;
 }

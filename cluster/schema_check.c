@@ -10,6 +10,8 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "cluster/address.h"
+#include "cluster/float.h"
 #include "cluster/schema.h"
 
 /* ---- names ---- */
@@ -102,21 +104,20 @@ static int portal_form(const char *s, char *out)
 	return 0;
 }
 
-/* "10.0.0.9-24" */
-static int address_form(const char *s, char *out)
+/* "10.0.0.9-24"; with one that cannot float, *bad says why. */
+static int address_form(const char *s, char *out, const char **bad)
 {
-	const char *dash = strrchr(s, '-');
 	struct addr a;
-	uint64_t len;
+	unsigned len;
 	char ip[64];
 
-	if (!dash || dash == s || dash - s >= (long)sizeof(ip) || text_u64_parse(dash + 1, &len) < 0)
+	*bad = NULL;
+	if (address_parse(s, &a, &len) < 0)
 		return ERR_INVAL;
-	snprintf(ip, sizeof(ip), "%.*s", (int)(dash - s), s);
-	if (addr_parse(ip, 0, &a) < 0 || a.port || a.scope || len == 0 || len > (a.family == 4 ? 32u : 128u))
+	if (float_addr_check(&a, len, bad) < 0)
 		return ERR_INVAL;
 	addr_text(&a, ip);
-	snprintf(out, PATH_LEN_MAX, "%s-%" PRIu64, ip, len);
+	snprintf(out, PATH_LEN_MAX, "%s-%u", ip, len);
 	return 0;
 }
 
@@ -127,6 +128,7 @@ static int name_bad(const struct schema_type *t, const char *name, const char *r
 
 int schema_name(const struct schema_type *t, const char *name, char *out, struct why *why)
 {
+	const char *bad;
 	uint64_t v;
 
 	if (!path_name_ok(name))
@@ -162,9 +164,11 @@ int schema_name(const struct schema_type *t, const char *name, char *out, struct
 			return name_bad(t, name, "use ADDRESS:PORT or [IPV6-ADDRESS]:PORT, such as 10.0.0.1:3260", why);
 		return 0;
 	case NAME_ADDRESS:
-		if (address_form(name, out) < 0)
-			return name_bad(t, name, "use ADDRESS-LENGTH, such as 10.0.0.9-24 or fd00::9-64", why);
-		return 0;
+		if (address_form(name, out, &bad) == 0)
+			return 0;
+		if (bad)
+			return why_set(why, ERR_INVAL, "\"%.100s\" cannot be a floating address: it %s", name, bad);
+		return name_bad(t, name, "use ADDRESS-LENGTH, such as 10.0.0.9-24 or fd00::9-64", why);
 	case NAME_FIXED:
 	case NAME_FREE:
 		return 0;

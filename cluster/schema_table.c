@@ -211,6 +211,7 @@ static const struct schema_param address_params[] = {
 	  .help = "Network interface that carries it; left out, the one with an address of the same network" },
 	COMMENT,
 	{ .name = "node", .type = VALUE_STRING, .flags = OBS, .help = "Node that has it" },
+	{ .name = "on", .type = VALUE_STRING, .flags = OBS, .help = "The interface there" },
 	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "up waiting conflict failed",
 	  .help = "How it is there; conflict: another machine of the network uses it" },
 	APPLIED,

@@ -107,9 +107,15 @@ tests_unit_loader_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_loader_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 tests_unit_filters_SOURCES = %D%/filters.c %D%/check.h
 tests_unit_filters_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/stripe
+TESTS += tests/unit/stripe
+tests_unit_stripe_SOURCES = %D%/stripe.c %D%/check.h
+tests_unit_stripe_LDADD = target/serve/libhost.la base/libbase.la
+
 check_PROGRAMS += tests/unit/mirror
 TESTS += tests/unit/mirror
-tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h
+tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h
+tests_unit_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR
 tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
@@ -161,6 +167,12 @@ check_PROGRAMS += tests/unit/ini
 TESTS += tests/unit/ini
 tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
 tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
+
+# Floating addresses: the decision, in a world of its own.
+check_PROGRAMS += tests/unit/float
+TESTS += tests/unit/float
+tests_unit_float_SOURCES = %D%/float.c %D%/check.h
+tests_unit_float_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 # Volumes with copies.
 check_PROGRAMS += tests/unit/copies tests/unit/volume
 TESTS += tests/unit/copies tests/unit/volume
@@ -170,3 +182,7 @@ tests_unit_copies_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 tests_unit_volume_SOURCES = %D%/volume.c
 tests_unit_volume_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_volume_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/claim
+TESTS += tests/unit/claim
+tests_unit_claim_SOURCES = %D%/claim.c %D%/check.h
+tests_unit_claim_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
