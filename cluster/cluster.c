@@ -945,8 +945,8 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	else if (c->clash[0])
 		snprintf(text, sizeof(text), "%s: reset one of the two", c->clash);
 	else if (s->has_log && roster_n_voters(&s->roster) == 2)
-		snprintf(text, sizeof(text), "two voters: if one is lost, nothing can be changed until it is back; a third node (a "
-		         "witness needs no disk) would help");
+		snprintf(text, sizeof(text), "two voters: if either is lost, neither survives alone: until it is back nothing can be changed, and the "
+		         "one that is left serves no volume with copies; a third node (a witness needs no disk) would help");
 	else
 		text[0] = '\0';
 	attrs_set(out, "warning", text[0] ? text : NULL);

@@ -131,6 +131,10 @@ enum names_status names_volume_status(const struct names *n, const struct object
 		return STATUS_PENDING;
 	}
 	worst = names_node_status(n, owner, v->path, v->generation, why);
+	if (!task && !is_alive(n, owner)) {
+		why_set(why, 0, "%s: node %s, which served it, is not up, and no other has taken it", v->path, owner);
+		return STATUS_PENDING;
+	}
 	while ((leg = volume_leg(t, v, leg))) {
 		struct why w = { "" };
 		enum names_status one = names_leg_status(n, leg, task, &w);

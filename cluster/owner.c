@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
+#include "cluster/move.h"
 #include "cluster/volume.h"
 
 #define NEW_MS 10000            /* a new volume waits so long for the storage of all its legs */
@@ -597,6 +598,24 @@ static void inner(struct cluster *c, struct cluster_out *out)
 	c->dirty = true;
 }
 
+/* Legs that go elsewhere, by rule or because people want it so: who serves the volume says what is to be agreed next. */
+static void legs_move(struct cluster *c, struct cluster_out *out)
+{
+	char what[MOVE_WHAT_MAX];
+
+	if (c->status->mode != AGREE_ACTIVE)
+		return;
+	for (unsigned i = 0; i < c->owner.n; i++) {
+		const struct owned *v = &c->owner.volume[i];
+		const struct object *o = v->served ? volume_by_uuid(catalog_tree(c->catalog), v->row.uuid) : NULL;
+		struct txn t = { 0 };
+
+		if (o && move_next(c->names, o, &t, what))
+			request_propose_own(c, &t, what, out);
+		txn_fini(&t);
+	}
+}
+
 void owner_tend(struct cluster *c, struct cluster_out *out)
 {
 	if (c->reset || c->removed || !c->conf.inner_port)
@@ -618,6 +637,7 @@ void owner_tend(struct cluster *c, struct cluster_out *out)
 			break;
 	}
 	served_anew(c, out);
+	legs_move(c, out);
 }
 
 struct mono owner_wake(const struct cluster *c)

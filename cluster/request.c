@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/prepare.h"
+#include "cluster/volume.h"
 
 #define REFUSE_MS 500           /* a request is held no longer than this once its node is known to be in a minority */
 
@@ -129,6 +130,9 @@ void request_propose_own(struct cluster *c, struct txn *t, const char *what, str
 	crypto_generichash_update(&st, c->lineage, 16);
 	crypto_generichash_update(&st, (const uint8_t *)what, strlen(what));
 	crypto_generichash_final(&st, t->request_id, 16);
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, t->request_id, 16) == 0)
+			return;
 	author_is(c, t);
 	log_debug(c->log, "request: own proposal: %s", what);
 	propose(c, &(struct waiting){ .request = 0 }, t, out);
@@ -305,12 +309,46 @@ static bool deletes(const struct txn *t, const char *path)
 	return false;
 }
 
+/* Has another leg all data? Then this one can go, and the volume stays. */
+static bool leg_is_spare(const struct tree *tree, const struct object *leg)
+{
+	const struct object *v = volume_of_leg(tree, leg);
+	struct own_row row;
+
+	if (!v || !volume_row(tree, v, &row))
+		return false;
+	for (unsigned i = 0; i < row.n_leg; i++)
+		if (row.leg[i].state == OWN_LEG_IN && memcmp(row.leg[i].uuid, leg->uuid, 16) != 0)
+			return true;
+	return false;
+}
+
+static void take_along(const struct tree *tree, const char *path, struct txn *t, struct buf *told);
+
+/* A volume of which nothing is left, or that is a part of one. */
+static void take_volume(const struct tree *tree, const struct object *v, const char *path, struct txn *t, struct buf *told)
+{
+	const char *of = attrs_get(&v->attrs, "part-of");
+	char whole[PATH_LEN_MAX];
+
+	snprintf(whole, sizeof(whole), "/volumes/%.400s", of ? of : path_name(v->path));
+	if (deletes(t, whole))
+		return;
+	take_along(tree, whole, t, told);
+	txn_add(t, TXN_DELETE, whole);
+	buf_printf(told, "%s is deleted: its data is only on %s\n", whole, path);
+}
+
 /* Delete what refers to `path`, and what refers to that, the last first; a line for each. */
 static void take_along(const struct tree *tree, const char *path, struct txn *t, struct buf *told)
 {
 	for (const struct object *o = tree_referrer(tree, path, NULL); o; o = tree_referrer(tree, path, o)) {
 		if (deletes(t, o->path))
 			continue;
+		if (o->type->id == TYPE_LEG && !leg_is_spare(tree, o)) {
+			take_volume(tree, volume_of_leg(tree, o), path, t, told);
+			continue;
+		}
 		take_along(tree, o->path, t, told);
 		txn_add(t, TXN_DELETE, o->path);
 		buf_printf(told, "%s is deleted: it needs %s\n", o->path, path);

@@ -123,7 +123,7 @@ static int address_form(const char *s, char *out, const char **bad)
 
 static int name_bad(const struct schema_type *t, const char *name, const char *rule, struct why *why)
 {
-	return why_set(why, ERR_INVAL, "\"%.100s\" is no name for a %s: %s", name, t->name, rule);
+	return why_set(why, ERR_INVAL, "\"%.100s\" is no name for a%s %s: %s", name, strchr("aeiou", *t->name) ? "n" : "", t->name, rule);
 }
 
 int schema_name(const struct schema_type *t, const char *name, char *out, struct why *why)

@@ -64,7 +64,7 @@ static const struct schema_param node_params[] = {
 	{ .name = "voter", .type = VALUE_BOOL, .flags = OBS, .help = "Is it one of the voters?" },
 	{ .name = "target", .type = VALUE_ENUM, .flags = OBS, .choices = "running stopped", .help = "Its director-target" },
 	{ .name = "drained", .type = VALUE_ENUM, .flags = OBS, .choices = "no partly yes", .since = 2,
-	  .help = "Is all moved away from a node that is drained? partly: what is left has no other place" },
+	  .help = "Whether all is moved away from a node that is drained; partly: what is left has no other place" },
 	{ .name = "drain-left", .type = VALUE_STRING, .flags = OBS, .since = 2, .help = "What is still there" },
 	{ .name = NULL },
 };
@@ -121,7 +121,7 @@ static const struct schema_param volume_params[] = {
 	  .help = "How often its reservations were agreed anew" },
 	COMMENT,
 	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting degraded syncing waiting",
-	  .help = "How it is on its node. With copies: degraded: fewer are in sync than there shall be; syncing: that gets better; "
+	  .help = "How it is on its node; with copies, degraded: fewer are in sync than there shall be, syncing: that gets better, "
 	          "waiting: nobody serves it" },
 	{ .name = "in-sync", .type = VALUE_STRING, .flags = OBS, .since = 2, .help = "How many legs have all data, of how many" },
 	{ .name = "resync-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2,
@@ -152,12 +152,12 @@ static const struct schema_param leg_params[] = {
 	{ .name = "replaces", .type = VALUE_STRING, .flags = LIVE, .max = 63,
 	  .help = "The leg that goes when this one is in sync" },
 	{ .name = "state", .type = VALUE_ENUM, .flags = MACHINE, .choices = "in-sync out-of-sync new",
-	  .help = "Does it have all data? new: it never had" },
+	  .help = "Whether it has all data; new: it never had" },
 	{ .name = "turn", .type = VALUE_UINT, .flags = MACHINE, .help = "Rises with every change of state" },
 	{ .name = "member", .type = VALUE_UINT, .flags = MACHINE, .help = "The turn at which it last came into sync" },
 	{ .name = "since", .type = VALUE_UINT, .flags = MACHINE, .help = "The last epoch that served with it in sync" },
 	COMMENT,
-	{ .name = "serves", .type = VALUE_BOOL, .flags = OBS, .help = "Is its node the one that serves the volume?" },
+	{ .name = "serves", .type = VALUE_BOOL, .flags = OBS, .help = "Whether its node is the one that serves the volume" },
 	{ .name = "storage", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting",
 	  .help = "How its storage is on its node" },
 	{ .name = "resync-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "What it still lacks" },

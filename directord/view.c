@@ -144,7 +144,10 @@ int view_blame(struct view *v, const char *path, bool (*fn)(void *fn_arg, const 
 		struct control_entry e = { 0 };
 		struct blame b;
 
-		if (catalog_blame(catalog_of(v), path, o->attrs.a[i].key, &b) < 0)
+		const struct schema_param *p = schema_param(o->type, o->attrs.a[i].key);
+
+		/* Nobody set what the cluster itself agrees. */
+		if ((p && (p->flags & PARAM_MACHINE)) || catalog_blame(catalog_of(v), path, o->attrs.a[i].key, &b) < 0)
 			continue;
 		if (b.commit) {
 			e = entry_of(b.commit);

@@ -8,7 +8,7 @@
 #include "shell/cmds.h"
 
 const struct cmd *const cmd_tables[] = {
-	cmd_status, cmd_node, cmd_volume, cmd_target, cmd_task, cmd_tree, cmd_txn, cmd_plugin, cmd_help, NULL,
+	cmd_status, cmd_node, cmd_volume, cmd_target, cmd_address, cmd_task, cmd_tree, cmd_txn, cmd_plugin, cmd_help, NULL,
 };
 
 /* ---- help ---- */

@@ -144,6 +144,7 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_LUN: offer_in_target(t, "luns"); break;
 	case WORD_HOST: offer_in_target(t, "hosts"); break;
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
+	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
