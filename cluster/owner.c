@@ -278,6 +278,7 @@ static bool storage_made(struct cluster *c, const struct object *o, const struct
 static void row_give(struct cluster *c, const struct object *o, struct cluster_out *out)
 {
 	struct own_in in = { .kind = OWN_IN_ROW };
+	struct plan_have_volume *h;
 	struct own_row row;
 	struct owned *v;
 	struct mono due;
@@ -295,6 +296,10 @@ static void row_give(struct cluster *c, const struct object *o, struct cluster_o
 	v->row = row;
 	in.row = &row;
 	step(c, &in, out);
+	/* What was lost before is closed for ownership already, and not for director-target. */
+	h = plan_have_volume(&c->have, row.uuid);
+	if (h && h->ours && !node_id_eq(&row.owner, &c->self))
+		close_it(c, &row, out);
 }
 
 static void rows_gone(struct cluster *c, struct cluster_out *out)

@@ -102,6 +102,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		pthread_mutex_lock(&v->lu_lock);
 		if (v->lu.block_size)
 			lu_resize(&v->lu, value);
+		if (v->inner_lu.inner)
+			lu_resize(&v->inner_lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
@@ -173,10 +175,10 @@ static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 }
 
 /* Who else reaches it: legs, and what other nodes forward. */
-static int inside(struct volume *v, struct target_msg *reply)
+static int inside(struct volume *v, struct backstore *bs, struct target_msg *reply)
 {
 	char *why = NULL;
-	int err = inner_open(v, &why);
+	int err = inner_open(v, bs, &why);
 
 	if (err)
 		job_fail(reply, err, "%s", why);
@@ -266,7 +268,7 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 		r = kept(s, v, reply);
 	if (r == 0) {
 		store_set(v, bs);
-		r = inside(v, reply);
+		r = inside(v, bs, reply);
 	}
 	if (r != 0) {
 		store_set(v, NULL);
@@ -328,7 +330,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	}
 	pthread_mutex_unlock(&r->lock);
 	if (busy && v->bs) {
-		inner_open(v, &why);
+		inner_open(v, v->bs, &why);
 		free(why);
 	}
 	if (busy)
@@ -399,6 +401,8 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t gen
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
+	if (v->inner_lu.inner)
+		lu_resize(&v->inner_lu, backstore_size(v->bs));
 	pthread_mutex_unlock(&v->lu_lock);
 	return 0;
 }
@@ -451,7 +455,7 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
 	pthread_mutex_unlock(&s->registry.lock);
-	return inside(v, reply);
+	return inside(v, v->bs, reply);
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */

@@ -157,7 +157,7 @@ static void parse_child(struct target_store *top, char *spec)
 }
 
 /* What is of the volume and not of its storage. */
-static bool parse_own(struct target_volume *v, char *s)
+static bool of_volume(struct target_volume *v, char *s)
 {
 	const struct {
 		const char *text;
@@ -223,7 +223,7 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 		struct target_store *st;
 		char *eq;
 
-		if (parse_own(v, argv[i]))
+		if (of_volume(v, argv[i]))
 			continue;
 		st = filter ? store_of(&v->store, &argv[i]) : &v->store;
 		eq = strchr(argv[i], '=');
