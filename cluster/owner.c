@@ -157,7 +157,6 @@ static void lease(struct cluster *c, const struct own_act *a, struct cluster_out
 	act->until = a->until;
 	if (v)
 		v->leased = a->until;
-	floating_leased(c);
 }
 
 /* ---- to the others ---- */
@@ -240,6 +239,8 @@ static void step(struct cluster *c, struct own_in *in, struct cluster_out *out)
 	for (unsigned i = 0; i < o.n; i++)
 		act(c, &o.act[i], out);
 	own_out_fini(&o);
+	if (in->kind == OWN_IN_ECHO || in->kind == OWN_IN_TIMER)
+		floating_leased(c);
 }
 
 static void step_index(struct cluster *c, enum own_in_kind kind, uint64_t index, struct cluster_out *out)
