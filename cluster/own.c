@@ -105,27 +105,6 @@ static bool wants_beats(const struct own *o)
 	return false;
 }
 
-static void beat_send(struct own *o, struct own_out *out)
-{
-	struct own_beat *b;
-
-	if (!o->view.quorate || !wants_beats(o) || !mono_due(o->beat_due, o->now))
-		return;
-	o->beat_due = mono_add_ms(o->now, OWN_BEAT_MS);
-	b = &o->beat[++o->number % OWN_BEATS];
-	memset(b, 0, sizeof(*b));
-	b->number = o->number;
-	b->sent = o->now;
-	act(out, OWN_ACT_BEAT)->number = b->number;
-}
-
-static struct own_beat *beat_find(struct own *o, uint64_t number)
-{
-	struct own_beat *b = &o->beat[number % OWN_BEATS];
-
-	return number && b->number == number ? b : NULL;
-}
-
 static void echo_add(struct own *o, struct own_beat *b, const struct node_id *node, uint64_t end)
 {
 	if (b->n_echo == OWN_NODES_MAX || !own_listed(o->view.voter, o->view.n_voter, node))
@@ -137,12 +116,36 @@ static void echo_add(struct own *o, struct own_beat *b, const struct node_id *no
 	b->echo[b->n_echo++].end = end;
 }
 
+static void beat_send(struct own *o, struct own_out *out)
+{
+	struct own_beat *b;
+
+	if (!wants_beats(o) || !mono_due(o->beat_due, o->now))
+		return;
+	o->beat_due = mono_add_ms(o->now, OWN_BEAT_MS);
+	/* Numbers go on from those of an earlier life of this process, whose echoes may still be under way. */
+	if (!o->number)
+		o->number = o->now.ns / 1000000;
+	b = &o->beat[++o->number % OWN_BEATS];
+	memset(b, 0, sizeof(*b));
+	b->number = o->number;
+	b->sent = o->now;
+	if (!o->view.mute)
+		echo_add(o, b, &o->self, o->log_end);
+	act(out, OWN_ACT_BEAT)->number = b->number;
+}
+
+static struct own_beat *beat_find(struct own *o, uint64_t number)
+{
+	struct own_beat *b = &o->beat[number % OWN_BEATS];
+
+	return number && b->number == number ? b : NULL;
+}
+
 static bool beat_counts(const struct own *o, const struct own_beat *b)
 {
 	unsigned n = 0;
 
-	if (!b->back)
-		return false;
 	if (OWN_PLANTED(OWN_PLANT_NO_ECHO))
 		return true;
 	for (unsigned i = 0; i < b->n_echo; i++)
@@ -454,30 +457,22 @@ static void refused(struct own *o, const struct own_change *c)
 
 /* ---- beats ---- */
 
-static void beat_in(struct own *o, const struct own_in *in, struct own_out *out)
+/* It needs no view: what an echo proves is in the voter's log. */
+static void beat_in(const struct own *o, const struct own_in *in, struct own_out *out)
 {
-	struct own_beat *b;
 	struct own_act *a;
 
-	if (!o->view.quorate || in->stamp != o->stamp || !in_view(o, &in->node))
+	if (o->view.mute || !own_listed(o->view.voter, o->view.n_voter, &o->self) || node_id_eq(&in->node, &o->self))
 		return;
-	if (node_id_eq(&in->node, &o->self)) {
-		b = beat_find(o, in->number);
-		if (b) {
-			b->back = true;
-			echo_add(o, b, &o->self, o->log_end);
-		}
-	} else if (own_listed(o->view.voter, o->view.n_voter, &o->self)) {
-		a = act(out, OWN_ACT_ECHO);
-		a->node = in->node;
-		a->number = in->number;
-		a->index = o->log_end;
-	}
+	a = act(out, OWN_ACT_ECHO);
+	a->node = in->node;
+	a->number = in->number;
+	a->index = o->log_end;
 }
 
 static void wake(const struct own *o, struct own_out *out)
 {
-	struct mono t = wants_beats(o) && o->view.quorate ? o->beat_due : MONO_NEVER;
+	struct mono t = wants_beats(o) ? o->beat_due : MONO_NEVER;
 
 	for (unsigned i = 0; i < o->n_vol; i++) {
 		const struct own_vol *v = &o->vol[i];
@@ -504,7 +499,6 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 		break;
 	case OWN_IN_VIEW:
 		o->view = *in->view;
-		o->stamp = in->stamp;
 		break;
 	case OWN_IN_ROW:
 		row_in(o, in->row, out);
@@ -556,6 +550,13 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	}
 	consider(o, out);
 	wake(o, out);
+}
+
+struct mono own_right(const struct own *o, const uint8_t volume[16])
+{
+	const struct own_vol *v = vol_find((struct own *)o, volume);
+
+	return v && is_mine(o, v) && mono_due(v->wait, o->now) ? o->until : (struct mono){ 0 };
 }
 
 struct own *own_new(const struct node_id *self)

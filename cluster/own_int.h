@@ -37,7 +37,6 @@ struct own_echo {
 struct own_beat {
 	uint64_t number;
 	struct mono sent;
-	bool back;                      /* CPG delivered it to us, in a quorate view that is the current one */
 	struct own_echo echo[OWN_NODES_MAX];
 	unsigned n_echo;
 };
@@ -46,7 +45,6 @@ struct own {
 	struct node_id self;
 	struct mono now;
 	struct own_view view;
-	uint64_t stamp;
 	uint64_t applied, log_end;
 	bool target;
 	struct own_vol *vol;
@@ -55,7 +53,5 @@ struct own {
 	uint64_t number;
 	struct mono beat_due, until;
 };
-
-bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "directord/answer.h"
 #include "directord/file.h"
+#include "directord/floataddr.h"
 #include "directord/notify.h"
 #include "directord/run_int.h"
 #include "directord/store.h"
@@ -72,6 +73,19 @@ static void do_act(struct run *r, const struct cluster_act *a)
 	case CLUSTER_ACT_DEVICES:
 		run_host_devices(r);
 		break;
+	case CLUSTER_ACT_INNER:
+		run_host_inner(r);
+		break;
+	case CLUSTER_ACT_LEASE:
+		run_host_lease(r, a);
+		break;
+	case CLUSTER_ACT_KEEP:
+		run_host_keep(r, a);
+		break;
+	case CLUSTER_ACT_ADDRESS:
+		if (r->floataddr)
+			floataddr_act(r->floataddr, &a->address);
+		break;
 	}
 }
 
@@ -107,6 +121,7 @@ static void do_out(struct run *r, struct mono now)
 		run_ring_cast(r, &out.cast[i]);
 	for (unsigned i = 0; i < out.n_act; i++)
 		do_act(r, &out.act[i]);
+	run_host_flush(r);
 	for (unsigned i = 0; i < out.n_reply && r->answer; i++)
 		answer_reply(r->answer, &out.reply[i]);
 	if (out.names_changed)
@@ -178,7 +193,7 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	struct cluster_conf c = {
 		.codec = &codec, .log = r->log, .software = VERSION, .incarnation = r->incarnation, .fact_base = wall_ms() * 1000,
 		.votes = r->conf->agreement != CONF_AGREEMENT_OFF, .founds = r->conf->found,
-		.host_ring = r->conf->agreement == CONF_AGREEMENT_HOST,
+		.host_ring = r->conf->agreement == CONF_AGREEMENT_HOST, .inner_port = (uint16_t)r->conf->inner_port,
 	};
 	struct cluster_in in = { .kind = CLUSTER_IN_START, .disk = &disk.disk };
 	int err;

@@ -17,6 +17,7 @@ struct corosync;
 struct cpg;
 struct discover;
 struct drive;
+struct floataddr;
 struct mesh;
 struct netaddr;
 struct plugins;
@@ -83,6 +84,7 @@ struct run {
 	struct drive *drive;
 	struct answer *answer;
 	struct plugins *plugins;
+	struct floataddr *floataddr;
 	bool target_there;
 	ev_timer host, status;
 	ev_io uevents;
@@ -156,6 +158,10 @@ int run_host_open(struct run *r, char **why);
 void run_host_close(struct run *r);
 void run_host_plan(struct run *r, const struct cluster_act *a);
 void run_host_devices(struct run *r);
+void run_host_inner(struct run *r);
+void run_host_lease(struct run *r, const struct cluster_act *a);
+void run_host_keep(struct run *r, const struct cluster_act *a);
+void run_host_flush(struct run *r);
 void run_host_changed(struct run *r);   /* the namespace changed */
 void run_host_bind(struct run *r);      /* r->cluster is another one: before its first step */
 void run_host_cluster(struct run *r);   /* the cluster was made anew and has started */

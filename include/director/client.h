@@ -414,9 +414,10 @@ enum director_param_kind {
 	DIRECTOR_REF,           /* the name of an object of the type `ref` */
 	DIRECTOR_WORD, DIRECTOR_HEX, DIRECTOR_UUID, DIRECTOR_PORTAL,
 };
-/* OBSERVED: reported, never set. AT_CREATE: never changed after. AUTO: left out, a rule fills it in. */
+/* OBSERVED: reported, never set. AT_CREATE: never changed after. AUTO: left out, a rule fills it in. MACHINE: agreed by the cluster itself, never set. */
 enum director_param_flag {
 	DIRECTOR_REQUIRED = 1, DIRECTOR_SECRET = 2, DIRECTOR_LIVE = 4, DIRECTOR_OBSERVED = 8, DIRECTOR_AT_CREATE = 16, DIRECTOR_AUTO = 32,
+	DIRECTOR_MACHINE = 64,
 };
 
 struct director_param_info {    /* only ever appended to; strings lent until the schema is freed, "" for none */

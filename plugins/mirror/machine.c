@@ -90,6 +90,16 @@ void leg_fail(struct mirror *m, unsigned leg, int why)
 	}
 }
 
+bool leg_spared(struct mirror *m, unsigned leg, int why, uint64_t offset, uint64_t len)
+{
+	unsigned live = legs_in(m, LEG_LIVE);
+
+	if (why != -EIO || !(live >> leg & 1) || !(live & ~(1u << leg)))
+		return false;
+	repair_want(m, offset, len);
+	return true;
+}
+
 void mirror_agreed(struct mirror *m, const uint8_t uuid[16], enum mirror_state state, uint64_t turn, uint64_t member,
 	uint64_t since)
 {
@@ -189,7 +199,8 @@ void op_drop(struct mirror *m, struct mirror_op *op)
 	TAILQ_REMOVE(&m->ops, op, entry);
 	if (!op_runs(op))
 		m->n_waiting--;
-	m->recheck = true;
+	/* Who waits for it? */
+	m->recheck |= m->n_waiting || m->freezing || op->copy;
 }
 
 static void op_answer(struct mirror *m, struct mirror_op *op, int result)
@@ -233,14 +244,28 @@ void op_send(struct mirror *m, struct mirror_op *op, unsigned mask)
 	}
 }
 
-/* Reads come from a leg that is in sync and nothing else (I3). False: none is left. */
-static bool read_send(struct mirror *m, struct mirror_op *op)
+/* Reads come from a leg that is in sync and nothing else (I3); n_leg: none is left. */
+unsigned read_from(const struct mirror *m, unsigned tried)
 {
-	unsigned may = legs_in(m, LEG_LIVE) & ~(unsigned)op->tried, i, best = m->n_leg;
+	unsigned may = legs_in(m, LEG_LIVE) & ~tried, i, best = m->n_leg;
 
 	for (i = 0; i < m->n_leg; i++)
 		if ((may >> i & 1) && (best == m->n_leg || m->leg[i].conf.local))
 			best = i;
+	return best;
+}
+
+int mirror_read_leg(const struct mirror *m)
+{
+	unsigned leg = read_from(m, 0);
+
+	return m->open && !m->over && !m->freezing && !m->n_recover && leg < m->n_leg ? (int)leg : -1;
+}
+
+static bool read_send(struct mirror *m, struct mirror_op *op)
+{
+	unsigned best = read_from(m, op->tried);
+
 	if (best == m->n_leg)
 		return false;
 	op->tried |= (uint8_t)(1u << best);
@@ -252,6 +277,10 @@ static void op_begin(struct mirror *m, struct mirror_op *op)
 {
 	m->n_waiting--;
 	op->state = OP_SENT;
+	if (op->copy && op->copy->step) {
+		scrub_begin(m, op->copy);
+		return;
+	}
 	if (op->copy) {
 		copy_begin(m, op->copy);
 		return;
@@ -298,6 +327,10 @@ static void op_finish(struct mirror *m, struct mirror_op *op)
 		}
 		return;
 	}
+	if (op->copy && op->copy->step) {
+		scrub_finish(m, op->copy);
+		return;
+	}
 	if (op->kind == MIRROR_READ) {
 		if (op->done)
 			op_answer(m, op, 0);
@@ -332,8 +365,11 @@ static void op_look(struct mirror *m, struct mirror_op *op)
 
 void mirror_submit(struct mirror *m, struct mirror_op *op)
 {
+	unsigned i;
+
 	op->copy = NULL;
-	memset(op->io, 0, sizeof(op->io));
+	for (i = 0; i < m->n_leg; i++)
+		op->io[i].busy = false;
 	op_add(m, op);
 	if (m->over || m->frozen)
 		op_answer(m, op, m->over ? -ESTALE : -EAGAIN);
@@ -342,7 +378,9 @@ void mirror_submit(struct mirror *m, struct mirror_op *op)
 		if (op->state == OP_INTENT)
 			op_look(m, op);
 	}
-	mirror_kick(m);
+	/* What was only sent changes nothing for anybody. */
+	if (m->recheck || op->state != OP_SENT)
+		mirror_kick(m);
 }
 
 static void op_io_done(struct mirror *m, struct mirror_io *io, int result)
@@ -351,13 +389,16 @@ static void op_io_done(struct mirror *m, struct mirror_io *io, int result)
 	unsigned bit = 1u << io->leg;
 
 	op->pending--;
-	if (io->copy) {
+	if (io->copy && io->copy->step) {
+		scrub_io_done(m, io->copy, io, result);
+	} else if (io->copy) {
 		copy_io_done(m, io->copy, io, result);
 	} else if (result == 0) {
 		op->done |= (uint8_t)bit;
 	} else {
 		op->failed |= (uint8_t)bit;
-		leg_fail(m, io->leg, result);
+		if (op->kind != MIRROR_READ || !leg_spared(m, io->leg, result, op->offset, op->len))
+			leg_fail(m, io->leg, result);
 	}
 	if (!op->pending)
 		op_look(m, op);
@@ -375,6 +416,8 @@ void mirror_done(struct mirror *m, struct mirror_io *io, int result)
 	switch (io->why) {
 	case WHY_OP:
 		op_io_done(m, io, result);
+		if (!m->recheck && result == 0)
+			return;
 		break;
 	case WHY_META:
 		if (result < 0) {
@@ -461,6 +504,7 @@ void mirror_kick(struct mirror *m)
 		open_check(m);
 		freeze_check(m);
 		copy_kick(m);
+		scrub_kick(m);
 		ops_kick(m);
 		bits_kick(m);
 	} while (m->recheck);
@@ -472,6 +516,8 @@ void mirror_tick(struct mirror *m, struct mono now)
 	bits_again(m);
 	if (mono_due(m->clean_due, now)) {
 		clean_tick(m);
+		if (m->scrub.running && m->open && !m->over && !m->freezing)
+			scrub_remember(m);
 		m->clean_due = mono_add_ms(now, m->conf.clean_ms);
 	}
 	mirror_kick(m);
@@ -486,6 +532,12 @@ void mirror_detach(struct mirror *m, unsigned leg)
 void mirror_freeze(struct mirror *m)
 {
 	m->freezing = true;
+	mirror_kick(m);
+}
+
+void mirror_lose(struct mirror *m)
+{
+	m->over = m->recheck = true;
 	mirror_kick(m);
 }
 
@@ -524,6 +576,10 @@ static void leg_open(struct mirror *m, unsigned i, const struct mirror_leg_says 
 	l->life = s->life;
 	if (s->known)
 		l->meta = s->meta;
+	if (v == MIRROR_USE && s->meta.scrub && (s->meta.scrub > m->scrub_was.number ||
+		(s->meta.scrub == m->scrub_was.number && s->meta.scrub_at > m->scrub_was.at)))
+		m->scrub_was = (struct mirror_scrub){ .number = s->meta.scrub, .at = s->meta.scrub_at,
+			.different = s->meta.scrub_different, .repaired = s->meta.scrub_repaired };
 	if (v == MIRROR_USE) {
 		l->run = LEG_LIVE;
 		memcpy(l->disk, s->bits, m->n_word * 8);
@@ -633,6 +689,8 @@ struct mono mirror_wake(const struct mirror *m)
 
 	if (legs_in(m, LEG_SYNC) && m->conf.rate)
 		t = mono_min(t, m->rate_due);
+	if (m->scrub.running && m->conf.scrub_rate)
+		t = mono_min(t, m->scrub_due);
 	return t;
 }
 

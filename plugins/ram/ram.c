@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "director/plugin.h"
+#include "plugins/common/life.h"
 
 #define PAGE 4096u
 #define ROOM_LEAST (16ull << 30)        /* address space taken for growing; costs nothing */
@@ -145,6 +146,7 @@ static int ram_caps(void *obj, struct director_caps *c)
 	c->physical_block = r->block_size;
 	c->align = 1;
 	c->discard_granularity = 4096;
+	life_tell(c);
 	return 0;
 }
 

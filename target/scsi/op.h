@@ -31,6 +31,7 @@ enum scsi_turn {
 #define OPF_THIN 256u           /* exists on thin units only, */
 #define OPF_ATOMIC 512u         /* on those that write atomically, */
 #define OPF_EXPLICIT 1024u      /* with explicit access state changes */
+#define OPF_INNER 4096u         /* on inner units */
 #define OPF_NO_MEDIUM 128u      /* answered while a removable medium is out or stopped, too */
 
 /*
@@ -102,6 +103,13 @@ const struct lu_kept *scsi_proposed(const struct task *t);
  * `t`, a task of its own with nothing but its nexus. As scsi_start; it is never answered.
  */
 enum scsi_turn scsi_background(struct task *t);
+/*
+ * Neither reads nor changes the medium or what the unit keeps, and so is answered when neither is to be had. After
+ * scsi_needs_lock.
+ */
+bool scsi_is_free(const struct task *t);
+/* The task is as it was before scsi_start, for another one; its buffers are the caller's business. */
+void scsi_forget(struct task *t);
 /* The unit whose lock the command needs; NULL: none. Remembers the row of the CDB for scsi_start. */
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t);
 

@@ -82,6 +82,11 @@ static void policy(struct link *l)
 	randombytes_buf(p.challenge, sizeof(p.challenge));
 	randombytes_buf(&p.chap_id, sizeof(p.chap_id));
 	pthread_mutex_lock(&r->lock);
+	if (inner_policy_locked(l, &p)) {
+		conn_policy(l->conn, &p);
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
 	if (login->discovery) {
 		host = discovery_host_locked(r, login->initiator);
 		if (host)
@@ -204,7 +209,14 @@ static void session(struct link *l)
 	struct session_entry *e, *old;
 	struct iscsi_session *is;
 	struct end_msg *end = NULL;
+	enum login_status status = LOGIN_OK;
 
+	if (l->inner && !inner_admit(l, &status))
+		return;
+	if (status != LOGIN_OK) {
+		conn_session(l->conn, status, NULL);
+		return;
+	}
 	if (login->tsih) {
 		join(l);
 		return;
@@ -222,12 +234,13 @@ static void session(struct link *l)
 		pthread_mutex_unlock(&r->lock);
 		return;
 	}
-	if (!login->discovery && !target_find_locked(r, login->target)) {
+	e = entry_new(l);
+	if (l->inner ? !inner_enter_locked(l, e) : !login->discovery && !target_find_locked(r, login->target)) {
 		pthread_mutex_unlock(&r->lock);
-		conn_session(l->conn, LOGIN_REMOVED, NULL);
+		free(e);
+		conn_session(l->conn, l->inner ? LOGIN_FORBIDDEN : LOGIN_REMOVED, NULL);
 		return;
 	}
-	e = entry_new(l);
 	e->tsih = tsih_new(r);
 	registry_session_add_locked(r, e);
 	pthread_mutex_unlock(&r->lock);
@@ -245,9 +258,30 @@ static void put(struct buf *out, const char *key, const char *value)
 	buf_put(out, value, strlen(value) + 1);
 }
 
+/* An address that floats is listened at by all and is said to be where it is: with that node's tag. */
+static bool is_elsewhere(const struct target_def *t, const struct addr *portal)
+{
+	struct addr there;
+
+	for (unsigned i = 0; i < t->n_elsewhere; i++)
+		if (addr_parse(t->elsewhere[i].address, 3260, &there) == 0 && addr_eq(&there, portal))
+			return true;
+	return false;
+}
+
+static bool is_named(const struct target_def *t, const struct addr *portal)
+{
+	struct addr a;
+
+	for (unsigned i = 0; i < t->n_portals; i++)
+		if (addr_parse(t->portals[i], 3260, &a) == 0 && addr_eq(&a, portal))
+			return true;
+	return false;
+}
+
 static void put_target(struct buf *out, const struct target_def *t, const struct addr *local)
 {
-	char a[64], line[80];
+	char a[64], line[96];
 	unsigned tag = t->tag ? t->tag : 1;
 
 	put(out, "TargetName", t->iqn);
@@ -270,12 +304,22 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 
 			portal = *local;
 			portal.port = port;
+			if (is_named(t, &portal))
+				continue;
 		}
+		if (is_elsewhere(t, &portal))
+			continue;
 		snprintf(line, sizeof(line), "%s,%u", addr_text(&portal, a), tag);
 		put(out, "TargetAddress", line);
 	}
 	if (t->n_portals == 0) {
 		snprintf(line, sizeof(line), "%s,%u", addr_text(local, a), tag);
+		put(out, "TargetAddress", line);
+	}
+	for (unsigned i = 0; i < t->n_elsewhere; i++) {
+		if (!t->elsewhere[i].tag)
+			continue;
+		snprintf(line, sizeof(line), "%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag);
 		put(out, "TargetAddress", line);
 	}
 }
@@ -307,6 +351,9 @@ void ask_answer(struct link *l)
 	switch (l->conn->ask) {
 	case ASK_POLICY:
 		policy(l);
+		break;
+	case ASK_PROOF:
+		inner_proof(l);
 		break;
 	case ASK_SESSION:
 		session(l);

@@ -161,6 +161,9 @@ static int socket_open(const struct addr *a, int *err)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (a->family == 6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	/* An address that floats may come here at any time, and is listened at before that. */
+	setsockopt(fd, a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP, a->family == 6 ? IPV6_FREEBIND : IP_FREEBIND, &one,
+		sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, 1024) < 0) {
 		*err = errno;
 		close(fd);
@@ -259,13 +262,15 @@ static void listener_close(struct listen *ls, struct listener **p)
 	free(l);
 }
 
-/* fn of every portal of every target; wildcards first, because they take the place of single addresses. */
+/* fn of the inner portals and of every portal of every target; wildcards first, because they take the place of single addresses. */
 static void each_portal(struct listen *ls, void (*fn)(struct listen *, const struct addr *))
 {
 	struct registry *r = &ls->serve->registry;
 	struct addr a;
 
 	pthread_mutex_lock(&r->lock);
+	for (unsigned i = 0; inner_portal_locked(ls->serve, i, &a); i++)
+		fn(ls, &a);
 	for (int wildcards = 1; wildcards >= 0; wildcards--)
 		for (struct target *t = r->targets; t; t = t->next)
 			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)

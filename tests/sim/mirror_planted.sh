@@ -16,10 +16,12 @@ done <<END
 3 1000 a write is answered before the leg that failed it is out
 4 1000 no intent bits
 5 1000 committed before a majority has it on disk
-6 1000 the return of one's own beat is the lease
+6 1000 a beat is a lease, whoever echoes it
 7 1000 a successor does not wait for the old lease
 8 1000 echoes count whatever the voter's log holds
 9 1000 a leg is called in sync before it has everything
 10 1000 a leg that lost its memory is trusted
+11 1000 reads go past the machine beside writes
+12 1000 a scrub repairs beside writes
 END
 exit $bad

@@ -60,7 +60,7 @@ tests_unit_backstore_LDADD = target/serve/libhost.la base/libbase.la
 NAMES_TESTS = tests/unit/catalog tests/unit/names tests/unit/plan tests/unit/schema tests/unit/txn_codec
 check_PROGRAMS += $(NAMES_TESTS)
 TESTS += $(NAMES_TESTS)
-EXTRA_DIST += %D%/txns.h
+EXTRA_DIST += %D%/names_world.h %D%/txns.h
 tests_unit_catalog_SOURCES = %D%/catalog.c
 tests_unit_catalog_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_catalog_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
@@ -107,10 +107,24 @@ tests_unit_loader_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_loader_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 tests_unit_filters_SOURCES = %D%/filters.c %D%/check.h
 tests_unit_filters_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/stripe
+TESTS += tests/unit/stripe
+tests_unit_stripe_SOURCES = %D%/stripe.c %D%/check.h
+tests_unit_stripe_LDADD = target/serve/libhost.la base/libbase.la
+
 check_PROGRAMS += tests/unit/mirror
 TESTS += tests/unit/mirror
-tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h
+tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h
+tests_unit_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR
 tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/share
+TESTS += tests/unit/share
+tests_unit_share_SOURCES = %D%/share.c %D%/check.h
+tests_unit_share_LDADD = target/serve/libhost.la base/libbase.la -lpthread
+check_PROGRAMS += tests/unit/inner
+TESTS += tests/unit/inner
+tests_unit_inner_SOURCES = %D%/inner.c %D%/check.h
+tests_unit_inner_LDADD = proto/libproto.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
 TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover \
@@ -161,3 +175,22 @@ check_PROGRAMS += tests/unit/ini
 TESTS += tests/unit/ini
 tests_unit_ini_SOURCES = %D%/ini.c %D%/check.h
 tests_unit_ini_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
+
+# Floating addresses: the decision, in a world of its own.
+check_PROGRAMS += tests/unit/float
+TESTS += tests/unit/float
+tests_unit_float_SOURCES = %D%/float.c %D%/check.h
+tests_unit_float_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+# Volumes with copies.
+check_PROGRAMS += tests/unit/copies tests/unit/volume
+TESTS += tests/unit/copies tests/unit/volume
+tests_unit_copies_SOURCES = %D%/copies.c
+tests_unit_copies_CPPFLAGS = $(AM_CPPFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_copies_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+tests_unit_volume_SOURCES = %D%/volume.c
+tests_unit_volume_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
+tests_unit_volume_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/claim
+TESTS += tests/unit/claim
+tests_unit_claim_SOURCES = %D%/claim.c %D%/check.h
+tests_unit_claim_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

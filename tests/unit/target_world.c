@@ -121,6 +121,7 @@ static void block(struct world *w, struct block_op *op)
 		op->at = op->len;
 		op->hole = false;
 		break;
+	case BLOCK_CHECKSUM:
 	case BLOCK_FLUSH:
 	case BLOCK_PAUSE:
 		break;
@@ -164,6 +165,9 @@ static void answer(struct world *w)
 	switch (w->conn->ask) {
 	case ASK_POLICY:
 		conn_policy(w->conn, &w->policy);
+		break;
+	case ASK_PROOF:
+		conn_proof(w->conn, w->secrets, w->n_secrets);
 		break;
 	case ASK_SESSION:
 		begin(w);
