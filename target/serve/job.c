@@ -102,8 +102,6 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		pthread_mutex_lock(&v->lu_lock);
 		if (v->lu.block_size)
 			lu_resize(&v->lu, value);
-		if (v->inner_lu.inner)
-			lu_resize(&v->inner_lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
@@ -223,17 +221,11 @@ static bool retries(const struct target_volume *def)
 	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
 }
 
-static void store_set(struct volume *v, struct backstore *bs)
-{
-	pthread_mutex_lock(&v->serve->registry.lock);
-	v->bs = bs;
-	pthread_mutex_unlock(&v->serve->registry.lock);
-}
-
 /* The volume may be used from here on. */
-static void store_use(struct serve *s, struct volume *v)
+static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 {
 	pthread_mutex_lock(&s->registry.lock);
+	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
 	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
@@ -266,19 +258,16 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 	made = r == 0 && first;
 	if (made)
 		r = kept(s, v, reply);
-	if (r == 0) {
-		store_set(v, bs);
+	if (r == 0)
 		r = inside(v, bs, reply);
-	}
 	if (r != 0) {
-		store_set(v, NULL);
 		backstore_close(&bs);
 		if (made)
 			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	store_use(s, v);
+	store_use(s, v, bs);
 	space_look(v);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	hold_end(v, HOLD_STORE);
@@ -304,9 +293,9 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
+	char *why = NULL;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
-	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -401,8 +390,6 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t gen
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
-	if (v->inner_lu.inner)
-		lu_resize(&v->inner_lu, backstore_size(v->bs));
 	pthread_mutex_unlock(&v->lu_lock);
 	return 0;
 }
