@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One 4k write after the other to a LUN, for ever, and how long the longest took: SIGUSR1 prints it, with what came of
- * the session meanwhile, and begins anew. At SIGTERM everything is read back and compared. Exit status 1 if a byte is
+ * One 4k write after the other to a LUN, for ever, and how long the longest took: each line on standard input asks for it and for
+ * what came of the session meanwhile, and begins anew. At its end everything is read back and compared. Exit status 1 if a byte is
  * wrong or an I/O failed. tests/bench/failover and the quickstart use it.
  *   pause [--ping MS] TARGET LUN PORTAL...
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "director/iscsi.h"
 
-static volatile sig_atomic_t asked, ended;
-
-static void on_signal(int n)
+/* Lines that came since; -1: the end. */
+static int asked(void)
 {
-	if (n == SIGUSR1)
-		asked = 1;
-	else
-		ended = 1;
+	char c[256];
+	ssize_t n = read(STDIN_FILENO, c, sizeof(c));
+
+	if (n < 0)
+		return 0;
+	return n ? (int)n : -1;
 }
 
 static double now_ms(void)
@@ -109,13 +111,12 @@ int main(int argc, char **argv)
 	struct director_iscsi_disk disk = { .struct_size = sizeof(disk) };
 	struct director_iscsi_loop *loop = director_iscsi_loop_new();
 	struct director_iscsi *h = NULL;
-	struct sigaction sa = { .sa_handler = on_signal };
 	struct one o;
 	double longest = 0, at = 0;
 	uint64_t n = 0, total = 0, lun, errors = 0, failed = 0, count, *last;
 	uint32_t per;
 	char why[256];
-	int r, ping = 300;
+	int r, ask, ping = 300;
 
 	memset(&o, 0, sizeof(o));
 	if (argc > 2 && strcmp(argv[1], "--ping") == 0) {
@@ -127,9 +128,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: pause [--ping MS] TARGET LUN PORTAL...\n");
 		return 2;
 	}
-	sigaction(SIGUSR1, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
+	fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
 	director_iscsi_conf_init(&conf);
 	conf.target = argv[1];
 	lun = strtoull(argv[2], NULL, 10);
@@ -156,7 +155,8 @@ int main(int argc, char **argv)
 		return 1;
 	printf("READY\n");
 	fflush(stdout);
-	while (!ended) {
+	/* Asked after a write, so that one that was under way is in the answer. */
+	while ((ask = asked()) >= 0) {
 		uint64_t at_block = total++ % count, stamp = total * BLOCK;
 		double begin = now_ms(), took;
 
@@ -180,8 +180,7 @@ int main(int argc, char **argv)
 			at = begin;
 		}
 		n++;
-		if (asked) {
-			asked = 0;
+		if (ask) {
 			printf("longest %.1f ms (began %.1f ms ago) of %" PRIu64 " writes, %" PRIu64 " errors, %u losses of the session, %u refused logins\n",
 			       longest, now_ms() - at, n, errors, downs, refusals);
 			fflush(stdout);

@@ -12,8 +12,8 @@ iqn=$(target failover)
 lab up 3 || fail "lab up"
 floating=$(network).240
 any() { local n; for n in n1 n2 n3; do d $n "$@" 2>/dev/null && return; done; return 1; }
-owner() { any volume show v1 -o json | jq -r '[.. | objects | .owner? // empty][0]'; }
-in_sync() { [ "$(any volume show v1 -o json | jq -r '[.. | objects | select(has("legs")) | .legs[]?.state] | length > 0 and all(. == "in-sync")')" = true ]; }
+owner() { any volume show v1 -o json | jq -r '.data.derived.node // empty'; }
+in_sync() { [ "$(any volume show v1 -o json | jq -r '[.data.legs[].desired.state] | length > 0 and all(. == "in-sync")')" = true ]; }
 owner_is_not() { local o; o=$(owner) && [ -n "$o" ] && [ "$o" != "$1" ]; }
 d n1 volume create v1 --size 192M --copies 2 >/dev/null && d n1 target create "$iqn" >/dev/null && d n1 lun add "$iqn" v1 >/dev/null &&
 	d n1 host add "$iqn" --any >/dev/null && d n1 target address add "$iqn" "$floating/24" >/dev/null || fail "volume and target"
