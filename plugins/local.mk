@@ -14,7 +14,8 @@ target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS)
 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
-PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c
+PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c \
+	%D%/common/order.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
 	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la \
 	plugins/pscsi/pscsi.la

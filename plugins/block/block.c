@@ -168,6 +168,11 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 	b->disk.block_device = true;
 	b->direct = conf->get_uint(conf, "direct", 1);
 	b->read_only = conf->get_uint(conf, "read-only", 0);
+	/* The page cache tears what a disk does not. */
+	if (!b->direct && !(b->disk.order = order_new())) {
+		free(b);
+		return -ENOMEM;
+	}
 	r = open_device(b, path, err);
 	if (r == 0) {
 		r = look(b, path, err);
@@ -175,6 +180,7 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 			close(b->disk.fd);
 	}
 	if (r < 0) {
+		order_free(&b->disk.order);
 		free(b);
 		return r;
 	}
@@ -238,6 +244,7 @@ static void block_close(void *obj)
 	/* Nothing stays behind in a cache of the kernel's when the device changes hands. */
 	if (!b->read_only)
 		fdatasync(b->disk.fd);
+	order_free(&b->disk.order);
 	close(b->disk.fd);
 	free(b);
 }

@@ -220,6 +220,11 @@ static int file_open(void *priv, const struct director_conf *conf, void *owner, 
 	flags |= f->read_only ? O_RDONLY : O_RDWR;
 	flags |= direct ? O_DIRECT : 0;
 	flags |= f->write_through ? O_DSYNC : 0;
+	f->disk.order = order_new();
+	if (!f->disk.order) {
+		free(f);
+		return -ENOMEM;
+	}
 	f->disk.fd = open(path, flags);
 	if (f->disk.fd < 0) {
 		r = disk_err(err, -errno, "%s: %s", path, errno == EINVAL && direct ?
@@ -230,6 +235,7 @@ static int file_open(void *priv, const struct director_conf *conf, void *owner, 
 			close(f->disk.fd);
 	}
 	if (r < 0) {
+		order_free(&f->disk.order);
 		free(f);
 		return r;
 	}
@@ -303,6 +309,7 @@ static void file_close(void *obj)
 {
 	struct file *f = obj;
 
+	order_free(&f->disk.order);
 	close(f->disk.fd);
 	free(f);
 }
