@@ -8,7 +8,8 @@ target_serve_libhost_la_SOURCES = \
 	target/serve/loader.c target/serve/loader.h target/serve/params.c \
 	target/serve/backstore.c target/serve/backstore.h \
 	target/serve/bs_host.c target/serve/bs_host.h target/serve/bs_queue.c target/serve/bs_service.c \
-	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c
+	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c \
+	target/serve/bs_lend.c
 target_serve_libhost_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS)
 

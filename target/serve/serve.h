@@ -115,6 +115,7 @@ struct serve_task {
 	struct nexus *nexus;            /* NULL: no LUN */
 	struct nexus *reached;          /* views of other units, for a copy between units */
 	struct serve_task *next;        /* paused, or waiting for the volume */
+	struct serve_task *lent_next, **lent_at;        /* among the nexus's lent */
 	enum scsi_turn (*resume)(struct task *t);       /* after that wait */
 	struct worker_msg retry;
 	struct backstore_io bio;
@@ -128,8 +129,8 @@ struct nexus {
 	struct volume *volume;
 	unsigned n_tasks;               /* of this view, running */
 	unsigned n_aborting;            /* of these, aborted */
-	unsigned n_lent;                /* answers under way whose data lie in the volume */
-	bool gone;                      /* unmapped; goes when n_tasks and n_lent are 0 */
+	struct serve_task *lent;        /* answers under way whose data lie in the volume */
+	bool gone;                      /* unmapped; goes when n_tasks is 0 and nothing is lent */
 	struct nexus *next;
 };
 
@@ -275,6 +276,8 @@ void exec_finish(struct serve_task *st);
 void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(struct task *t));
 /* Those that paused go on; true: there are some still. */
 bool exec_tick(struct worker *w);
+/* Copy away what a volume has lent on this worker (backstore_queue_recall). */
+void exec_recall(void *worker, struct backstore *bs);
 
 /* background.c: work that goes on without the command that asked for it */
 void background_start(const struct serve_task *by);
