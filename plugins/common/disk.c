@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +23,6 @@ _Static_assert(sizeof(struct director_iov) == sizeof(struct iovec) &&
 	offsetof(struct director_iov, len) == offsetof(struct iovec, iov_len), "ours is the kernel's");
 
 #define IOV_LONGEST 1024        /* UIO_MAXIOV */
-
-int disk_err(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!err)
-		return code;
-	err->code = code;
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
 
 int disk_engine_new(const struct director_host *host, struct disk_engine **out)
 {

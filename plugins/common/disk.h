@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 struct ring;
 struct ring_op;
@@ -50,9 +51,6 @@ void disk_thread_exit(void *engine);
 void disk_submit(struct disk *, struct director_io *io);
 void disk_plug(struct disk *);
 void disk_unplug(struct disk *);
-
-/* Put `code` and text into err (may be NULL). Returns code. */
-int disk_err(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /*
  * Call `again` until it gives something other than -EBUSY, for 3 seconds: when a process is killed, its ring lets

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "director/plugin.h"
+#include "plugins/common/err.h"
 
 #define PAGE 4096u
 #define REGION 16384u
@@ -41,16 +41,6 @@ static const struct director_param params[] = {
 	  .help = "take memory 2M at a time: faster when all of it is used, wasteful when little is" },
 	{ .name = NULL },
 };
-
-static int fail(struct director_err *err, int code, const char *text)
-{
-	if (err) {
-		err->code = code;
-		strncpy(err->text, text, sizeof(err->text) - 1);
-		err->text[sizeof(err->text) - 1] = 0;
-	}
-	return code;
-}
 
 static int ram_init(const struct director_host *host, void **priv)
 {
