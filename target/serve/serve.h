@@ -158,6 +158,8 @@ struct link {
 	bool want_out;                  /* EPOLLOUT is asked for */
 	bool paused;                    /* EPOLLIN is not */
 	bool waiting;                   /* for an older session to end, or to be on its way */
+	bool looked;                    /* at what may have closed before it came (gone.c) */
+	unsigned looks;                 /* of these, not answered yet */
 	struct worker *moving_to;       /* where its session is */
 	struct mono wake;
 };
@@ -165,6 +167,7 @@ struct link {
 /* Waits for aborted tasks of other sessions on a volume (task management that reaches them). */
 struct drain;
 struct others;
+struct look;
 
 struct worker {
 	struct serve *serve;
@@ -179,6 +182,7 @@ struct worker {
 	struct drain *drains;
 	struct others *others;          /* commands that one elsewhere waits for */
 	struct serve_task *paused;
+	struct look *looks;             /* to be answered at the end of the turn */
 	unsigned n_background;
 	_Atomic unsigned n_links;
 	struct mono now, next_tick;
@@ -236,6 +240,10 @@ void source_shed(struct serve *s, const struct addr *from);
 void source_logged_in(struct serve *s, const struct addr *from);
 void source_gone(struct serve *s, const struct addr *from, bool logged_in);
 void sources_fini(struct serve *s);
+
+/* gone.c: what has closed is seen to be gone before a session begins */
+void gone_ask(struct link *l);
+void gone_answer(struct worker *w);
 
 /* ask.c: the questions of a login, answered from the registry */
 void ask_answer(struct link *l);

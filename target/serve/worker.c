@@ -210,9 +210,11 @@ static void *worker_main(void *arg)
 			flush_all(w);
 		}
 		sessions_reap(w);
+		gone_answer(w);
 	}
 	/* What was posted while it stopped. */
 	inbox_run(w);
+	gone_answer(w);
 	backstore_queue_run(w->queue, 0);
 	backstore_queue_free(&w->queue);
 	return NULL;
