@@ -67,6 +67,7 @@ int err_from_errno(int e)
 	case ENOSPC: case EDQUOT: return ERR_NOSPC;
 	case EOPNOTSUPP: case ENOSYS: return ERR_NOTSUP;
 	case EAGAIN: return ERR_AGAIN;
+	case ESTALE: return ERR_CONFLICT;
 	case ECANCELED: return ERR_CANCELED;
 	case ENOMEM: return ERR_NOMEM;
 	default: return ERR_IO;

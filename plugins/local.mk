@@ -8,15 +8,15 @@ target_serve_libhost_la_SOURCES = \
 	target/serve/loader.c target/serve/loader.h target/serve/params.c \
 	target/serve/backstore.c target/serve/backstore.h \
 	target/serve/bs_host.c target/serve/bs_host.h target/serve/bs_queue.c target/serve/bs_service.c \
-	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c \
-	target/serve/bs_lend.c
-target_serve_libhost_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
-target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS)
+	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c target/serve/bs_checksum.c \
+	target/serve/bs_lend.c target/serve/bs_share.c
+target_serve_libhost_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) $(SODIUM_CFLAGS)
+target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS) $(SODIUM_LIBS)
 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
 PLUGIN_ERR = %D%/common/err.c %D%/common/err.h
-PLUGIN_DISK = $(PLUGIN_ERR) %D%/common/disk.c %D%/common/disk.h %D%/common/ring.c %D%/common/aside.c \
+PLUGIN_DISK = $(PLUGIN_ERR) %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c \
 	%D%/common/order.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
 	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la \
@@ -30,7 +30,7 @@ plugins_block_block_la_SOURCES = %D%/block/block.c $(PLUGIN_DISK)
 plugins_block_block_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
 plugins_block_block_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_block_block_la_LIBADD = $(URING_LIBS)
-plugins_ram_ram_la_SOURCES = %D%/ram/ram.c $(PLUGIN_ERR)
+plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h $(PLUGIN_ERR)
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_null_null_la_SOURCES = %D%/null/null.c
 plugins_null_null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
@@ -51,11 +51,16 @@ plugins_log_log_la_SOURCES = %D%/log/log.c
 plugins_log_log_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 plugin_LTLIBRARIES += plugins/mirror/mirror.la
-plugins_mirror_mirror_la_SOURCES = %D%/mirror/mirror.c %D%/mirror/mirror.h %D%/mirror/mirror_leg.c %D%/mirror/mirror_legs.c \
+plugins_mirror_mirror_la_SOURCES = %D%/mirror/mirror.c %D%/mirror/mirror.h %D%/mirror/mirror_thread.c %D%/mirror/mirror_io.c \
+	%D%/mirror/mirror_gate.c %D%/mirror/mirror_leg.c %D%/mirror/mirror_legs.c \
 	%D%/mirror/assemble.c %D%/mirror/machine.c %D%/mirror/machine_bits.c %D%/mirror/machine_copy.c %D%/mirror/machine.h \
 	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h
 plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
+
+plugin_LTLIBRARIES += plugins/stripe/stripe.la
+plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c
+plugins_stripe_stripe_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 # The numbered examples: built with every build so that they stay true, not installed. -rpath makes a module of them.
 noinst_LTLIBRARIES += plugins/example1/example1.la plugins/example2/example2.la plugins/example3/example3.la
@@ -124,7 +129,7 @@ directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 
 # Each plugin's test: the kit on it, and what is its own.
-PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh \
+PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh \
 	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
 	%D%/example4-exec/test.sh tests/plugins/kit.sh
@@ -138,11 +143,11 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
 	%D%/nbd/director-plugin-nbd.7 %D%/null/director-plugin-null.7 \
 	%D%/pscsi/director-plugin-pscsi.7 \
-	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/mirror/director-plugin-mirror.7 %D%/ram/director-plugin-ram.7
+	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/mirror/director-plugin-mirror.7 %D%/stripe/director-plugin-stripe.7 %D%/ram/director-plugin-ram.7
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
-plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/lun.h
 plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh

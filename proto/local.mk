@@ -7,6 +7,7 @@ proto_libproto_la_LIBADD = $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
 proto_libproto_la_SOURCES = \
 	%D%/agree.c %D%/agree.h \
 	%D%/control.c %D%/control.h %D%/control_pb.c %D%/control_pb.h %D%/control_reply.c %D%/control_req.c \
+	%D%/inner.c %D%/inner.h \
 	%D%/peer.c %D%/peer.h %D%/seal.c %D%/seal.h \
 	%D%/snapshot.c %D%/txn.c %D%/txn.h %D%/txn_ops.h \
 	%D%/target.c %D%/target.h

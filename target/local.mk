@@ -48,8 +48,10 @@ target_scsi_libscsi_la_LIBADD = target/iscsi/libiscsi.la base/libbase.la
 
 sbin_PROGRAMS += director-target
 director_target_SOURCES = %D%/serve/serve.h \
-	%D%/serve/ask.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/gone.c %D%/serve/job.c %D%/serve/keep.c %D%/serve/link.c %D%/serve/listen.c \
-	%D%/serve/main.c %D%/serve/others.c %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/tmf.c %D%/serve/worker.c
+	%D%/serve/ask.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/gone.c %D%/serve/hold.c %D%/serve/inner.c \
+	%D%/serve/job.c %D%/serve/jobs.c %D%/serve/keep.c %D%/serve/lease.c %D%/serve/link.c %D%/serve/listen.c \
+	%D%/serve/main.c %D%/serve/others.c %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/switch.c \
+	%D%/serve/tmf.c %D%/serve/worker.c
 director_target_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 director_target_LDADD = target/iscsi/libiscsi.la target/scsi/libscsi.la target/serve/libhost.la proto/libproto.la \
 	base/libbase.la $(SODIUM_LIBS) $(EV_LIBS) -lpthread
@@ -63,7 +65,7 @@ dist_man_MANS += doc/man/director-target.8
 check_PROGRAMS += tests/system/targetlink
 tests_system_targetlink_SOURCES = tests/system/targetlink.c directord/target.c directord/target.h
 tests_system_targetlink_LDADD = proto/libproto.la base/libbase.la $(EV_LIBS)
-EXTRA_DIST += tests/system/scsi.sh tests/system/target.sh tests/bench/target
+EXTRA_DIST += tests/system/legs.sh tests/system/scsi.sh tests/system/target.sh tests/bench/target
 check_PROGRAMS += tests/system/rawlogin
 tests_system_rawlogin_SOURCES = tests/system/rawlogin.c
 tests_system_rawlogin_LDADD = base/libbase.la -lpthread

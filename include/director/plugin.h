@@ -22,7 +22,7 @@ extern "C" {
 
 #define DIRECTOR_PLUGIN_MAGIC 0x44495250u       /* "DIRP" */
 #define DIRECTOR_ABI_MAJOR 1u
-#define DIRECTOR_ABI_MINOR 1u
+#define DIRECTOR_ABI_MINOR 2u
 
 enum director_plugin_kind {
 	DIRECTOR_BACKSTORE = 1, /* block storage; loaded by director-target */
@@ -97,6 +97,8 @@ enum director_event_kind {
 	DIRECTOR_EV_LEG_FAILED,         /* value: the child, of: its turn; it must be out of sync before what waits is answered */
 	DIRECTOR_EV_LEG_READY,          /* value: the child, of: its turn; it has all and may be called in sync */
 	DIRECTOR_EV_LOST,               /* it answers nothing any more: close it, and open it under a new epoch */
+	DIRECTOR_EV_SCRUBBED,           /* a scrub is over. value: regions compared, of: regions that differed */
+	DIRECTOR_EV_REPAIRED,           /* of it, or of a read. value: regions made equal, of: regions that could not be */
 };
 
 struct director_io;
@@ -138,9 +140,14 @@ struct director_host {
 	void (*child_submit)(void *arg, struct director_bs *child, struct director_io *io);
 	/*
 	 * Since ABI 1.1. Try again to open a child that is missing (DIRECTOR_CHILDREN_MAY_MISS): 0, and child()
-	 * gives it from now on; or why not. Blocks: only on a thread that the plugin made itself.
+	 * gives it from now on; or why not. -EINPROGRESS: it takes time, ask again. Only on a thread that the plugin made itself.
 	 */
 	int (*child_open)(void *arg, void *owner, uint32_t index, struct director_err *err);
+	/*
+	 * Since ABI 1.2. For the object's own resize() only (DIRECTOR_CHILDREN_KEEP_SIZE): make a child `size` bytes long.
+	 * A child that cannot be told its size (another's) looks how long it is by now: 0 if that is enough.
+	 */
+	int (*child_resize)(void *arg, void *owner, uint32_t index, uint64_t size, struct director_err *err);
 };
 
 /* ---- kind BACKSTORE ---- */
@@ -153,7 +160,12 @@ enum director_op {
 	DIRECTOR_WRITE_ZEROES,
 	DIRECTOR_COMPARE_AND_WRITE,     /* iov: verify data then write data, `len` bytes each; -EILSEQ: miscompare at io->at */
 	DIRECTOR_EXTENTS,               /* allocation of [offset, offset + len): sets io->at (length of the first run), io->flags_out */
+	DIRECTOR_CHECKSUM,              /* since ABI 1.2. iov is filled with a digest of each DIRECTOR_CHECKSUM_GROUP bytes from offset
+	                                 * on (the last group may be shorter): BLAKE2b with 32 bytes of output and no key */
 };
+
+#define DIRECTOR_CHECKSUM_GROUP 65536u
+#define DIRECTOR_CHECKSUM_SIZE  32u
 
 #define DIRECTOR_IOF_FUA        1u      /* stable before it completes */
 #define DIRECTOR_IOF_MAY_UNMAP  2u      /* WRITE_ZEROES may deallocate */
@@ -202,6 +214,7 @@ struct director_io {
 #define DIRECTOR_CAP_MULTI_WRITER 0x0800u       /* several nodes may open it at once without harm */
 #define DIRECTOR_CAP_ROTATIONAL   0x1000u
 #define DIRECTOR_CAP_NO_CONTENT   0x2000u       /* what is written is lost, reads give zeroes (null) */
+#define DIRECTOR_CAP_CHECKSUM     0x4000u
 
 /* What a backstore is and can. What it cannot, the host emulates (FUA by flush, zeroes by writes, compare). */
 struct director_caps {
@@ -215,12 +228,29 @@ struct director_caps {
 	uint64_t max_discard;           /* bytes; 0: no bound */
 	uint32_t discard_granularity;   /* bytes */
 	uint32_t optimal_io;            /* bytes; 0: unknown */
+	/*
+	 * Since ABI 1.2. Another number once what was written and not flushed may have been lost (the machine that has it in
+	 * memory started anew); 0: unknown.
+	 */
+	uint64_t life;
+	/*
+	 * Since ABI 1.2. What must be atomic (COMPARE_AND_WRITE) does not cross a multiple of so many bytes: such a one is
+	 * refused with -EINVAL, and others are passed on as they are; 0: there are no seams.
+	 */
+	uint32_t seam;
+	uint32_t reserved;
 };
 
 enum director_threads {
 	DIRECTOR_THREADS_ASYNC = 1,     /* submit() never blocks; called from any thread, also at once */
 	DIRECTOR_THREADS_BLOCKING,      /* submit() may block; the host gives it workers, several at once */
 	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
+};
+
+/* How an object ends: see stop(). */
+enum director_stop {
+	DIRECTOR_STOP_QUIET = 1,        /* in order: make all stable, and mark that nothing was under way */
+	DIRECTOR_STOP_LOST,             /* somebody else may have the right to the storage: touch it no more */
 };
 
 #define DIRECTOR_CHILDREN_MAY_MISS 1u   /* open() is called though some could not be opened: child() gives NULL for those */
@@ -253,7 +283,7 @@ struct director_backstore_ops {
 	int (*resize)(void *obj, uint64_t size, struct director_err *);
 	/* Refuse I/O whose epoch is older than `epoch` from now on, durably (-ESTALE). NULL: the host does it in memory. */
 	int (*fence)(void *obj, uint64_t epoch, struct director_err *);
-	/* No I/O is outstanding. */
+	/* No I/O is outstanding. Without stop() before it: as well as it can, in order. */
 	void (*close)(void *obj);
 	/* Remove the storage for ever. Absent already: 0. NULL: nothing to remove. */
 	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
@@ -287,6 +317,14 @@ struct director_backstore_ops {
 	/* Since ABI 1.1. From n_children to so many children; 0: exactly n_children. */
 	uint32_t n_children_max;
 	uint32_t children_flags;        /* DIRECTOR_CHILDREN_* */
+	/*
+	 * Since ABI 1.2. Optional; before close(), parents before their children; how is of enum director_stop.
+	 * QUIET: no I/O is outstanding and none will come. 0, or a negative errno: it could not; it is closed all the same.
+	 * LOST: complete what is outstanding, with -ESTALE what has not succeeded, as soon as its memory is not used any
+	 * more, wait for nobody's word, submit nothing, flush nothing. I/O that comes after it gets -ESTALE. Both
+	 * may block, but LOST not for long.
+	 */
+	int (*stop)(void *obj, uint32_t how, struct director_err *);
 };
 
 /* ---- kind DEVICE ---- */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "plugins/common/disk.h"
+#include "plugins/common/life.h"
 
 struct block {
 	struct disk disk;
@@ -208,6 +209,7 @@ static int block_caps(void *obj, struct director_caps *c)
 	c->max_io = 1u << 30;
 	c->discard_granularity = b->discard_granularity;
 	c->optimal_io = b->optimal;
+	life_tell(c);
 	return 0;
 }
 

@@ -76,7 +76,7 @@ static void rule_read(const struct director_conf *c, struct rule *r)
 		if (strcmp(c->get(c, "error"), errors[i].name) == 0)
 			r->error = errors[i].error;
 	if (c->get_uint(c, "read", 0))
-		r->ops |= 1u << DIRECTOR_READ | 1u << DIRECTOR_EXTENTS;
+		r->ops |= 1u << DIRECTOR_READ | 1u << DIRECTOR_EXTENTS | 1u << DIRECTOR_CHECKSUM;
 	if (c->get_uint(c, "write", 0))
 		r->ops |= 1u << DIRECTOR_WRITE | 1u << DIRECTOR_WRITE_ZEROES | 1u << DIRECTOR_COMPARE_AND_WRITE;
 	if (c->get_uint(c, "flush", 0))

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "plugins/common/disk.h"
+#include "plugins/common/life.h"
 
 struct file {
 	struct disk disk;
@@ -261,6 +262,7 @@ static int file_caps(void *obj, struct director_caps *c)
 	c->align = f->align;
 	c->max_io = 1u << 30;           /* the kernel's own bound is a little under 2 GiB */
 	c->discard_granularity = f->fs_block;
+	life_tell(c);
 	return 0;
 }
 

@@ -2,62 +2,43 @@
 /*
  * iscsi: a LUN elsewhere, through director's own initiator. One session with a thread of its own for each object. An I/O
  * outlives connections and sessions until its deadline; what the target asks to be done again is done again until then.
+ * The way to another node of the cluster is inner.c's.
  */
 #include "config.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-#include "director/iscsi.h"
-#include "director/plugin.h"
+#include "plugins/iscsi/lun.h"
 
-#define PORTALS_MAX 16
 #define MAX_IO (4u << 20)
 #define CLOSE_MS 500
 #define SENSE_MEDIUM_ERROR 3
 #define SENSE_UNIT_ATTENTION 6
-
-struct lun;
-
-/* One I/O of the host; big ones that the target wants in pieces go piece by piece. */
-struct req {
-	struct req *next;
-	struct lun *lun;
-	struct director_io *io;
-	struct director_iscsi_io cmd;
-	struct iovec one;
-	uint64_t deadline_ns, at, left, piece;
-	uint8_t param[24];              /* of UNMAP */
-	uint8_t data[64];               /* of GET LBA STATUS */
-};
-
-struct lun {
-	const struct director_host *host;
-	void *owner;
-	struct director_iscsi_loop *loop;
-	struct director_iscsi *h;
-	struct director_iscsi_disk disk;
-	uint64_t number;
-	uint32_t timeout_ms;
-	bool lost, extents;
-	pthread_mutex_t lock;
-	struct req *free;
-	uint8_t *zeroes;                /* one block, for WRITE SAME */
-	char text[1024];
-};
+#define SENSE_ABORTED_COMMAND 0x0b
+/* Of another node, when nothing else is said. */
+#define LEG_TIMEOUT_MS 5000
+#define FORWARD_TIMEOUT_MS 60000
+#define INNER_OPEN_MS 1000
+#define INNER_PING_MS 700
+#define INNER_LOGIN_MS 3000             /* a claim is stored, and what is under way ends before it */
+#define INNER_RETRY_MS 250
+/* What director-target does: for a unit that is not asked. */
+#define OUR_CAW_BLOCKS 255
+#define OUR_SAME_BLOCKS 0xffff
+#define OUR_UNMAP_BLOCKS 0x100000
 
 static const struct director_param params[] = {
-	{ .name = "portal", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_REQUIRED,
+	{ .name = "portal", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_REQUIRED | DIRECTOR_PF_LIVE,
 	  .help = "addresses of the target, ADDRESS[:PORT] with commas between them; they are tried in turn" },
 	{ .name = "target", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_REQUIRED, .help = "iSCSI name of the target" },
 	{ .name = "lun", .type = DIRECTOR_P_UINT, .value = "0", .max = 16383, .help = "number of the logical unit" },
 	{ .name = "initiator", .type = DIRECTOR_P_STRING, .help = "iSCSI name of this side; one made of the host name if unset" },
-	{ .name = "user", .type = DIRECTOR_P_STRING, .help = "CHAP name of this side" },
-	{ .name = "secret", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_SECRET, .help = "CHAP secret of this side" },
+	{ .name = "user", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_LIVE, .help = "CHAP name of this side" },
+	{ .name = "secret", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_SECRET | DIRECTOR_PF_LIVE, .help = "CHAP secret of this side" },
 	{ .name = "target-user", .type = DIRECTOR_P_STRING, .help = "CHAP name that the target must have; any if unset" },
 	{ .name = "target-secret", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_SECRET,
 	  .help = "CHAP secret that the target must prove" },
@@ -69,12 +50,21 @@ static const struct director_param params[] = {
 	{ .name = "erl", .type = DIRECTOR_P_UINT, .value = "2", .max = 2, .help = "ErrorRecoveryLevel that is offered" },
 	{ .name = "queue-depth", .type = DIRECTOR_P_UINT, .value = "128", .min = 1, .max = 1024,
 	  .help = "commands at the target at a time" },
-	{ .name = "timeout", .type = DIRECTOR_P_DURATION, .value = "30s", .min = 100, .max = 3600000,
-	  .help = "after so long an I/O that has not come about fails" },
-	{ .name = "open-timeout", .type = DIRECTOR_P_DURATION, .value = "10s", .min = 100, .max = 600000,
-	  .help = "after so long opening fails when the target cannot be reached" },
-	{ .name = "ping", .type = DIRECTOR_P_DURATION, .value = "5s", .min = 100, .max = 600000,
-	  .help = "after so long a silence the target is asked whether it lives, and has the same time to answer" },
+	{ .name = "timeout", .type = DIRECTOR_P_DURATION, .min = 100, .max = 3600000,
+	  .help = "after so long an I/O that has not come about fails; 30s if unset, inner: 5s, lazy: 60s" },
+	{ .name = "open-timeout", .type = DIRECTOR_P_DURATION, .min = 100, .max = 600000,
+	  .help = "after so long opening fails when the target cannot be reached; 10s if unset, inner: 1s" },
+	{ .name = "ping", .type = DIRECTOR_P_DURATION, .min = 100, .max = 600000,
+	  .help = "after so long a silence the target is asked whether it lives, and has the same time to answer; 5s if unset, "
+		  "inner: 700ms" },
+	{ .name = "inner", .type = DIRECTOR_P_BOOL, .value = "no",
+	  .help = "the target is another node of the cluster, at its inner portal; portal, user and secret may change" },
+	{ .name = "lazy", .type = DIRECTOR_P_BOOL, .value = "no",
+	  .help = "with inner: opened without asking the target, which may be away; then size is needed" },
+	{ .name = "size", .type = DIRECTOR_P_SIZE, .help = "of the unit, if lazy" },
+	{ .name = "block-size", .type = DIRECTOR_P_UINT, .value = "512", .min = 512, .max = 4096, .unit = "bytes",
+	  .help = "of the unit, if lazy" },
+	{ .name = "thin", .type = DIRECTOR_P_BOOL, .value = "no", .help = "blocks of the unit can be unmapped, if lazy" },
 	{ .name = NULL },
 };
 
@@ -103,7 +93,7 @@ static struct req *req_get(struct lun *l)
 	return r;
 }
 
-static void req_end(struct req *r, int result)
+void req_end(struct req *r, int result)
 {
 	struct lun *l = r->lun;
 	struct director_io *io = r->io;
@@ -113,6 +103,18 @@ static void req_end(struct req *r, int result)
 	l->free = r;
 	pthread_mutex_unlock(&l->lock);
 	l->host->io_done(l->host->arg, io, result);
+}
+
+void req_aborted(struct req *r)
+{
+	struct director_err *sense = r->io->sense;
+
+	if (sense) {
+		sense->code = -EIO;
+		sense->key = SENSE_ABORTED_COMMAND;
+		sense->asc = sense->ascq = 0;
+	}
+	req_end(r, -EIO);
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -225,7 +227,7 @@ static uint64_t piece_of(const struct lun *l, uint16_t op)
 	return blocks * l->disk.block_size;
 }
 
-static void req_send(struct req *r)
+void req_send(struct req *r)
 {
 	struct lun *l = r->lun;
 	struct director_io *io = r->io;
@@ -267,7 +269,10 @@ static void req_send(struct req *r)
 		get_lba_status(r, lba);
 	}
 	r->cmd.timeout_ms = (uint32_t)((r->deadline_ns - now) / 1000000u + 1);
-	director_iscsi_submit(l->h, &r->cmd);
+	if (l->inner.on)
+		inner_send(r);
+	else
+		director_iscsi_submit(l->h, &r->cmd);
 }
 
 static void again(void *arg)
@@ -345,6 +350,8 @@ static void req_done(struct director_iscsi_io *c)
 	struct req *r = c->user;
 	struct director_io *io = r->io;
 
+	if (r->lun->inner.on && inner_done(r))
+		return;
 	if (c->result == 0 && c->status) {
 		refused(r);
 	} else if (c->result) {
@@ -388,29 +395,29 @@ static void iscsi_submit(void *obj, struct director_io *io)
 
 /* ---- the life of an object ---- */
 
+void path_event(struct lun *l, bool up, const char *text)
+{
+	char line[256];
+
+	if (up == !l->lost)
+		return;
+	l->lost = !up;
+	snprintf(line, sizeof(line), up ? "path back: %s" : "path lost: %s", text);
+	l->host->log(l->host->arg, up ? DIRECTOR_LOG_INFO : DIRECTOR_LOG_WARN, line);
+	l->host->event(l->host->arg, l->owner, up ? DIRECTOR_EV_PATH_BACK : DIRECTOR_EV_PATH_LOST, 0, 0);
+}
+
 static void on_event(void *arg, struct director_iscsi *h, const struct director_iscsi_event *ev)
 {
 	struct lun *l = arg;
-	char line[256];
 
-	switch (ev->kind) {
-	case DIRECTOR_ISCSI_DOWN:
-		l->lost = true;
-		snprintf(line, sizeof(line), "path lost: %s", ev->text);
-		l->host->log(l->host->arg, DIRECTOR_LOG_WARN, line);
-		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_PATH_LOST, 0, 0);
-		break;
-	case DIRECTOR_ISCSI_UP:
-		if (!l->lost)
-			return;
-		l->lost = false;
-		snprintf(line, sizeof(line), "path back: %s", ev->text);
-		l->host->log(l->host->arg, DIRECTOR_LOG_INFO, line);
-		l->host->event(l->host->arg, l->owner, DIRECTOR_EV_PATH_BACK, 0, 0);
-		break;
-	default:
-		break;
-	}
+	(void)h;
+	if (l->inner.on)
+		inner_event(l, ev);
+	else if (ev->kind == DIRECTOR_ISCSI_DOWN)
+		path_event(l, false, ev->text);
+	else if (ev->kind == DIRECTOR_ISCSI_UP)
+		path_event(l, true, ev->text);
 }
 
 static uint32_t digest(const char *s)
@@ -418,24 +425,59 @@ static uint32_t digest(const char *s)
 	return s[0] == 'n' ? DIRECTOR_ISCSI_DIGEST_NONE : s[0] == 'p' ? DIRECTOR_ISCSI_DIGEST_PREFER : DIRECTOR_ISCSI_DIGEST_REQUIRE;
 }
 
-static int session_conf(struct lun *l, const struct director_conf *conf, struct director_iscsi_conf *c, const char **portals)
+int session_open(struct lun *l, const struct place *place)
 {
-	const char *portal = conf->get(conf, "portal");
+	const char *portals[PORTALS_MAX + 1];
+	struct director_iscsi_conf c = l->conf;
 	unsigned n = 0;
-	char *p;
+	char *text = strdup(place->portal ? place->portal : ""), *p;
+	int r;
 
-	director_iscsi_conf_init(c);
-	if (!portal || strlen(portal) >= sizeof(l->text))
-		return -EINVAL;
-	snprintf(l->text, sizeof(l->text), "%s", portal);
-	for (char *q = strtok_r(l->text, ", ", &p); q && n < PORTALS_MAX; q = strtok_r(NULL, ", ", &p))
+	if (!text)
+		return -ENOMEM;
+	for (char *q = strtok_r(text, ", ", &p); q && n < PORTALS_MAX; q = strtok_r(NULL, ", ", &p))
 		portals[n++] = q;
 	portals[n] = NULL;
-	c->portals = portals;
-	c->target = conf->get(conf, "target");
-	c->initiator = conf->get(conf, "initiator");
-	c->user = conf->get(conf, "user");
-	c->secret = conf->get(conf, "secret");
+	c.portals = portals;
+	c.user = place->user;
+	c.secret = place->secret;
+	r = n ? director_iscsi_open(l->loop, &c, &l->h) : -EINVAL;
+	free(text);
+	return r;
+}
+
+/* Another node: one connection, digests, and whatever is lost is our business. */
+static int inner_conf(struct lun *l, const struct director_conf *conf)
+{
+	struct director_iscsi_conf *c = &l->conf;
+	bool lazy = conf->get_uint(conf, "lazy", 0);
+
+	l->inner.lazy = lazy;
+	c->header_digest = c->data_digest = DIRECTOR_ISCSI_DIGEST_REQUIRE;
+	c->connections = 1;
+	c->erl = 0;
+	c->time2retain = 0;
+	c->login_ms = INNER_LOGIN_MS;
+	c->command_ms = INNER_LOGIN_MS;
+	c->retry_max_ms = INNER_RETRY_MS;
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", INNER_PING_MS);
+	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
+	place_set(&l->inner.want, conf);
+	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */
+	if (getrandom(c->isid, sizeof(c->isid), 0) != (ssize_t)sizeof(c->isid))
+		return -EIO;
+	c->isid[0] = 0x80;
+	return 0;
+}
+
+static int session_conf(struct lun *l, const struct director_conf *conf)
+{
+	struct director_iscsi_conf *c = &l->conf;
+	const char *target = conf->get(conf, "target"), *initiator = conf->get(conf, "initiator");
+
+	director_iscsi_conf_init(c);
+	c->target = target ? strdup(target) : NULL;
+	c->initiator = initiator ? strdup(initiator) : NULL;
 	c->target_user = conf->get(conf, "target-user");
 	c->target_secret = conf->get(conf, "target-secret");
 	c->header_digest = digest(conf->get(conf, "header-digest"));
@@ -448,10 +490,10 @@ static int session_conf(struct lun *l, const struct director_conf *conf, struct 
 	c->arg = l;
 	l->number = conf->get_uint(conf, "lun", 0);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", 30000);
-	return n ? 0 : -EINVAL;
+	return l->inner.on ? inner_conf(l, conf) : 0;
 }
 
-static void lun_free(struct lun *l)
+void lun_free(struct lun *l)
 {
 	struct req *r;
 
@@ -461,7 +503,11 @@ static void lun_free(struct lun *l)
 		l->free = r->next;
 		free(r);
 	}
+	pthread_mutex_destroy(&l->inner.control);
 	pthread_mutex_destroy(&l->lock);
+	place_fini(&l->inner.want);
+	free((char *)l->conf.target);
+	free((char *)l->conf.initiator);
 	free(l->zeroes);
 	free(l);
 }
@@ -481,52 +527,91 @@ static bool has_extents(struct lun *l)
 	return yes;
 }
 
+/* What the unit is, by what we are told of it. */
+static int disk_told(struct lun *l, const struct director_conf *conf)
+{
+	struct director_iscsi_disk *d = &l->disk;
+	uint32_t bs = (uint32_t)conf->get_uint(conf, "block-size", 512);
+	uint64_t size = conf->get_uint(conf, "size", 0);
+	bool thin = conf->get_uint(conf, "thin", 0);
+
+	*d = (struct director_iscsi_disk){ .struct_size = sizeof(*d), .block_size = bs, .physical_block = 4096, .blocks = size / bs,
+		.write_cache = 1, .fua = 1, .thin = thin, .unmap = thin, .write_same = thin, .zeroes = 1,
+		.caw_blocks = OUR_CAW_BLOCKS, .max_unmap = OUR_UNMAP_BLOCKS, .unmap_granularity = 4096 / bs,
+		.max_write_same = OUR_SAME_BLOCKS };
+	l->extents = thin;
+	return size ? 0 : -EINVAL;
+}
+
+static int disk_asked(struct lun *l, const struct director_conf *conf, char *why, size_t n)
+{
+	int wait = (int)conf->get_uint(conf, "open-timeout", l->inner.on ? INNER_OPEN_MS : 10000), r;
+
+	r = director_iscsi_wait(l->h, wait, why, n);
+	if (r == 0) {
+		l->disk.struct_size = sizeof(l->disk);
+		r = director_iscsi_get_disk(l->h, l->number, &l->disk, why, n);
+	}
+	if (r == 0 && (l->disk.type != 0 || (l->disk.block_size != 512 && l->disk.block_size != 4096))) {
+		snprintf(why, n, "the LUN is not a disk with blocks of 512 or 4096 bytes");
+		r = -EINVAL;
+	}
+	if (r == 0)
+		l->extents = l->disk.thin && has_extents(l);
+	if (r == 0 && l->inner.on && (r = inner_opened(l)) < 0)
+		snprintf(why, n, "it does not say what an inner unit says");
+	return l->inner.on && inner_is_stale(l) ? -ESTALE : r;
+}
+
 static int iscsi_open(void *priv, const struct director_conf *conf, void *owner, uint64_t epoch, void **obj,
 	struct director_err *err)
 {
 	struct lun *l = calloc(1, sizeof(*l));
-	const char *portals[PORTALS_MAX + 1];
-	struct director_iscsi_conf c;
-	char why[240];
+	struct place place = { NULL, NULL, NULL };
+	char why[240] = "a name, an address or a secret is not valid";
 	int r;
 
+	(void)epoch;
 	if (!l)
 		return -ENOMEM;
 	l->host = priv;
 	l->owner = owner;
 	pthread_mutex_init(&l->lock, NULL);
-	r = session_conf(l, conf, &c, portals);
+	inner_init(l);
+	l->inner.on = conf->get_uint(conf, "inner", 0);
+	r = session_conf(l, conf);
 	if (r == 0) {
 		l->loop = director_iscsi_loop_new();
 		r = l->loop ? director_iscsi_loop_start(l->loop) : -errno;
 	}
+	if (r == 0 && l->inner.lazy)
+		r = disk_told(l, conf);
+	/* A node that is not there now is asked again by who wants it. */
+	if (l->inner.on && !l->inner.lazy)
+		l->conf.flags |= DIRECTOR_ISCSI_F_ONCE;
+	place_set(&place, conf);
 	if (r == 0)
-		r = director_iscsi_open(l->loop, &c, &l->h);
-	snprintf(why, sizeof(why), "%s", r ? "a name, an address or a secret is not valid" : "");
-	if (r == 0)
-		r = director_iscsi_wait(l->h, (int)conf->get_uint(conf, "open-timeout", 10000), why, sizeof(why));
-	if (r == 0) {
-		l->disk.struct_size = sizeof(l->disk);
-		r = director_iscsi_get_disk(l->h, l->number, &l->disk, why, sizeof(why));
-	}
-	if (r == 0 && (l->disk.type != 0 || (l->disk.block_size != 512 && l->disk.block_size != 4096))) {
-		snprintf(why, sizeof(why), "the LUN is not a disk with blocks of 512 or 4096 bytes");
-		r = -EINVAL;
-	}
+		r = session_open(l, &place);
+	place_fini(&place);
+	if (r == 0 && !l->inner.lazy)
+		r = disk_asked(l, conf, why, sizeof(why));
 	if (r == 0 && !(l->zeroes = calloc(1, l->disk.block_size)))
 		r = -ENOMEM;
+	l->conf.target_user = l->conf.target_secret = NULL;
 	if (r < 0) {
-		lun_free(l);
+		if (l->inner.on)
+			inner_end(l);
+		else
+			lun_free(l);
 		return fail(err, r, why);
 	}
-	l->extents = l->disk.thin && has_extents(l);
 	*obj = l;
 	return 0;
 }
 
 static int iscsi_caps(void *obj, struct director_caps *c)
 {
-	const struct lun *l = obj;
+	struct lun *l = obj;
 	const struct director_iscsi_disk *d = &l->disk;
 	uint32_t max = d->max_blocks && (uint64_t)d->max_blocks * d->block_size < MAX_IO ? d->max_blocks * d->block_size : MAX_IO;
 
@@ -541,19 +626,62 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	c->max_io = max;
 	c->discard_granularity = (d->unmap_granularity ? d->unmap_granularity : 1) * d->block_size;
 	c->optimal_io = d->optimal_blocks && (uint64_t)d->optimal_blocks * d->block_size <= max ? d->optimal_blocks * d->block_size : 0;
+	if (l->inner.on && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
+		c->life = inner_life(l);
 	return 0;
+}
+
+static int iscsi_reconfigure(void *obj, const struct director_conf *conf, struct director_err *err)
+{
+	struct lun *l = obj;
+
+	return l->inner.on ? inner_reconfigure(l, conf) : fail(err, -EBUSY, "only an inner way can change while it is open");
+}
+
+/* The size is the target's: how long is it by now? */
+static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
+{
+	struct lun *l = obj;
+	struct director_iscsi_disk now = { .struct_size = sizeof(now) };
+	char why[240];
+	int r;
+
+	if (l->inner.lazy) {
+		l->disk.blocks = size / l->disk.block_size;
+		return 0;
+	}
+	pthread_mutex_lock(&l->inner.control);
+	r = l->h ? director_iscsi_get_disk(l->h, l->number, &now, why, sizeof(why)) : -ENOTCONN;
+	pthread_mutex_unlock(&l->inner.control);
+	if (r < 0)
+		return fail(err, r, why);
+	l->disk.blocks = now.blocks;
+	return now.blocks * l->disk.block_size >= size ? 0 : fail(err, -EAGAIN, "the unit has another size");
 }
 
 static void iscsi_close(void *obj)
 {
-	lun_free(obj);
+	struct lun *l = obj;
+
+	if (l->inner.on)
+		inner_end(l);
+	else
+		lun_free(l);
 }
 
 static int iscsi_check(void *priv, const struct director_conf *conf, struct director_err *err)
 {
+	bool inner = conf->get_uint(conf, "inner", 0), lazy = conf->get_uint(conf, "lazy", 0);
+	uint64_t bs = conf->get_uint(conf, "block-size", 512);
+
+	(void)priv;
 	if (conf->get(conf, "target-secret") && !conf->get(conf, "secret"))
 		return fail(err, -EINVAL, "target-secret needs secret: mutual CHAP has both");
-	return 0;
+	if (inner && !conf->get(conf, "secret"))
+		return fail(err, -EINVAL, "inner needs user and secret");
+	if (lazy && (!inner || !conf->get_uint(conf, "size", 0)))
+		return fail(err, -EINVAL, "lazy needs inner and size");
+	return bs == 512 || bs == 4096 ? 0 : fail(err, -EINVAL, "block-size is 512 or 4096");
 }
 
 static int iscsi_init(const struct director_host *host, void **priv)
@@ -569,6 +697,8 @@ static const struct director_backstore_ops ops = {
 	.open = iscsi_open,
 	.caps = iscsi_caps,
 	.submit = iscsi_submit,
+	.reconfigure = iscsi_reconfigure,
+	.resize = iscsi_resize,
 	.close = iscsi_close,
 };
 

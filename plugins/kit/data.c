@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,38 @@ static void extents(void)
 	kit_end(&k);
 }
 
+/* The digests of a range that begins and ends inside of groups are those of its bytes. */
+static void checksum(void)
+{
+	uint64_t offset, len = 2 * DIRECTOR_CHECKSUM_GROUP + 8192, at;
+	uint8_t got[3 * DIRECTOR_CHECKSUM_SIZE], want[DIRECTOR_CHECKSUM_SIZE];
+	struct director_iov iov[] = { { got, 5 }, { got + 5, sizeof(got) - 5 } };
+	struct backstore_io bio;
+	struct kit k;
+	char *p;
+	int r;
+
+	kit_open(&k);
+	p = kit_alloc(len);
+	offset = 8 * k.caps.block_size;
+	put(&k, 9, 1);
+	put(&k, 40, 2);
+	bio = (struct backstore_io){ .io = { .op = DIRECTOR_CHECKSUM, .offset = offset, .len = len, .iov = iov, .n_iov = 2 } };
+	r = kit_submit(&k, k.q, &bio);
+	KIT(r == 0, "a checksum: %s", strerror(-r));
+	r = kit_io(&k, DIRECTOR_READ, 0, offset, p, len);
+	KIT(r == 0, "a read: %s", strerror(-r));
+	for (at = 0; at < len; at += DIRECTOR_CHECKSUM_GROUP) {
+		uint64_t n = len - at < DIRECTOR_CHECKSUM_GROUP ? len - at : DIRECTOR_CHECKSUM_GROUP;
+
+		crypto_generichash(want, sizeof(want), (uint8_t *)p + at, n, NULL, 0);
+		KIT(memcmp(want, got + at / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE, sizeof(want)) == 0,
+			"the digest of the group at %llu is not that of what is read", (unsigned long long)at);
+	}
+	free(p);
+	kit_end(&k);
+}
+
 /* When reads have been alone for a while. */
 static const char *lent(struct kit *k, uint64_t offset, uint64_t len)
 {
@@ -387,7 +420,8 @@ static void verify(struct walk *w, struct step *s)
 
 static void step_done(struct backstore_io *bio, int32_t result)
 {
-	static const char *const names[] = { "?", "read", "write", "flush", "discard", "zeroing", "compare", "extents" };
+	static const char *const names[] = { "?", "read", "write", "flush", "discard", "zeroing", "compare", "extents",
+		"checksum" };
 	struct step *s = bio->user;
 	struct walk *w = s->walk;
 	uint64_t i;
@@ -563,6 +597,7 @@ const struct kit_test kit_data[] = {
 	{ "discard", discard, "discarded blocks read as promised, their neighbours stay" },
 	{ "compare", compare, "compare-and-write" },
 	{ "extents", extents, "what is allocated" },
+	{ "checksum", checksum, "digests of groups" },
 	{ "lend", lend, "memory that is sent from where it is" },
 	{ "flush", flush, "flush, and writes that are stable at once" },
 	{ "persist", persist, "opened again, it holds what was flushed" },

@@ -73,12 +73,13 @@ static int log_caps(void *obj, struct director_caps *c)
 
 static void say(struct logger *l, const struct passing *p, int32_t result)
 {
-	static const char *const names[] = { "?", "read", "write", "flush", "discard", "zero", "compare", "extents" };
+	static const char *const names[] = { "?", "read", "write", "flush", "discard", "zero", "compare", "extents",
+		"checksum" };
 	uint64_t us = (l->host->now_ns(l->host->arg) - p->begun_ns) / 1000;
 	char line[200];
 	int n;
 
-	n = snprintf(line, sizeof(line), "%s %" PRIu64 " at %" PRIu64 "%s%s: %s, %" PRIu64 " us\n", names[p->io.op & 7],
+	n = snprintf(line, sizeof(line), "%s %" PRIu64 " at %" PRIu64 "%s%s: %s, %" PRIu64 " us\n", names[p->io.op <= DIRECTOR_CHECKSUM ? p->io.op : 0],
 		p->io.len, p->io.offset, p->io.flags & DIRECTOR_IOF_FUA ? " fua" : "",
 		p->io.flags & DIRECTOR_IOF_MAY_UNMAP ? " may-unmap" : "", result < 0 ? strerrorname_np(-result) : "ok", us);
 	if (n <= 0 || (size_t)n >= sizeof(line))

@@ -189,7 +189,8 @@ void op_drop(struct mirror *m, struct mirror_op *op)
 	TAILQ_REMOVE(&m->ops, op, entry);
 	if (!op_runs(op))
 		m->n_waiting--;
-	m->recheck = true;
+	/* Who waits for it? */
+	m->recheck |= m->n_waiting || m->freezing || op->copy;
 }
 
 static void op_answer(struct mirror *m, struct mirror_op *op, int result)
@@ -233,14 +234,28 @@ void op_send(struct mirror *m, struct mirror_op *op, unsigned mask)
 	}
 }
 
-/* Reads come from a leg that is in sync and nothing else (I3). False: none is left. */
-static bool read_send(struct mirror *m, struct mirror_op *op)
+/* Reads come from a leg that is in sync and nothing else (I3); n_leg: none is left. */
+static unsigned read_from(const struct mirror *m, unsigned tried)
 {
-	unsigned may = legs_in(m, LEG_LIVE) & ~(unsigned)op->tried, i, best = m->n_leg;
+	unsigned may = legs_in(m, LEG_LIVE) & ~tried, i, best = m->n_leg;
 
 	for (i = 0; i < m->n_leg; i++)
 		if ((may >> i & 1) && (best == m->n_leg || m->leg[i].conf.local))
 			best = i;
+	return best;
+}
+
+int mirror_read_leg(const struct mirror *m)
+{
+	unsigned leg = read_from(m, 0);
+
+	return m->open && !m->over && !m->freezing && !m->n_recover && leg < m->n_leg ? (int)leg : -1;
+}
+
+static bool read_send(struct mirror *m, struct mirror_op *op)
+{
+	unsigned best = read_from(m, op->tried);
+
 	if (best == m->n_leg)
 		return false;
 	op->tried |= (uint8_t)(1u << best);
@@ -332,8 +347,11 @@ static void op_look(struct mirror *m, struct mirror_op *op)
 
 void mirror_submit(struct mirror *m, struct mirror_op *op)
 {
+	unsigned i;
+
 	op->copy = NULL;
-	memset(op->io, 0, sizeof(op->io));
+	for (i = 0; i < m->n_leg; i++)
+		op->io[i].busy = false;
 	op_add(m, op);
 	if (m->over || m->frozen)
 		op_answer(m, op, m->over ? -ESTALE : -EAGAIN);
@@ -342,7 +360,9 @@ void mirror_submit(struct mirror *m, struct mirror_op *op)
 		if (op->state == OP_INTENT)
 			op_look(m, op);
 	}
-	mirror_kick(m);
+	/* What was only sent changes nothing for anybody. */
+	if (m->recheck || op->state != OP_SENT)
+		mirror_kick(m);
 }
 
 static void op_io_done(struct mirror *m, struct mirror_io *io, int result)
@@ -375,6 +395,8 @@ void mirror_done(struct mirror *m, struct mirror_io *io, int result)
 	switch (io->why) {
 	case WHY_OP:
 		op_io_done(m, io, result);
+		if (!m->recheck && result == 0)
+			return;
 		break;
 	case WHY_META:
 		if (result < 0) {
@@ -480,6 +502,12 @@ void mirror_tick(struct mirror *m, struct mono now)
 void mirror_detach(struct mirror *m, unsigned leg)
 {
 	leg_fail(m, leg, -ENOTCONN);
+	mirror_kick(m);
+}
+
+void mirror_lose(struct mirror *m)
+{
+	m->over = m->recheck = true;
 	mirror_kick(m);
 }
 

@@ -88,7 +88,7 @@ struct mirror_io {
 	bool fua;
 	struct mirror_op *op;           /* NULL: the machine's own */
 	uint64_t offset, len;           /* bytes of the volume */
-	struct mirror_meta meta;
+	const struct mirror_meta *meta;
 	unsigned page;
 	const uint8_t *p;
 	void *runner[2];                /* the caller's while it has the io */
@@ -106,7 +106,7 @@ TAILQ_HEAD(mirror_ios, mirror_io);
 
 enum mirror_op_kind { MIRROR_READ = 1, MIRROR_WRITE, MIRROR_FLUSH };
 
-/* The submitter's memory, zeroed but for the first five fields; the machine's until it is in `answer`. */
+/* The submitter's memory, the first five fields set; the machine's until it is in `answer`. */
 struct mirror_op {
 	enum mirror_op_kind kind;
 	bool fua;
@@ -161,6 +161,9 @@ void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
 
+/* Somebody else may serve: what is here is answered with -ESTALE as soon as no I/O of it is with the caller; then mirror_is_over. */
+void mirror_lose(struct mirror *m);
+
 /* What is to be done now; the caller takes the items off. Order matters within one list and leg. */
 struct mirror_ios *mirror_todo(struct mirror *m);
 struct mirror_ops *mirror_answers(struct mirror *m);
@@ -173,6 +176,11 @@ bool mirror_is_frozen(const struct mirror *m);
 bool mirror_is_over(const struct mirror *m);    /* it answers nothing any more: close it */
 bool mirror_in_doubt(const struct mirror *m);   /* over, because legs must be judged anew: open again, under a new epoch */
 bool mirror_idle(const struct mirror *m);       /* no I/O is with the caller */
+/*
+ * The leg that any read may be sent to without the machine as long as no write that overlaps is in it, from before
+ * that is submitted until it is answered; -1: now no read may.
+ */
+int mirror_read_leg(const struct mirror *m);
 /* Has it answered anything? For `since`. */
 bool mirror_served(const struct mirror *m);
 enum mirror_verdict mirror_leg_now(const struct mirror *m, unsigned leg);

@@ -152,7 +152,8 @@ void bits_kick(struct mirror *m)
 		if (l->meta_want && !l->meta_io.busy) {
 			l->meta_want = false;
 			l->meta.seq++;
-			l->meta_io.meta = l->meta;
+			l->meta_sent = l->meta;
+			l->meta_io.meta = &l->meta_sent;
 			io_emit(m, &l->meta_io, i, MIRROR_IO_META, WHY_META);
 		}
 	}

@@ -27,7 +27,7 @@ struct leg {
 	uint64_t failed_at, proving;    /* against mirror.proof: when it failed; when the flush under way began */
 	bool proven;                    /* FAILED: another leg has answered since */
 	unsigned n_io;
-	struct mirror_meta meta;        /* as it shall be */
+	struct mirror_meta meta, meta_sent;     /* as it shall be; what meta_io carries */
 	uint64_t life;
 	bool meta_want, meta_again, page_again;
 	struct mirror_io meta_io, flush_io;

@@ -105,6 +105,14 @@ static void blank(struct mirror_obj *o, unsigned leg, struct mirror_said *said)
 	s->meta = (struct mirror_meta){ .life = s->life, .quiet = true, .bits = true };
 }
 
+/* Of storage that does not say it: this machine's, as if the leg's memory were here. */
+static uint64_t life_of(struct mirror_obj *o, struct director_bs *child)
+{
+	struct director_caps caps = { .struct_size = sizeof(caps) };
+
+	return o->host->child_caps(o->host->arg, child, &caps) == 0 && caps.life ? caps.life : o->life;
+}
+
 void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *said)
 {
 	struct director_bs *child = o->host->child(o->host->arg, o->owner, leg);
@@ -114,7 +122,7 @@ void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *sai
 
 	if (!child || posix_memalign(&buf, META_RECORD, META_RECORD))
 		return;
-	s->life = o->life;
+	s->life = life_of(o, child);
 	r = record_read(o, child, buf, &s->meta);
 	s->here = r == 0 || r == -ENODATA || r == -EINVAL;
 	if (r == -ENODATA)

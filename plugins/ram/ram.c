@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "plugins/common/err.h"
+#include "plugins/common/life.h"
 
 #define PAGE 4096u
 #define REGION 16384u
@@ -168,6 +169,7 @@ static int ram_caps(void *obj, struct director_caps *c)
 	c->physical_block = r->block_size;
 	c->align = 1;
 	c->discard_granularity = 4096;
+	life_tell(c);
 	return 0;
 }
 

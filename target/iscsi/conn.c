@@ -314,6 +314,10 @@ static void login_turn(struct iscsi_conn *c, enum login_next next)
 		c->ask = ASK_POLICY;
 		return;
 	}
+	if (next == LOGIN_ASK_PROOF) {
+		c->ask = ASK_PROOF;
+		return;
+	}
 	if (next == LOGIN_ASK_SESSION) {
 		c->ask = ASK_SESSION;
 		return;
@@ -341,6 +345,14 @@ void conn_policy(struct iscsi_conn *c, const struct login_policy *p)
 	assert(c->ask == ASK_POLICY);
 	c->ask = ASK_NONE;
 	login_turn(c, login_policy(c->login, p));
+	resume(c);
+}
+
+void conn_proof(struct iscsi_conn *c, const char *const *secrets, unsigned n)
+{
+	assert(c->ask == ASK_PROOF);
+	c->ask = ASK_NONE;
+	login_turn(c, login_proof(c->login, secrets, n));
 	resume(c);
 }
 

@@ -42,6 +42,7 @@ enum conn_state {
 enum conn_ask {
 	ASK_NONE,
 	ASK_POLICY,             /* see conn->login; answer with conn_policy */
+	ASK_PROOF,              /* what may conn->login->user prove? Answer with conn_proof */
 	ASK_SESSION,            /* the login is complete; answer with conn_session */
 	ASK_TARGETS,            /* SendTargets=conn->ask_text; answer with conn_targets */
 };
@@ -174,6 +175,7 @@ void conn_feed(struct iscsi_conn *c, const uint8_t *p, size_t n);
 /* ---- questions ---- */
 
 void conn_policy(struct iscsi_conn *c, const struct login_policy *p);
+void conn_proof(struct iscsi_conn *c, const char *const *secrets, unsigned n);
 /*
  * `s` is made with iscsi_session_new from conn->login, or is the one that conn->login->tsih names and that
  * session_admits it; NULL with a status that is not OK.

@@ -292,6 +292,9 @@ static enum login_status chap_turn(struct login *l)
 		return LOGIN_OK;
 	if (l->chap != CHAP_CHALLENGED || !k.n || !k.r || !k.i != !k.c)
 		return LOGIN_INITIATOR_ERROR;
+	/* A user whose name nobody can have, or that nobody knows. */
+	if (!l->secret[0])
+		return LOGIN_AUTH_FAILED;
 	if (!chap_proves(l, &k))
 		return LOGIN_AUTH_FAILED;
 	l->chap = CHAP_DONE;
@@ -355,6 +358,19 @@ static void retain(struct login *l)
 		l->ours.time2retain = 0;
 }
 
+/* Is this the answer to a challenge whose secret is not known before the user is? */
+static bool proof_due(struct login *l)
+{
+	struct chap_keys k;
+
+	if (!l->by_user || l->chap != CHAP_CHALLENGED || chap_collect(l, &k) != 0 || !k.n || !k.r || strlen(k.n) > CHAP_NAME_MAX)
+		return false;
+	snprintf(l->user, sizeof(l->user), "%s", k.n);
+	return true;
+}
+
+static enum login_next negotiated(struct login *l, enum login_status s);
+
 /* A whole request of the stage in work. */
 static enum login_next negotiate(struct login *l)
 {
@@ -365,6 +381,13 @@ static enum login_next negotiate(struct login *l)
 	if (csg(l) == STAGE_OPERATIONAL)
 		retain(l);
 	s = each_pair(l, any_key);
+	if (s == LOGIN_OK && csg(l) == STAGE_SECURITY && proof_due(l))
+		return LOGIN_ASK_PROOF;
+	return negotiated(l, s);
+}
+
+static enum login_next negotiated(struct login *l, enum login_status s)
+{
 	if (s == LOGIN_OK && csg(l) == STAGE_SECURITY)
 		s = chap_turn(l);
 	buf_reset(&l->in);
@@ -402,7 +425,8 @@ enum login_next login_policy(struct login *l, const struct login_policy *p)
 	snprintf(l->secret, sizeof(l->secret), "%s", p->secret ? p->secret : "");
 	snprintf(l->mutual_user, sizeof(l->mutual_user), "%s", p->mutual_user ? p->mutual_user : "");
 	snprintf(l->mutual_secret, sizeof(l->mutual_secret), "%s", p->mutual_secret ? p->mutual_secret : "");
-	l->auth_needed = l->secret[0] != '\0';
+	l->by_user = p->by_user;
+	l->auth_needed = l->by_user || l->secret[0] != '\0';
 	l->chap_id = p->chap_id;
 	memcpy(l->challenge, p->challenge, sizeof(l->challenge));
 	l->negotiation = (struct keys_negotiation){ .ours = &l->ours, .result = &l->params,
@@ -410,6 +434,22 @@ enum login_next login_policy(struct login *l, const struct login_policy *p)
 	if (l->auth_needed && csg(l) != STAGE_SECURITY)
 		return refuse(l, LOGIN_AUTH_FAILED);
 	return negotiate(l);
+}
+
+enum login_next login_proof(struct login *l, const char *const *secrets, unsigned n)
+{
+	struct chap_keys k;
+	unsigned i;
+
+	assert(l->by_user && l->chap == CHAP_CHALLENGED);
+	if (n == 0 || chap_collect(l, &k) != 0)
+		return negotiated(l, LOGIN_AUTH_FAILED);
+	for (i = 0; i < n; i++) {
+		snprintf(l->secret, sizeof(l->secret), "%s", secrets[i]);
+		if (chap_proves(l, &k))
+			break;
+	}
+	return negotiated(l, LOGIN_OK);
 }
 
 enum login_next login_session(struct login *l, enum login_status status, uint16_t tsih)

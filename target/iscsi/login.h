@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The login phase of one connection, target side (RFC 7143 section 6.3, 11.12, 11.13, 12.1): requests in,
- * responses out. It asks its owner twice, as data: who is this (LOGIN_ASK_POLICY), and may this session
- * begin (LOGIN_ASK_SESSION).
+ * responses out. It asks its owner, as data: who is this (LOGIN_ASK_POLICY), where that depends on the CHAP user what
+ * he must prove (LOGIN_ASK_PROOF), and may this session begin (LOGIN_ASK_SESSION).
  */
 #ifndef ISCSI_LOGIN_H
 #define ISCSI_LOGIN_H
@@ -49,12 +49,14 @@ struct login_policy {
 	struct iscsi_params ours;
 	/* CHAP: what the initiator must prove, and what we prove to it. */
 	const char *user, *secret, *mutual_user, *mutual_secret;
+	bool by_user;                   /* instead: the secret depends on the user that the initiator names; one-way */
 	uint8_t chap_id;
 	uint8_t challenge[CHAP_HASH_MAX];       /* random, for this login only */
 };
 
 enum login_next {
 	LOGIN_ASK_POLICY,       /* call login_policy */
+	LOGIN_ASK_PROOF,        /* login->user is whom the initiator says it is: call login_proof */
 	LOGIN_ASK_SESSION,      /* call login_session */
 	LOGIN_REPLY,            /* login->bhs and text[0..text_len) are the response; then see `status` and `done` */
 };
@@ -89,7 +91,7 @@ struct login {
 	bool declared;
 	char user[CHAP_NAME_MAX + 1], secret[CHAP_SECRET_MAX + 1];
 	char mutual_user[CHAP_NAME_MAX + 1], mutual_secret[CHAP_SECRET_MAX + 1];
-	bool auth_needed;
+	bool auth_needed, by_user;
 	enum chap_step chap;
 	unsigned chap_algorithm;
 	uint8_t chap_id, challenge[CHAP_HASH_MAX];
@@ -101,6 +103,8 @@ void login_fini(struct login *l);       /* wipes the secrets */
 /* A Login request with its whole data segment. */
 enum login_next login_request(struct login *l, const uint8_t *bhs, const uint8_t *text, uint32_t len);
 enum login_next login_policy(struct login *l, const struct login_policy *p);
+/* The secrets that login->user may have, any of which will do; none: it is refused. Borrowed. */
+enum login_next login_proof(struct login *l, const char *const *secrets, unsigned n);
 /* `tsih`: of the session that now exists. */
 enum login_next login_session(struct login *l, enum login_status status, uint16_t tsih);
 

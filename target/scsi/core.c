@@ -100,7 +100,7 @@ static enum scsi_turn no_lun(struct task *t, const struct scsi_op *row)
 
 bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row)
 {
-	return !((row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
+	return !((row->flags & OPF_KEEPS && lu->inner) || (row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
 		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok));
 }
 
@@ -210,6 +210,24 @@ bool scsi_keeps(const struct task *t)
 enum scsi_turn scsi_background(struct task *t)
 {
 	return (enum scsi_turn)sanitize_background(t);
+}
+
+bool scsi_is_free(const struct task *t)
+{
+	const struct scsi_op *row = t->scsi.row;
+
+	return !row || row->access == ACCESS_FREE || row->access == ACCESS_READY || row->start == op_mode_sense;
+}
+
+void scsi_forget(struct task *t)
+{
+	memset(&t->scsi, 0, sizeof(t->scsi));
+	t->op.nexus = NULL;
+	t->op.result = 0;
+	t->op.n_iov = 0;
+	t->status = STATUS_GOOD;
+	t->sense_len = 0;
+	t->in_len = t->out_want = 0;
 }
 
 void scsi_drop(struct task *t)

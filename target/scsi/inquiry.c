@@ -174,7 +174,7 @@ static uint8_t *page_limits(const struct task *t, uint8_t *p)
 	const struct scsi_lu *lu = task_lu(t);
 
 	p[0] = 0x01;            /* WSNZ: a WRITE SAME of 0 blocks is refused */
-	p[1] = SCSI_CAW_BLOCKS_MAX;
+	p[1] = lu->caw_max;
 	set16(p + 2, lu->physical_exponent ? 1u << lu->physical_exponent : 1);
 	set32(p + 4, lu->max_transfer);
 	/* More than one command carries is nobody's optimum: Linux calls such a page wrong and ignores it. */
@@ -208,6 +208,14 @@ static uint8_t *page_provisioning(const struct task *t, uint8_t *p)
 	return p + 4;
 }
 
+/* C0h, of inner units: a version, and the life of the storage */
+static uint8_t *page_inner(const struct task *t, uint8_t *p)
+{
+	p[0] = 1;
+	set64(p + 4, task_lu(t)->life);
+	return p + 12;
+}
+
 static uint8_t *page_list(const struct task *t, uint8_t *p);
 
 static const struct vpd_page {
@@ -224,14 +232,21 @@ static const struct vpd_page {
 	{ 0xb0, page_limits },
 	{ 0xb1, page_device },
 	{ 0xb2, page_provisioning },
+	{ 0xc0, page_inner },
 };
 
 #define N_PAGES (sizeof(pages) / sizeof(pages[0]))
 
+static bool has_page(const struct task *t, unsigned i)
+{
+	return pages[i].code != 0xc0 || task_lu(t)->inner;
+}
+
 static uint8_t *page_list(const struct task *t, uint8_t *p)
 {
 	for (unsigned i = 0; i < N_PAGES; i++)
-		*p++ = pages[i].code;
+		if (has_page(t, i))
+			*p++ = pages[i].code;
 	return p;
 }
 
@@ -242,7 +257,7 @@ static int vpd(struct task *t, uint8_t code, uint32_t allocation)
 	for (unsigned i = 0; i < N_PAGES; i++) {
 		unsigned len;
 
-		if (pages[i].code != code)
+		if (pages[i].code != code || !has_page(t, i))
 			continue;
 		if (!(p = scsi_room(t, PAGE_MAX)))
 			return SCSI_DONE;

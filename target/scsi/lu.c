@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "target/scsi/copy.h"
+#include "target/scsi/limits.h"
 #include "target/scsi/reserve.h"
 
 void lu_init(struct scsi_lu *lu, const uint8_t uuid[16], const char *name, uint64_t size, uint32_t block_size)
@@ -23,6 +24,7 @@ void lu_init(struct scsi_lu *lu, const uint8_t uuid[16], const char *name, uint6
 	atomic_store(&lu->blocks, size / block_size);
 	lu->max_transfer = (8u << 20) / block_size;
 	lu->unmap_granularity = 1;
+	lu->caw_max = SCSI_CAW_BLOCKS_MAX;
 	lu->cache = true;
 	atomic_store(&lu->wce, true);
 	lu->alua.explicit_ok = true;

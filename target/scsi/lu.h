@@ -134,6 +134,7 @@ struct scsi_lu {
 	uint32_t max_transfer;          /* blocks of one READ or WRITE */
 	uint32_t optimal_transfer;      /* blocks; 0: no advice */
 	uint32_t unmap_granularity;     /* blocks */
+	uint8_t caw_max;                /* blocks of one COMPARE AND WRITE */
 	uint32_t atomic_max;            /* blocks of one WRITE ATOMIC; 0: not offered */
 
 	/* mode pages that may change: these on the I/O path, the thresholds under the lock */
@@ -151,6 +152,8 @@ struct scsi_lu {
 	struct scsi_port *ports;
 	unsigned n_ports;
 	struct sanitize_run sanitize;
+	bool inner;                     /* for nodes of the cluster: it keeps nothing, and has VPD page C0h */
+	uint64_t life;                  /* of the storage, see struct director_caps; of an inner unit */
 	bool ejected;
 	struct scsi_nexus *nexuses;
 };

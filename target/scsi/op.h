@@ -102,6 +102,13 @@ const struct lu_kept *scsi_proposed(const struct task *t);
  * `t`, a task of its own with nothing but its nexus. As scsi_start; it is never answered.
  */
 enum scsi_turn scsi_background(struct task *t);
+/*
+ * Neither reads nor changes the medium or what the unit keeps, and so is answered when neither is to be had. After
+ * scsi_needs_lock.
+ */
+bool scsi_is_free(const struct task *t);
+/* The task is as it was before scsi_start, for another one; its buffers are the caller's business. */
+void scsi_forget(struct task *t);
 /* The unit whose lock the command needs; NULL: none. Remembers the row of the CDB for scsi_start. */
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t);
 

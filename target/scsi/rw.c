@@ -50,7 +50,7 @@ static uint64_t bound_blocks(const struct scsi_lu *lu, enum scsi_bound bound)
 	switch (bound) {
 	case BOUND_TRANSFER: return lu->max_transfer;
 	case BOUND_SAME: return SCSI_SAME_BLOCKS_MAX;
-	case BOUND_COMPARE: return SCSI_CAW_BLOCKS_MAX;
+	case BOUND_COMPARE: return lu->caw_max;
 	case BOUND_ATOMIC: return lu->atomic_max;
 	default: return UINT64_MAX;
 	}

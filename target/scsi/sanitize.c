@@ -198,6 +198,7 @@ int sanitize_background(struct task *t)
 {
 	struct scsi_lu *lu = task_lu(t);
 
+	atomic_store(&lu->sanitize.done, 0);
 	t->scsi.judges = true;
 	t->scsi.blocks = atomic_load(&lu->blocks);
 	t->scsi.done = 0;

@@ -82,6 +82,11 @@ static void policy(struct link *l)
 	randombytes_buf(p.challenge, sizeof(p.challenge));
 	randombytes_buf(&p.chap_id, sizeof(p.chap_id));
 	pthread_mutex_lock(&r->lock);
+	if (inner_policy_locked(l, &p)) {
+		conn_policy(l->conn, &p);
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
 	if (login->discovery) {
 		host = discovery_host_locked(r, login->initiator);
 		if (host)
@@ -204,7 +209,14 @@ static void session(struct link *l)
 	struct session_entry *e, *old;
 	struct iscsi_session *is;
 	struct end_msg *end = NULL;
+	enum login_status status = LOGIN_OK;
 
+	if (l->inner && !inner_admit(l, &status))
+		return;
+	if (status != LOGIN_OK) {
+		conn_session(l->conn, status, NULL);
+		return;
+	}
 	if (login->tsih) {
 		join(l);
 		return;
@@ -222,12 +234,13 @@ static void session(struct link *l)
 		pthread_mutex_unlock(&r->lock);
 		return;
 	}
-	if (!login->discovery && !target_find_locked(r, login->target)) {
+	e = entry_new(l);
+	if (l->inner ? !inner_enter_locked(l, e) : !login->discovery && !target_find_locked(r, login->target)) {
 		pthread_mutex_unlock(&r->lock);
-		conn_session(l->conn, LOGIN_REMOVED, NULL);
+		free(e);
+		conn_session(l->conn, l->inner ? LOGIN_FORBIDDEN : LOGIN_REMOVED, NULL);
 		return;
 	}
-	e = entry_new(l);
 	e->tsih = tsih_new(r);
 	registry_session_add_locked(r, e);
 	pthread_mutex_unlock(&r->lock);
@@ -307,6 +320,9 @@ void ask_answer(struct link *l)
 	switch (l->conn->ask) {
 	case ASK_POLICY:
 		policy(l);
+		break;
+	case ASK_PROOF:
+		inner_proof(l);
 		break;
 	case ASK_SESSION:
 		session(l);

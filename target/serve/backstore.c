@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "target/serve/bs_host.h"
@@ -150,6 +151,8 @@ static uint32_t caps_native(const struct director_caps *c)
 		n |= 1u << DIRECTOR_COMPARE_AND_WRITE;
 	if (c->flags & DIRECTOR_CAP_EXTENTS)
 		n |= 1u << DIRECTOR_EXTENTS;
+	if (c->flags & DIRECTOR_CAP_CHECKSUM)
+		n |= 1u << DIRECTOR_CHECKSUM;
 	return n;
 }
 
@@ -185,6 +188,7 @@ static void caps_use(struct backstore *bs)
 	bs->align_mask = c->align - 1;
 	bs->max_io = c->max_io;
 	bs->max_discard = c->max_discard;
+	bs->seam = c->seam;
 	bs->fua_ok = (c->flags & DIRECTOR_CAP_FUA) || !(c->flags & DIRECTOR_CAP_WRITE_CACHE);
 	bs->read_only = c->flags & DIRECTOR_CAP_READ_ONLY;
 }
@@ -203,7 +207,7 @@ void backstore_caps(const struct backstore *bs, struct director_caps *out)
 {
 	backstore_caps_plugin(bs, out);
 	out->flags |= DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_CAW |
-		DIRECTOR_CAP_EXTENTS;
+		DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_CHECKSUM;
 	if (out->max_io && !out->optimal_io)
 		out->optimal_io = out->max_io;
 	out->max_io = 0;
@@ -223,6 +227,11 @@ int backstore_space(struct backstore *bs, uint64_t *used, uint64_t *available)
 		r = bs->ops->space(bs->obj, used, available);
 	pthread_mutex_unlock(&root->control);
 	return r;
+}
+
+uint64_t backstore_epoch(const struct backstore *bs)
+{
+	return atomic_load(&bs->epoch);
 }
 
 uint64_t backstore_size(const struct backstore *bs)
@@ -314,7 +323,7 @@ static void spec_fini(const struct backstore_spec *s)
 	free((void *)s->children);
 }
 
-static void missing_free(struct backstore_spec **sp)
+static void spec_free(struct backstore_spec **sp)
 {
 	if (!*sp)
 		return;
@@ -322,6 +331,8 @@ static void missing_free(struct backstore_spec **sp)
 	free(*sp);
 	*sp = NULL;
 }
+
+static void opening_end(struct backstore *bs);
 
 /* Close one level after the other, top first. What is not opened yet has no obj. */
 static void level_close(struct backstore *bs, bool opened)
@@ -335,6 +346,7 @@ static void level_close(struct backstore *bs, bool opened)
 		bs_pool_leave(bs->host->pool, bs);
 		bs->ops->close(bs->obj);
 	}
+	opening_end(bs);
 	for (i = 0; i < bs->n_children; i++)
 		if (bs->children[i])
 			level_close(bs->children[i], true);
@@ -345,7 +357,7 @@ static void level_close(struct backstore *bs, bool opened)
 	pthread_mutex_destroy(&bs->caps_lock);
 	pthread_mutex_destroy(&bs->control);
 	for (i = 0; bs->missing && i < bs->n_children; i++)
-		missing_free(&bs->missing[i]);
+		spec_free(&bs->missing[i]);
 	free(bs->missing);
 	free(bs->children);
 	free(bs);
@@ -429,6 +441,100 @@ static int level_open(struct backstore_host *h, const struct backstore_spec *spe
 	return 0;
 }
 
+/* ---- a missing child is opened by a thread of its own: it may take long, and the stack goes on meanwhile ---- */
+
+#define CHILD_OPEN_MS 50                /* that who asks waits for it */
+
+struct child_job {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct backstore *parent, *child;
+	struct backstore_spec *spec;
+	struct director_err err;
+	bool done;
+	int result;
+};
+
+static void *child_job_main(void *arg)
+{
+	struct child_job *j = arg;
+	struct backstore *parent = j->parent;
+	int r = level_open(parent->host, j->spec, 1, atomic_load(&parent->root->epoch), parent, &j->child, &j->err);
+
+	pthread_mutex_lock(&j->lock);
+	j->result = r;
+	j->done = true;
+	pthread_cond_signal(&j->cond);
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+static int child_job_start(struct backstore *bs, unsigned i)
+{
+	struct backstore_spec *spec;
+	struct child_job *j;
+	int r;
+
+	pthread_mutex_lock(&bs->host->lock);
+	spec = bs->missing[i] ? spec_copy(bs->missing[i]) : NULL;
+	pthread_mutex_unlock(&bs->host->lock);
+	if (!spec)
+		return -EINVAL;
+	j = mem_zalloc(sizeof(*j));
+	j->parent = bs;
+	j->spec = spec;
+	j->err.struct_size = sizeof(j->err);
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_cond_init(&j->cond, NULL);
+	if (!bs->opening)
+		bs->opening = mem_zalloc(bs->n_children * sizeof(bs->opening[0]));
+	bs->opening[i] = j;
+	r = -pthread_create(&j->thread, NULL, child_job_main, j);
+	if (r < 0) {
+		bs->opening[i] = NULL;
+		spec_free(&j->spec);
+		free(j);
+	}
+	return r;
+}
+
+/* Joined and freed. The child, if there is one, is the caller's. */
+static int child_job_end(struct child_job **jp, struct backstore **child, struct director_err *err)
+{
+	struct child_job *j = *jp;
+	int r;
+
+	*jp = NULL;
+	pthread_join(j->thread, NULL);
+	r = j->result;
+	*child = r < 0 ? NULL : j->child;
+	if (r < 0)
+		plugin_err(err, r, "%s", j->err.text);
+	pthread_cond_destroy(&j->cond);
+	pthread_mutex_destroy(&j->lock);
+	spec_free(&j->spec);
+	free(j);
+	return r;
+}
+
+static bool child_job_wait(struct child_job *j)
+{
+	struct timespec until;
+	bool done;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += CHILD_OPEN_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&j->lock);
+	while (!j->done && pthread_cond_timedwait(&j->cond, &j->lock, &until) == 0)
+		;
+	done = j->done;
+	pthread_mutex_unlock(&j->lock);
+	return done;
+}
+
 int bs_child_open(struct backstore *bs, unsigned i, struct director_err *err)
 {
 	struct backstore *child;
@@ -436,14 +542,35 @@ int bs_child_open(struct backstore *bs, unsigned i, struct director_err *err)
 
 	if (i >= bs->n_children || __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE))
 		return 0;
-	if (!bs->missing || !bs->missing[i])
+	if (!bs->missing)
 		return -EINVAL;
-	r = level_open(bs->host, bs->missing[i], 1, atomic_load(&bs->root->epoch), bs, &child, err);
+	if (!bs->opening || !bs->opening[i]) {
+		r = child_job_start(bs, i);
+		if (r < 0)
+			return r;
+	}
+	if (!child_job_wait(bs->opening[i]))
+		return plugin_err(err, -EINPROGRESS, "it is being opened");
+	r = child_job_end(&bs->opening[i], &child, err);
 	if (r < 0)
 		return r;
-	missing_free(&bs->missing[i]);
+	pthread_mutex_lock(&bs->host->lock);
+	spec_free(&bs->missing[i]);
+	pthread_mutex_unlock(&bs->host->lock);
 	__atomic_store_n(&bs->children[i], child, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* The stack goes: what is being opened for it is not wanted any more. */
+static void opening_end(struct backstore *bs)
+{
+	struct backstore *child;
+	unsigned i;
+
+	for (i = 0; bs->opening && i < bs->n_children; i++)
+		if (bs->opening[i] && child_job_end(&bs->opening[i], &child, NULL) == 0)
+			level_close(child, true);
+	free(bs->opening);
 }
 
 int backstore_open(struct backstore_host *h, const struct backstore_spec *spec, uint64_t epoch,
@@ -461,6 +588,31 @@ int backstore_open(struct backstore_host *h, const struct backstore_spec *spec, 
 	return 0;
 }
 
+static int stop_level(struct backstore *bs, uint32_t how, struct director_err *err)
+{
+	int r = bs->ops->stop ? bs->ops->stop(bs->obj, how, err) : 0;
+
+	for (unsigned i = 0; i < bs->n_children; i++) {
+		struct backstore *child = __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE);
+		int below = child ? stop_level(child, how, err) : 0;
+
+		r = r < 0 ? r : below;
+	}
+	return r;
+}
+
+int backstore_stop(struct backstore *bs, bool lost, struct director_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&bs->control);
+	if (!lost)
+		bs_barrier_wait(bs, BS_CLOSED);
+	r = stop_level(bs, lost ? DIRECTOR_STOP_LOST : DIRECTOR_STOP_QUIET, err);
+	pthread_mutex_unlock(&bs->control);
+	return r;
+}
+
 void backstore_close(struct backstore **bsp)
 {
 	struct backstore *bs = *bsp;
@@ -470,6 +622,9 @@ void backstore_close(struct backstore **bsp)
 	*bsp = NULL;
 	pthread_mutex_lock(&bs->host->lock);
 	bs->watch = (struct backstore_watch){ 0 };
+	/* Who watches may be gone next; an event that comes on this very thread is over. */
+	while (bs->n_events && !bs_self)
+		pthread_cond_wait(&bs->host->event_over, &bs->host->lock);
 	pthread_mutex_unlock(&bs->host->lock);
 	bs_barrier_wait(bs, BS_CLOSED);
 	level_close(bs, true);
@@ -520,6 +675,13 @@ static int resize_level(struct backstore *bs, uint64_t size, struct director_err
 	return r;
 }
 
+int bs_child_resize(struct backstore *bs, unsigned i, uint64_t size, struct director_err *err)
+{
+	struct backstore *child = i < bs->n_children ? __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE) : NULL;
+
+	return child ? resize_level(child, size, err) : -ENOTCONN;
+}
+
 int backstore_resize(struct backstore *bs, uint64_t size, struct director_err *err)
 {
 	int r;
@@ -567,5 +729,112 @@ int backstore_reconfigure(struct backstore *bs, unsigned depth, const struct plu
 	}
 	pthread_mutex_unlock(&root->control);
 	plugin_conf_free(&want);
+	return r;
+}
+
+/* ---- a whole stack ---- */
+
+/* A level that is to take other parameters. */
+struct change {
+	struct backstore *bs;
+	struct plugin_conf *want;
+};
+
+struct changes {
+	struct change *c;
+	unsigned n, cap;
+};
+
+static bool conf_same(const struct plugin_conf *a, const struct plugin_conf *b)
+{
+	unsigned i;
+
+	for (i = 0; i < a->n && i < b->n; i++) {
+		const char *x = a->v[i].value, *y = b->v[i].value;
+
+		if (strcmp(a->v[i].param->name, "size") != 0 && (!x != !y || (x && strcmp(x, y) != 0)))
+			return false;
+	}
+	return true;
+}
+
+/* What differs, judged before any of it is changed. */
+static int changes_find(struct changes *all, struct backstore *bs, const struct backstore_spec *spec, struct director_err *err)
+{
+	const char *name = bs->plugin->pl->p.name, *fixed;
+	struct plugin_conf *want;
+	unsigned i;
+	int r;
+
+	if (strcmp(name, spec->plugin) != 0 || bs->n_children != spec->n_children)
+		return plugin_err(err, -EBUSY, "the stack of plugins cannot be changed while it is open");
+	r = plugin_conf_new(bs->plugin->pl, spec->params, spec->n_params, backstore_size(bs), &want, err);
+	if (r < 0)
+		return r;
+	fixed = plugin_conf_fixed(bs->conf, want);
+	if (fixed)
+		r = plugin_err(err, -EBUSY, "%s: %s cannot be changed while it is open", name, fixed);
+	else if (!bs->ops->reconfigure && !conf_same(bs->conf, want))
+		r = plugin_err(err, -EBUSY, "%s: nothing can be changed while it is open", name);
+	if (r < 0 || conf_same(bs->conf, want)) {
+		plugin_conf_free(&want);
+	} else {
+		all->c = mem_grow(all->c, &all->cap, all->n, sizeof(*all->c));
+		all->c[all->n++] = (struct change){ bs, want };
+	}
+	for (i = 0; i < bs->n_children && r == 0; i++) {
+		struct backstore *child = __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE);
+
+		if (child)
+			r = changes_find(all, child, &spec->children[i], err);
+	}
+	return r;
+}
+
+/* A child that is missing is looked for with the new parameters. */
+static void missing_change(struct backstore *bs, const struct backstore_spec *spec)
+{
+	unsigned i;
+
+	for (i = 0; i < bs->n_children; i++) {
+		struct backstore *child = __atomic_load_n(&bs->children[i], __ATOMIC_ACQUIRE);
+
+		if (child) {
+			missing_change(child, &spec->children[i]);
+			continue;
+		}
+		pthread_mutex_lock(&bs->host->lock);
+		if (bs->missing && bs->missing[i]) {
+			spec_free(&bs->missing[i]);
+			bs->missing[i] = spec_copy(&spec->children[i]);
+		}
+		pthread_mutex_unlock(&bs->host->lock);
+	}
+}
+
+int backstore_reconfigure_all(struct backstore *bs, const struct backstore_spec *spec, struct director_err *err)
+{
+	struct changes all = { 0 };
+	unsigned i;
+	int r;
+
+	pthread_mutex_lock(&bs->control);
+	r = changes_find(&all, bs, spec, err);
+	for (i = 0; i < all.n && r == 0; i++) {
+		struct change *c = &all.c[i];
+
+		r = c->bs->ops->reconfigure(c->bs->obj, &c->want->conf, err);
+		if (r == 0) {
+			plugin_conf_free(&c->bs->conf);
+			c->bs->conf = c->want;
+			c->want = NULL;
+		}
+	}
+	if (r == 0)
+		missing_change(bs, spec);
+	pthread_mutex_unlock(&bs->control);
+	for (i = 0; i < all.n; i++)
+		plugin_conf_free(&all.c[i].want);
+	free(all.c);
 	return r;
 }

@@ -99,6 +99,11 @@ int backstore_destroy(struct backstore_host *, const struct backstore_spec *, st
 int backstore_open(struct backstore_host *, const struct backstore_spec *, uint64_t epoch,
 	const struct backstore_watch *, struct backstore **out, struct director_err *err);
 /*
+ * Before backstore_close, to say how it ends (director/plugin.h, stop). Quiet: new I/O gets -ESHUTDOWN, what is in flight
+ * ends first; an error says that it is not marked as quiet. Lost: what is in flight is given up and ends with an error.
+ */
+int backstore_stop(struct backstore *, bool lost, struct director_err *err);
+/*
  * No new I/O (it gets -ESHUTDOWN), wait for what is in flight to complete, close. The caller's threads
  * must not use the pointer after this began, except to have completions delivered.
  */
@@ -109,6 +114,11 @@ int backstore_resize(struct backstore *, uint64_t size, struct director_err *err
 /* Only LIVE parameters may differ; applies to the level of the stack `depth` below the top (0: the top). */
 int backstore_reconfigure(struct backstore *, unsigned depth, const struct plugin_pair *params, unsigned n,
 	struct director_err *err);
+/*
+ * The same for a whole stack: every level whose parameters differ from those of `spec` is asked to take them, also of
+ * children that are missing. -EBUSY: the plugins are others, or a parameter is not LIVE; then nothing has changed.
+ */
+int backstore_reconfigure_all(struct backstore *, const struct backstore_spec *spec, struct director_err *err);
 
 /*
  * What the object can do together with the host: FLUSH, FUA, ZERO, CAW and EXTENTS are always set, max_io
@@ -118,8 +128,55 @@ void backstore_caps(const struct backstore *, struct director_caps *out);
 /* What the plugin itself says. */
 void backstore_caps_plugin(const struct backstore *, struct director_caps *out);
 uint64_t backstore_size(const struct backstore *);
+/* Under which it is open, or was fenced last. */
+uint64_t backstore_epoch(const struct backstore *);
 /* Room that the object takes, and how much more there is below. A control verb. -EOPNOTSUPP: it does not know. */
 int backstore_space(struct backstore *, uint64_t *used, uint64_t *available);
+
+/* ---- shares: a volume as other stacks of this process see it ---- */
+
+/*
+ * What the store `volume` with the parameter `uuid` refers to. It stays when the backstore under it is closed and
+ * another one opened (a switch): I/O of references waits meanwhile, and what had failed because the old one was
+ * going goes to the new one. Two kinds:
+ *   leg      opening a reference under an epoch claims the leg, fencing a reference does too; I/O carries its
+ *            opener's epoch, and gets -ESTALE once a newer epoch has claimed it.
+ *   served   references come and go; I/O carries the epoch of the share.
+ * A claim is also what a login at an inner portal makes (doc/ownership.md 9).
+ */
+struct backstore_share;
+
+struct backstore_share_conf {
+	uint8_t uuid[16];
+	bool leg;
+	uint64_t claimed;               /* leg: the newest epoch that is stored */
+	/* leg: store the epoch durably, see to it that others of older epochs go. 0 or a negative errno. One call at a time. */
+	int (*claim)(void *arg, uint64_t epoch, struct director_err *err);
+	/* served: may what was done be answered now? If not it waits for backstore_share_go. Any thread; NULL: yes. */
+	bool (*may_answer)(void *arg);
+	void *arg;
+};
+
+/* A share without a backstore yet. -EEXIST: one has this uuid. */
+int backstore_share_new(struct backstore_host *, const struct backstore_share_conf *, struct backstore_share **out);
+/* From now on I/O of references goes to `bs`, under `epoch` (of a leg: I/O of epochs before the claimed one is refused). */
+int backstore_share_open(struct backstore_share *, struct backstore *bs, uint64_t epoch, struct director_err *err);
+/*
+ * Before bs is closed: new I/O of references waits. What is under way in bs is not waited for (backstore_close does it),
+ * but no thread submits any more when this returns. Of control threads.
+ */
+void backstore_share_hold(struct backstore_share *);
+/* may_answer would say yes now. Any thread. */
+void backstore_share_go(struct backstore_share *);
+/* Before bs is closed for good: references that are left get -ENOTCONN from now on. NULLs the pointer. */
+void backstore_share_free(struct backstore_share **);
+/*
+ * Of the leg with that uuid: make `epoch` the newest. On 0 it is stored, older ones are refused and none of their I/O is in flight. -ESTALE: a
+ * newer one is there. -ENOTCONN: it is not open. Blocks: it writes to disk.
+ */
+int backstore_claim(struct backstore_host *, const uint8_t uuid[16], uint64_t epoch, struct director_err *err);
+/* The newest epoch that claimed it. Any thread, cheap. */
+uint64_t backstore_share_claimed(const struct backstore_share *);
 
 /* ---- I/O ---- */
 
@@ -171,7 +228,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 
 /* Sums over all threads; each number is exact once the I/O counted has been delivered. */
 struct backstore_stats {
-	uint64_t ops[8];                /* by enum director_op */
+	uint64_t ops[16];               /* by enum director_op */
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;                /* results below 0 other than -EILSEQ */
 	uint64_t emulated;              /* I/Os that took more than one operation of the plugin */

@@ -305,6 +305,10 @@ void bs_emulate(struct backstore *bs, struct director_io *io)
 		io->done(io, 0);
 		return;
 	}
+	if (io->op == DIRECTOR_CHECKSUM) {
+		bs_checksum(bs, io);
+		return;
+	}
 	if ((io->op == DIRECTOR_DISCARD && !(bs->native >> DIRECTOR_DISCARD & 1)) ||
 	    (io->op == DIRECTOR_COMPARE_AND_WRITE && !(bs->native >> DIRECTOR_COMPARE_AND_WRITE & 1) && bs->parent)) {
 		/* Below the top nobody holds the range, and a filter that passes compares on knows its child's caps. */

@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "target/serve/bs_host.h"
 
+static int builtin_add(struct backstore_host *h, const struct director_plugin *tables);
+
 int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_host **out)
 {
 	struct backstore_host *h = mem_zalloc(sizeof(*h));
@@ -20,19 +22,24 @@ int backstore_host_new(const struct backstore_host_conf *conf, struct backstore_
 	*out = NULL;
 	h->log = conf->log;
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->event_over, NULL);
 	pthread_mutex_init(&h->plugins_lock, NULL);
 	LIST_INIT(&h->queues);
 	LIST_INIT(&h->objects);
+	LIST_INIT(&h->shares);
 	/* Never written, so the kernel maps its one page of zeroes all over it. */
 	h->zero = mmap(NULL, BS_ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (h->zero == MAP_FAILED) {
 		r = -errno;
+		pthread_cond_destroy(&h->event_over);
 		pthread_mutex_destroy(&h->lock);
 		free(h);
 		return r;
 	}
 	h->pool = bs_pool_new(conf->threads_max);
 	r = bs_service_new(h, &h->service);
+	if (r == 0)
+		r = builtin_add(h, &bs_share_plugin);
 	if (r < 0) {
 		backstore_host_free(&h);
 		return r;
@@ -58,6 +65,7 @@ void backstore_host_free(struct backstore_host **hp)
 	}
 	munmap(h->zero, BS_ZERO_SIZE);
 	free(h->slots);
+	pthread_cond_destroy(&h->event_over);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }
@@ -106,14 +114,21 @@ static int host_child_open(void *arg, void *owner, uint32_t i, struct director_e
 	return bs_child_open(owner, i, err);
 }
 
+static int host_child_resize(void *arg, void *owner, uint32_t i, uint64_t size, struct director_err *err)
+{
+	return bs_child_resize(owner, i, size, err);
+}
+
 static int host_child_caps(void *arg, struct director_bs *child, struct director_caps *caps)
 {
-	const struct backstore *bs = (const struct backstore *)child;
+	struct backstore *bs = (struct backstore *)child;
 	uint32_t size = caps->struct_size;
 	struct director_caps all;
 
 	if (size < offsetof(struct director_caps, size))
 		return -EINVAL;
+	/* Its size, or its life, may be another now. */
+	bs_caps_read(bs, NULL);
 	/* As with the host's help, but for compares: those are guarded at the top of the stack only. */
 	backstore_caps(bs, &all);
 	if (!(bs->native >> DIRECTOR_COMPARE_AND_WRITE & 1))
@@ -147,11 +162,18 @@ static void event_run(struct backstore_queue *q, struct backstore_msg *m)
 	LIST_FOREACH(bs, &e->host->objects, link)
 		if (bs->id == e->id)
 			break;
-	if (bs)
+	if (bs && bs->watch.event) {
 		watch = bs->watch;
+		bs->n_events++;
+	}
 	pthread_mutex_unlock(&e->host->lock);
-	if (watch.event)
+	if (watch.event) {
 		watch.event(watch.arg, bs, e->kind, e->value, e->of);
+		pthread_mutex_lock(&e->host->lock);
+		bs->n_events--;
+		pthread_cond_broadcast(&e->host->event_over);
+		pthread_mutex_unlock(&e->host->lock);
+	}
 	free(e);
 }
 
@@ -181,7 +203,7 @@ static const struct director_host services = {
 	.abi_major = DIRECTOR_ABI_MAJOR, .abi_minor = DIRECTOR_ABI_MINOR,
 	.log = host_log, .event = host_event, .io_done = host_io_done, .now_ns = host_now_ns,
 	.after_ms = host_after_ms, .child = host_child, .child_caps = host_child_caps,
-	.child_submit = host_child_submit, .child_open = host_child_open,
+	.child_submit = host_child_submit, .child_open = host_child_open, .child_resize = host_child_resize,
 };
 
 static struct bs_plugin *plugin_known(struct backstore_host *h, const char *name)
@@ -233,6 +255,18 @@ int backstore_plugin_add(struct backstore_host *h, struct plugin **given, struct
 	pthread_mutex_unlock(&h->plugins_lock);
 	if (r == 0)
 		*given = NULL;
+	return r;
+}
+
+static int builtin_add(struct backstore_host *h, const struct director_plugin *tables)
+{
+	struct plugin *pl;
+	int r = plugin_wrap(tables, &pl, NULL);
+
+	if (r == 0)
+		r = backstore_plugin_add(h, &pl, NULL);
+	if (r < 0)
+		plugin_unload(&pl);
 	return r;
 }
 

@@ -8,11 +8,14 @@
  *   bs_pool.c     workers for blocking plugins
  *   bs_submit.c   from backstore_submit to the plugin, and back
  *   bs_emulate.c  what takes more than one operation of the plugin
+ *   bs_checksum.c CHECKSUM by reading and hashing
  *   bs_range.c    compare-and-write against other writes
  *   bs_lend.c     lent memory against writes
+ *   bs_share.c    volumes under other stacks: the store `volume`
  *   backstore.c   control verbs: open, close, fence, resize ...
  *
- * Locks, in order: plugins_lock, object->control, host->lock, range.lock or lend.lock, pool lock, service lock. None
+ * Locks, in order: share->claiming, plugins_lock, object->control, share->lock, host->lock, range.lock or
+ * lend.lock, pool lock, service lock. None
  * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots)
  * has no lock; other threads send it messages.
  */
@@ -43,15 +46,18 @@ struct bs_plugin {
 
 struct bs_pool;
 struct bs_service;
+struct child_job;
 
 struct backstore_host {
 	const struct log *log;
 	pthread_mutex_t lock;                   /* queues, objects, slots, barriers */
+	pthread_cond_t event_over;              /* with `lock`: an object's event was delivered */
 	pthread_mutex_t plugins_lock;           /* held while plugins load; taken before all others */
 	struct bs_plugin *plugins[BS_PLUGINS_MAX];
 	unsigned n_plugins;
 	LIST_HEAD(, backstore_queue) queues;
 	LIST_HEAD(, backstore) objects;         /* open ones, every level */
+	LIST_HEAD(, backstore_share) shares;
 	uint8_t *slots;                         /* slot numbers in use, one byte each */
 	unsigned n_slots;
 	uint64_t last_id;
@@ -110,6 +116,7 @@ struct backstore {
 	uint32_t native;                        /* 1 << op: the plugin does it by itself */
 	uint32_t block_mask, align_mask;
 	uint32_t max_io;
+	uint32_t seam;
 	bool fua_ok;                            /* FUA needs no flush of ours */
 	bool read_only, async, has_fd, has_plug, volatile_cache, lends;
 	_Atomic uint64_t size, epoch;
@@ -120,12 +127,14 @@ struct backstore {
 	struct bs_plugin *plugin;
 	struct backstore *parent, *root;
 	struct backstore **children;            /* NULL: could not be opened, see `missing` */
-	struct backstore_spec **missing;        /* by child; NULL: none ever was */
+	struct backstore_spec **missing;        /* by child; NULL: none ever was; host->lock */
+	struct child_job **opening;             /* by child: who tries again to open it; of the thread that asks */
 	unsigned n_children;
 	struct plugin_conf *conf;
 	pthread_mutex_t caps_lock;
 	struct director_caps caps;
 	struct backstore_watch watch;           /* of the root */
+	unsigned n_events;                      /* of it, being delivered; host->lock */
 	struct backstore_queue *home;           /* where its events go; NULL: the service's */
 	LIST_ENTRY(backstore) link;
 	uint8_t special;                        /* what slots begin with; host->lock */
@@ -184,6 +193,8 @@ int bs_plugin_get(struct backstore_host *, const char *name, struct bs_plugin **
 /* See director_host.child_open. */
 int bs_child_open(struct backstore *, unsigned index, struct director_err *err);
 int bs_caps_read(struct backstore *, struct director_err *err);
+/* See director_host.child_resize. */
+int bs_child_resize(struct backstore *, unsigned index, uint64_t size, struct director_err *err);
 
 /* ---- bs_queue.c ---- */
 void bs_post(struct backstore_queue *, struct backstore_msg *);         /* from any thread */
@@ -227,6 +238,9 @@ void bs_go_on(struct backstore *, struct bs_slot *, struct backstore_io *);     
 /* ---- bs_emulate.c ---- */
 void bs_emulate(struct backstore *, struct director_io *io);
 
+/* ---- bs_checksum.c ---- */
+void bs_checksum(struct backstore *, struct director_io *io);
+
 /* ---- bs_range.c ---- */
 void bs_range_init(struct bs_range *);
 void bs_range_fini(struct bs_range *);
@@ -243,10 +257,22 @@ void bs_lend_close(struct bs_lend *);
 bool bs_lend_write(struct backstore *, struct bs_slot *, struct backstore_io *);
 bool bs_lend_may(struct backstore *, struct bs_slot *);
 
+/* ---- bs_share.c ---- */
+extern const struct director_plugin bs_share_plugin;
+
 /* ---- bs_pool.c ---- */
+/* Work of the host's own for an object, on a worker. */
+struct bs_job {
+	STAILQ_ENTRY(bs_job) link;
+	struct backstore *bs;
+	void (*run)(struct bs_job *);
+};
+
 struct bs_pool *bs_pool_new(unsigned threads_max);
 void bs_pool_free(struct bs_pool **);
 void bs_pool_put(struct bs_pool *, struct backstore *, struct director_io *io);
+/* 0; -ENOMEM: there is no worker, and it will not run. */
+int bs_pool_job(struct bs_pool *, struct backstore *, struct bs_job *);
 /* Wait until no worker is in the plugin's submit for this object: one may still return from its last. */
 void bs_pool_leave(struct bs_pool *, struct backstore *);
 

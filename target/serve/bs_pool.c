@@ -18,6 +18,7 @@ struct bs_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work, gone;
 	struct director_io *head, **tail;       /* plugin[0]: next, plugin[1]: the backstore */
+	STAILQ_HEAD(, bs_job) jobs;
 	unsigned threads, idle, threads_max;
 	bool ending;
 };
@@ -34,6 +35,7 @@ struct bs_pool *bs_pool_new(unsigned threads_max)
 	pthread_cond_init(&p->gone, NULL);
 	pthread_condattr_destroy(&attr);
 	p->tail = &p->head;
+	STAILQ_INIT(&p->jobs);
 	p->threads_max = threads_max ? threads_max : 16;
 	return p;
 }
@@ -93,6 +95,21 @@ static void work(struct bs_pool *p, struct director_io *io)
 		pthread_cond_broadcast(&p->gone);
 }
 
+/* Another's turn between two I/Os. With the lock held, dropped meanwhile. */
+static void work_job(struct bs_pool *p)
+{
+	struct bs_job *job = STAILQ_FIRST(&p->jobs);
+	struct backstore *bs = job->bs;
+
+	STAILQ_REMOVE_HEAD(&p->jobs, link);
+	bs->pool_busy++;
+	pthread_mutex_unlock(&p->lock);
+	job->run(job);
+	pthread_mutex_lock(&p->lock);
+	if (--bs->pool_busy == 0)
+		pthread_cond_broadcast(&p->gone);
+}
+
 void bs_pool_leave(struct bs_pool *p, struct backstore *bs)
 {
 	pthread_mutex_lock(&p->lock);
@@ -109,10 +126,10 @@ static bool wait_for_work(struct bs_pool *p)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_S;
 	p->idle++;
-	while (!p->head && !p->ending && r != ETIMEDOUT)
+	while (!p->head && STAILQ_EMPTY(&p->jobs) && !p->ending && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&p->work, &p->lock, &until);
 	p->idle--;
-	return p->head != NULL;
+	return p->head || !STAILQ_EMPTY(&p->jobs);
 }
 
 static void *worker(void *arg)
@@ -120,8 +137,12 @@ static void *worker(void *arg)
 	struct bs_pool *p = arg;
 
 	pthread_mutex_lock(&p->lock);
-	while (p->head || wait_for_work(p))
-		work(p, link_take(&p->head, &p->tail));
+	while (p->head || !STAILQ_EMPTY(&p->jobs) || wait_for_work(p)) {
+		if (p->head)
+			work(p, link_take(&p->head, &p->tail));
+		if (!STAILQ_EMPTY(&p->jobs))
+			work_job(p);
+	}
 	if (--p->threads == 0)
 		pthread_cond_broadcast(&p->gone);
 	pthread_mutex_unlock(&p->lock);
@@ -143,6 +164,22 @@ static bool worker_start(struct bs_pool *p)
 	if (r == 0)
 		p->threads++;
 	return p->threads > 0;
+}
+
+int bs_pool_job(struct bs_pool *p, struct backstore *bs, struct bs_job *job)
+{
+	bool nobody = false;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->idle == 0 && p->threads < p->threads_max)
+		nobody = !worker_start(p);
+	if (!nobody) {
+		job->bs = bs;
+		STAILQ_INSERT_TAIL(&p->jobs, job, link);
+		pthread_cond_signal(&p->work);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return nobody ? -ENOMEM : 0;
 }
 
 void bs_pool_put(struct bs_pool *p, struct backstore *bs, struct director_io *io)

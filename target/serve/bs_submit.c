@@ -27,6 +27,8 @@ static uint64_t data_len(const struct director_io *io)
 		return io->len;
 	case DIRECTOR_COMPARE_AND_WRITE:
 		return io->len * 2;
+	case DIRECTOR_CHECKSUM:
+		return (io->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE;
 	default:
 		return 0;
 	}
@@ -38,7 +40,7 @@ static int judge(const struct backstore *bs, const struct director_io *io, bool 
 	uint64_t size = atomic_load_explicit(&bs->size, memory_order_relaxed), sum = 0, bits = 0;
 	unsigned i;
 
-	if (unlikely(io->op < DIRECTOR_READ || io->op > DIRECTOR_EXTENTS))
+	if (unlikely(io->op < DIRECTOR_READ || io->op > DIRECTOR_CHECKSUM))
 		return -EOPNOTSUPP;
 	if (unlikely(bs->read_only) && (WRITES >> io->op & 1))
 		return -EROFS;
@@ -54,7 +56,10 @@ static int judge(const struct backstore *bs, const struct director_io *io, bool 
 	}
 	if (unlikely(sum != data_len(io)) && data_len(io))
 		return -EINVAL;
-	*unaligned = bits & bs->align_mask;
+	if (unlikely(bs->seam) && (io->op == DIRECTOR_COMPARE_AND_WRITE || io->flags & BACKSTORE_IOF_ATOMIC) && io->len &&
+	    io->offset / bs->seam != (io->offset + io->len - 1) / bs->seam)
+		return -EINVAL;
+	*unaligned = io->op != DIRECTOR_CHECKSUM && bits & bs->align_mask;
 	return 0;
 }
 
@@ -127,7 +132,7 @@ static void deliver(struct backstore_queue *q, struct backstore_msg *m)
 	uint16_t op = bio->io.op;
 
 	__atomic_store_n(&s->in_flight[bio->gen], s->in_flight[bio->gen] - 1, __ATOMIC_RELAXED);
-	count_add(&s->stats.ops[op & 7], 1);
+	count_add(&s->stats.ops[op & 15], 1);
 	if (op == DIRECTOR_READ)
 		count_add(&s->stats.read_bytes, bio->io.len);
 	else if (op == DIRECTOR_WRITE)

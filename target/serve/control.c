@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket of directord: frames in, replies and events out. What is quick is done here on the main
- * thread; what touches storage goes to the job thread. directord may come and go: nothing here ends with
+ * thread; what touches storage is a job (jobs.c). directord may come and go: nothing here ends with
  * its connection (I11).
  */
 #include "config.h"
@@ -22,7 +22,6 @@
 #include "base/mem.h"
 #include "target/serve/serve.h"
 
-#define SPACE_S 10                      /* between two looks at the room below thin units */
 #define CLIENTS_MAX 16
 #define OUT_MAX (64u << 20)             /* bytes waiting for a client that does not read */
 
@@ -43,12 +42,6 @@ struct note {
 	struct target_msg msg;
 };
 
-struct job {
-	struct job *next;
-	uint64_t client;
-	struct target_msg req;
-};
-
 struct control {
 	struct serve *serve;
 	struct ev_loop *loop;
@@ -58,12 +51,9 @@ struct control {
 	struct client *clients;
 	unsigned n_clients;
 	uint64_t next_client, seq;
-	pthread_mutex_t lock;           /* of the two queues */
-	pthread_cond_t work;
+	pthread_mutex_t lock;           /* of the notes */
 	struct note *notes, **notes_tail;
-	struct job *jobs, **jobs_tail;
-	bool stopping;
-	pthread_t thread;
+	struct jobs *jobs;
 };
 
 static void client_free(struct client *cl)
@@ -126,6 +116,7 @@ void control_event(struct serve *s, const struct target_event *ev)
 	n->msg.event = *ev;
 	target_session_copy(&n->msg.event.session, &ev->session);
 	n->msg.event.text = mem_strdup(ev->text);
+	n->msg.event.blob = ev->n_blob ? mem_dup(ev->blob, ev->n_blob) : NULL;
 	note_post(s->control, n);
 }
 
@@ -151,62 +142,14 @@ static void on_bell(struct ev_loop *loop, ev_async *bell, int revents)
 	}
 }
 
-/* ---- the job thread ---- */
-
-static void *job_main(void *arg)
+/* On a job's thread. `reply` is given. */
+static void job_done(void *arg, uint64_t client, struct target_msg *reply)
 {
-	struct control *c = arg;
+	struct note *n = mem_zalloc(sizeof(*n));
 
-	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		struct job *j = c->jobs;
-		struct note *n;
-
-		if (!j && c->stopping)
-			break;
-		if (!j) {
-			struct timespec until;
-
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_sec += SPACE_S;
-			if (pthread_cond_timedwait(&c->work, &c->lock, &until) == ETIMEDOUT) {
-				pthread_mutex_unlock(&c->lock);
-				job_space(c->serve);
-				pthread_mutex_lock(&c->lock);
-			}
-			continue;
-		}
-		c->jobs = j->next;
-		if (!c->jobs)
-			c->jobs_tail = &c->jobs;
-		pthread_mutex_unlock(&c->lock);
-		n = mem_zalloc(sizeof(*n));
-		n->client = j->client;
-		n->msg.kind = TARGET_REPLY;
-		n->msg.id = j->req.id;
-		job_run(c->serve, &j->req, &n->msg);
-		target_msg_fini(&j->req);
-		free(j);
-		note_post(c, n);
-		pthread_mutex_lock(&c->lock);
-	}
-	pthread_mutex_unlock(&c->lock);
-	return NULL;
-}
-
-/* `req` is given. */
-static void job_post(struct control *c, uint64_t client, struct target_msg *req)
-{
-	struct job *j = mem_zalloc(sizeof(*j));
-
-	j->client = client;
-	j->req = *req;
-	memset(req, 0, sizeof(*req));
-	pthread_mutex_lock(&c->lock);
-	*c->jobs_tail = j;
-	c->jobs_tail = &j->next;
-	pthread_cond_signal(&c->work);
-	pthread_mutex_unlock(&c->lock);
+	n->client = client;
+	n->msg = *reply;
+	note_post(arg, n);
 }
 
 /* ---- requests that are quick ---- */
@@ -239,10 +182,10 @@ static void volume_list(struct volume *v, struct target_volume *to)
 	struct backstore_stats now = { 0 };
 
 	target_volume_copy(to, &v->def);
-	if (v->def.state == TARGET_STATE_READY) {
+	if (v->shaped)
 		access_list(v, to);
+	if (v->bs)
 		backstore_stats(v->bs, &now);
-	}
 	to->reads = v->past.ops[DIRECTOR_READ] + now.ops[DIRECTOR_READ];
 	to->writes = v->past.ops[DIRECTOR_WRITE] + now.ops[DIRECTOR_WRITE];
 	to->read_bytes = v->past.read_bytes + now.read_bytes;
@@ -409,7 +352,7 @@ static void volume_access(struct serve *s, const struct target_volume *want, str
 	v = volume_find_locked(r, want->uuid);
 	if (v) {
 		groups_take(v, want);
-		if (v->bs && v->def.state == TARGET_STATE_READY)
+		if (v->shaped)
 			access_set(v, want);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -482,8 +425,17 @@ static void request(struct client *cl, struct target_msg *m)
 	case TARGET_VOLUME_RESIZE:
 	case TARGET_VOLUME_CLOSE:
 	case TARGET_VOLUME_DESTROY:
-		job_post(c, cl->id, m);
+	case TARGET_VOLUME_FREEZE:
+		jobs_post(c->jobs, cl->id, m);
 		return;
+	case TARGET_VOLUME_HOLD:
+		/* Answers stop at once, whatever the volume's jobs are busy with. */
+		lease_lose(s, m->volume.uuid, m->volume.epoch);
+		jobs_post(c->jobs, cl->id, m);
+		return;
+	case TARGET_VOLUME_LEASE:
+		leases_take(s, m->leases, m->n_leases);
+		break;
 	case TARGET_TARGET_SET:
 		target_set(s, &m->target, &reply);
 		break;
@@ -492,6 +444,9 @@ static void request(struct client *cl, struct target_msg *m)
 		break;
 	case TARGET_ACCESS_SET:
 		volume_access(s, &m->volume, &reply);
+		break;
+	case TARGET_INNER:
+		inner_set(s, &m->inner, &reply);
 		break;
 	case TARGET_SESSION_DROP:
 		session_drop(s, m->number, &reply);
@@ -609,27 +564,20 @@ struct control *control_new(struct serve *s, struct ev_loop *loop)
 		return NULL;
 	}
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->work, NULL);
 	c->notes_tail = &c->notes;
-	c->jobs_tail = &c->jobs;
 	ev_io_init(&c->accept, on_accept, c->fd, EV_READ);
 	c->accept.data = c;
 	ev_io_start(loop, &c->accept);
 	ev_async_init(&c->bell, on_bell);
 	c->bell.data = c;
 	ev_async_start(loop, &c->bell);
-	if (pthread_create(&c->thread, NULL, job_main, c) != 0)
-		abort();
+	c->jobs = jobs_new(s, job_done, c);
 	return c;
 }
 
 void control_stop_jobs(struct control *c)
 {
-	pthread_mutex_lock(&c->lock);
-	c->stopping = true;
-	pthread_cond_signal(&c->work);
-	pthread_mutex_unlock(&c->lock);
-	pthread_join(c->thread, NULL);
+	jobs_stop(&c->jobs);
 }
 
 /* The workers are gone: nobody posts any more. */
@@ -650,7 +598,6 @@ void control_free(struct control **control)
 	ev_async_stop(c->loop, &c->bell);
 	close(c->fd);
 	unlink(c->serve->conf.socket);
-	pthread_cond_destroy(&c->work);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	*control = NULL;

@@ -13,10 +13,18 @@
 
 static struct volume *volume_of(const struct scsi_lu *lu)
 {
-	return (struct volume *)((char *)lu - offsetof(struct volume, lu));
+	size_t at = lu->inner ? offsetof(struct volume, inner_lu) : offsetof(struct volume, lu);
+
+	return (struct volume *)((char *)lu - at);
 }
 
 void exec_finish(struct serve_task *st)
+{
+	if (!st->session || !st->nexus || st->it.task.aborted || hold_answers(st))
+		exec_answer(st);
+}
+
+void exec_answer(struct serve_task *st)
 {
 	struct session *ss = st->session;
 	struct nexus *n = st->nexus;
@@ -61,7 +69,7 @@ static void lent_back(struct task *t)
 	if (st->lent_next)
 		st->lent_next->lent_at = st->lent_at;
 	t->lent = NULL;
-	backstore_lend_end(n->volume->bs, st->worker->queue);
+	backstore_lend_end(st->lent_by, st->worker->queue);
 	if (!n->lent && n->gone)
 		st->worker->reap = true;
 }
@@ -86,9 +94,10 @@ void exec_recall(void *worker, struct backstore *bs)
 
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
 		for (struct nexus *n = ss->nexuses; n; n = n->next)
-			for (struct serve_task *st = n->volume->bs == bs ? n->lent : NULL, *next; st; st = next) {
+			for (struct serve_task *st = n->lent, *next; st; st = next) {
 				next = st->lent_next;
-				lent_copy(st);
+				if (st->lent_by == bs)
+					lent_copy(st);
 			}
 }
 
@@ -106,6 +115,9 @@ static bool lend(struct serve_task *st)
 
 	if (t->op.kind != BLOCK_READ || !(t->op.flags & BLOCK_LEND) || t->op.nexus || !c || c->data_digest || ss->is->params.erl > 0)
 		return false;
+	/* What needs a lease, or a store that is there. */
+	if (atomic_load_explicit(&v->leased, memory_order_relaxed) || atomic_load_explicit(&v->hold, memory_order_acquire))
+		return false;
 	p = backstore_lend(v->bs, ss->worker->queue, atomic_load_explicit(&v->epoch, memory_order_relaxed),
 		t->op.offset, t->op.len);
 	if (!p)
@@ -113,11 +125,13 @@ static bool lend(struct serve_task *st)
 	task_unroom(t, &t->in);
 	t->in.p = (uint8_t *)p;
 	t->lent = lent_back;
+	st->lent_by = v->bs;
 	st->lent_at = &st->nexus->lent;
 	st->lent_next = *st->lent_at;
 	if (st->lent_next)
 		st->lent_next->lent_at = &st->lent_next;
 	*st->lent_at = st;
+	st->touched = true;
 	t->op.result = 0;
 	t->op.key = 0;
 	return true;
@@ -137,6 +151,8 @@ static void submit(struct serve_task *st)
 	const struct block_op *op = &st->it.task.op;
 	struct director_io *io = &st->bio.io;
 
+	if (!hold_submits(st, v))
+		return;
 	memset(io, 0, sizeof(*io));
 	io->struct_size = sizeof(*io);
 	io->op = ops[op->kind];
@@ -156,7 +172,9 @@ static void submit(struct serve_task *st)
 		st->iov[i] = (struct director_iov){ op->iov[i].base, op->iov[i].len };
 	io->iov = st->iov;
 	io->n_iov = op->n_iov;
-	io->epoch = atomic_load_explicit(&v->epoch, memory_order_relaxed);
+	/* A leg is used under the epoch of the login that claimed it. */
+	io->epoch = st->session && st->session->entry->leg ? st->session->entry->epoch
+							   : atomic_load_explicit(&v->epoch, memory_order_relaxed);
 	st->err.struct_size = sizeof(st->err);
 	st->err.key = 0;
 	io->sense = &st->err;
@@ -186,7 +204,7 @@ static void block_done(struct backstore_io *bio, int32_t result)
 		st->it.task.aborted = true;
 	if (st->it.task.aborted)
 		exec_turn(st, SCSI_DONE);
-	else
+	else if (hold_completes(st, op_volume(st), result))
 		exec_turn(st, scsi_done(&st->it.task));
 }
 
@@ -295,24 +313,28 @@ static void tell_access(struct serve *s, struct volume *v)
 
 		if (a.groups[i].status != ALUA_BY_COMMAND)
 			continue;
-		memcpy(ev.volume, v->def.uuid, 16);
+		memcpy(ev.volume, v->lu.uuid, 16);
 		control_event(s, &ev);
 	}
 }
 
-void exec_task(struct session *ss, struct task *t)
+void exec_begin(struct serve_task *st, bool first)
 {
-	struct serve_task *st = (struct serve_task *)t;
-	struct scsi_lu *lu = scsi_needs_lock(&ss->it, t);
+	struct session *ss = st->session;
+	struct task *t = &st->it.task;
+	struct scsi_lu *lu = ss ? scsi_needs_lock(&ss->it, t) : NULL;
 	struct volume *v = lu ? volume_of(lu) : NULL;
 	enum scsi_turn turn;
 
-	st->session = ss;
-	st->worker = ss->worker;
-	st->reached = NULL;
-	st->nexus = (struct nexus *)it_nexus(&ss->it, t->lun);
-	if (st->nexus)
-		st->nexus->n_tasks++;
+	if (st->nexus && !hold_begins(st, first))
+		return;
+	if (!ss) {
+		exec_turn(st, scsi_background(t));
+		return;
+	}
+	/* While it is held the shape of its unit may change, under the lock. */
+	if (!v && st->nexus && atomic_load_explicit(&st->nexus->volume->hold, memory_order_acquire))
+		v = st->nexus->volume;
 	if (!v) {
 		exec_turn(st, scsi_start(&ss->it, t));
 	} else if (scsi_keeps(t)) {
@@ -325,4 +347,18 @@ void exec_task(struct session *ss, struct task *t)
 			tell_access(ss->worker->serve, v);
 		exec_turn(st, turn);
 	}
+}
+
+void exec_task(struct session *ss, struct task *t)
+{
+	struct serve_task *st = (struct serve_task *)t;
+
+	st->session = ss;
+	st->worker = ss->worker;
+	st->reached = NULL;
+	st->settled = false;
+	st->nexus = (struct nexus *)it_nexus(&ss->it, t->lun);
+	if (st->nexus)
+		st->nexus->n_tasks++;
+	exec_begin(st, true);
 }

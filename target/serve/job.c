@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs that touch storage, one after the other on the job thread. Each says what should be and may be
- * repeated; a volume that cannot be is kept in the list as failed, with the reason.
+ * The verbs that touch storage; those of one volume come one after the other (jobs.c), and only they make, change and
+ * remove it. Each says what should be and may be repeated; a volume that cannot be is kept in the list as failed, with
+ * the reason.
  */
 #include "config.h"
 
@@ -13,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "target/scsi/limits.h"
 #include "target/serve/serve.h"
 
 #define RELEASE_MS 10000                /* that sessions have to let go of an unmapped volume */
@@ -46,7 +48,7 @@ static void spec_free(struct backstore_spec *spec)
 
 /* ---- answers ---- */
 
-static int fail(struct target_msg *reply, int err, const char *fmt, const char *a)
+int job_fail(struct target_msg *reply, int err, const char *fmt, const char *a)
 {
 	reply->err = err;
 	free(reply->text);
@@ -54,12 +56,12 @@ static int fail(struct target_msg *reply, int err, const char *fmt, const char *
 	return err;
 }
 
-static int fail_errno(struct target_msg *reply, int e, const struct director_err *de)
+int job_fail_errno(struct target_msg *reply, int e, const struct director_err *de)
 {
-	return fail(reply, err_from_errno(-e), "%s", de->text[0] ? de->text : strerror(-e));
+	return job_fail(reply, err_from_errno(-e), "%s", de->text[0] ? de->text : strerror(-e));
 }
 
-static void volume_state(struct serve *s, struct volume *v, enum target_state state, const char *error)
+void volume_state(struct serve *s, struct volume *v, enum target_state state, const char *error)
 {
 	pthread_mutex_lock(&s->registry.lock);
 	v->def.state = state;
@@ -88,17 +90,22 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_MEDIA_ERROR] = "has a media error",
 		[DIRECTOR_EV_PROGRESS] = "makes progress",
 		[DIRECTOR_EV_SPACE_LOW] = "is short of space",
+		[DIRECTOR_EV_LEG_FAILED] = "has a leg that failed",
+		[DIRECTOR_EV_LEG_READY] = "has a leg that is in sync",
+		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
 	};
 	struct volume *v = arg;
-	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of };
+	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,
+		.epoch = backstore_epoch(bs) };
 
-	memcpy(ev.volume, v->def.uuid, 16);
 	if (kind == DIRECTOR_EV_RESIZED) {
 		pthread_mutex_lock(&v->lu_lock);
-		lu_resize(&v->lu, value);
+		if (v->lu.block_size)
+			lu_resize(&v->lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
+	memcpy(ev.volume, v->def.uuid, 16);
 	ev.text = mem_printf("volume %s %s", v->def.name,
 		kind < ARRAY_LEN(what) && what[kind] ? what[kind] : "reports");
 	pthread_mutex_unlock(&v->serve->registry.lock);
@@ -106,34 +113,50 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 	free(ev.text);
 }
 
-/* What the disk looks like, from what its backstore is. */
-static int shape(struct volume *v, struct target_msg *reply)
+/* With the unit's lock: what the disk looks like. */
+static void shape_set(struct volume *v, const struct director_caps *caps, uint32_t bs)
 {
-	struct director_caps caps = { .struct_size = sizeof(caps) };
-	uint32_t bs = v->def.block_size;
 	struct scsi_lu *lu = &v->lu;
 
-	backstore_caps(v->bs, &caps);
-	if (!bs)
-		bs = caps.block_size;
-	if (bs < caps.block_size)
-		return fail(reply, ERR_INVAL, "%s has blocks of 4096 bytes; 512 cannot be offered",
-			v->def.name);
-	lu_init(lu, v->def.uuid, v->def.name, caps.size, bs);
-	while (bs << lu->physical_exponent < caps.physical_block && lu->physical_exponent < 8)
+	if (v->shaped)
+		lu_resize(lu, caps->size);
+	else
+		lu_init(lu, v->def.uuid, v->def.name, caps->size, bs);
+	lu->physical_exponent = 0;
+	while (bs << lu->physical_exponent < caps->physical_block && lu->physical_exponent < 8)
 		lu->physical_exponent++;
-	lu->thin = caps.flags & DIRECTOR_CAP_DISCARD;
-	v->discard_zeroes = caps.flags & DIRECTOR_CAP_DISCARD_ZEROES;
-	lu->read_only = v->def.read_only || caps.flags & DIRECTOR_CAP_READ_ONLY;
-	lu->rotational = caps.flags & DIRECTOR_CAP_ROTATIONAL;
-	lu->cache = caps.flags & DIRECTOR_CAP_WRITE_CACHE;
-	lu->optimal_transfer = caps.optimal_io / bs;
+	lu->thin = caps->flags & DIRECTOR_CAP_DISCARD;
+	v->discard_zeroes = caps->flags & DIRECTOR_CAP_DISCARD_ZEROES;
+	lu->read_only = v->def.read_only || caps->flags & DIRECTOR_CAP_READ_ONLY;
+	lu->rotational = caps->flags & DIRECTOR_CAP_ROTATIONAL;
+	lu->cache = caps->flags & DIRECTOR_CAP_WRITE_CACHE;
+	lu->optimal_transfer = caps->optimal_io / bs;
 	lu->removable = v->def.removable;
 	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
-	if (caps.flags & DIRECTOR_CAP_VOLATILE)
-		lu->atomic_max = lu->max_transfer;
-	lu->unmap_granularity = caps.discard_granularity > bs ? caps.discard_granularity / bs : 1;
+	lu->atomic_max = caps->flags & DIRECTOR_CAP_VOLATILE && !caps->seam ? lu->max_transfer : 0;
+	/* A block never lies across a seam; two might. */
+	lu->caw_max = caps->seam ? 1 : SCSI_CAW_BLOCKS_MAX;
+	lu->unmap_granularity = caps->discard_granularity > bs ? caps->discard_granularity / bs : 1;
+}
+
+/* The unit, from what its backstore is. */
+static int shape(struct volume *v, const struct backstore *store, struct target_msg *reply)
+{
+	struct director_caps caps = { .struct_size = sizeof(caps) };
+	uint32_t bs = v->def.block_size;
+
+	backstore_caps(store, &caps);
+	if (!bs)
+		bs = v->shaped ? v->lu.block_size : caps.block_size;
+	if (bs < caps.block_size)
+		return job_fail(reply, ERR_INVAL, "%s has blocks of 4096 bytes; 512 cannot be offered",
+			v->def.name);
+	if (v->shaped && bs != v->lu.block_size)
+		return job_fail(reply, ERR_INVAL, "%s cannot change the size of its blocks while sessions use it", v->def.name);
+	pthread_mutex_lock(&v->lu_lock);
+	shape_set(v, &caps, bs);
+	pthread_mutex_unlock(&v->lu_lock);
 	return 0;
 }
 
@@ -144,7 +167,19 @@ static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 	int err = keep_load(s, v, &why);
 
 	if (err)
-		fail(reply, err, "%s", why);
+		job_fail(reply, err, "%s", why);
+	free(why);
+	return err;
+}
+
+/* Who else reaches it: legs, and what other nodes forward. */
+static int inside(struct volume *v, struct target_msg *reply)
+{
+	char *why = NULL;
+	int err = inner_open(v, &why);
+
+	if (err)
+		job_fail(reply, err, "%s", why);
 	free(why);
 	return err;
 }
@@ -180,10 +215,39 @@ static void space_look(struct volume *v)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
-static int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
+/* What a forwarding node cannot reach, and what an owner has lost, another store will have. */
+static bool retries(const struct target_volume *def)
+{
+	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
+}
+
+static void store_set(struct volume *v, struct backstore *bs)
+{
+	pthread_mutex_lock(&v->serve->registry.lock);
+	v->bs = bs;
+	pthread_mutex_unlock(&v->serve->registry.lock);
+}
+
+/* The volume may be used from here on. */
+static void store_use(struct serve *s, struct volume *v)
+{
+	pthread_mutex_lock(&s->registry.lock);
+	atomic_store(&v->leased, v->def.leased);
+	atomic_store(&v->retries, retries(&v->def));
+	lease_begin_locked(v);
+	v->shaped = true;
+	access_set(v, &v->def);
+	volume_ports_locked(&s->registry, v);
+	/* In one go: access states and ports that come from now on go to the unit itself. */
+	v->def.state = TARGET_STATE_READY;
+	pthread_mutex_unlock(&s->registry.lock);
+}
+
+int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	struct backstore_watch watch = { .event = on_event, .arg = v };
+	bool first = !v->shaped, made;
 	struct backstore_spec spec;
 	struct backstore *bs = NULL;
 	int r;
@@ -192,32 +256,36 @@ static int volume_open(struct serve *s, struct volume *v, struct target_msg *rep
 	r = backstore_open(s->host, &spec, v->def.epoch, &watch, &bs, &err);
 	spec_free(&spec);
 	if (r < 0) {
-		fail_errno(reply, r, &err);
+		job_fail_errno(reply, r, &err);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	atomic_store(&v->epoch, v->def.epoch);
-	v->bs = bs;
-	if (shape(v, reply) != 0 || kept(s, v, reply) != 0) {
-		backstore_close(&v->bs);
-		lu_fini(&v->lu);
+	r = shape(v, bs, reply);
+	made = r == 0 && first;
+	if (made)
+		r = kept(s, v, reply);
+	if (r == 0) {
+		store_set(v, bs);
+		r = inside(v, reply);
+	}
+	if (r != 0) {
+		store_set(v, NULL);
+		backstore_close(&bs);
+		if (made)
+			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
+	store_use(s, v);
 	space_look(v);
-	pthread_mutex_lock(&s->registry.lock);
-	access_set(v, &v->def);
-	volume_ports_locked(&s->registry, v);
-	/* In one go: access states and ports that come from now on go to the unit itself. */
-	v->def.state = TARGET_STATE_READY;
-	pthread_mutex_unlock(&s->registry.lock);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
-	workers_post_all(s, refresh_run);
+	hold_end(v, HOLD_STORE);
+	if (first)
+		workers_post_all(s, refresh_run);
 	return 0;
 }
 
-/* With registry.lock held. */
-static void stats_keep(struct volume *v)
+void volume_stats_keep(struct volume *v)
 {
 	struct backstore_stats now;
 
@@ -234,28 +302,40 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
+	struct backstore *bs = NULL;
+	bool shaped = v->shaped;
+	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += RELEASE_MS / 1000;
+	inner_close(v);
 	pthread_mutex_lock(&r->lock);
 	for (struct target *t = r->targets; t && !busy; t = t->next)
 		for (unsigned i = 0; i < t->def.n_luns; i++)
 			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) == 0)
-				busy = fail(reply, ERR_BUSY, "a LUN of %s is this volume", t->def.iqn);
+				busy = job_fail(reply, ERR_BUSY, "a LUN of %s is this volume", t->def.iqn);
 	while (!busy && v->n_nexus)
 		if (pthread_cond_timedwait(&r->released, &r->lock, &until) == ETIMEDOUT)
-			busy = fail(reply, ERR_BUSY, "%s is still in use by sessions", v->def.name);
+			busy = job_fail(reply, ERR_BUSY, "%s is still in use by sessions", v->def.name);
 	if (!busy) {
 		v->def.state = TARGET_STATE_NONE;
+		v->shaped = false;
 		if (v->bs)
-			stats_keep(v);
+			volume_stats_keep(v);
+		bs = v->bs;
+		v->bs = NULL;
 	}
 	pthread_mutex_unlock(&r->lock);
-	if (busy || !v->bs)
+	if (busy && v->bs) {
+		inner_open(v, &why);
+		free(why);
+	}
+	if (busy)
 		return busy;
-	backstore_close(&v->bs);
-	lu_fini(&v->lu);
+	backstore_close(&bs);
+	if (shaped)
+		lu_fini(&v->lu);
 	return 0;
 }
 
@@ -307,11 +387,11 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t gen
 	int r;
 
 	if (!v->bs)
-		return fail(reply, ERR_BUSY, "%s is not open", v->def.name);
+		return job_fail(reply, ERR_BUSY, "%s is not open", v->def.name);
 	if (backstore_size(v->bs) != size) {
 		r = backstore_resize(v->bs, size, &err);
 		if (r < 0)
-			return fail_errno(reply, r, &err);
+			return job_fail_errno(reply, r, &err);
 	}
 	pthread_mutex_lock(&s->registry.lock);
 	v->def.size = size;
@@ -332,13 +412,15 @@ static int fence(struct volume *v, uint64_t epoch, struct target_msg *reply)
 		return 0;
 	r = backstore_fence(v->bs, epoch, &err);
 	if (r < 0)
-		return fail_errno(reply, r, &err);
+		return job_fail_errno(reply, r, &err);
+	pthread_mutex_lock(&v->serve->registry.lock);
 	atomic_store(&v->epoch, epoch);
+	pthread_mutex_unlock(&v->serve->registry.lock);
 	return 0;
 }
 
 /* The stack stays: only what may change while it is open. */
-static int change(struct serve *s, struct volume *v, const struct target_volume *want,
+int volume_change(struct serve *s, struct volume *v, const struct target_volume *want,
 	struct target_msg *reply)
 {
 	int r = fence(v, want->epoch, reply);
@@ -354,6 +436,8 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.epoch = want->epoch;
 	v->def.read_only = want->read_only;
 	v->def.removable = want->removable;
+	v->def.fail_over = want->fail_over;
+	v->def.agreed = want->agreed;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
@@ -361,7 +445,13 @@ static int change(struct serve *s, struct volume *v, const struct target_volume 
 	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
-	return 0;
+	if (v->def.inner != want->inner)
+		inner_close(v);
+	pthread_mutex_lock(&s->registry.lock);
+	v->def.inner = want->inner;
+	atomic_store(&v->retries, retries(&v->def));
+	pthread_mutex_unlock(&s->registry.lock);
+	return inside(v, reply);
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */
@@ -369,25 +459,15 @@ static int reconfigure(struct serve *s, struct volume *v, const struct target_st
 	struct target_msg *reply)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
-	const struct target_store *have = &v->def.store, *w = want;
+	struct backstore_spec spec;
 	struct target_store copy;
+	int r;
 
-	for (unsigned depth = 0; ; depth++, have = &have->children[0], w = &w->children[0]) {
-		struct backstore_spec spec;
-		int r;
-
-		if (strcmp(have->plugin, w->plugin) != 0 || have->n_children != w->n_children ||
-			w->n_children > 1)
-			return fail(reply, ERR_BUSY,
-				"%s cannot change its stack of plugins while it is open", v->def.name);
-		spec_make(w, v->def.size, &spec);
-		r = backstore_reconfigure(v->bs, depth, spec.params, spec.n_params, &err);
-		spec_free(&spec);
-		if (r < 0)
-			return fail_errno(reply, r, &err);
-		if (!w->n_children)
-			break;
-	}
+	spec_make(want, v->def.size, &spec);
+	r = backstore_reconfigure_all(v->bs, &spec, &err);
+	spec_free(&spec);
+	if (r < 0)
+		return job_fail_errno(reply, r, &err);
 	target_store_copy(&copy, want);
 	pthread_mutex_lock(&s->registry.lock);
 	target_store_fini(&v->def.store);
@@ -396,16 +476,31 @@ static int reconfigure(struct serve *s, struct volume *v, const struct target_st
 	return 0;
 }
 
+/* Must it be closed and opened again to become that? Where nobody agrees about volumes it is not done unasked. */
+static bool wants_switch(const struct volume *v, const struct target_volume *want)
+{
+	return !v->bs || (want->agreed && (want->leased != v->def.leased || (want->leased && want->epoch != v->def.epoch)));
+}
+
 static void volume_set(struct serve *s, const struct target_msg *req, struct target_msg *reply)
 {
 	const struct target_volume *want = &req->volume;
 	struct volume *v = volume_get(s, want->uuid);
 
-	if (v && v->bs) {
-		if (!target_store_eq(&v->def.store, &want->store) &&
-			reconfigure(s, v, &want->store, reply) != 0)
-			return;
-		change(s, v, want, reply);
+	if (v && v->shaped) {
+		int r = 0;
+
+		if (!wants_switch(v, want)) {
+			r = target_store_eq(&v->def.store, &want->store) ? 0 : reconfigure(s, v, &want->store, reply);
+			if (r == 0)
+				volume_change(s, v, want, reply);
+			if (!want->agreed || (r != ERR_BUSY && r != ERR_NOTSUP))
+				return;
+			reply->err = 0;
+			free(reply->text);
+			reply->text = NULL;
+		}
+		switch_to(s, v, want, reply);
 		return;
 	}
 	if (v)
@@ -420,7 +515,7 @@ static void volume_set(struct serve *s, const struct target_msg *req, struct tar
 		r = backstore_create(s->host, &spec, v->def.size, &err);
 		spec_free(&spec);
 		if (r < 0) {
-			fail_errno(reply, r, &err);
+			job_fail_errno(reply, r, &err);
 			volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 			return;
 		}
@@ -443,10 +538,11 @@ static void volume_destroy(struct serve *s, const struct target_msg *req, struct
 	r = backstore_destroy(s->host, &spec, &err);
 	spec_free(&spec);
 	if (r < 0) {
-		fail_errno(reply, r, &err);
+		job_fail_errno(reply, r, &err);
 		return;
 	}
 	keep_drop(s, req->volume.uuid);
+	inner_drop(s, req->volume.uuid);
 	if (v)
 		volume_drop(s, v);
 }
@@ -462,9 +558,15 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 		break;
 	case TARGET_VOLUME_RESIZE:
 		if (!v)
-			fail(reply, ERR_NOENT, "%s", "there is no such volume here");
+			job_fail(reply, ERR_NOENT, "%s", "there is no such volume here");
 		else
 			resize(s, v, req->volume.size, req->volume.generation, reply);
+		break;
+	case TARGET_VOLUME_FREEZE:
+		switch_freeze(s, req, reply);
+		break;
+	case TARGET_VOLUME_HOLD:
+		switch_hold(s, req, reply);
 		break;
 	case TARGET_VOLUME_CLOSE:
 		if (v && volume_close(s, v, reply) == 0)
@@ -474,7 +576,7 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 		volume_destroy(s, req, reply);
 		break;
 	default:
-		fail(reply, ERR_INVAL, "%s", "not a job");
+		job_fail(reply, ERR_INVAL, "%s", "not a job");
 	}
 	v = volume_get(s, req->volume.uuid);
 	if (v) {
@@ -484,23 +586,33 @@ void job_run(struct serve *s, const struct target_msg *req, struct target_msg *r
 	}
 }
 
-/* Volumes come and go on this thread alone, so the list may be walked without the lock. */
-void job_space(struct serve *s)
+void job_space(struct serve *s, const uint8_t uuid[16])
 {
-	for (struct volume *v = s->registry.volumes; v; v = v->next)
-		if (v->bs)
-			space_look(v);
+	struct volume *v = volume_get(s, uuid);
+
+	if (v && v->bs)
+		space_look(v);
+}
+
+/* Those that refer to others go before these. */
+static struct volume *last_to_open(struct serve *s)
+{
+	struct volume *v = s->registry.volumes;
+
+	while (v && v->def.inner == TARGET_INNER_LEG)
+		v = v->next;
+	return v ? v : s->registry.volumes;
 }
 
 void job_close_all(struct serve *s)
 {
 	struct volume *v;
 
-	while ((v = s->registry.volumes)) {
-		if (v->bs) {
-			backstore_close(&v->bs);
+	while ((v = last_to_open(s))) {
+		inner_close(v);
+		backstore_close(&v->bs);
+		if (v->shaped)
 			lu_fini(&v->lu);
-		}
 		volume_drop(s, v);
 	}
 }

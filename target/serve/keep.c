@@ -108,6 +108,7 @@ static void kept_run(struct worker *w, struct worker_msg *m)
 
 	pthread_mutex_lock(&v->lu_lock);
 	turn = scsi_kept(&st->it.task, j->err);
+	st->settled = true;
 	v->keeping = NULL;
 	waiting = v->waiting;
 	v->waiting = NULL;
@@ -160,7 +161,7 @@ void keep_put(struct serve_task *st)
 	struct keep_job *j = mem_zalloc(sizeof(*j));
 
 	j->st = st;
-	memcpy(j->uuid, st->nexus->volume->def.uuid, 16);
+	memcpy(j->uuid, st->nexus->volume->lu.uuid, 16);
 	kept_encode(scsi_proposed(&st->it.task), &j->bytes);
 	pthread_mutex_lock(&k->lock);
 	*k->tail = j;

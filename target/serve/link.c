@@ -99,6 +99,7 @@ void link_free(struct link **link)
 	struct worker *w = l->worker;
 
 	link_detach(l);
+	inner_link_gone(l);
 	atomic_fetch_sub(&w->serve->n_links, 1);
 	source_gone(w->serve, &l->peer, l->logged_in);
 	close(l->fd);

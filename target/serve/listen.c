@@ -259,13 +259,15 @@ static void listener_close(struct listen *ls, struct listener **p)
 	free(l);
 }
 
-/* fn of every portal of every target; wildcards first, because they take the place of single addresses. */
+/* fn of the inner portals and of every portal of every target; wildcards first, because they take the place of single addresses. */
 static void each_portal(struct listen *ls, void (*fn)(struct listen *, const struct addr *))
 {
 	struct registry *r = &ls->serve->registry;
 	struct addr a;
 
 	pthread_mutex_lock(&r->lock);
+	for (unsigned i = 0; inner_portal_locked(ls->serve, i, &a); i++)
+		fn(ls, &a);
 	for (int wildcards = 1; wildcards >= 0; wildcards--)
 		for (struct target *t = r->targets; t; t = t->next)
 			for (unsigned i = 0; i < t->def.n_portals || (i == 0 && !t->def.n_portals); i++)

@@ -168,6 +168,7 @@ static int start(struct serve *s, struct ev_loop *loop)
 	}
 	if (keep_new(s, &s->keep) != 0)
 		return -1;
+	s->inner = inner_new(s);
 	s->listen = listen_new(s, loop);
 	for (unsigned i = 0; i < s->conf.workers; i++) {
 		if (worker_new(s, i, &s->workers[i]) != 0) {
@@ -189,12 +190,15 @@ static void finish(struct serve *s)
 {
 	listen_free(&s->listen);
 	workers_stop(s);
+	if (s->inner)
+		inner_stop(s->inner);
 	for (unsigned i = 0; i < s->n_workers; i++)
 		worker_free(&s->workers[i]);
 	if (s->control)
 		control_stop_jobs(s->control);
 	keep_free(&s->keep);
 	job_close_all(s);
+	inner_free(&s->inner);
 	control_free(&s->control);
 	if (s->host)
 		backstore_host_free(&s->host);

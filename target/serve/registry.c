@@ -83,7 +83,7 @@ void target_ports_locked(struct registry *r, const struct target_lun *luns, unsi
 	for (unsigned i = 0; i < n; i++) {
 		struct volume *v = volume_find_locked(r, luns[i].volume);
 
-		if (v && v->def.state == TARGET_STATE_READY)
+		if (v && v->shaped)
 			volume_ports_locked(r, v);
 	}
 }

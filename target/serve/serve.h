@@ -3,7 +3,7 @@
  * director-target's main structs, and who may touch what.
  *
  *   main thread    listens, accepts, speaks to directord (libev)
- *   job thread     control verbs of backstores: they may block
+ *   job threads    control verbs of backstores: they may block; those of one volume one after the other
  *   workers        each an epoll loop with its links (TCP connections), its pool, its backstore queue
  *
  * A link, its connection, session and tasks belong to one worker; a link whose login joins a session is handed to
@@ -59,18 +59,36 @@ struct worker_msg {
 
 /* ---- volumes and targets: under registry.lock, except where it says otherwise ---- */
 
+#define HOLD_STORE 1u                   /* the backstore is not to be used */
+#define HOLD_KEPT 2u                    /* what the unit keeps is not known yet */
+
 struct volume {
 	struct volume *next;
 	struct serve *serve;
 	struct target_volume def;
 	_Atomic uint64_t epoch;
-	struct backstore *bs;           /* NULL: not open. Constant while refs of nexuses exist */
+	/*
+	 * NULL: not open. With registry.lock, but for workers: they use it while `hold` has not HOLD_STORE, and it changes
+	 * only when all have said that they have seen that.
+	 */
+	struct backstore *bs;
+	bool shaped;                    /* it was open: `lu` is there, and sessions may have views of it. With registry.lock */
+	bool lost;                      /* its right is gone: no lease of this epoch counts any more */
+	struct target_lease next_lease; /* of an epoch that it is not open under yet */
+	struct mono stuck_since;        /* 0: it is served */
+	_Atomic unsigned hold;          /* HOLD_*: commands wait */
+	_Atomic uint32_t voids;         /* counts how often what was not answered became void */
+	_Atomic uint64_t lease_ms;      /* until when `epoch` may be answered for, CLOCK_BOOTTIME; of a leased volume */
+	_Atomic unsigned n_unanswered;  /* answers that wait for the lease */
+	_Atomic bool leased, retries;   /* retries: what a lost way has failed is tried again */
 	struct scsi_lu lu;              /* by lu_lock, see scsi/lu.h */
 	pthread_mutex_t lu_lock;
 	struct serve_task *keeping;     /* its change is being made durable; by lu_lock, as the next */
 	struct serve_task *waiting;     /* commands that change it too, the oldest first */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
+	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
+	struct backstore_share *share;  /* inner != NONE; while it is open */
 	struct backstore_stats past;    /* of backstores that were open before */
 };
 
@@ -88,6 +106,9 @@ struct session_entry {
 	uint8_t isid[6];
 	uint16_t tsih;
 	bool discovery, dying;
+	bool inner, leg;                /* another node's, of `volume` under `epoch` */
+	uint8_t volume[16];
+	uint64_t epoch;
 	struct addr peer, local;
 	struct mono since;
 	/* written by the worker, read by whoever lists */
@@ -107,6 +128,14 @@ struct registry {
 
 /* ---- workers ---- */
 
+/* What a command waits for, on its worker's list (hold.c). */
+enum serve_wait {
+	WAIT_START,                     /* to begin */
+	WAIT_OP,                        /* to submit task.op */
+	WAIT_LEASE,                     /* to be answered */
+	WAIT_RETRY,                     /* to begin again in a moment */
+};
+
 /* A task with the part of serve. */
 struct serve_task {
 	struct iscsi_task it;
@@ -114,8 +143,14 @@ struct serve_task {
 	struct worker *worker;
 	struct nexus *nexus;            /* NULL: no LUN */
 	struct nexus *reached;          /* views of other units, for a copy between units */
-	struct serve_task *next;        /* paused, or waiting for the volume */
+	struct serve_task *next;        /* paused, parked, or waiting for the volume */
 	struct serve_task *lent_next, **lent_at;        /* among the nexus's lent */
+	struct backstore *lent_by;
+	enum serve_wait wait;
+	bool touched;                   /* it has reached the medium */
+	bool settled;                   /* what it did is durable, or agreed: it needs no lease, and is never void */
+	uint32_t voids, op_voids;       /* of its volume when it began; of the other one that task.op went to */
+	uint64_t epoch, op_epoch;
 	enum scsi_turn (*resume)(struct task *t);       /* after that wait */
 	struct worker_msg retry;
 	struct backstore_io bio;
@@ -161,11 +196,17 @@ struct link {
 	bool looked;                    /* at what may have closed before it came (gone.c) */
 	unsigned looks;                 /* of these, not answered yet */
 	struct worker *moving_to;       /* where its session is */
+	bool inner;                     /* it came to an inner portal */
+	bool claimed;                   /* its claim is over, with claim_status */
+	enum login_status claim_status;
+	uint64_t epoch;                 /* that it logs in under */
+	struct claim *claim;            /* under way */
 	struct mono wake;
 };
 
 /* Waits for aborted tasks of other sessions on a volume (task management that reaches them). */
 struct drain;
+struct hold_msg;
 struct others;
 struct look;
 
@@ -183,6 +224,11 @@ struct worker {
 	struct others *others;          /* commands that one elsewhere waits for */
 	struct serve_task *paused;
 	struct look *looks;             /* to be answered at the end of the turn */
+	struct serve_task *parked, **parked_tail;       /* they wait for their volumes, the oldest first */
+	unsigned n_parked;
+	uint64_t parked_bytes;
+	struct mono retry_due;
+	struct hold_msg *holds;         /* who asked us to let go of a volume */
 	unsigned n_background;
 	_Atomic unsigned n_links;
 	struct mono now, next_tick;
@@ -192,6 +238,8 @@ struct worker {
 };
 
 struct source;
+struct claim;
+struct inner;
 
 struct serve {
 	struct serve_conf conf;
@@ -210,6 +258,7 @@ struct serve {
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;
+	struct inner *inner;
 };
 
 /* worker.c */
@@ -278,14 +327,50 @@ void session_unreach(struct session *ss, struct nexus **views);
 void exec_task(struct session *ss, struct task *t);
 /* scsi has said how `st` goes on. */
 void exec_turn(struct serve_task *st, enum scsi_turn turn);
-/* An answer is there, or the task is aborted: the end of it. */
+/* An answer is there, or the task is aborted: the end of it, once there is a lease for it. */
 void exec_finish(struct serve_task *st);
+/* The same, whatever the lease. */
+void exec_answer(struct serve_task *st);
+/* Begin (first), or begin again with what hold.c has made new. */
+void exec_begin(struct serve_task *st, bool first);
 /* Run `fn` with the lock of the volume, when nothing is being kept for it. */
 void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(struct task *t));
 /* Those that paused go on; true: there are some still. */
 bool exec_tick(struct worker *w);
 /* Copy away what a volume has lent on this worker (backstore_queue_recall). */
 void exec_recall(void *worker, struct backstore *bs);
+
+/* hold.c: commands that wait for their volume. Those that give false have taken care of the task. */
+bool hold_begins(struct serve_task *st, bool first);
+/* Task.op goes to `to` now. */
+bool hold_submits(struct serve_task *st, struct volume *to);
+/* It is back from there with `result`. */
+bool hold_completes(struct serve_task *st, struct volume *at, int32_t result);
+/* The answer is given. */
+bool hold_answers(struct serve_task *st);
+/* All of it is void: it begins again, in a moment or when it may, or is aborted if it must not. */
+void hold_void(struct serve_task *st, bool retry);
+/* In each turn: those that need not wait any more go on. */
+void hold_sweep(struct worker *w);
+/* In each turn: those that asked are answered. */
+void hold_check(struct worker *w);
+/* The worker is no more. */
+void hold_forget(struct worker *w);
+/* On a job thread: hold it, and if its right is lost all is void that is not answered; back when no worker uses what is held. */
+void hold_begin(struct volume *v, unsigned why, bool lost);
+void hold_end(struct volume *v, unsigned why);
+/* Workers look again. */
+void hold_wake(struct serve *s);
+
+/* lease.c */
+/* May an answer be given of what was done under `epoch`? Looks at the clock. */
+bool lease_holds(const struct volume *v, uint64_t epoch);
+/* On the main thread. */
+void leases_take(struct serve *s, const struct target_lease *leases, unsigned n);
+/* The right of `epoch` (0: whichever) is gone: none of it counts any more. */
+void lease_lose(struct serve *s, const uint8_t uuid[16], uint64_t epoch);
+/* It is open under v->def.epoch. */
+void lease_begin_locked(struct volume *v);
 
 /* background.c: work that goes on without the command that asked for it */
 void background_start(const struct serve_task *by);
@@ -323,6 +408,39 @@ void target_ports_locked(struct registry *r, const struct target_lun *luns, unsi
 /* Removes and frees; wakes links that wait for it. */
 void registry_session_remove(struct serve *s, struct session_entry **e);
 
+/* inner.c: logins at inner portals */
+struct inner *inner_new(struct serve *s);
+/* Claims end; after the workers have stopped. */
+void inner_stop(struct inner *in);
+void inner_free(struct inner **in);
+/* Portals and keys, in place of what was. On the main thread. */
+void inner_set(struct serve *s, const struct target_inner *want, struct target_msg *reply);
+/* The i-th inner portal; false: there are no more. */
+bool inner_portal_locked(const struct serve *s, unsigned i, struct addr *a);
+/* Did the link come to one? Then `p` is as it must be. */
+bool inner_policy_locked(struct link *l, struct login_policy *p);
+void inner_proof(struct link *l);
+/* May the session begin? False: it waits for its claim, and asks again. */
+bool inner_admit(struct link *l, enum login_status *status);
+/* Once more, and then `e` is of the volume. */
+bool inner_enter_locked(struct link *l, struct session_entry *e);
+void inner_link_gone(struct link *l);
+/* Its one LUN is there, or the session ends. */
+void inner_refresh(struct session *ss);
+
+/* inner.c: legs and volumes for other nodes, and for stacks of this one (doc/ownership.md 9); on control threads */
+/*
+ * v->bs is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
+ * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
+ */
+int inner_open(struct volume *v, char **why);
+/* v->bs is about to be closed, to be opened anew: what references want waits. Inner sessions of a served volume stay. */
+void inner_hold(struct volume *v);
+/* v->bs is about to be closed for good: references fail, inner sessions end. Idempotent; nothing if it was never open. */
+void inner_close(struct volume *v);
+/* The volume is removed for ever: so is what its leg has stored. */
+void inner_drop(struct serve *s, const uint8_t uuid[16]);
+
 /* listen.c */
 struct ev_loop;
 struct listen *listen_new(struct serve *s, struct ev_loop *loop);
@@ -343,14 +461,39 @@ void control_free(struct control **c);
 /* From any thread: an event for directord; `ev` is copied. */
 void control_event(struct serve *s, const struct target_event *ev);
 
-/* job.c: control verbs; on the job thread */
+/* jobs.c: who runs job.c */
+typedef void job_done_fn(void *arg, uint64_t client, struct target_msg *reply);
+struct jobs *jobs_new(struct serve *s, job_done_fn *done, void *arg);
+/* `req` is given. On the main thread. */
+void jobs_post(struct jobs *js, uint64_t client, struct target_msg *req);
+/* Those that wait are done, then the threads end. */
+void jobs_stop(struct jobs **jobs);
+
+/* job.c: control verbs; on job threads */
 void job_run(struct serve *s, const struct target_msg *req, struct target_msg *reply);
 /* The volume's port groups are those of `def` from now on: of its unit, and (with registry.lock) of its definition. */
 void access_set(struct volume *v, const struct target_volume *def);
 void groups_take(struct volume *v, const struct target_volume *def);
-/* How much room there is below thin units: for their thresholds. */
-void job_space(struct serve *s);
+/* How much room there is below a thin unit: for its thresholds. */
+void job_space(struct serve *s, const uint8_t uuid[16]);
 /* At the end: workers are gone. */
 void job_close_all(struct serve *s);
+/* Make and keep the sentence; returns err. */
+int job_fail(struct target_msg *reply, int err, const char *fmt, const char *a);
+int job_fail_errno(struct target_msg *reply, int e, const struct director_err *de);
+void volume_state(struct serve *s, struct volume *v, enum target_state state, const char *error);
+/* Open v->def's store, and let sessions see it; or begin again where they do. */
+int volume_open(struct serve *s, struct volume *v, struct target_msg *reply);
+/* What is not storage is as `want` says. */
+int volume_change(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply);
+/* With registry.lock: before v->bs is closed. */
+void volume_stats_keep(struct volume *v);
+
+/* switch.c: the store under a volume goes, and another comes; on job threads */
+/* Hold and close it, quiet or (the right is gone) at once. */
+void switch_freeze(struct serve *s, const struct target_msg *req, struct target_msg *reply);
+void switch_hold(struct serve *s, const struct target_msg *req, struct target_msg *reply);
+/* To the store of `want`. */
+void switch_to(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply);
 
 #endif

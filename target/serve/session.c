@@ -102,8 +102,7 @@ static bool still_mapped(struct registry *r, const struct target *t, const struc
 	for (unsigned i = 0; t && i < t->def.n_luns; i++)
 		if (t->def.luns[i].lun == n->scsi.lun &&
 			volume_find_locked(r, t->def.luns[i].volume) == n->volume)
-			return n->volume->bs != NULL && n->volume->def.state == TARGET_STATE_READY &&
-				t->def.luns[i].read_only == n->scsi.read_only;
+			return n->volume->shaped && t->def.luns[i].read_only == n->scsi.read_only;
 	return false;
 }
 
@@ -145,6 +144,10 @@ void session_refresh(struct session *ss)
 
 	if (ss->entry->discovery || session_over(ss->is) || ss->is->closing)
 		return;
+	if (ss->entry->inner) {
+		inner_refresh(ss);
+		return;
+	}
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, ss->it.target);
 	unwanted = !t || !target_host_for(&t->def, ss->it.initiator);
@@ -156,7 +159,7 @@ void session_refresh(struct session *ss)
 	for (unsigned i = 0; t && i < t->def.n_luns; i++) {
 		struct volume *v = volume_find_locked(r, t->def.luns[i].volume);
 
-		if (v && v->def.state == TARGET_STATE_READY && v->bs && !has_view(ss, t->def.luns[i].lun)) {
+		if (v && v->shaped && !has_view(ss, t->def.luns[i].lun)) {
 			view_add(ss, v, &t->def.luns[i]);
 			changed = true;
 		}
@@ -204,7 +207,7 @@ struct nexus *session_reach(struct session *ss, unsigned type, const uint8_t *id
 
 	pthread_mutex_lock(&r->lock);
 	for (v = r->volumes; v; v = v->next)
-		if (v->bs && v->def.state == TARGET_STATE_READY && lu_is(&v->lu, type, id, n_id))
+		if (v->shaped && lu_is(&v->lu, type, id, n_id))
 			break;
 	if (v && (lun = lun_for(r, ss, v))) {
 		n = mem_zalloc(sizeof(*n));
@@ -260,7 +263,7 @@ struct session *session_new(struct link *l, struct session_entry *e, struct iscs
 	snprintf(ss->it.initiator, sizeof(ss->it.initiator), "%s", e->initiator);
 	snprintf(ss->it.target, sizeof(ss->it.target), "%s", e->target);
 	memcpy(ss->it.isid, e->isid, 6);
-	ss->it.reach = reach;
+	ss->it.reach = e->inner ? NULL : reach;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, e->target);
 	ss->it.tag = t && t->def.tag ? t->def.tag : 1;

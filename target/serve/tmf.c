@@ -14,7 +14,7 @@
 /* One function that goes around; freed when all workers have reported. */
 struct round {
 	_Atomic unsigned open;          /* workers that have not */
-	struct volume *volume;          /* NULL: all of `target` */
+	const struct scsi_lu *lu;       /* NULL: all of `target` */
 	char target[ISCSI_NAME_MAX + 1];
 	uint64_t by;                    /* the session that asked: its own tasks are its own business */
 	bool cold;
@@ -34,7 +34,7 @@ struct drain {
 
 static bool concerned(const struct round *r, const struct session *ss, const struct nexus *n)
 {
-	return r->volume ? n->volume == r->volume : strcmp(ss->it.target, r->target) == 0;
+	return r->lu ? n->scsi.lu == r->lu : strcmp(ss->it.target, r->target) == 0;
 }
 
 static bool drained(const struct worker *w, const struct round *r)
@@ -131,7 +131,7 @@ static void reset_units(struct session *ss, const struct nexus *only)
 	for (struct nexus *n = ss->nexuses; n; n = n->next)
 		if (!n->gone && (!only || n == only)) {
 			pthread_mutex_lock(&n->volume->lu_lock);
-			lu_reset(&n->volume->lu, NULL);
+			lu_reset(n->scsi.lu, NULL);
 			pthread_mutex_unlock(&n->volume->lu_lock);
 		}
 }
@@ -142,7 +142,7 @@ static void go_around(struct session *ss, struct iscsi_tmf *tmf, struct nexus *n
 	struct round *r = mem_zalloc(sizeof(*r));
 
 	atomic_store(&r->open, s->n_workers);
-	r->volume = n ? n->volume : NULL;
+	r->lu = n ? n->scsi.lu : NULL;
 	memcpy(r->target, ss->entry->target, sizeof(r->target));
 	r->by = ss->entry->id;
 	r->origin = ss->worker;
@@ -203,7 +203,7 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 	case TMF_CLEAR_TASK_SET:
 		abort_before(ss, tmf->lun, tmf);
 		pthread_mutex_lock(&n->volume->lu_lock);
-		lu_attention(&n->volume->lu, UA_COMMANDS_CLEARED, &n->scsi);
+		lu_attention(n->scsi.lu, UA_COMMANDS_CLEARED, &n->scsi);
 		pthread_mutex_unlock(&n->volume->lu_lock);
 		go_around(ss, tmf, n);
 		return;

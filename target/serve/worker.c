@@ -106,6 +106,8 @@ static void run_all(struct worker *w)
 		backstore_plug(w->queue);
 		for (struct link *l = w->dirty; l; l = l->next_dirty)
 			link_run(l);
+		if (w->parked && round == 0)
+			hold_sweep(w);
 		backstore_unplug(w->queue);
 		n = backstore_queue_run(w->queue, 0);
 		if (n == 0)
@@ -203,6 +205,7 @@ static void *worker_main(void *arg)
 		flush_all(w);
 		drains_check(w);
 		others_check(w);
+		hold_check(w);
 		if (w->stopping || mono_due(w->next_tick, w->now)) {
 			tick(w);
 			/* What went on after a pause may be complete already, and nothing would wake us for it. */
@@ -226,6 +229,7 @@ int worker_new(struct serve *s, unsigned index, struct worker **out)
 
 	w->serve = s;
 	w->index = index;
+	w->parked_tail = &w->parked;
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	w->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	task_pool_init(&w->pool, sizeof(struct serve_task), s->conf.memory / s->conf.workers, 1u << 16);
@@ -269,6 +273,7 @@ void worker_free(struct worker **worker)
 
 	if (!w)
 		return;
+	hold_forget(w);
 	task_pool_fini(&w->pool);
 	close(w->epfd);
 	close(w->bell);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host and a plugin cost per I/O: `tests/bench/backstore [--threads N] [--depth N] [--size BYTES]
- * [--seconds S] [--write] PLUGIN [PARAM=VALUE...]`. The storage is created, used and destroyed.
+ * [--seconds S] [--write] [--over "PLUGIN PARAM=VALUE"]... PLUGIN [PARAM=VALUE...]`. The storage is created, used and
+ * destroyed. --over names what a filter goes over; given again, the next beside it.
  */
 #include "config.h"
 
@@ -23,7 +24,7 @@
 static struct backstore_host *host;
 static struct backstore *bs;
 static unsigned threads = 1, depth = 32, seconds = 3;
-static uint64_t io_size = 4096;
+static uint64_t io_size = 4096, disk;
 static uint16_t op = DIRECTOR_READ;
 
 struct load {
@@ -52,7 +53,7 @@ static void done(struct backstore_io *bio, int32_t result);
 static void start(struct one *o)
 {
 	o->bio.io.op = op;
-	o->bio.io.offset = rng_below(&o->load->rng, DISK / io_size) * io_size;
+	o->bio.io.offset = rng_below(&o->load->rng, disk / io_size) * io_size;
 	o->bio.io.len = io_size;
 	o->bio.io.iov = &o->iov;
 	o->bio.io.n_iov = 1;
@@ -104,6 +105,23 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* "PLUGIN PARAM=VALUE ..." in place. */
+static bool spec_parse(char *text, struct backstore_spec *spec, struct plugin_pair *pairs)
+{
+	char *word, *rest = text;
+
+	*spec = (struct backstore_spec){ .plugin = strtok_r(text, " ", &rest), .params = pairs, .size = DISK };
+	while ((word = strtok_r(NULL, " ", &rest)) != NULL && spec->n_params < 16) {
+		char *eq = strchr(word, '=');
+
+		if (!eq)
+			return false;
+		*eq = 0;
+		pairs[spec->n_params++] = (struct plugin_pair){ word, eq + 1 };
+	}
+	return spec->plugin != NULL;
+}
+
 static void measure(void)
 {
 	struct load *l = calloc(threads, sizeof(*l));
@@ -130,11 +148,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "threads", 1, NULL, 't' }, { "depth", 1, NULL, 'd' }, { "size", 1, NULL, 's' },
-		{ "seconds", 1, NULL, 'S' }, { "write", 0, NULL, 'w' }, { NULL, 0, NULL, 0 },
+		{ "seconds", 1, NULL, 'S' }, { "write", 0, NULL, 'w' }, { "over", 1, NULL, 'o' }, { NULL, 0, NULL, 0 },
 	};
 	struct backstore_host_conf conf = { 0 };
-	struct plugin_pair pairs[16];
-	struct backstore_spec spec = { .params = pairs, .size = DISK };
+	static struct plugin_pair pairs[16], below_pairs[8][16];
+	static struct backstore_spec below[8];
+	struct backstore_spec spec = { .params = pairs, .children = below, .size = DISK };
 	struct director_err err = { .text = "" };
 	int c;
 
@@ -145,6 +164,11 @@ int main(int argc, char **argv)
 		case 's': io_size = strtoull(optarg, NULL, 10); break;
 		case 'S': seconds = (unsigned)atoi(optarg); break;
 		case 'w': op = DIRECTOR_WRITE; break;
+		case 'o':
+			if (spec.n_children == 8 || !spec_parse(optarg, &below[spec.n_children], below_pairs[spec.n_children]))
+				return 2;
+			spec.n_children++;
+			break;
 		default: return 2;
 		}
 	}
@@ -166,6 +190,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "backstore: %s\n", err.text);
 		return 1;
 	}
+	disk = backstore_size(bs);
 	measure();
 	backstore_close(&bs);
 	c = backstore_destroy(host, &spec, &err);

@@ -237,7 +237,10 @@ static void send_io(struct sim *s, unsigned node, struct mirror_io *io)
 {
 	struct sim_target *t = &s->node[node].t;
 	struct sim_wire w = { .session = t->session[io->leg], .kind = io->kind, .fua = io->fua, .offset = io->offset, .len = io->len,
-		.meta = io->meta, .page = io->page };
+		.page = io->page };
+
+	if (io->kind == MIRROR_IO_META)
+		w.meta = *io->meta;
 
 	if (io->kind == MIRROR_IO_WRITE)
 		memcpy(w.data, io->op ? ((struct sim_op *)io->op)->value : t->slot[io->slot], io->len * sizeof(uint32_t));

@@ -3,7 +3,13 @@
  * Speaks to a running director-target as directord does, one request per run: for the tests and benches of
  * the data plane.
  *
- *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [[FILTER:]key=value…]
+ *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [agreed=yes] [leased=yes] [fail-over=yes]
+ *             [inner=leg|served] [epoch=N] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *   targetctl SOCKET freeze|hold UUID [EPOCH]
+ *   targetctl SOCKET lease UUID EPOCH MS [EVERY-MS]        with EVERY-MS again and again, until it is killed
+ *   targetctl SOCKET keep UUID VERSION PROPOSAL HEX|none [refused]
+ *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
+ *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
  *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
@@ -14,11 +20,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "proto/inner.h"
 #include "proto/target.h"
 
 static int fd;
@@ -83,10 +91,10 @@ static void show(const struct target_list *l)
 	for (unsigned i = 0; i < l->n_sessions; i++) {
 		const struct target_session *s = &l->sessions[i];
 
-		printf("session %llu %s %s %s commands=%llu read=%llu written=%llu\n",
+		printf("session %llu %s %s %s commands=%llu read=%llu written=%llu errors=%llu\n",
 			(unsigned long long)s->id, s->initiator, s->target ? s->target : "discovery",
 			s->address, (unsigned long long)s->commands, (unsigned long long)s->read_bytes,
-			(unsigned long long)s->write_bytes);
+			(unsigned long long)s->write_bytes, (unsigned long long)s->errors);
 	}
 	for (unsigned i = 0; i < l->n_portals; i++)
 		printf("portal %s\n", l->portals[i]);
@@ -94,9 +102,13 @@ static void show(const struct target_list *l)
 
 static void show_event(const struct target_event *e)
 {
-	printf("event %llu kind %d %s %s what=%u value=%llu\n", (unsigned long long)e->seq, (int)e->kind,
+	printf("event %llu kind %d %s %s what=%u value=%llu of=%llu epoch=%llu ", (unsigned long long)e->seq, (int)e->kind,
 		e->session.initiator ? e->session.initiator : "-",
-		e->session.address ? e->session.address : "-", e->what, (unsigned long long)e->value);
+		e->session.address ? e->session.address : "-", e->what, (unsigned long long)e->value,
+		(unsigned long long)e->of, (unsigned long long)e->epoch);
+	for (size_t i = 0; i < e->n_blob; i++)
+		printf("%02x", e->blob[i]);
+	printf("%s\n", e->text ? e->text : "");
 	fflush(stdout);
 }
 
@@ -126,27 +138,97 @@ static void parse_store(struct target_store *top, char *spec, int argc)
 	top->children[0].params = mem_zalloc((size_t)argc * sizeof(*top->params));
 }
 
+/* PLUGIN[+key=value…] */
+static void parse_child(struct target_store *top, char *spec)
+{
+	struct target_store *c;
+	char *name = strsep(&spec, "+"), *pair;
+
+	top->children = mem_realloc(top->children, (top->n_children + 1) * sizeof(*top->children));
+	c = &top->children[top->n_children++];
+	*c = (struct target_store){ .plugin = mem_strdup(name), .params = mem_zalloc(TARGET_PARAMS_MAX * sizeof(*c->params)) };
+	while ((pair = strsep(&spec, "+"))) {
+		char *eq = strchr(pair, '=');
+
+		if (!eq || c->n_params == TARGET_PARAMS_MAX)
+			die("parameters are key=value");
+		c->params[c->n_params++] = (struct target_param){ mem_strndup(pair, (size_t)(eq - pair)), mem_strdup(eq + 1) };
+	}
+}
+
+/* What is of the volume and not of its storage. */
+static bool parse_own(struct target_volume *v, char *s)
+{
+	const struct {
+		const char *text;
+		bool *flag;
+	} flags[] = { { "removable=yes", &v->removable }, { "agreed=yes", &v->agreed }, { "leased=yes", &v->leased },
+		{ "fail-over=yes", &v->fail_over } };
+
+	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
+		if (strcmp(s, flags[i].text) == 0)
+			return *flags[i].flag = true;
+	if (strcmp(s, "inner=leg") == 0)
+		v->inner = TARGET_INNER_LEG;
+	else if (strcmp(s, "inner=served") == 0)
+		v->inner = TARGET_INNER_SERVED;
+	else if (strncmp(s, "epoch=", 6) == 0)
+		v->epoch = (uint64_t)atoll(s + 6);
+	else if (strncmp(s, "child=", 6) == 0)
+		parse_child(&v->store, s + 6);
+	else
+		return false;
+	return true;
+}
+
+static void parse_inner(struct target_msg *m, int argc, char **argv)
+{
+	struct target_inner *in = &m->inner;
+
+	in->portals = mem_zalloc((size_t)(argc + 1) * sizeof(*in->portals));
+	for (int i = 0; i < argc; i++)
+		if (strncmp(argv[i], "portal=", 7) == 0)
+			in->portals[in->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "key=", 4) != 0 || in->n_keys == TARGET_KEYS_MAX ||
+			text_hex_parse(argv[i] + 4, in->keys[in->n_keys++], TARGET_KEY_LEN) != 0)
+			die("portal=ADDR or key=64 hex digits");
+}
+
+static int proof(int argc, char **argv)
+{
+	char secret[INNER_SECRET_LEN], name[INNER_NAME_LEN];
+	uint8_t key[TARGET_KEY_LEN], uuid[16];
+	uint64_t epoch;
+
+	if (argc < 3 || text_hex_parse(argv[0], key, sizeof(key)) != 0 || text_uuid_parse(argv[1], uuid) != 0 ||
+		text_u64_parse(argv[2], &epoch) != 0)
+		die("proof KEY UUID EPOCH");
+	printf("%s %s\n", inner_secret(key, uuid, epoch, secret), inner_name(uuid, name));
+	return 0;
+}
+
 static void parse_volume(struct target_msg *m, int argc, char **argv)
 {
 	struct target_volume *v = &m->volume;
+	bool filter;
 
 	if (argc < 4 || text_uuid_parse(argv[0], v->uuid) != 0 || text_size_parse(argv[2], &v->size) != 0)
 		die("UUID NAME SIZE PLUGIN [key=value…]");
 	v->name = mem_strdup(argv[1]);
+	filter = strchr(argv[3], '/') != NULL;
 	parse_store(&v->store, argv[3], argc);
 	v->generation = 1;
 	v->epoch = 1;
 	for (int i = 4; i < argc; i++) {
-		struct target_store *st = store_of(&v->store, &argv[i]);
-		char *eq = strchr(argv[i], '=');
+		struct target_store *st;
+		char *eq;
 
+		if (parse_own(v, argv[i]))
+			continue;
+		st = filter ? store_of(&v->store, &argv[i]) : &v->store;
+		eq = strchr(argv[i], '=');
 		if (!eq)
 			die("parameters are key=value");
-		/* What is of the volume and not of its storage. */
-		if (strcmp(argv[i], "removable=yes") == 0) {
-			v->removable = true;
-			continue;
-		}
 		st->params[st->n_params++] = (struct target_param){
 			mem_strndup(argv[i], (size_t)(eq - argv[i])), mem_strdup(eq + 1)
 		};
@@ -226,6 +308,44 @@ static void parse_target(struct target_msg *m, int argc, char **argv)
 	}
 }
 
+static void lease_renew(struct target_msg *m, const char *ms)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	m->leases->until_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + strtoull(ms, NULL, 10);
+}
+
+static void parse_lease(struct target_msg *m, int argc, char **argv)
+{
+	if (argc < 3)
+		die("lease UUID EPOCH MS [EVERY-MS]");
+	m->leases = mem_zalloc(sizeof(*m->leases));
+	m->n_leases = 1;
+	if (text_uuid_parse(argv[0], m->leases->volume) != 0)
+		die("UUID");
+	m->leases->epoch = strtoull(argv[1], NULL, 10);
+	lease_renew(m, argv[2]);
+}
+
+static void parse_keep(struct target_msg *m, int argc, char **argv)
+{
+	if (argc < 4 || text_uuid_parse(argv[0], m->volume.uuid) != 0)
+		die("keep UUID VERSION PROPOSAL HEX|none [refused]");
+	m->number = strtoull(argv[1], NULL, 10);
+	m->proposal = strtoull(argv[2], NULL, 10);
+	if (strcmp(argv[3], "none") != 0) {
+		m->n_blob = strlen(argv[3]) / 2;
+		m->blob = mem_alloc(m->n_blob + 1);
+		if (text_hex_parse(argv[3], m->blob, m->n_blob) != 0)
+			die("HEX");
+	}
+	if (argc > 4) {
+		m->err = ERR_CONFLICT;
+		m->text = mem_strdup("another was first");
+	}
+}
+
 static void parse(struct target_msg *m, int argc, char **argv)
 {
 	static const struct {
@@ -245,6 +365,11 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "shutdown", TARGET_SHUTDOWN },
 		{ "drop", TARGET_SESSION_DROP },
 		{ "events", TARGET_LIST },
+		{ "freeze", TARGET_VOLUME_FREEZE },
+		{ "hold", TARGET_VOLUME_HOLD },
+		{ "lease", TARGET_VOLUME_LEASE },
+		{ "keep", TARGET_VOLUME_KEEP },
+		{ "inner", TARGET_INNER },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -262,8 +387,16 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		m->number = (uint64_t)atoll(argv[1]);
 	else if (m->kind == TARGET_ACCESS_SET)
 		parse_access(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_VOLUME_LEASE)
+		parse_lease(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_VOLUME_KEEP)
+		parse_keep(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_INNER)
+		parse_inner(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
+	if ((m->kind == TARGET_VOLUME_FREEZE || m->kind == TARGET_VOLUME_HOLD) && argc > 2)
+		m->volume.epoch = strtoull(argv[2], NULL, 10);
 	if (m->kind == TARGET_VOLUME_RESIZE && (argc < 3 || text_size_parse(argv[2], &m->volume.size) != 0))
 		die("resize UUID SIZE");
 }
@@ -277,6 +410,8 @@ int main(int argc, char **argv)
 			  reply;
 	int err;
 
+	if (argc > 1 && strcmp(argv[1], "proof") == 0)
+		return proof(argc - 2, argv + 2);
 	if (argc < 3 || strlen(argv[1]) >= sizeof(un.sun_path))
 		die("SOCKET VERB …");
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", argv[1]);
@@ -291,12 +426,19 @@ int main(int argc, char **argv)
 	memset(&m, 0, sizeof(m));
 	parse(&m, argc - 2, argv + 2);
 	m.id = 2;
-	send_msg(&m);
 	for (;;) {
-		receive(&reply);
-		if (reply.kind == TARGET_REPLY)
+		send_msg(&m);
+		for (;;) {
+			receive(&reply);
+			if (reply.kind == TARGET_REPLY)
+				break;
+			target_msg_fini(&reply);
+		}
+		if (m.kind != TARGET_VOLUME_LEASE || argc < 7 || reply.err)
 			break;
 		target_msg_fini(&reply);
+		usleep((useconds_t)atoi(argv[6]) * 1000);
+		lease_renew(&m, argv[5]);
 	}
 	err = reply.err;
 	if (err)

@@ -112,9 +112,15 @@ TESTS += tests/unit/torn tests/unit/order
 tests_unit_order_SOURCES = %D%/order.c %D%/check.h plugins/common/order.c plugins/common/disk.h
 tests_unit_torn_SOURCES = %D%/torn.c %D%/check.h
 tests_unit_torn_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/stripe
+TESTS += tests/unit/stripe
+tests_unit_stripe_SOURCES = %D%/stripe.c %D%/check.h
+tests_unit_stripe_LDADD = target/serve/libhost.la base/libbase.la
+
 check_PROGRAMS += tests/unit/mirror
 TESTS += tests/unit/mirror
-tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h
+tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h
+tests_unit_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR
 tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "plugins/mirror/meta.h"
 #include "target/serve/backstore.h"
 #include "tests/unit/check.h"
 
@@ -79,7 +80,7 @@ static void start(struct backstore_io *bio, struct director_iov *iov, uint16_t o
 	int32_t *result)
 {
 	*iov = (struct director_iov){ p, sizeof(buf) };
-	*bio = (struct backstore_io){ .io = { .op = op, .offset = offset, .len = sizeof(buf), .iov = iov, .n_iov = 1, .epoch = epoch },
+	*bio = (struct backstore_io){ .io = { .op = op, .offset = offset, .len = sizeof(buf), .iov = iov, .n_iov = p != NULL, .epoch = epoch },
 		.done = done, .user = result };
 	*result = 1;
 	backstore_submit(bs, q, bio);
@@ -228,6 +229,86 @@ static void a_blank_disk_is_no_leg(void)
 	end();
 }
 
+/* Does the newer record of the leg say so? */
+static bool is_quiet(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct mirror_meta newest = { .seq = 0 }, m;
+	uint8_t record[META_RECORD];
+
+	for (unsigned i = 0; i < 2; i++)
+		if (pread(fd, record, sizeof(record), i * META_RECORD) == sizeof(record) && meta_decode(record, &m) == 0 &&
+			m.seq > newest.seq)
+			newest = m;
+	close(fd);
+	return newest.quiet;
+}
+
+static void close_marks_all_legs_quiet(void)
+{
+	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
+
+	begin();
+	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	CHECK(!is_quiet(path_a) && !is_quiet(path_b));
+	backstore_close(&bs);
+	CHECK(is_quiet(path_a) && is_quiet(path_b));
+	/* The next owner under another epoch finds nothing to recover. */
+	CHECK_EQ(open_mirror(2, legs), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 2), 0);
+	CHECK(!is_quiet(path_a) && !is_quiet(path_b));
+	end();
+}
+
+/* It neither waits for an agreement that does not come nor calls quiet what is not. */
+static void lost_it_ends_at_once_and_unclean(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
+	fault("eio");
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	CHECK_EQ(result, 1);
+	CHECK_EQ(backstore_stop(bs, true, NULL), 0);
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, -ESTALE);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 1), -ESTALE);
+	backstore_close(&bs);
+	CHECK(!is_quiet(path_a) && !is_quiet(path_b));
+	CHECK_EQ(events[DIRECTOR_EV_LOST], 0);
+	end();
+}
+
+static void discards_and_zeroes_leave_legs_equal(void)
+{
+	begin();
+	CHECK_EQ(open_mirror(0, NULL), 0);
+	memset(buf, 'd', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 131072, 0), 0);
+	CHECK_EQ(io(DIRECTOR_DISCARD, NULL, 65536, 0), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE_ZEROES, NULL, 131072, 0), 0);
+	CHECK(leg_has(path_a, 65536, 0) && leg_has(path_b, 65536, 0));
+	CHECK(leg_has(path_a, 131072, 0) && leg_has(path_b, 131072, 0));
+	/* One leg fails it: as with a write it is out, and gets it later. */
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	fault("eio");
+	CHECK_EQ(io(DIRECTOR_DISCARD, NULL, 65536, 0), 0);
+	CHECK(leg_has(path_a, 65536, 'd') && leg_has(path_b, 65536, 0));
+	fault("none");
+	while (!leg_has(path_a, 65536, 0))
+		turn();
+	end();
+}
+
 static void neither_leg_is_good(void)
 {
 	static const char legs[] = LEG_A ":in:3:3:1:local," LEG_B ":in:3:3:1:remote";
@@ -253,6 +334,9 @@ int main(void)
 	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_blank_disk_is_no_leg);
+	RUN(close_marks_all_legs_quiet);
+	RUN(lost_it_ends_at_once_and_unclean);
+	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(neither_leg_is_good);
 	unlink(path_a);
 	unlink(path_b);

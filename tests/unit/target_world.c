@@ -165,6 +165,9 @@ static void answer(struct world *w)
 	case ASK_POLICY:
 		conn_policy(w->conn, &w->policy);
 		break;
+	case ASK_PROOF:
+		conn_proof(w->conn, w->secrets, w->n_secrets);
+		break;
 	case ASK_SESSION:
 		begin(w);
 		break;

@@ -35,6 +35,8 @@ struct world {
 	/* answers to questions */
 	struct login_policy policy;
 	enum login_status session_status;
+	const char *const *secrets;             /* of whoever it says it is, where the policy is by_user */
+	unsigned n_secrets;
 	/* commands are kept instead of executed */
 	struct world_link links[WORLD_LINKS];   /* those that are not in hand */
 	unsigned at;                            /* the one that is */

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way to another node of the cluster (doc/ownership.md 9). I/O goes to the initiator only while the way is up. When it is
+ * lost, all of it comes back here and waits: of a leg a moment, then it fails and the mirror judges the leg anew; of a forward
+ * until its deadline. A leg that comes back with another life has lost what was not flushed: nobody's I/O goes on there
+ * before who uses it has seen an I/O fail, and has looked.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "plugins/iscsi/lun.h"
+
+#define TICK_MS 50
+#define GRACE_NS 500000000ull           /* for a leg whose connection is lost */
+#define PROBE_MS 2000
+#define PAGE_INNER 0xc0
+#define FORBIDDEN 0x0202
+#define UNIT_ATTENTION 6
+
+static uint64_t now(const struct lun *l)
+{
+	return l->host->now_ns(l->host->arg);
+}
+
+/* ---- places ---- */
+
+static char *copy(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+void place_fini(struct place *p)
+{
+	free(p->portal);
+	free(p->user);
+	if (p->secret)
+		explicit_bzero(p->secret, strlen(p->secret));
+	free(p->secret);
+	*p = (struct place){ NULL, NULL, NULL };
+}
+
+void place_set(struct place *p, const struct director_conf *conf)
+{
+	place_fini(p);
+	p->portal = copy(conf->get(conf, "portal"));
+	p->user = copy(conf->get(conf, "user"));
+	p->secret = copy(conf->get(conf, "secret"));
+}
+
+static bool differ(const char *a, const char *b)
+{
+	return !a != !b || (a && strcmp(a, b) != 0);
+}
+
+/* ---- parked I/O ---- */
+
+/* What waits, to be ended with `error` (below 0), or sent (0). With the lock, which is let go meanwhile. */
+static void parked_end(struct lun *l, int error)
+{
+	struct reqs list = TAILQ_HEAD_INITIALIZER(list);
+	struct req *r;
+
+	TAILQ_CONCAT(&list, &l->inner.parked, entry);
+	if (error == -ENOTCONN && !TAILQ_EMPTY(&list))
+		l->inner.noticed = true;
+	pthread_mutex_unlock(&l->lock);
+	while ((r = TAILQ_FIRST(&list)) != NULL) {
+		TAILQ_REMOVE(&list, r, entry);
+		if (error)
+			req_end(r, error);
+		else
+			req_send(r);
+	}
+	pthread_mutex_lock(&l->lock);
+}
+
+/* Those of a forward whose time is over. With the lock, which is let go meanwhile. */
+static void parked_expire(struct lun *l)
+{
+	struct reqs list = TAILQ_HEAD_INITIALIZER(list);
+	struct req *r, *next;
+	uint64_t t = now(l);
+
+	for (r = TAILQ_FIRST(&l->inner.parked); r; r = next) {
+		next = TAILQ_NEXT(r, entry);
+		if (t < r->deadline_ns)
+			continue;
+		TAILQ_REMOVE(&l->inner.parked, r, entry);
+		TAILQ_INSERT_TAIL(&list, r, entry);
+	}
+	pthread_mutex_unlock(&l->lock);
+	while ((r = TAILQ_FIRST(&list)) != NULL) {
+		TAILQ_REMOVE(&list, r, entry);
+		req_end(r, -ETIMEDOUT);
+	}
+	pthread_mutex_lock(&l->lock);
+}
+
+/* With the lock, which is let go meanwhile. */
+static void way_set(struct lun *l, enum way way)
+{
+	l->inner.way = way;
+	if (way == WAY_UP) {
+		l->inner.noticed = false;
+		parked_end(l, 0);
+	}
+	if (way == WAY_STALE)
+		parked_end(l, -ESTALE);
+	if (way == WAY_LOST)
+		parked_end(l, -ENOTCONN);
+}
+
+/* ---- time ---- */
+
+/* The initiator gets back what it was given in the moment in which the way was lost. With `control`. */
+static void busy_cancel(struct lun *l)
+{
+	struct director_iscsi_io *some[64];
+	unsigned n = 0, i;
+	struct req *r;
+
+	pthread_mutex_lock(&l->lock);
+	TAILQ_FOREACH(r, &l->inner.busy, entry)
+		if (n < 64)
+			some[n++] = &r->cmd;
+	pthread_mutex_unlock(&l->lock);
+	for (i = 0; i < n && l->h; i++)
+		director_iscsi_cancel(l->h, some[i]);
+}
+
+/* End the session and make another one. With `control`; all I/O comes back, and is parked. */
+static void renew(struct lun *l)
+{
+	struct place place;
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	l->inner.renew = false;
+	l->inner.renewing = true;
+	l->inner.connected = false;
+	if (l->inner.way == WAY_UP) {
+		l->inner.down_ns = now(l);
+		l->inner.way = WAY_DOWN;
+	}
+	place = (struct place){ copy(l->inner.want.portal), copy(l->inner.want.user), copy(l->inner.want.secret) };
+	pthread_mutex_unlock(&l->lock);
+	director_iscsi_close(&l->h, 0);
+	l->inner.probing = false;
+	pthread_mutex_lock(&l->lock);
+	l->inner.renewing = false;
+	pthread_mutex_unlock(&l->lock);
+	r = session_open(l, &place);
+	place_fini(&place);
+	if (r < 0)
+		l->host->log(l->host->arg, DIRECTOR_LOG_WARN, "the session cannot be made anew");
+}
+
+static void tick(void *arg);
+
+/* With the lock. */
+static void tick_arm(struct lun *l)
+{
+	if (l->inner.ticking || l->inner.closing)
+		return;
+	l->inner.ticking = l->host->after_ms(l->host->arg, TICK_MS, tick, l) == 0;
+	l->inner.refs += l->inner.ticking;
+}
+
+static void put(struct lun *l)
+{
+	unsigned refs;
+
+	pthread_mutex_lock(&l->lock);
+	refs = --l->inner.refs;
+	pthread_mutex_unlock(&l->lock);
+	if (!refs)
+		lun_free(l);
+}
+
+static void tick(void *arg)
+{
+	struct lun *l = arg;
+	struct inner *in = &l->inner;
+	bool again, anew;
+
+	pthread_mutex_lock(&in->control);
+	pthread_mutex_lock(&l->lock);
+	in->ticking = false;
+	again = !in->closing && in->way != WAY_UP;
+	anew = !in->closing && in->renew && in->way != WAY_UP;
+	pthread_mutex_unlock(&l->lock);
+	if (anew)
+		renew(l);
+	else if (again)
+		busy_cancel(l);
+	pthread_mutex_lock(&l->lock);
+	if (again && in->way == WAY_DOWN && !in->lazy && now(l) - in->down_ns >= GRACE_NS)
+		way_set(l, WAY_LOST);
+	if (again)
+		parked_expire(l);
+	/* What is lost is looked after only while something of it is about. */
+	if (in->way == WAY_DOWN ? !in->lazy || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->busy)
+				: in->way != WAY_UP && !TAILQ_EMPTY(&in->busy))
+		tick_arm(l);
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&in->control);
+	put(l);
+}
+
+/* ---- commands ---- */
+
+void inner_send(struct req *r)
+{
+	struct lun *l = r->lun;
+	struct inner *in = &l->inner;
+	int error = 0;
+
+	pthread_mutex_lock(&l->lock);
+	if (in->way == WAY_UP) {
+		r->busy = true;
+		TAILQ_INSERT_TAIL(&in->busy, r, entry);
+		director_iscsi_submit(l->h, &r->cmd);
+	} else if (in->way == WAY_DOWN) {
+		TAILQ_INSERT_TAIL(&in->parked, r, entry);
+		tick_arm(l);
+	} else {
+		error = in->way == WAY_STALE ? -ESTALE : -ENOTCONN;
+		in->noticed = true;
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (error)
+		req_end(r, error);
+}
+
+/* It did not end in time: the target may do it yet. Nothing else goes there before its session is over. */
+static void overdue(struct lun *l)
+{
+	l->inner.renew = true;
+	if (l->inner.way == WAY_UP)
+		way_set(l, l->inner.lazy ? WAY_DOWN : WAY_LOST);
+	l->inner.noticed = true;
+	tick_arm(l);
+}
+
+/* 04h/0Ch: an epoch that is over. */
+static bool is_stale(const struct director_iscsi_io *c)
+{
+	return c->result == 0 && c->status == 2 && c->sense_key == 2 && c->asc == 0x04 && c->ascq == 0x0c;
+}
+
+bool inner_done(struct req *r)
+{
+	struct lun *l = r->lun;
+	struct inner *in = &l->inner;
+	const struct director_iscsi_io *c = &r->cmd;
+	bool once = r->io->op == DIRECTOR_COMPARE_AND_WRITE, lost = c->result == -ECANCELED || c->result == -EIO;
+
+	pthread_mutex_lock(&l->lock);
+	if (r->busy)
+		TAILQ_REMOVE(&in->busy, r, entry);
+	r->busy = false;
+	if (c->result == -ETIMEDOUT)
+		overdue(l);
+	if (!in->lazy && is_stale(c))
+		way_set(l, WAY_STALE);
+	pthread_mutex_unlock(&l->lock);
+	if (lost && once)
+		req_aborted(r);
+	else if (lost)
+		req_send(r);
+	else if (is_stale(c) && !in->lazy)
+		req_end(r, -ESTALE);
+	else if (c->result == -ETIMEDOUT && !in->lazy)
+		req_end(r, -ENOTCONN);
+	else
+		return false;
+	return true;
+}
+
+/* ---- what becomes of the way ---- */
+
+static void probe_done(struct director_iscsi_io *c);
+
+/* VPD page C0h. On the loop's thread, or with the loop idle. */
+static void probe_fill(struct lun *l)
+{
+	struct inner *in = &l->inner;
+	struct director_iscsi_io *c = &in->probe;
+
+	memset(c->cdb, 0, sizeof(c->cdb));
+	c->lun = l->number;
+	c->cdb[0] = 0x12;
+	c->cdb[1] = 1;
+	c->cdb[2] = PAGE_INNER;
+	c->cdb[4] = sizeof(in->probe_data);
+	c->cdb_len = 6;
+	c->flags = DIRECTOR_ISCSI_REPEAT;
+	in->probe_iov = (struct iovec){ in->probe_data, sizeof(in->probe_data) };
+	c->in = &in->probe_iov;
+	c->n_in = 1;
+	c->in_len = sizeof(in->probe_data);
+	c->timeout_ms = PROBE_MS;
+	c->user = l;
+	c->done = probe_done;
+}
+
+static bool probe_read(const struct inner *in, uint64_t *life)
+{
+	const struct director_iscsi_io *c = &in->probe;
+
+	if (c->result || c->status || c->got < 16 || in->probe_data[1] != PAGE_INNER)
+		return false;
+	*life = 0;
+	for (unsigned i = 0; i < 8; i++)
+		*life = *life << 8 | in->probe_data[8 + i];
+	return true;
+}
+
+static void probe_done(struct director_iscsi_io *c)
+{
+	struct lun *l = c->user;
+	struct inner *in = &l->inner;
+	bool back = false;
+	uint64_t life;
+
+	in->probing = false;
+	if (c->result == -ECANCELED)
+		return;
+	if (!probe_read(in, &life)) {
+		if (c->result || c->status != 2 || c->sense_key != UNIT_ATTENTION)
+			return;
+		in->probing = true;
+		probe_fill(l);
+		director_iscsi_submit(l->h, c);
+		return;
+	}
+	pthread_mutex_lock(&l->lock);
+	in->life = life;
+	in->connected = true;
+	if (in->way != WAY_STALE && !in->renew && (in->lazy || life == in->told)) {
+		way_set(l, WAY_UP);
+		back = true;
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (back)
+		path_event(l, true, "");
+}
+
+static void went_down(struct lun *l, const char *why)
+{
+	struct inner *in = &l->inner;
+	struct req *r, *next;
+
+	path_event(l, false, why);
+	pthread_mutex_lock(&l->lock);
+	in->connected = false;
+	if (in->way == WAY_UP) {
+		in->way = WAY_DOWN;
+		in->down_ns = now(l);
+	}
+	tick_arm(l);
+	/* `done` comes later, on this thread. */
+	for (r = TAILQ_FIRST(&in->busy); r; r = next) {
+		next = TAILQ_NEXT(r, entry);
+		director_iscsi_cancel(l->h, &r->cmd);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+void inner_event(struct lun *l, const struct director_iscsi_event *ev)
+{
+	struct inner *in = &l->inner;
+	bool off;
+
+	pthread_mutex_lock(&l->lock);
+	off = in->renewing || in->closing;
+	pthread_mutex_unlock(&l->lock);
+	if (off)
+		return;
+	switch (ev->kind) {
+	case DIRECTOR_ISCSI_DOWN:
+		went_down(l, ev->text);
+		break;
+	case DIRECTOR_ISCSI_UP:
+		if (in->probing)
+			break;
+		in->probing = true;
+		probe_fill(l);
+		director_iscsi_submit(l->h, &in->probe);
+		break;
+	case DIRECTOR_ISCSI_REFUSED:
+	case DIRECTOR_ISCSI_FAILED:
+		pthread_mutex_lock(&l->lock);
+		if (!in->lazy && ev->kind == DIRECTOR_ISCSI_REFUSED && ev->status == FORBIDDEN)
+			way_set(l, WAY_STALE);
+		else if (!in->lazy && in->way == WAY_DOWN)
+			way_set(l, WAY_LOST);
+		pthread_mutex_unlock(&l->lock);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the life of an object ---- */
+
+void inner_init(struct lun *l)
+{
+	struct inner *in = &l->inner;
+
+	pthread_mutex_init(&in->control, NULL);
+	TAILQ_INIT(&in->busy);
+	TAILQ_INIT(&in->parked);
+	in->way = WAY_DOWN;
+	in->refs = 1;
+}
+
+bool inner_is_stale(struct lun *l)
+{
+	bool stale;
+
+	pthread_mutex_lock(&l->lock);
+	stale = l->inner.way == WAY_STALE;
+	pthread_mutex_unlock(&l->lock);
+	return stale;
+}
+
+int inner_opened(struct lun *l)
+{
+	struct inner *in = &l->inner;
+	enum way way;
+	unsigned i;
+
+	for (i = 0; i < 200; i++) {
+		struct timespec t = { .tv_nsec = 5000000 };
+
+		pthread_mutex_lock(&l->lock);
+		if (in->connected && in->way != WAY_STALE) {
+			in->told = in->life;
+			way_set(l, WAY_UP);
+		}
+		way = in->way;
+		pthread_mutex_unlock(&l->lock);
+		if (way == WAY_UP || way == WAY_STALE)
+			break;
+		nanosleep(&t, NULL);
+	}
+	return way == WAY_UP ? 0 : way == WAY_STALE ? -ESTALE : -ENOTCONN;
+}
+
+uint64_t inner_life(struct lun *l)
+{
+	struct inner *in = &l->inner;
+	uint64_t life;
+
+	pthread_mutex_lock(&l->lock);
+	if (in->connected && in->noticed && !in->lazy && in->way == WAY_LOST && !in->renew) {
+		in->told = in->life;
+		in->noticed = false;
+		way_set(l, WAY_UP);
+	}
+	life = in->told;
+	pthread_mutex_unlock(&l->lock);
+	return life;
+}
+
+int inner_reconfigure(struct lun *l, const struct director_conf *conf)
+{
+	struct inner *in = &l->inner;
+	bool other, now_then;
+
+	pthread_mutex_lock(&in->control);
+	pthread_mutex_lock(&l->lock);
+	other = differ(in->want.portal, conf->get(conf, "portal")) || differ(in->want.user, conf->get(conf, "user")) ||
+		differ(in->want.secret, conf->get(conf, "secret"));
+	if (other)
+		place_set(&in->want, conf);
+	/* A leg that is there needs no other way to it now. */
+	now_then = other && (in->lazy || !in->connected);
+	in->renew |= other && !now_then;
+	pthread_mutex_unlock(&l->lock);
+	if (now_then)
+		renew(l);
+	pthread_mutex_lock(&l->lock);
+	if (now_then)
+		tick_arm(l);
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&in->control);
+	return 0;
+}
+
+void inner_end(struct lun *l)
+{
+	struct inner *in = &l->inner;
+
+	pthread_mutex_lock(&l->lock);
+	in->closing = true;
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&in->control);
+	director_iscsi_close(&l->h, in->connected ? 100 : 0);
+	director_iscsi_loop_free(&l->loop);
+	pthread_mutex_unlock(&in->control);
+	put(l);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the iscsi plugin share: an opened LUN, its I/O, and with inner=yes the way to another node of the
+ * cluster, which is watched here and not by the initiator: what a leg had in memory may be gone when it comes back.
+ */
+#ifndef ISCSI_LUN_H
+#define ISCSI_LUN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "director/iscsi.h"
+#include "director/plugin.h"
+
+#define PORTALS_MAX 16
+
+struct lun;
+
+/* One I/O of the host; big ones that the target wants in pieces go piece by piece. */
+struct req {
+	struct req *next;
+	struct lun *lun;
+	struct director_io *io;
+	struct director_iscsi_io cmd;
+	struct iovec one;
+	uint64_t deadline_ns, at, left, piece;
+	uint8_t param[24];              /* of UNMAP */
+	uint8_t data[64];               /* of GET LBA STATUS */
+	TAILQ_ENTRY(req) entry;         /* inner: busy or parked */
+	bool busy;
+};
+
+TAILQ_HEAD(reqs, req);
+
+/* Where a session is made to. Strings of its own. */
+struct place {
+	char *portal, *user, *secret;
+};
+
+enum way {
+	WAY_UP,
+	WAY_DOWN,                       /* it may be back in a moment: I/O waits */
+	WAY_LOST,                       /* a leg: I/O fails with -ENOTCONN */
+	WAY_STALE,                      /* a leg has a newer owner */
+};
+
+struct inner {
+	bool on, lazy;                  /* lazy: a forward; else a leg */
+	pthread_mutex_t control;        /* l->h comes and goes; before l->lock */
+	/* by l->lock */
+	enum way way;
+	struct reqs busy, parked;
+	struct place want;              /* for the next session */
+	bool renew;                     /* the session is to be made anew: the place is another, or a command did not end */
+	bool renewing, closing;
+	bool connected;                 /* logged in, and `life` is known */
+	bool noticed;                   /* since the way was lost an I/O has failed for it */
+	uint64_t life, told;            /* the leg's, and the one that who uses it knows */
+	uint64_t down_ns;
+	bool ticking;
+	unsigned refs;                  /* of this memory: the owner, and a timer */
+	/* of the loop's thread */
+	struct director_iscsi_io probe;
+	struct iovec probe_iov;
+	uint8_t probe_data[32];
+	bool probing;
+};
+
+struct lun {
+	const struct director_host *host;
+	void *owner;
+	struct director_iscsi_loop *loop;
+	struct director_iscsi *h;
+	struct director_iscsi_conf conf;        /* without what is in `place`; strings: target, initiator */
+	struct director_iscsi_disk disk;
+	uint64_t number;
+	uint32_t timeout_ms;
+	bool lost, extents;
+	pthread_mutex_t lock;
+	struct req *free;
+	uint8_t *zeroes;                /* one block, for WRITE SAME */
+	struct inner inner;
+};
+
+/* iscsi.c */
+void req_send(struct req *r);
+void req_end(struct req *r, int result);
+/* It may have had its effect, and must not have it twice. */
+void req_aborted(struct req *r);
+/* A session to `place`, with l->conf. 0 or a negative errno. */
+int session_open(struct lun *l, const struct place *place);
+/* The memory, when nothing refers to it any more. */
+void lun_free(struct lun *l);
+void path_event(struct lun *l, bool up, const char *text);
+
+/* inner.c */
+void inner_init(struct lun *l);
+/* May the command go now? Then it is handed to the initiator. Else it is parked, or ended. */
+void inner_send(struct req *r);
+/* The command is back. True: that is all, it was parked, ended or sent again. */
+bool inner_done(struct req *r);
+void inner_event(struct lun *l, const struct director_iscsi_event *ev);
+/* A leg that was just opened: what it says of itself. 0 or a negative errno. */
+int inner_opened(struct lun *l);
+/* A leg has a newer owner. */
+bool inner_is_stale(struct lun *l);
+/* Its life, for capabilities. */
+uint64_t inner_life(struct lun *l);
+int inner_reconfigure(struct lun *l, const struct director_conf *conf);
+/* Nothing is outstanding: the session ends. */
+void inner_end(struct lun *l);
+void place_set(struct place *p, const struct director_conf *conf);
+void place_fini(struct place *p);
+
+#endif

@@ -1,0 +1,179 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Volumes that are held, leased and switched under real initiators (doc/ownership.md 2, 9 and 10): this script is directord.
+#   hold.sh [PORT]                    in a build tree, or with $top_builddir naming it
+# As root in a network of its own, so that several at a time do not meet at the port.
+if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
+	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
+: "${top_builddir:=.}"
+port=${1:-13261}
+build=$(cd "$top_builddir" && pwd)
+cdb=$build/tests/system/iscsi-cdb
+for tool in "$cdb" "$build/director-iscsi"; do
+	[ -x "$tool" ] || { echo "skip: $tool is not built"; exit 77; }
+done
+dir=$(mktemp -d "${TMPDIR:-/tmp}/hold.XXXXXX") || exit 1
+export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+sock=$dir/t.sock iqn=iqn.2026-11.test:h url=iscsi://127.0.0.1:$port/iqn.2026-11.test:h
+pid=
+finish() {
+	[ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid"
+	[ $? -le 143 ] || cat "$dir/log"
+	rm -rf "$dir"
+}
+trap finish EXIT
+check() { # name, status
+	if [ "$2" -eq 0 ]; then echo "ok $1"; else echo "FAILED: $1"; tail -n 8 "$dir/log" "$dir"/out.* 2>/dev/null; exit 1; fi
+}
+ctl() { timeout 30 "$build/tests/system/targetctl" "$sock" "$@"; }
+uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
+# A volume as its next definition: uuid number, epoch, store and the rest.
+vol() { n=$1 e=$2; shift 2; ctl set "$(uuid "$n")" "v$n" "${size:-64M}" "$@" epoch="$e" agreed=yes; }
+slow() { echo "delay/file delay:read=$1 delay:write=$1 path=$dir/v1.img"; }
+# One command in a session of its own, in the background: its answer will be in out.NAME.
+ask() { # name, lun, cdb
+	timeout 60 "$cdb" -i "iqn.2026-11.test:$1" "$url/$2" "$3" >"$dir/out.$1" 2>&1 &
+	asked=$!
+}
+# Is there an answer by now? A command that the target has, and does not answer, has none after a second either.
+answered() { sleep "${2:-1}"; [ -s "$dir/out.$1" ]; }
+answer() {
+	for _ in $(seq 100); do [ -s "$dir/out.$1" ] && break; sleep 0.1; done
+	cat "$dir/out.$1"
+}
+# LBA 0, one block of 512 bytes.
+read0=28000000000000000100\<512 write0=2a000000000000000100\>512*
+# Of LBA 1, which has zeroes.
+caw1=89000000000000000001000000010000\>1024*
+
+"$build/director-target" --socket "$sock" --state "$dir/state" 2>>"$dir/log" &
+pid=$!
+for _ in $(seq 100); do [ -S "$sock" ] && break; sleep 0.1; done
+truncate -s 64M "$dir/v1.img" "$dir/v2.img" "$dir/v3.img"
+# shellcheck disable=SC2046
+vol 1 1 $(slow 2ms) && vol 2 1 file path="$dir/v2.img" leased=yes && vol 3 1 file path="$dir/v3.img" &&
+	ctl target $iqn lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid 3)" portal=127.0.0.1:"$port" host=any
+check volumes $?
+
+# The store goes and comes under load: in order, and with all that is under way given up.
+"$build/director-iscsi" verify "$url/1" --depth 16 --bs 8k --size 32M --runtime 6s >"$dir/out.verify" 2>&1 &
+load=$!
+sleep 0.5
+# Those of the session's beginning: its unit attention.
+errors() { ctl list | sed -n 's/^session.*errors=//p'; }
+before=$(errors)
+switched=0
+for e in $(seq 2 11); do
+	# shellcheck disable=SC2046
+	vol 1 "$e" $(slow 30ms) && switched=$((switched + 1))
+	sleep 0.15
+	vol 1 "$e" file path="$dir/v1.img" && switched=$((switched + 1))
+	sleep 0.15
+done
+[ -n "$before" ] && [ "$(errors)" = "$before" ]
+check no-command-failed $?
+wait $load
+check "switched-$switched-times-and-the-data-is-right" $?
+[ $switched -eq 20 ]
+check every-switch $?
+
+# Frozen: nothing of the medium, everything else.
+ctl freeze "$(uuid 3)" 1
+check freeze $?
+ask frozen 3 $read0
+! answered frozen
+check a-read-of-a-frozen-volume-waits $?
+[ "$("$cdb" "$url/3" 000000000000 120000002400\<36 | cut -c1-4 | tr '\n' ' ')" = "good good " ]
+check test-unit-ready-and-inquiry-do-not $?
+! vol 3 2 file path="$dir/nowhere/v3.img" 2>/dev/null
+check a-store-that-cannot-be-opened $?
+! answered frozen
+check it-stays-held $?
+size=96M
+truncate -s 96M "$dir/v3.img"
+vol 3 2 file path="$dir/v3.img" && answer frozen | grep -q '^check 6 2a 09\|^good'
+check it-goes-on $?
+ask size 3 9e100000000000000000000000200000\<32
+answer size | grep -q '^good 000000000002ffff'
+check with-its-new-size $?
+size=
+
+# Without a lease there are no answers.
+ask before 2 $read0
+! answered before
+check nothing-is-answered-before-the-first-lease $?
+ctl lease "$(uuid 2)" 1 60000 && answer before | grep -q '^good'
+check the-lease-lets-it-go $?
+vol 2 2 file path="$dir/v2.img" leased=yes && ask epoch 2 $read0
+! answered epoch
+check the-lease-of-an-older-epoch-does-not-count $?
+ctl lease "$(uuid 2)" 1 60000
+! answered epoch
+check nor-does-a-new-one-of-it $?
+ctl lease "$(uuid 2)" 2 1500 && answer epoch | grep -q '^good'
+check that-of-its-epoch-does $?
+sleep 2
+ask late 2 ${write0}aa
+! answered late
+check past-the-lease-nothing-is-answered $?
+ask ready 2 000000000000
+answer ready | grep -q '^good'
+check but-test-unit-ready $?
+ctl lease "$(uuid 2)" 2 1500 && answer late | grep -q '^good'
+check a-lease-that-comes-back $?
+
+# What was not answered is void when the right is gone. The write runs again, at the new store.
+sleep 2
+ask void 2 ${write0}bb
+ask void2 2 ${caw1}00
+! answered void
+check a-write-waits-for-its-lease $?
+ctl hold "$(uuid 2)" 2
+check hold $?
+cp "$dir/v3.img" "$dir/v4.img" && truncate -s 64M "$dir/v4.img"
+vol 2 3 file path="$dir/v4.img" leased=yes && ctl lease "$(uuid 2)" 3 60000 && sleep 1
+[ "$(cat "$dir/out.void")" = good ] && [ "$(od -An -tx1 -N1 "$dir/v4.img" | tr -d ' ')" = bb ]
+check it-was-done-where-the-volume-is-now $?
+grep -q '^check b 08 00' "$dir/out.void2"
+check a-compare-and-write-is-not-done-twice $?
+
+# What an initiator aborts, or leaves behind, does not stay.
+ctl hold "$(uuid 2)" 3
+ask gone 2 $read0
+sleep 0.5
+[ "$(ctl list | grep -c '^session')" -eq 1 ]
+check a-session-with-a-held-command $?
+kill $asked; wait $asked 2>/dev/null
+for _ in $(seq 50); do ctl list | grep -q '^session' || break; sleep 0.1; done
+! ctl list | grep -q '^session'
+check it-goes-with-its-connection $?
+# A unit that is unmapped lets its commands go.
+ask unmap 2 $read0
+sleep 0.5
+ctl target $iqn lun=1:"$(uuid 1)" lun=3:"$(uuid 3)" portal=127.0.0.1:"$port" host=any && answer unmap | grep -q '^check 5 25 00'
+check a-held-command-of-a-unit-that-is-unmapped $?
+ctl close "$(uuid 2)"
+check close-while-held $?
+
+# Volumes do not wait for each other: one that takes three seconds to open, and one that does not.
+nc -l -k 127.0.0.1 13999 >/dev/null 2>&1 &
+black=$!
+sleep 0.2
+begin=$(date +%s%N)
+timeout 30 "$build/tests/system/targetctl" "$sock" set "$(uuid 5)" v5 64M iscsi portal=127.0.0.1:13999 target=iqn.x:y open-timeout=3s >/dev/null 2>&1 &
+other=$!
+sleep 0.3
+ctl freeze "$(uuid 1)" && vol 1 20 file path="$dir/v1.img"
+took=$((($(date +%s%N) - begin) / 1000000))
+kill -0 $other 2>/dev/null
+check "a-switch-beside-an-open-that-waits ($took ms)" $?
+wait $other
+kill $black 2>/dev/null
+
+kill "$pid"
+wait "$pid"
+check orderly-end $?
+! grep -E 'ERROR: |runtime error|WARNING: ThreadSanitizer' "$dir/log"
+check no-complaints $?
+pid=
