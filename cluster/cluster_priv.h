@@ -10,6 +10,7 @@
 #include "cluster/own.h"
 
 #define RING_NODES_MAX 128              /* of a node list of the host's */
+#define FENCES_MAX 8
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -40,6 +41,9 @@ struct doing {
 	uint64_t epoch;                 /* RING_WRITE: the ring epoch; KEYS: the key epoch */
 	struct plan_action plan;        /* PLAN: given */
 	struct cluster_record record;   /* RECORD: given */
+	struct cluster_fence fence;     /* FENCE: given; */
+	struct node_id node;            /* whom, */
+	struct mono begun;              /* and since when */
 	struct cluster_keep keep;       /* KEEP: given */
 };
 
@@ -175,6 +179,7 @@ struct cluster {
 	uint64_t next_act;
 
 	struct floating *floating;
+	struct { struct node_id node; struct mono again; } fenced[FENCES_MAX];     /* the last tries */
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -268,6 +273,12 @@ void request_tend(struct cluster *c, struct cluster_out *out);
 void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why);
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
+
+void owner_fenced(struct cluster *c, const struct node_id *node, struct mono begun, struct cluster_out *out);
+
+/* fencing.c: switching off nodes whose lease is waited for */
+void fencing_tend(struct cluster *c, struct cluster_out *out);
+void fencing_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
 
 /* floating.c: floating addresses */
 void floating_new(struct cluster *c);

@@ -47,3 +47,5 @@ cluster_libcluster_la_SOURCES += %D%/move.c %D%/move.h %D%/overlay_machine.c %D%
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c
 # Floating addresses.
 cluster_libcluster_la_SOURCES += %D%/address.c %D%/address.h %D%/float.c %D%/float.h %D%/floating.c %D%/plan_float.c
+# Switching nodes off.
+cluster_libcluster_la_SOURCES += %D%/fencing.c

@@ -118,6 +118,10 @@ director_plugin_run_SOURCES = %D%/run/main.c
 director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 EXTRA_DIST += plugins/example4-exec/example4-exec
+plugin_PROGRAMS = plugins/fence-agent/fence-agent
+plugins_fence_agent_fence_agent_SOURCES = %D%/fence-agent/main.c
+plugins_fence_agent_fence_agent_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+plugins_fence_agent_fence_agent_LDADD = $(JANSSON_LIBS)
 
 # directord's side of plugins: linked into directord.
 noinst_LTLIBRARIES += directord/libplugins.la
@@ -130,7 +134,7 @@ directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh \
 	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
-	%D%/example4-exec/test.sh tests/plugins/kit.sh
+	%D%/example4-exec/test.sh %D%/fence-agent/test.sh tests/plugins/kit.sh
 dist_check_SCRIPTS += $(PLUGIN_TESTS)
 TESTS += $(PLUGIN_TESTS)
 EXTRA_DIST += %D%/test-lib.sh
@@ -151,3 +155,4 @@ plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh
 TESTS += %D%/iscsi/test.sh
 dist_man_MANS += %D%/iscsi/director-plugin-iscsi.7
+dist_man_MANS += plugins/fence-agent/director-plugin-fence-agent.7
