@@ -29,7 +29,8 @@ d n1 host add "$(target a)" --any >/dev/null || fail "host add"
 until_true 10 "it has an owner" eval '[ -n "$(owner n1)" ]'
 until_true 5 "the plugin is known" eval 'd n1 get /plugins/fence-agent | grep -q "kind.*fence"'
 for n in n1 n2 n3; do
-	d n1 node set $n fence=fence-agent "fence-options=agent=$dir/fence_lab plug=$n" >/dev/null || fail "node set"
+	printf 'agent=%s plug=%s' "$dir/fence_lab" $n >"$dir/options"
+	d n1 set /nodes/$n fence=fence-agent --secret fence-options --secret-file "$dir/options" >/dev/null || fail "set"
 done
 d n1 node show n1 | grep -q "$dir" && fail "the options are secret, and are shown"
 
