@@ -124,7 +124,18 @@ iscsi write $url --offset 16M <"$dir/three" && on_legs 16777216 "$dir/three"
 check both-legs-again $?
 
 # ---- a leg whose process starts anew has all; one whose node does has lost what was not flushed ----
+# The mirror clears its intent bits some time after the last write; then nothing goes to the legs any more.
+settled() {
+	local before now
+	now=$(ctl A stats | grep leg-A)
+	until [ "$now" = "${before:-}" ]; do
+		before=$now
+		sleep 3
+		now=$(ctl A stats | grep leg-A)
+	done
+}
 again() { # how
+	settled
 	kill -9 "${pid[B]}" && wait "${pid[B]}" 2>/dev/null
 	sleep 1
 	: >"$dir/ev2"
@@ -144,6 +155,7 @@ cat >"$dir/other-boot" <<-END
 chmod +x "$dir/other-boot"
 if [ "$(id -u)" = 0 ] && "$dir/other-boot" true 2>/dev/null; then
 	# The way is back, but not for what was there before.
+	settled
 	kill -9 "${pid[B]}" && wait "${pid[B]}" 2>/dev/null
 	sleep 1
 	ctl A events >"$dir/ev2" & more=$!
