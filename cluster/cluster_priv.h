@@ -275,7 +275,7 @@ void floating_free(struct cluster *c);
 void floating_changed(struct cluster *c, const struct change *changes, unsigned n);     /* agreed objects */
 void floating_all_changed(struct cluster *c);
 void floating_news(struct cluster *c, const struct float_news *news);
-void floating_leased(struct cluster *c);                /* a lease was renewed: so are its addresses, in this step */
+void floating_leased(struct cluster *c);                /* a lease may have been renewed: then its addresses are, in this step */
 void floating_tend(struct cluster *c, struct cluster_out *out);
 struct mono floating_wake(const struct cluster *c);     /* when that is due, whatever else happens */
 void floating_leave(struct cluster *c, struct cluster_out *out);

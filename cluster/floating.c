@@ -109,12 +109,13 @@ static bool right(struct cluster *c, const struct object *v, struct mono *until)
 {
 	const struct object *me = admit_node(c, &c->self);
 	const char *node = attrs_get(&v->attrs, "node");
-	struct node_id owner;
 
 	if (!me || c->reset || c->removed)
 		return false;
-	if (volume_has_legs(v))
-		return cluster_owner(c, v->uuid, &owner, until) && node_id_eq(&owner, &c->self);
+	if (volume_has_legs(v)) {
+		*until = own_right(c->owner.machine, v->uuid);
+		return until->ns != 0;
+	}
 	*until = mono_add_ms(c->floating->quorum, QUORUM_MS);
 	if (c->status->mode == AGREE_ACTIVE)
 		*until = MONO_NEVER;

@@ -552,6 +552,13 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	wake(o, out);
 }
 
+struct mono own_right(const struct own *o, const uint8_t volume[16])
+{
+	const struct own_vol *v = vol_find((struct own *)o, volume);
+
+	return v && is_mine(o, v) && mono_due(v->wait, o->now) ? o->until : (struct mono){ 0 };
+}
+
 struct own *own_new(const struct node_id *self)
 {
 	struct own *o = mem_zalloc(sizeof(*o));

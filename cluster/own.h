@@ -146,6 +146,11 @@ void own_free(struct own **o);
 /* Appends to `out`; the caller resets out->n when all is done. */
 void own_step(struct own *o, const struct own_in *in, struct own_out *out);
 void own_out_fini(struct own_out *out);
+/*
+ * Until when nobody else may serve the volume, as of the last step, whether director-target does or not; zero: this node
+ * may not. For what follows the right without answering in its name: floating addresses.
+ */
+struct mono own_right(const struct own *o, const uint8_t volume[16]);
 
 bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 

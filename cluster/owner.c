@@ -157,7 +157,6 @@ static void lease(struct cluster *c, const struct own_act *a, struct cluster_out
 	act->until = a->until;
 	if (v)
 		v->leased = a->until;
-	floating_leased(c);
 }
 
 /* ---- to the others ---- */
@@ -240,6 +239,8 @@ static void step(struct cluster *c, struct own_in *in, struct cluster_out *out)
 	for (unsigned i = 0; i < o.n; i++)
 		act(c, &o.act[i], out);
 	own_out_fini(&o);
+	if (in->kind == OWN_IN_ECHO || in->kind == OWN_IN_TIMER)
+		floating_leased(c);
 }
 
 static void step_index(struct cluster *c, enum own_in_kind kind, uint64_t index, struct cluster_out *out)
@@ -277,6 +278,7 @@ static bool storage_made(struct cluster *c, const struct object *o, const struct
 static void row_give(struct cluster *c, const struct object *o, struct cluster_out *out)
 {
 	struct own_in in = { .kind = OWN_IN_ROW };
+	struct plan_have_volume *h;
 	struct own_row row;
 	struct owned *v;
 	struct mono due;
@@ -294,6 +296,10 @@ static void row_give(struct cluster *c, const struct object *o, struct cluster_o
 	v->row = row;
 	in.row = &row;
 	step(c, &in, out);
+	/* What was lost before is closed for ownership already, and not for director-target. */
+	h = plan_have_volume(&c->have, row.uuid);
+	if (h && h->ours && !node_id_eq(&row.owner, &c->self))
+		close_it(c, &row, out);
 }
 
 static void rows_gone(struct cluster *c, struct cluster_out *out)

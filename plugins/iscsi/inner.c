@@ -494,6 +494,21 @@ int inner_reconfigure(struct lun *l, const struct director_conf *conf)
 	return 0;
 }
 
+/* The right to the storage is gone: whatever is out there ends now, and nothing goes there any more. */
+void inner_lose(struct lun *l)
+{
+	struct inner *in = &l->inner;
+
+	pthread_mutex_lock(&in->control);
+	pthread_mutex_lock(&l->lock);
+	in->closing = true;
+	in->connected = false;
+	way_set(l, WAY_STALE);
+	pthread_mutex_unlock(&l->lock);
+	director_iscsi_close(&l->h, 0);
+	pthread_mutex_unlock(&in->control);
+}
+
 void inner_end(struct lun *l)
 {
 	struct inner *in = &l->inner;

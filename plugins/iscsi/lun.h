@@ -15,6 +15,7 @@
 #include "director/plugin.h"
 
 #define PORTALS_MAX 16
+#define CHECKSUM_MAX (64u << 20)        /* bytes of one CHECKSUM of our own units */
 
 struct lun;
 
@@ -109,6 +110,8 @@ bool inner_is_stale(struct lun *l);
 /* Its life, for capabilities. */
 uint64_t inner_life(struct lun *l);
 int inner_reconfigure(struct lun *l, const struct director_conf *conf);
+/* All I/O ends with -ESTALE, now. */
+void inner_lose(struct lun *l);
 /* Nothing is outstanding: the session ends. */
 void inner_end(struct lun *l);
 void place_set(struct place *p, const struct director_conf *conf);

@@ -141,7 +141,7 @@ int backstore_space(struct backstore *, uint64_t *used, uint64_t *available);
  * going goes to the new one. Two kinds:
  *   leg      opening a reference under an epoch claims the leg, fencing a reference does too; I/O carries its
  *            opener's epoch, and gets -ESTALE once a newer epoch has claimed it.
- *   served   references come and go; I/O carries the epoch of the share.
+ *   other    references come and go; I/O carries the epoch of the share.
  * A claim is also what a login at an inner portal makes (doc/ownership.md 9).
  */
 struct backstore_share;
@@ -152,8 +152,10 @@ struct backstore_share_conf {
 	uint64_t claimed;               /* leg: the newest epoch that is stored */
 	/* leg: store the epoch durably, see to it that others of older epochs go. 0 or a negative errno. One call at a time. */
 	int (*claim)(void *arg, uint64_t epoch, struct director_err *err);
-	/* served: may what was done be answered now? If not it waits for backstore_share_go. Any thread; NULL: yes. */
-	bool (*may_answer)(void *arg);
+	/* Not a leg. May what was done under `epoch` be answered now? If not it waits for backstore_share_go. NULL: yes. */
+	bool (*may_answer)(void *arg, uint64_t epoch);
+	/* Not a leg. Does `result` say that the way to the storage is lost, and that it is to be tried again? NULL: no. */
+	bool (*tries_again)(void *arg, int32_t result);
 	void *arg;
 };
 

@@ -25,7 +25,7 @@ struct backstore_share {
 	pthread_mutex_t claiming;               /* taken before `lock`, and before a backstore's control */
 	pthread_mutex_t lock;                   /* what follows */
 	uint64_t gen;                           /* counts backstores */
-	bool gone;
+	bool gone, ticking;
 	struct director_io *parked, **parked_tail;      /* plugin[0]: next, [1]: the reference's level, [2]: see enum */
 };
 
@@ -38,6 +38,7 @@ struct ref {
 	struct backstore *level;                /* ours, in the stack above */
 	struct backstore_share *share;
 	struct director_caps caps;
+	_Atomic bool stopped;                   /* the right of the stack above is gone */
 };
 
 /* An I/O of a reference on its way through the share. */
@@ -108,10 +109,39 @@ static void parked_go(struct backstore_share *s, struct director_io *list, bool 
 
 /* ---- I/O ---- */
 
-/* The right to the volume is gone, or the backstore is going: somebody will open another one. */
+#define AGAIN_MS 100
+
+static void share_put(struct backstore_share *s);
+
+/* The right to the volume is gone, or the backstore is going: somebody will open another one. Or the way is lost. */
 static bool to_wait(const struct backstore_share *s, int32_t result)
 {
-	return !s->conf.leg && (result == -ESTALE || result == -ESHUTDOWN || result == -EAGAIN);
+	if (s->conf.leg || result == 0)
+		return false;
+	return result == -ESTALE || result == -ESHUTDOWN || result == -EAGAIN ||
+		(s->conf.tries_again && s->conf.tries_again(s->conf.arg, result));
+}
+
+static void again(void *arg)
+{
+	struct backstore_share *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	s->ticking = false;
+	pthread_mutex_unlock(&s->lock);
+	backstore_share_go(s);
+	share_put(s);
+}
+
+/* With the lock held: what is parked is tried again in a moment. */
+static void tick_arm(struct backstore_share *s)
+{
+	if (s->ticking || bs_service_after(s->host->service, AGAIN_MS, again, s) != 0)
+		return;
+	s->ticking = true;
+	pthread_mutex_lock(&s->host->lock);
+	s->refs++;
+	pthread_mutex_unlock(&s->host->lock);
 }
 
 static void ref_done(struct backstore_io *bio, int32_t result)
@@ -121,23 +151,25 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	struct backstore_share *s = ref->share;
 	struct director_io *up = r->up;
 	bool once = up->op == DIRECTOR_COMPARE_AND_WRITE, wait = to_wait(s, result), newer, gone;
-	uint64_t gen = r->gen;
+	uint64_t gen = r->gen, epoch = bio->io.epoch;
 
 	up->at = bio->io.at;
 	up->flags_out = bio->io.flags_out;
 	free(r);
-	if (!wait && (result < 0 || !s->conf.may_answer || s->conf.may_answer(s->conf.arg))) {
+	if (!wait && (result < 0 || !s->conf.may_answer || s->conf.may_answer(s->conf.arg, epoch))) {
 		up_done(ref, up, result);
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
 	newer = s->gen != gen;
-	gone = s->gone;
+	gone = s->gone || ref->stopped;
 	if (!gone && !newer)
 		park(s, ref, up, result == 0 ? PARKED_DONE : once ? PARKED_ONCE : PARKED_RUN);
+	if (!gone && !newer && result)
+		tick_arm(s);
 	pthread_mutex_unlock(&s->lock);
 	if (gone)
-		up_done(ref, up, -ENOTCONN);
+		up_done(ref, up, ref->stopped ? -ESTALE : -ENOTCONN);
 	else if (newer && once)
 		aborted(ref, up);
 	else if (newer)
@@ -149,17 +181,18 @@ static struct backstore *ref_way(struct ref *ref, struct director_io *up, uint64
 {
 	struct backstore_share *s = ref->share;
 	struct backstore *bs;
-	bool gone;
+	bool gone, stopped;
 
 	pthread_mutex_lock(&s->lock);
-	bs = atomic_load(&s->bs);
+	stopped = ref->stopped;
+	bs = stopped ? NULL : atomic_load(&s->bs);
 	gone = s->gone;
 	*gen = s->gen;
-	if (!bs && !gone)
+	if (!bs && !gone && !stopped)
 		park(s, ref, up, PARKED_RUN);
 	pthread_mutex_unlock(&s->lock);
-	if (!bs && gone)
-		up_done(ref, up, -ENOTCONN);
+	if (stopped || (!bs && gone))
+		up_done(ref, up, stopped ? -ESTALE : -ENOTCONN);
 	return bs;
 }
 
@@ -277,7 +310,7 @@ void backstore_share_go(struct backstore_share *s)
 	struct director_io *list = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	if (atomic_load(&s->bs))
+	if (atomic_load(&s->bs) && (!s->conf.may_answer || s->conf.may_answer(s->conf.arg, atomic_load(&s->epoch))))
 		list = parked_take(s);
 	pthread_mutex_unlock(&s->lock);
 	parked_go(s, list, false);
@@ -465,6 +498,35 @@ static int ref_resize(void *obj, uint64_t size, struct director_err *err)
 	return now.size >= size ? 0 : plugin_err(err, -EAGAIN, "the volume is still smaller");
 }
 
+/* What waits for the volume does not wait any more; what it has ends by itself. */
+static int ref_stop(void *obj, uint32_t how, struct director_err *err)
+{
+	struct ref *ref = obj;
+	struct backstore_share *s = ref->share;
+	struct director_io *list, *next, *mine = NULL;
+
+	(void)err;
+	if (how != DIRECTOR_STOP_LOST)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	ref->stopped = true;
+	for (list = parked_take(s); list; list = next) {
+		next = list->plugin[0];
+		if (list->plugin[1] == ref->level) {
+			list->plugin[0] = mine;
+			mine = list;
+		} else {
+			park(s, ((struct backstore *)list->plugin[1])->obj, list, (enum parked)(uintptr_t)list->plugin[2]);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	for (; mine; mine = next) {
+		next = mine->plugin[0];
+		up_done(ref, mine, -ESTALE);
+	}
+	return 0;
+}
+
 static void ref_close(void *obj)
 {
 	struct ref *ref = obj;
@@ -501,6 +563,7 @@ static const struct director_backstore_ops ops = {
 	.fence = ref_fence,
 	.resize = ref_resize,
 	.close = ref_close,
+	.stop = ref_stop,
 	.thread_fd = no_fd,
 	.reap = no_reap,
 };

@@ -131,10 +131,9 @@ bool hold_submits(struct serve_task *st, struct volume *to)
 	return true;
 }
 
-/* Errors that say that there is no way to the storage now, and not that it cannot do what was asked. */
-static bool way_lost(const struct volume *v, const struct serve_task *st, int32_t result)
+bool hold_tries_again(const struct volume *v, int32_t result)
 {
-	if (!atomic_load_explicit(&v->retries, memory_order_relaxed) || st->err.key)
+	if (!atomic_load_explicit(&v->retries, memory_order_relaxed))
 		return false;
 	switch (result) {
 	case -ESTALE:
@@ -164,7 +163,7 @@ bool hold_completes(struct serve_task *st, struct volume *at, int32_t result)
 		gone = st->op_voids != atomic_load_explicit(&at->voids, memory_order_acquire) || !lease_holds(at, st->op_epoch);
 	else
 		gone = st->voids != atomic_load_explicit(&at->voids, memory_order_acquire);
-	if (!gone && !way_lost(at, st, result))
+	if (!gone && (st->err.key || !hold_tries_again(at, result)))
 		return true;
 	hold_void(st, !gone);
 	return false;

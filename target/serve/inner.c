@@ -66,7 +66,8 @@ void inner_set(struct serve *s, const struct target_inner *want, struct target_m
 	for (unsigned i = 0; i < c->n_portals; i++)
 		free(c->portals[i]);
 	free(c->portals);
-	explicit_bzero(c, sizeof(*c));
+	explicit_bzero(c->keys, sizeof(c->keys));
+	c->n_portals = 0;
 	c->portals = mem_zalloc((want->n_portals + 1) * sizeof(*c->portals));
 	for (; c->n_portals < want->n_portals; c->n_portals++)
 		c->portals[c->n_portals] = mem_strdup(want->portals[c->n_portals]);
@@ -107,7 +108,7 @@ static struct volume *volume_meant(struct link *l)
 	if (!inner_name_parse(l->conn->login->target, uuid))
 		return NULL;
 	v = volume_find_locked(&l->worker->serve->registry, uuid);
-	return v && v->share ? v : NULL;
+	return v && v->share && v->def.inner != TARGET_INNER_NONE ? v : NULL;
 }
 
 bool inner_policy_locked(struct link *l, struct login_policy *p)
@@ -314,7 +315,7 @@ void inner_refresh(struct session *ss)
 
 	pthread_mutex_lock(&r->lock);
 	v = volume_find_locked(r, ss->entry->volume);
-	if (v && !v->share)
+	if (v && (!v->share || v->def.inner == TARGET_INNER_NONE))
 		v = NULL;
 	if (v && !n) {
 		n = mem_zalloc(sizeof(*n));
@@ -497,12 +498,12 @@ static int leg_claim(void *arg, uint64_t epoch, struct director_err *err)
 /* ---- volumes ---- */
 
 /* The unit that other nodes see: the disk, and nothing of what initiators do to theirs. */
-static void unit_set(struct volume *v)
+static void unit_set(struct volume *v, struct backstore *bs)
 {
 	struct director_caps caps = { .struct_size = sizeof(caps) };
 	struct scsi_lu *lu = &v->inner_lu;
 
-	backstore_caps(v->bs, &caps);
+	backstore_caps(bs, &caps);
 	pthread_mutex_lock(&v->lu_lock);
 	if (!lu->inner) {
 		lu_init(lu, v->def.uuid, v->def.name, caps.size, v->lu.block_size);
@@ -521,27 +522,27 @@ static void unit_set(struct volume *v)
 	pthread_mutex_unlock(&v->lu_lock);
 }
 
-/* Of a served one that needs a lease: stacks of this node wait for it as initiators do. */
-static bool may_answer(void *arg)
+static bool may_answer(void *arg, uint64_t epoch)
 {
-	const struct volume *v = arg;
+	return lease_holds(arg, epoch);
+}
 
-	return lease_holds(v, atomic_load(&v->epoch));
+static bool tries_again(void *arg, int32_t result)
+{
+	return hold_tries_again(arg, result);
 }
 
 static int share_make(struct volume *v, char **why)
 {
 	struct inner *in = v->serve->inner;
-	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG,
-		.may_answer = may_answer, .arg = v };
+	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG, .claim = leg_claim, .may_answer = may_answer,
+		.tries_again = tries_again, .arg = v };
 	struct backstore_share *share = NULL;
 	int err = 0;
 
 	memcpy(conf.uuid, v->def.uuid, 16);
-	if (conf.leg) {
-		conf.claim = leg_claim;
+	if (conf.leg)
 		err = leg_load(in, v, &conf.claimed, why);
-	}
 	if (!err && backstore_share_new(v->serve->host, &conf, &share) < 0) {
 		*why = mem_printf("%s is there twice", v->def.name);
 		err = ERR_EXIST;
@@ -552,22 +553,18 @@ static int share_make(struct volume *v, char **why)
 	return err;
 }
 
-int inner_open(struct volume *v, char **why)
+int inner_open(struct volume *v, struct backstore *bs, char **why)
 {
 	struct serve *s = v->serve;
 	struct director_err derr = { .struct_size = sizeof(derr) };
 	int err = 0, r;
 
-	if (v->def.inner == TARGET_INNER_NONE) {
-		inner_close(v);
-		return 0;
-	}
-	unit_set(v);
+	unit_set(v, bs);
 	if (!v->share)
 		err = share_make(v, why);
 	if (err)
 		return err;
-	r = backstore_share_open(v->share, v->bs, v->def.epoch, &derr);
+	r = backstore_share_open(v->share, bs, v->def.epoch, &derr);
 	if (r < 0) {
 		*why = mem_strdup(derr.text[0] ? derr.text : strerror(-r));
 		inner_close(v);
@@ -636,7 +633,7 @@ void inner_free(struct inner **inner)
 	for (unsigned i = 0; i < in->conf.n_portals; i++)
 		free(in->conf.portals[i]);
 	free(in->conf.portals);
-	explicit_bzero(&in->conf, sizeof(in->conf));
+	explicit_bzero(in->conf.keys, sizeof(in->conf.keys));
 	if (in->dir >= 0)
 		close(in->dir);
 	pthread_cond_destroy(&in->idle);

@@ -173,10 +173,10 @@ static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 }
 
 /* Who else reaches it: legs, and what other nodes forward. */
-static int inside(struct volume *v, struct target_msg *reply)
+static int inside(struct volume *v, struct backstore *bs, struct target_msg *reply)
 {
 	char *why = NULL;
-	int err = inner_open(v, &why);
+	int err = inner_open(v, bs, &why);
 
 	if (err)
 		job_fail(reply, err, "%s", why);
@@ -221,17 +221,11 @@ static bool retries(const struct target_volume *def)
 	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
 }
 
-static void store_set(struct volume *v, struct backstore *bs)
-{
-	pthread_mutex_lock(&v->serve->registry.lock);
-	v->bs = bs;
-	pthread_mutex_unlock(&v->serve->registry.lock);
-}
-
 /* The volume may be used from here on. */
-static void store_use(struct serve *s, struct volume *v)
+static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 {
 	pthread_mutex_lock(&s->registry.lock);
+	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
 	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
@@ -264,19 +258,16 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 	made = r == 0 && first;
 	if (made)
 		r = kept(s, v, reply);
-	if (r == 0) {
-		store_set(v, bs);
-		r = inside(v, reply);
-	}
+	if (r == 0)
+		r = inside(v, bs, reply);
 	if (r != 0) {
-		store_set(v, NULL);
 		backstore_close(&bs);
 		if (made)
 			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	store_use(s, v);
+	store_use(s, v, bs);
 	space_look(v);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	hold_end(v, HOLD_STORE);
@@ -302,9 +293,9 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
+	char *why = NULL;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
-	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -328,7 +319,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	}
 	pthread_mutex_unlock(&r->lock);
 	if (busy && v->bs) {
-		inner_open(v, &why);
+		inner_open(v, v->bs, &why);
 		free(why);
 	}
 	if (busy)
@@ -451,7 +442,7 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
 	pthread_mutex_unlock(&s->registry.lock);
-	return inside(v, reply);
+	return inside(v, v->bs, reply);
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */

@@ -88,7 +88,7 @@ struct volume {
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
 	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
-	struct backstore_share *share;  /* inner != NONE; while it is open */
+	struct backstore_share *share;  /* from inner_open to inner_close */
 	struct backstore_stats past;    /* of backstores that were open before */
 };
 
@@ -334,6 +334,8 @@ bool hold_begins(struct serve_task *st, bool first);
 bool hold_submits(struct serve_task *st, struct volume *to);
 /* It is back from there with `result`. */
 bool hold_completes(struct serve_task *st, struct volume *at, int32_t result);
+/* Does `result` say that there is no way to the storage now, and not that it cannot do what was asked? Then it is tried again. */
+bool hold_tries_again(const struct volume *v, int32_t result);
 /* The answer is given. */
 bool hold_answers(struct serve_task *st);
 /* All of it is void: it begins again, in a moment or when it may, or is aborted if it must not. */
@@ -418,10 +420,10 @@ void inner_refresh(struct session *ss);
 
 /* inner.c: legs and volumes for other nodes, and for stacks of this one (doc/ownership.md 9); on control threads */
 /*
- * v->bs is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
+ * `bs` is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
  * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
  */
-int inner_open(struct volume *v, char **why);
+int inner_open(struct volume *v, struct backstore *bs, char **why);
 /* v->bs is about to be closed, to be opened anew: what references want waits. Inner sessions of a served volume stay. */
 void inner_hold(struct volume *v);
 /* v->bs is about to be closed for good: references fail, inner sessions end. Idempotent; nothing if it was never open. */

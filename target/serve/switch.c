@@ -60,6 +60,7 @@ static void store_close(struct volume *v, bool lost, unsigned ms)
 	struct backstore *bs;
 
 	hold_begin(v, HOLD_STORE, lost);
+	inner_hold(v);
 	if (!v->bs)
 		return;
 	inner_hold(v);

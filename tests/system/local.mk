@@ -27,4 +27,4 @@ tests_bench_commit_SOURCES = tests/bench/commit.c
 tests_bench_commit_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS)
 tests_bench_commit_LDADD = lib/libdirector.la $(COROSYNC_LIBS)
 EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/membership
-EXTRA_DIST += %D%/address.sh
+EXTRA_DIST += %D%/address.sh %D%/follow.sh

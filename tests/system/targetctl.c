@@ -4,12 +4,12 @@
  * the data plane.
  *
  *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [agreed=yes] [leased=yes] [fail-over=yes]
- *             [inner=leg|served] [epoch=N] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *                    [epoch=N] [serve=leg|served] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
+ *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET freeze|hold UUID [EPOCH]
  *   targetctl SOCKET lease UUID EPOCH MS [EVERY-MS]        with EVERY-MS again and again, until it is killed
  *   targetctl SOCKET keep UUID VERSION PROPOSAL HEX|none [refused]
- *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
- *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
  *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
@@ -108,7 +108,7 @@ static void show_event(const struct target_event *e)
 		(unsigned long long)e->of, (unsigned long long)e->epoch);
 	for (size_t i = 0; i < e->n_blob; i++)
 		printf("%02x", e->blob[i]);
-	printf("%s\n", e->text ? e->text : "");
+	printf("\n");
 	fflush(stdout);
 }
 
@@ -157,7 +157,7 @@ static void parse_child(struct target_store *top, char *spec)
 }
 
 /* What is of the volume and not of its storage. */
-static bool parse_own(struct target_volume *v, char *s)
+static bool of_volume(struct target_volume *v, char *s)
 {
 	const struct {
 		const char *text;
@@ -168,12 +168,10 @@ static bool parse_own(struct target_volume *v, char *s)
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		if (strcmp(s, flags[i].text) == 0)
 			return *flags[i].flag = true;
-	if (strcmp(s, "inner=leg") == 0)
-		v->inner = TARGET_INNER_LEG;
-	else if (strcmp(s, "inner=served") == 0)
-		v->inner = TARGET_INNER_SERVED;
-	else if (strncmp(s, "epoch=", 6) == 0)
-		v->epoch = (uint64_t)atoll(s + 6);
+	if (strncmp(s, "epoch=", 6) == 0)
+		v->epoch = strtoull(s + 6, NULL, 10);
+	else if (strncmp(s, "serve=", 6) == 0)
+		v->inner = strcmp(s + 6, "leg") == 0 ? TARGET_INNER_LEG : TARGET_INNER_SERVED;
 	else if (strncmp(s, "child=", 6) == 0)
 		parse_child(&v->store, s + 6);
 	else
@@ -223,7 +221,7 @@ static void parse_volume(struct target_msg *m, int argc, char **argv)
 		struct target_store *st;
 		char *eq;
 
-		if (parse_own(v, argv[i]))
+		if (of_volume(v, argv[i]))
 			continue;
 		st = filter ? store_of(&v->store, &argv[i]) : &v->store;
 		eq = strchr(argv[i], '=');
@@ -365,11 +363,11 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "shutdown", TARGET_SHUTDOWN },
 		{ "drop", TARGET_SESSION_DROP },
 		{ "events", TARGET_LIST },
+		{ "inner", TARGET_INNER },
 		{ "freeze", TARGET_VOLUME_FREEZE },
 		{ "hold", TARGET_VOLUME_HOLD },
 		{ "lease", TARGET_VOLUME_LEASE },
 		{ "keep", TARGET_VOLUME_KEEP },
-		{ "inner", TARGET_INNER },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -387,12 +385,12 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		m->number = (uint64_t)atoll(argv[1]);
 	else if (m->kind == TARGET_ACCESS_SET)
 		parse_access(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_INNER)
+		parse_inner(m, argc - 1, argv + 1);
 	else if (m->kind == TARGET_VOLUME_LEASE)
 		parse_lease(m, argc - 1, argv + 1);
 	else if (m->kind == TARGET_VOLUME_KEEP)
 		parse_keep(m, argc - 1, argv + 1);
-	else if (m->kind == TARGET_INNER)
-		parse_inner(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
 	if ((m->kind == TARGET_VOLUME_FREEZE || m->kind == TARGET_VOLUME_HOLD) && argc > 2)

@@ -221,6 +221,64 @@ static void wrong_secret_or_user_is_refused(void)
 	}
 }
 
+/* The secret is asked for when the user is known; any of several will do. */
+static void the_secret_may_depend_on_the_user(void)
+{
+	static const char *const secrets[] = { "a-newer-one", "secret-of-7" };
+	static const struct {
+		const char *user, *secret;
+		unsigned n, status;
+	} tries[] = {
+		{ "7", "secret-of-7", 2, LOGIN_OK },
+		{ "7", "a-newer-one", 2, LOGIN_OK },
+		{ "7", "secret-of-7", 1, LOGIN_AUTH_FAILED },
+		{ "7", "", 0, LOGIN_AUTH_FAILED },
+		{ "", "secret-of-7", 0, LOGIN_AUTH_FAILED },
+	};
+
+	for (unsigned i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		struct world w;
+		struct buf t = { 0 };
+
+		secure(&w, false);
+		w.policy.user = w.policy.secret = NULL;
+		w.policy.by_user = true;
+		w.secrets = secrets;
+		w.n_secrets = tries[i].n;
+		chap_text(&w, "8", 8, tries[i].user, tries[i].secret, &t);
+		CHECK_EQ(request(&w, 0, 1, true, (char *)t.data, t.len, NULL, NULL), tries[i].status);
+		if (tries[i].status == LOGIN_OK) {
+			CHECK_STR(w.conn->login->user, "7");
+			CHECK_EQ(request(&w, 1, 3, true, KEYS(""), NULL, NULL), 0);
+		}
+		CHECK((w.conn->state == CONN_S5_LOGGED_IN) == (tries[i].status == LOGIN_OK));
+		buf_fini(&t);
+		world_fini(&w);
+	}
+}
+
+/* Where there is no secret yet, nothing proves that there is. */
+static void nobody_is_let_in_without_a_proof(void)
+{
+	static const char *const texts[] = { "CHAP_N=7", "CHAP_R=0x00", "CHAP_A=8", "X=1" };
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct world w;
+		struct buf t = { 0 };
+
+		secure(&w, false);
+		w.policy.user = w.policy.secret = NULL;
+		w.policy.by_user = true;
+		chap_text(&w, "8", 8, "7", "x", &t);
+		buf_reset(&t);
+		buf_put(&t, texts[i], strlen(texts[i]) + 1);
+		request(&w, 0, 3, true, (char *)t.data, t.len, NULL, NULL);
+		CHECK(w.conn->state != CONN_S5_LOGGED_IN && !w.session);
+		buf_fini(&t);
+		world_fini(&w);
+	}
+}
+
 static void a_reflected_challenge_is_refused(void)
 {
 	struct world w;
@@ -427,6 +485,8 @@ int main(void)
 	RUN(chap_one_way_with_every_algorithm);
 	RUN(chap_mutual_proves_us);
 	RUN(wrong_secret_or_user_is_refused);
+	RUN(the_secret_may_depend_on_the_user);
+	RUN(nobody_is_let_in_without_a_proof);
 	RUN(a_reflected_challenge_is_refused);
 	RUN(refusals);
 	RUN(the_owner_may_refuse_or_redirect);

@@ -117,6 +117,14 @@ TESTS += tests/unit/mirror
 tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h
 tests_unit_mirror_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR
 tests_unit_mirror_LDADD = target/serve/libhost.la base/libbase.la
+check_PROGRAMS += tests/unit/share
+TESTS += tests/unit/share
+tests_unit_share_SOURCES = %D%/share.c %D%/check.h
+tests_unit_share_LDADD = target/serve/libhost.la base/libbase.la -lpthread
+check_PROGRAMS += tests/unit/inner
+TESTS += tests/unit/inner
+tests_unit_inner_SOURCES = %D%/inner.c %D%/check.h
+tests_unit_inner_LDADD = proto/libproto.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
 TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover \
