@@ -268,6 +268,9 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 		break;
 	case PLAN_TARGET_TRIM:
 		target_is(c, a);
+		/* Without what leaves it may be as it shall be, and then nothing more is done to it. */
+		if (a->generation)
+			carry_report(c, a, "ready", NULL);
 		break;
 	case PLAN_TARGET_SET:
 		target_is(c, a);
