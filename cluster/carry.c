@@ -104,7 +104,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
 
-		v->open = v->ours = v->leased = false;
+		v->open = v->ours = v->leased = v->keep_any = v->keep_busy = false;
 		v->generation = v->epoch = 0;
 		memset(v->hash, 0, sizeof(v->hash));
 		if (!v->created)
@@ -268,6 +268,9 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 		break;
 	case PLAN_TARGET_TRIM:
 		target_is(c, a);
+		/* Without what leaves it may be as it shall be, and then nothing more is done to it. */
+		if (a->generation)
+			carry_report(c, a, "ready", NULL);
 		break;
 	case PLAN_TARGET_SET:
 		target_is(c, a);

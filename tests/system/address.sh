@@ -18,7 +18,7 @@ held_by() { [ "$(holders "$1")" = "${2:+$2 }" ]; }
 neighbour() { ip -n "$(ns host)" neigh show "$1" | grep -o 'lladdr [0-9a-f:]*' | cut -d' ' -f2; }
 neighbour_is() { [ "$(neighbour "$1")" = "$2" ]; }
 reach() { lab host timeout 5 iscsi-ls "iscsi://$1" 2>/dev/null | grep -qF "$(target a)"; }
-add() { d n1 create "/targets/$(target "${2:-a}")/addresses/$1" "${@:3}"; }
+add() { d n1 --no-wait target address add "$(target "${2:-a}")" "$1" "${@:3}"; }
 refused_as() { local text; text=$(add "$1" "${3:-a}" 2>&1) && fail "$1 was taken"; grep -q "$2" <<<"$text" || fail "$1: $text"; }
 
 for n in n2 n3; do d n1 volume create v$n --size 8M --on $n --backstore ram >/dev/null || fail "volume create"; done
@@ -29,24 +29,25 @@ d n1 lun add "$(target a)" vn3 --lun 1 >/dev/null || fail "lun add"
 d n1 host add "$(target a)" --any >/dev/null || fail "host add"
 
 step "what no floating address can be is refused with the reason"
-refused_as 0.0.0.0-24 'no address of a host'
-refused_as 224.0.0.9-24 'multicast'
-refused_as "$net.99-0" 'prefix'
-refused_as 127.0.0.1-8 'loopback'
-refused_as "$net.255-24" 'broadcast'
-refused_as "$(lab address n3 4)-24" 'address of node n3 itself'
-refused_as fe80::9-64 'link-local'
-refused_as ff02::9-64 'multicast'
+refused_as 0.0.0.0/24 'no address of a host'
+refused_as 224.0.0.9/24 'multicast'
+refused_as "$net.99/0" 'prefix'
+refused_as 127.0.0.1/8 'loopback'
+refused_as "$net.255/24" 'broadcast'
+refused_as "$(lab address n3 4)/24" 'address of node n3 itself'
+refused_as fe80::9/64 'link-local'
+refused_as ff02::9/64 'multicast'
 
 step "it comes to the node of the first LUN, in both families"
-add "$net.99-24" >/dev/null || fail "add"
-add "$net6::99-64" >/dev/null || fail "add"
-refused_as "$net.99-25" 'already'
-refused_as "$net.99-24" 'already' b
+d n1 target address add "$(target a)" "$net.99/24" >/dev/null || fail "add"
+add "$net6::99/64" >/dev/null || fail "add"
+refused_as "$net.99/25" 'already'
+refused_as "$net.99/24" 'already' b
 until_true 10 "IPv4 is on n2" held_by "$net.99" n2
 until_true 10 "IPv6 is on n2" held_by "$net6::99" n2
 until_true 10 "reached" reach "$net.99"
 until_true 10 "reached" reach "[$net6::99]"
+d n1 target address list --no-headers | grep -qE " $net\.99/24 .* n2 +up " || fail "the list says: $(d n1 target address list)"
 neighbour_is "$net.99" "$(mac n2)" || fail "the neighbour of $net.99 is $(neighbour "$net.99")"
 d n1 status -o json | grep -qF "$net.99" && fail "the floating address is told as one of the node's own"
 
@@ -110,19 +111,19 @@ ip -n "$(ns host)" addr del "$net.99/32" dev eth0
 
 step "one that a foreign machine has already is not taken"
 ip -n "$(ns host)" addr add "$net.98/32" dev eth0
-add "$net.98-24" >/dev/null 2>&1
+add "$net.98/24" >/dev/null 2>&1
 until_true 5 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/$net.98-24" | grep -q "another machine has this address: $(mac host)"'
 held_by "$net.98" "" || fail "it was taken"
 ip -n "$(ns host)" addr del "$net.98/32" dev eth0
 until_true 15 "once it is free it is taken" held_by "$net.98" n3
 ip -n "$(ns host)" addr add "$net6::98/128" dev eth0 nodad
-add "$net6::98-64" >/dev/null 2>&1
+add "$net6::98/64" >/dev/null 2>&1
 until_true 5 "the same of IPv6" eval 'd n1 get "/targets/$(target a)/addresses/$net6::98-64" | grep -q "another machine has this address"'
 held_by "$net6::98" "" || fail "it was taken"
 ip -n "$(ns host)" addr del "$net6::98/128" dev eth0
 
 step "without an interface for it: an error that says what to do; with one: taken, with a route"
-add 10.99.0.9-24 >/dev/null 2>&1
+add 10.99.0.9/24 >/dev/null 2>&1
 until_true 5 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/10.99.0.9-24" | grep -q "name an interface"'
 d n1 set "/targets/$(target a)/addresses/10.99.0.9-24" interface=eth0 >/dev/null || fail "set interface"
 until_true 5 "it is taken" held_by 10.99.0.9 n3
@@ -139,6 +140,8 @@ lab stop n3
 held_by "$net.99" "" || fail "directord left it behind"
 lab start n3
 until_true 15 "it is back" held_by "$net.99" n3
-d n1 delete "/targets/$(target a)" >/dev/null || fail "delete"
+d n1 target address delete "$(target a)" "$net.99/24" >/dev/null || fail "address delete"
+until_true 5 "it is gone" held_by "$net.99" ""
+d n1 target delete "$(target a)" >/dev/null || fail "delete"
 for a in "$net.99" "$net.98" "$net6::99" 10.99.0.9; do until_true 5 "$a is gone" held_by "$a" ""; done
 pass

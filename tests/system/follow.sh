@@ -22,7 +22,7 @@ d n1 volume create v --size 16M copies=3 >/dev/null || fail "volume create"
 must_make n1 a
 d n1 lun add "$(target a)" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$(target a)" --any >/dev/null || fail "host add"
-d n1 create "/targets/$(target a)/addresses/$ip-24" >/dev/null || fail "address"
+d n1 target address add "$(target a)" "$ip/24" >/dev/null || fail "address"
 until_true 10 "it has an owner" eval '[ -n "$(owner n1)" ]'
 first=$(owner n1)
 until_true 10 "the address is at the owner, $first" held_by "$first"
@@ -43,7 +43,7 @@ watcher=$!
 
 step "a planned move"
 to=$(other "$first")
-d "$to" set /volumes/v "want=$to" >/dev/null || fail "move"
+d "$to" volume move v --owner "$to" >/dev/null || fail "move"
 until_true 5 "it moved to $to" held_by "$to"
 until_true 1 "the neighbour table follows" neighbour_is "$(mac "$to")"
 until_true 5 "reached" reach
