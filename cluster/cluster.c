@@ -122,6 +122,7 @@ static void doing_free(struct doing *d)
 	free(d->fence.plugin);
 	free(d->fence.options);
 	attrs_fini(&d->record.params);
+	free(d->keep.blob);
 	free(d);
 }
 
@@ -555,6 +556,8 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 			carry_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_FENCE)
 			fencing_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_KEEP)
+			keep_done(c, d, in->err);
 		else if (d->kind == CLUSTER_ACT_KEYS && in->err)
 			log_warn(c->log, "admission: the cluster key could not be stored: %s", in->text ? in->text : err_text(in->err));
 		doing_free(d);

@@ -39,6 +39,9 @@ step "the owner, $at, is stopped: it is switched off, and its volume is served e
 forget n1 n2 n3
 lab pause "$at"
 until_true 10 "it is switched off" say "$at" "fence: node $at is off"
+for n in $(others "$at"); do
+	lab logs $n | awk -v n=$n '/proposes take|fence: node|plan: serve/ { print n, $2, $4, $5, $6, $7, $8, $9 }' | tail -n 4
+done
 [ "$(cat "$dir/asked")" = "$at" ] || fail "asked for: $(cat "$dir/asked")"
 until_true 10 "it is served elsewhere" reach "$(other "$at")"
 lab start "$at"
