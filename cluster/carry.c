@@ -104,7 +104,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
 
-		v->open = v->ours = v->leased = false;
+		v->open = v->ours = v->leased = v->keep_any = v->keep_busy = false;
 		v->generation = v->epoch = 0;
 		memset(v->hash, 0, sizeof(v->hash));
 		if (!v->created)

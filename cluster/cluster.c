@@ -118,7 +118,11 @@ static void doing_free(struct doing *d)
 
 	plan_fini(&p);
 	free(d->record.name);
+	free(d->fence.node);
+	free(d->fence.plugin);
+	free(d->fence.options);
 	attrs_fini(&d->record.params);
+	free(d->keep.blob);
 	free(d);
 }
 
@@ -463,6 +467,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		level_tend(c, out);
 		ring_tend(c, out);
 		owner_tend(c, out);
+		fencing_tend(c, out);
 		carry_tend(c, out);
 		floating_tend(c, out);
 		request_tend(c, out);
@@ -549,6 +554,10 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 			ring_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_PLAN || d->kind == CLUSTER_ACT_RECORD)
 			carry_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_FENCE)
+			fencing_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_KEEP)
+			keep_done(c, d, in->err);
 		else if (d->kind == CLUSTER_ACT_KEYS && in->err)
 			log_warn(c->log, "admission: the cluster key could not be stored: %s", in->text ? in->text : err_text(in->err));
 		doing_free(d);

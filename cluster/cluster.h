@@ -223,6 +223,7 @@ enum cluster_act_kind {
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
+	CLUSTER_ACT_FENCE,              /* fence: switch that node off; answer DONE, without an error only if it is certain */
 	CLUSTER_ACT_ADDRESS,            /* address: do this; what comes of it is CLUSTER_IN_ADDRESS */
 	CLUSTER_ACT_INNER,              /* cluster_inner(c) or the keys changed: tell director-target */
 	CLUSTER_ACT_LEASE,              /* volume, epoch, until: may be answered until then. After what was planned before it. */
@@ -237,6 +238,12 @@ struct cluster_keep {
 	size_t n_blob;
 	uint64_t proposal;              /* whose outcome it is; 0: another node's */
 	int err;
+};
+
+/* How a node is switched off, as its object says. */
+struct cluster_fence {
+	char *node, *plugin;
+	char *options;                  /* "KEY=VALUE KEY=VALUE"; secret; NULL: none */
 };
 
 struct cluster_ring_conf {
@@ -258,6 +265,7 @@ struct cluster_act {
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
 	struct float_act address;
+	const struct cluster_fence *fence;      /* lent by the core until its DONE */
 	uint8_t volume[16];
 	uint64_t epoch;
 	struct mono until;
@@ -302,8 +310,6 @@ const char *cluster_hash(const struct cluster *c);
 const struct node_id *cluster_self(const struct cluster *c);
 /* The name this node has in the cluster: the agreed one, or what it calls itself. */
 const char *cluster_self_name(const struct cluster *c);
-/* Is it an address that floats and is on this host now? Then it is none of the node's own. */
-bool cluster_floats(const struct cluster *c, const struct addr *ip);
 /* This node's inner portals, with commas; "" without any. */
 const char *cluster_inner(const struct cluster *c);
 /*

@@ -10,6 +10,7 @@
 #include "cluster/own.h"
 
 #define RING_NODES_MAX 128              /* of a node list of the host's */
+#define FENCES_MAX 8
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -40,6 +41,9 @@ struct doing {
 	uint64_t epoch;                 /* RING_WRITE: the ring epoch; KEYS: the key epoch */
 	struct plan_action plan;        /* PLAN: given */
 	struct cluster_record record;   /* RECORD: given */
+	struct cluster_fence fence;     /* FENCE: given; */
+	struct node_id node;            /* whom, */
+	struct mono begun;              /* and since when */
 	struct cluster_keep keep;       /* KEEP: given */
 };
 
@@ -54,9 +58,21 @@ struct owned {
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
 	struct mono leased;             /* until then */
+	struct mono again;              /* a change was refused: ask again then; 0: it was not */
+	unsigned n_again;
 	uint64_t left, total;           /* of resync, as last reported */
 	struct mono left_at;
 	uint64_t rate;
+};
+
+/* Reservations that our director-target proposed; its command waits. */
+struct keeping {
+	uint8_t volume[16];
+	uint64_t proposal, version;     /* its number; the version they become */
+	bool committed, refused;
+	struct node_id wait[OWN_NODES_MAX];     /* have not said that theirs has them */
+	unsigned n_wait;
+	struct mono ask;
 };
 
 struct owner {
@@ -70,6 +86,12 @@ struct owner {
 	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */
 	unsigned n_refused, cap_refused;
+	struct keeping *keeping;
+	unsigned n_keeping, cap_keeping;
+	struct mono keep_wake;
+	struct node_id lost[OWN_NODES_MAX];     /* left the view together, */
+	unsigned n_lost;
+	struct mono lost_at;                    /* last */
 	struct plan_nodes nodes;
 	char inner[CARD_ADDRS_MAX * 64];
 	uint32_t inner_key;             /* the newest key's epoch, when director-target was last told */
@@ -175,6 +197,7 @@ struct cluster {
 	uint64_t next_act;
 
 	struct floating *floating;
+	struct { struct node_id node; struct mono again; } fenced[FENCES_MAX];     /* the last tries */
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -269,6 +292,12 @@ void request_applied(struct cluster *c, const struct agree_rid *rid, const struc
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
 
+void owner_fenced(struct cluster *c, const struct node_id *node, struct mono begun, struct cluster_out *out);
+
+/* fencing.c: switching off nodes whose lease is waited for */
+void fencing_tend(struct cluster *c, struct cluster_out *out);
+void fencing_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
+
 /* floating.c: floating addresses */
 void floating_new(struct cluster *c);
 void floating_free(struct cluster *c);
@@ -296,6 +325,15 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 void owner_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
 void owner_settled(struct cluster *c, const struct waiting *w, bool refused);   /* only noted: called from inside of steps */
+/* owner_keep.c: agreed reservations */
+void keep_tend(struct cluster *c, struct cluster_out *out);
+void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+void keep_settled(struct cluster *c, const struct waiting *w, bool refused);
+void keep_done(struct cluster *c, const struct doing *d, int err);
+void keep_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out);
+void keep_view(struct cluster *c, const struct own_view *before);       /* the view is another */
+void keep_reset(struct cluster *c);                                     /* director-target is another */
+uint64_t owner_boot(const struct cluster *c);
 /* owner_view.c: the nodes */
 void owner_nodes(struct cluster *c);                                    /* c->owner.nodes anew */
 void owner_view(const struct cluster *c, struct own_view *v);

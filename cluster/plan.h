@@ -41,6 +41,8 @@ struct plan_have_volume {
 	bool ours;                      /* ownership opens and closes it (cluster/owner.c): the plan leaves it alone */
 	uint64_t epoch;                 /* it is open under; 0: none */
 	bool leased;                    /* it answers, or answered, under a lease of that epoch */
+	bool keep_any, keep_busy;       /* it has agreed reservations; they are on their way (cluster/owner_keep.c) */
+	uint64_t keep_told, keep_done;  /* of this version */
 	struct attrs params;            /* what opened it; kept so that it can be destroyed after the object is gone */
 };
 

@@ -89,11 +89,25 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 	return a;
 }
 
-struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
+/* Storage that takes blocks back: what initiators see of the volume must be the same at every node. */
+static bool is_thin(const struct tree *t, const struct object *o)
+{
+	static const char *const thin[] = { "file", "ram", "null" };
+	const struct object *leg = volume_has_legs(o) ? volume_leg(t, o, NULL) : o;
+	const char *backstore = leg ? schema_get(leg->type, &leg->attrs, "backstore") : "";
+
+	for (unsigned i = 0; i < ARRAY_LEN(thin); i++)
+		if (strcmp(backstore, thin[i]) == 0)
+			return true;
+	return false;
+}
+
+struct plan_action plan_forward(enum plan_kind kind, const struct tree *t, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
 {
 	struct plan_action a = action_of(kind, o, "iscsi");
 
 	params_seen(o, &a.params);
+	attrs_set(&a.params, "p.thin", is_thin(t, o) ? "yes" : NULL);
 	a.forwards = true;
 	a.epoch = epoch;
 	child_add(&a, o->uuid, at->inner, epoch, key);
@@ -199,6 +213,8 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].value);
 	}
 	buf_printf(&b, "%" PRIu64 " %d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over);
+	if (a->leased || a->forwards)
+		buf_printf(&b, " %" PRIu64, a->size);
 	for (unsigned i = 0; i < a->n_group; i++)
 		buf_printf(&b, " %u=%u%d", a->group[i].id, a->group[i].state, a->group[i].preferred);
 	for (unsigned i = 0; i < a->n_child; i++) {

@@ -16,7 +16,7 @@ const char *plan_name(const char *path);
 void plan_params(const struct object *o, struct attrs *out);
 struct plan_action plan_plain(enum plan_kind kind, const struct object *o);
 struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, const struct object *leg);
-struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch,
+struct plan_action plan_forward(enum plan_kind kind, const struct tree *t, const struct object *o, const struct plan_node *at, uint64_t epoch,
 				uint32_t key);
 struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const struct object *o);
 /* Access states by who serves it: its ports are optimized, the others are not; while it moves, none are. */

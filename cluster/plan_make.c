@@ -336,7 +336,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	if (v->kind == WANT_LEG)
 		a = plan_leg(kind, volume_of_leg(w->tree, o), o);
 	else if (v->kind == WANT_FORWARD)
-		a = plan_forward(kind, o, v->at, v->epoch, w->nodes->key);
+		a = plan_forward(kind, w->tree, o, v->at, v->epoch, w->nodes->key);
 	else if (v->kind == WANT_STRIPE)
 		a = plan_stripe(kind, w->tree, o);
 	else

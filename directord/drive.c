@@ -345,6 +345,7 @@ static void store_of(const struct drive *d, const struct plan_action *a, struct 
 		param_add(s, "lazy", "yes");
 		param_add_u64(s, "size", a->size);
 		param_add(s, "block-size", attrs_get(&a->params, "block-size"));
+		plugin_params(s, &a->params);
 		return;
 	}
 	s->plugin = mem_strdup(plugin ? plugin : "file");

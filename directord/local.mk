@@ -54,7 +54,7 @@ sbin_PROGRAMS += directord/directord
 directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
 directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
-	%D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
+	%D%/fence.c %D%/fence.h %D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
 	%D%/main.c \
 	%D%/run.c %D%/run.h %D%/run_int.h \
 	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c

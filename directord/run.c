@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "directord/answer.h"
+#include "directord/fence.h"
 #include "directord/file.h"
 #include "directord/floataddr.h"
 #include "directord/notify.h"
@@ -34,6 +35,11 @@ static const struct cluster_codec codec = {
 };
 
 /* ---- output ---- */
+
+static void fenced(void *arg, uint64_t act, int err, const char *text)
+{
+	run_done(arg, act, err, text);
+}
 
 static void do_act(struct run *r, const struct cluster_act *a)
 {
@@ -81,6 +87,9 @@ static void do_act(struct run *r, const struct cluster_act *a)
 		break;
 	case CLUSTER_ACT_KEEP:
 		run_host_keep(r, a);
+		break;
+	case CLUSTER_ACT_FENCE:
+		fence_off(r->plugins, a->id, a->fence, fenced, r);
 		break;
 	case CLUSTER_ACT_ADDRESS:
 		if (r->floataddr)

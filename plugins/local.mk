@@ -53,7 +53,7 @@ plugins_log_log_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugin_LTLIBRARIES += plugins/mirror/mirror.la
 plugins_mirror_mirror_la_SOURCES = %D%/mirror/mirror.c %D%/mirror/mirror.h %D%/mirror/mirror_thread.c %D%/mirror/mirror_io.c \
 	%D%/mirror/mirror_gate.c %D%/mirror/mirror_leg.c %D%/mirror/mirror_legs.c \
-	%D%/mirror/assemble.c %D%/mirror/machine.c %D%/mirror/machine_bits.c %D%/mirror/machine_copy.c %D%/mirror/machine_scrub.c %D%/mirror/machine.h \
+	%D%/mirror/assemble.c %D%/mirror/machine.c %D%/mirror/machine_bits.c %D%/mirror/machine_copy.c %D%/mirror/machine_scrub.c %D%/mirror/machine_size.c %D%/mirror/machine.h \
 	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h
 plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
@@ -120,6 +120,10 @@ director_plugin_run_SOURCES = %D%/run/main.c
 director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 EXTRA_DIST += plugins/example4-exec/example4-exec
+plugin_PROGRAMS = plugins/fence-agent/fence-agent
+plugins_fence_agent_fence_agent_SOURCES = %D%/fence-agent/main.c
+plugins_fence_agent_fence_agent_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+plugins_fence_agent_fence_agent_LDADD = $(JANSSON_LIBS)
 
 # directord's side of plugins: linked into directord.
 noinst_LTLIBRARIES += directord/libplugins.la
@@ -132,7 +136,7 @@ directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh \
 	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
-	%D%/example4-exec/test.sh tests/plugins/kit.sh
+	%D%/example4-exec/test.sh %D%/fence-agent/test.sh tests/plugins/kit.sh
 dist_check_SCRIPTS += $(PLUGIN_TESTS)
 TESTS += $(PLUGIN_TESTS)
 EXTRA_DIST += %D%/test-lib.sh
@@ -153,3 +157,4 @@ plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh
 TESTS += %D%/iscsi/test.sh
 dist_man_MANS += %D%/iscsi/director-plugin-iscsi.7
+dist_man_MANS += plugins/fence-agent/director-plugin-fence-agent.7

@@ -317,10 +317,11 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 		put(out, "TargetAddress", line);
 	}
 	for (unsigned i = 0; i < t->n_elsewhere; i++) {
-		if (!t->elsewhere[i].tag)
-			continue;
-		snprintf(line, sizeof(line), "%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag);
-		put(out, "TargetAddress", line);
+		char *there = t->elsewhere[i].tag ? mem_printf("%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag) : NULL;
+
+		if (there)
+			put(out, "TargetAddress", there);
+		free(there);
 	}
 }
 

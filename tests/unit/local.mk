@@ -199,3 +199,7 @@ check_PROGRAMS += tests/unit/claim
 TESTS += tests/unit/claim
 tests_unit_claim_SOURCES = %D%/claim.c %D%/check.h
 tests_unit_claim_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/fenced
+TESTS += tests/unit/fenced
+tests_unit_fenced_SOURCES = %D%/fenced.c %D%/check.h
+tests_unit_fenced_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
