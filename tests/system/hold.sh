@@ -156,6 +156,19 @@ check a-held-command-of-a-unit-that-is-unmapped $?
 ctl close "$(uuid 2)"
 check close-while-held $?
 
+# What is held for long sends its initiators elsewhere, and lets them come again.
+vol 6 1 file path="$dir/v2.img" fail-over=yes && ctl target $iqn-f lun=1:"$(uuid 6)" portal=127.0.0.1:"$port" host=any
+check fail-over $?
+ctl freeze "$(uuid 6)"
+timeout 60 "$cdb" -i iqn.2026-11.test:away "$url-f/1" 000000000000 $read0 >"$dir/out.away" 2>&1
+grep -q '^good' "$dir/out.away" && grep -q 'the session is gone\|status f' "$dir/out.away"
+check a-session-of-a-unit-that-is-held-for-long-is-closed $?
+"$build/director-iscsi" inquiry "$url-f/1" --timeout 2s >"$dir/out.refused" 2>&1
+grep -qi 'unavailable\|0301\|0x301' "$dir/out.refused"
+check and-a-login-is-refused $?
+vol 6 1 file path="$dir/v2.img" fail-over=yes && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+check until-the-hold-is-over $?
+
 # Volumes do not wait for each other: one that takes three seconds to open, and one that does not.
 nc -l -k 127.0.0.1 13999 >/dev/null 2>&1 &
 black=$!
