@@ -44,7 +44,7 @@ target_scsi_libscsi_la_SOURCES = \
 	%D%/scsi/rw.c %D%/scsi/rw.h \
 	%D%/scsi/same.c %D%/scsi/sanitize.c \
 	%D%/scsi/sense.c %D%/scsi/sense.h \
-	%D%/scsi/verify.c
+	%D%/scsi/verify.c %D%/scsi/checksum.c
 target_scsi_libscsi_la_LIBADD = target/iscsi/libiscsi.la base/libbase.la
 
 sbin_PROGRAMS += director-target

@@ -45,6 +45,7 @@ enum block_kind {
 	BLOCK_WRITE_ZEROES,
 	BLOCK_COMPARE_AND_WRITE,        /* iov: the data to verify, then the data to write, `len` bytes each */
 	BLOCK_EXTENTS,                  /* sets at (length of the first run) and hole */
+	BLOCK_CHECKSUM,                 /* iov: a digest of 32 bytes for each 64 KiB */
 	BLOCK_PAUSE,                    /* nothing, for some 50 ms */
 };
 

@@ -56,7 +56,7 @@ static const struct director_param params[] = {
 	  .help = "after so long opening fails when the target cannot be reached; 10s if unset, inner: 1s" },
 	{ .name = "ping", .type = DIRECTOR_P_DURATION, .min = 100, .max = 600000,
 	  .help = "after so long a silence the target is asked whether it lives, and has the same time to answer; 5s if unset, "
-		  "inner: 700ms" },
+		  "of a leg 700ms" },
 	{ .name = "inner", .type = DIRECTOR_P_BOOL, .value = "no",
 	  .help = "the target is another node of the cluster, at its inner portal; portal, user and secret may change" },
 	{ .name = "lazy", .type = DIRECTOR_P_BOOL, .value = "no",
@@ -227,6 +227,11 @@ static uint64_t piece_of(const struct lun *l, uint16_t op)
 	return blocks * l->disk.block_size;
 }
 
+static uint32_t sums_len(const struct director_io *io)
+{
+	return (uint32_t)((io->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE);
+}
+
 void req_send(struct req *r)
 {
 	struct lun *l = r->lun;
@@ -264,6 +269,12 @@ void req_send(struct req *r)
 		break;
 	case DIRECTOR_COMPARE_AND_WRITE:
 		compare_and_write(r, lba, (uint32_t)(io->len / bs));
+		break;
+	case DIRECTOR_CHECKSUM:
+		cdb(r, 0xc1, 0, lba, (uint32_t)(io->len / bs));
+		r->cmd.in = (const struct iovec *)io->iov;
+		r->cmd.n_in = io->n_iov;
+		r->cmd.in_len = sums_len(io);
 		break;
 	default:
 		get_lba_status(r, lba);
@@ -356,7 +367,7 @@ static void req_done(struct director_iscsi_io *c)
 		refused(r);
 	} else if (c->result) {
 		req_end(r, c->result);
-	} else if (io->op == DIRECTOR_READ && c->got != io->len) {
+	} else if ((io->op == DIRECTOR_READ && c->got != io->len) || (io->op == DIRECTOR_CHECKSUM && c->got != sums_len(io))) {
 		req_end(r, -EIO);
 	} else if (io->op == DIRECTOR_EXTENTS) {
 		extents(r);
@@ -375,6 +386,7 @@ static void iscsi_submit(void *obj, struct director_io *io)
 	struct req *r;
 
 	if ((io->op == DIRECTOR_DISCARD && !l->disk.unmap) || (io->op == DIRECTOR_EXTENTS && !l->extents) ||
+		(io->op == DIRECTOR_CHECKSUM && io->len > CHECKSUM_MAX) ||
 		(io->op == DIRECTOR_COMPARE_AND_WRITE && io->len / l->disk.block_size > l->disk.caw_blocks)) {
 		l->host->io_done(l->host->arg, io, -EOPNOTSUPP);
 		return;
@@ -460,7 +472,7 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	c->login_ms = INNER_LOGIN_MS;
 	c->command_ms = INNER_LOGIN_MS;
 	c->retry_max_ms = INNER_RETRY_MS;
-	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", INNER_PING_MS);
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? 5000 : INNER_PING_MS);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
 	place_set(&l->inner.want, conf);
 	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */
@@ -618,7 +630,7 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	c->flags = DIRECTOR_CAP_FLUSH | (d->write_cache ? DIRECTOR_CAP_WRITE_CACHE : 0) | (d->fua ? DIRECTOR_CAP_FUA : 0) |
 		(d->unmap ? DIRECTOR_CAP_DISCARD : 0) | (d->unmap && d->zeroes ? DIRECTOR_CAP_DISCARD_ZEROES : 0) |
 		(d->max_write_same || d->write_same ? DIRECTOR_CAP_ZERO : 0) | (d->caw_blocks ? DIRECTOR_CAP_CAW : 0) |
-		(l->extents ? DIRECTOR_CAP_EXTENTS : 0) | (d->read_only ? DIRECTOR_CAP_READ_ONLY : 0) | DIRECTOR_CAP_MULTI_WRITER;
+		(l->extents ? DIRECTOR_CAP_EXTENTS : 0) | (l->inner.on ? DIRECTOR_CAP_CHECKSUM : 0) | (d->read_only ? DIRECTOR_CAP_READ_ONLY : 0) | DIRECTOR_CAP_MULTI_WRITER;
 	c->size = d->blocks * d->block_size;
 	c->block_size = d->block_size;
 	c->physical_block = d->physical_block < d->block_size ? d->block_size : d->physical_block;

@@ -15,6 +15,7 @@
 #include "director/plugin.h"
 
 #define PORTALS_MAX 16
+#define CHECKSUM_MAX (64u << 20)        /* bytes of one CHECKSUM of our own units */
 
 struct lun;
 

@@ -90,6 +90,16 @@ void leg_fail(struct mirror *m, unsigned leg, int why)
 	}
 }
 
+bool leg_spared(struct mirror *m, unsigned leg, int why, uint64_t offset, uint64_t len)
+{
+	unsigned live = legs_in(m, LEG_LIVE);
+
+	if (why != -EIO || !(live >> leg & 1) || !(live & ~(1u << leg)))
+		return false;
+	repair_want(m, offset, len);
+	return true;
+}
+
 void mirror_agreed(struct mirror *m, const uint8_t uuid[16], enum mirror_state state, uint64_t turn, uint64_t member,
 	uint64_t since)
 {
@@ -235,7 +245,7 @@ void op_send(struct mirror *m, struct mirror_op *op, unsigned mask)
 }
 
 /* Reads come from a leg that is in sync and nothing else (I3); n_leg: none is left. */
-static unsigned read_from(const struct mirror *m, unsigned tried)
+unsigned read_from(const struct mirror *m, unsigned tried)
 {
 	unsigned may = legs_in(m, LEG_LIVE) & ~tried, i, best = m->n_leg;
 
@@ -267,6 +277,10 @@ static void op_begin(struct mirror *m, struct mirror_op *op)
 {
 	m->n_waiting--;
 	op->state = OP_SENT;
+	if (op->copy && op->copy->step) {
+		scrub_begin(m, op->copy);
+		return;
+	}
 	if (op->copy) {
 		copy_begin(m, op->copy);
 		return;
@@ -311,6 +325,10 @@ static void op_finish(struct mirror *m, struct mirror_op *op)
 		} else {
 			op_answer(m, op, -ESTALE);
 		}
+		return;
+	}
+	if (op->copy && op->copy->step) {
+		scrub_finish(m, op->copy);
 		return;
 	}
 	if (op->kind == MIRROR_READ) {
@@ -371,13 +389,16 @@ static void op_io_done(struct mirror *m, struct mirror_io *io, int result)
 	unsigned bit = 1u << io->leg;
 
 	op->pending--;
-	if (io->copy) {
+	if (io->copy && io->copy->step) {
+		scrub_io_done(m, io->copy, io, result);
+	} else if (io->copy) {
 		copy_io_done(m, io->copy, io, result);
 	} else if (result == 0) {
 		op->done |= (uint8_t)bit;
 	} else {
 		op->failed |= (uint8_t)bit;
-		leg_fail(m, io->leg, result);
+		if (op->kind != MIRROR_READ || !leg_spared(m, io->leg, result, op->offset, op->len))
+			leg_fail(m, io->leg, result);
 	}
 	if (!op->pending)
 		op_look(m, op);
@@ -483,6 +504,7 @@ void mirror_kick(struct mirror *m)
 		open_check(m);
 		freeze_check(m);
 		copy_kick(m);
+		scrub_kick(m);
 		ops_kick(m);
 		bits_kick(m);
 	} while (m->recheck);
@@ -494,6 +516,8 @@ void mirror_tick(struct mirror *m, struct mono now)
 	bits_again(m);
 	if (mono_due(m->clean_due, now)) {
 		clean_tick(m);
+		if (m->scrub.running && m->open && !m->over && !m->freezing)
+			scrub_remember(m);
 		m->clean_due = mono_add_ms(now, m->conf.clean_ms);
 	}
 	mirror_kick(m);
@@ -505,15 +529,15 @@ void mirror_detach(struct mirror *m, unsigned leg)
 	mirror_kick(m);
 }
 
-void mirror_lose(struct mirror *m)
-{
-	m->over = m->recheck = true;
-	mirror_kick(m);
-}
-
 void mirror_freeze(struct mirror *m)
 {
 	m->freezing = true;
+	mirror_kick(m);
+}
+
+void mirror_lose(struct mirror *m)
+{
+	m->over = m->recheck = true;
 	mirror_kick(m);
 }
 
@@ -552,6 +576,10 @@ static void leg_open(struct mirror *m, unsigned i, const struct mirror_leg_says 
 	l->life = s->life;
 	if (s->known)
 		l->meta = s->meta;
+	if (v == MIRROR_USE && s->meta.scrub && (s->meta.scrub > m->scrub_was.number ||
+		(s->meta.scrub == m->scrub_was.number && s->meta.scrub_at > m->scrub_was.at)))
+		m->scrub_was = (struct mirror_scrub){ .number = s->meta.scrub, .at = s->meta.scrub_at,
+			.different = s->meta.scrub_different, .repaired = s->meta.scrub_repaired };
 	if (v == MIRROR_USE) {
 		l->run = LEG_LIVE;
 		memcpy(l->disk, s->bits, m->n_word * 8);
@@ -661,6 +689,8 @@ struct mono mirror_wake(const struct mirror *m)
 
 	if (legs_in(m, LEG_SYNC) && m->conf.rate)
 		t = mono_min(t, m->rate_due);
+	if (m->scrub.running && m->conf.scrub_rate)
+		t = mono_min(t, m->scrub_due);
 	return t;
 }
 

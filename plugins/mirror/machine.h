@@ -18,6 +18,9 @@
 #define MIRROR_LEGS_MAX 4
 #define MIRROR_SLOTS 4                  /* regions that are copied at once */
 #define MIRROR_PAGE_MAX 4096            /* bytes of intent bits that are written at once */
+#define MIRROR_GROUPS_MAX 4             /* groups of a chunk that have a digest each */
+#define MIRROR_SUM 32                   /* bytes of a digest */
+#define MIRROR_REPAIRS 16               /* chunks that wait for their repair */
 
 /* ---- what a leg says of itself ---- */
 
@@ -28,6 +31,7 @@ struct mirror_meta {
 	uint64_t life;                  /* the leg's life when it was claimed */
 	uint64_t seq;                   /* of this record; the newer of two counts */
 	uint64_t size, region;          /* bytes */
+	uint64_t scrub, scrub_at, scrub_different, scrub_repaired;      /* as in struct mirror_scrub */
 	bool quiet;                     /* all in-sync legs were equal and flushed when it was written */
 	bool bits;                      /* the intent bits mean something */
 };
@@ -76,6 +80,7 @@ enum mirror_io_kind {
 	MIRROR_IO_READ = 1,             /* op's buffer, or with op NULL the slot's */
 	MIRROR_IO_WRITE,
 	MIRROR_IO_FLUSH,
+	MIRROR_IO_SUM,                  /* sum: a digest of each group of the range, computed where the leg is; -ENOSYS: it cannot */
 	MIRROR_IO_META,                 /* meta: stable before it is done */
 	MIRROR_IO_PAGE,                 /* page, p: number and bytes of a page of intent bits; stable before it is done */
 };
@@ -91,6 +96,7 @@ struct mirror_io {
 	const struct mirror_meta *meta;
 	unsigned page;
 	const uint8_t *p;
+	uint8_t *sum;
 	void *runner[2];                /* the caller's while it has the io */
 	TAILQ_ENTRY(mirror_io) entry;
 	/* private */
@@ -129,8 +135,9 @@ struct mirror_conf {
 	uint8_t uuid[16];
 	uint64_t epoch, size, region;   /* bytes; region divides what is copied, the last may be short */
 	uint32_t chunk;                 /* bytes that are copied at once */
+	uint32_t group;                 /* bytes that have a digest; a chunk has at most MIRROR_GROUPS_MAX of them */
 	uint32_t page;                  /* bytes of a page of intent bits: a multiple of 8 */
-	uint64_t rate;                  /* bytes a second of resync; 0: no bound */
+	uint64_t rate, scrub_rate;      /* bytes a second of resync, of a scrub; 0: no bound */
 	uint32_t clean_ms;              /* regions idle this long lose their bit */
 	struct mirror_leg_conf leg[MIRROR_LEGS_MAX];
 	unsigned n_leg;
@@ -154,14 +161,32 @@ void mirror_tick(struct mirror *m, struct mono now);
 /* Agreed state of a leg, as it was applied. */
 void mirror_agreed(struct mirror *m, const uint8_t leg[16], enum mirror_state state, uint64_t turn, uint64_t member,
                    uint64_t since);
+/*
+ * Compare all legs that are in sync, region by region, and make equal what differs: what most of them have counts, and
+ * without a majority what is read. `number` is one that no scrub had before; one that was begun by an owner before goes on, one that
+ * came to its end is not done again.
+ */
+void mirror_scrub(struct mirror *m, uint64_t number);
+
+struct mirror_scrub {
+	uint64_t number;                /* 0: there was none */
+	bool running;
+	uint64_t at;                    /* bytes: what lies before was compared */
+	uint64_t different, repaired, failed;   /* regions; failed: no leg can be read, or writing it does not help */
+	uint64_t guessed;               /* regions repaired without a majority */
+};
+const struct mirror_scrub *mirror_scrub_now(const struct mirror *m);
+/* What was repaired because a read failed, in chunks; and what could not be. */
+void mirror_repairs(const struct mirror *m, uint64_t *repaired, uint64_t *failed);
+void mirror_rates(struct mirror *m, uint64_t rate, uint64_t scrub_rate);
+
 /* A leg that was away is here again, claimed. -ENOMEM, -EBUSY: it is not away. */
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *says);
 /* The way to the leg is lost: as if its I/O failed so. */
 void mirror_detach(struct mirror *m, unsigned leg);
 /* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
 void mirror_freeze(struct mirror *m);
-
-/* Somebody else may serve: what is here is answered with -ESTALE as soon as no I/O of it is with the caller; then mirror_is_over. */
+/* Somebody else may serve: answer all, take nothing, touch no leg any more; then mirror_is_over. */
 void mirror_lose(struct mirror *m);
 
 /* What is to be done now; the caller takes the items off. Order matters within one list and leg. */
@@ -188,7 +213,8 @@ enum mirror_verdict mirror_leg_now(const struct mirror *m, unsigned leg);
 uint64_t mirror_left(const struct mirror *m, unsigned leg);
 
 /* Planted bugs of the simulator: see cluster/plant.h for the idea. */
-enum mirror_plant { MIRROR_PLANT_NONE, MIRROR_PLANT_NO_OUT, MIRROR_PLANT_NO_INTENT, MIRROR_PLANT_EARLY_IN };
+enum mirror_plant { MIRROR_PLANT_NONE, MIRROR_PLANT_NO_OUT, MIRROR_PLANT_NO_INTENT, MIRROR_PLANT_EARLY_IN,
+	MIRROR_PLANT_SCRUB };
 #ifdef DIRECTOR_PLANT
 extern unsigned mirror_plant;
 #define MIRROR_PLANTED(bug) (mirror_plant == (bug))

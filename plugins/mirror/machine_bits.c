@@ -82,6 +82,10 @@ void meta_want(struct mirror *m, struct leg *l, bool quiet, uint64_t member)
 	l->meta.life = l->life;
 	l->meta.member = member;
 	l->meta.quiet = quiet;
+	l->meta.scrub = m->scrub.number ? m->scrub.number : m->scrub_was.number;
+	l->meta.scrub_at = m->scrub.number ? m->scrub.at : m->scrub_was.at;
+	l->meta.scrub_different = m->scrub.number ? m->scrub.different : m->scrub_was.different;
+	l->meta.scrub_repaired = m->scrub.number ? m->scrub.repaired : m->scrub_was.repaired;
 	l->meta.bits = true;
 	l->meta_want = true;
 }

@@ -17,7 +17,7 @@ static bool taken(const struct mirror *m, uint64_t region)
 	unsigned i;
 
 	for (i = 0; i < MIRROR_SLOTS; i++)
-		if (m->copy[i].busy && m->copy[i].region == region)
+		if (m->copy[i].busy && !m->copy[i].step && m->copy[i].region == region)
 			return true;
 	return false;
 }
@@ -40,6 +40,7 @@ static void copy_chunk(struct mirror *m, struct mirror_copy *c)
 static void copy_start(struct mirror *m, struct mirror_copy *c, uint64_t region, bool recover, unsigned targets)
 {
 	c->busy = true;
+	c->step = SCRUB_NONE;
 	c->recover = recover;
 	c->region = region;
 	c->targets = (uint8_t)targets;
@@ -84,7 +85,8 @@ void copy_io_done(struct mirror *m, struct mirror_copy *c, struct mirror_io *io,
 	if (result < 0) {
 		if (c->writing)
 			c->op.failed |= (uint8_t)(1u << io->leg);
-		leg_fail(m, io->leg, result);
+		if (c->writing || !leg_spared(m, io->leg, result, c->op.offset, c->op.len))
+			leg_fail(m, io->leg, result);
 	}
 	if (c->writing || m->over)
 		return;
@@ -284,7 +286,7 @@ static bool copied_to(const struct mirror *m, unsigned leg)
 	unsigned i;
 
 	for (i = 0; i < MIRROR_SLOTS; i++)
-		if (m->copy[i].busy && (m->copy[i].targets >> leg & 1))
+		if (m->copy[i].busy && !m->copy[i].step && (m->copy[i].targets >> leg & 1))
 			return true;
 	return false;
 }

@@ -42,11 +42,22 @@ struct leg {
 	bool checkpoint;
 };
 
+/* A scrub of a chunk: LOOK beside reads; if the legs differ, again from AGAIN on with nobody else there. */
+enum scrub_step { SCRUB_NONE, SCRUB_LOOK, SCRUB_AGAIN, SCRUB_READ, SCRUB_WRITE, SCRUB_VERIFY };
+
 struct mirror_copy {
 	bool busy, recover, writing;
 	uint8_t slot, source, targets, tried;
 	uint64_t region, at;
 	struct mirror_op op;
+	/* scrub and repair */
+	enum scrub_step step;
+	bool repair;                    /* of one chunk, because a read failed */
+	bool guessed;
+	uint8_t have, bad;              /* legs: whose digests are in `sum`; that cannot read it */
+	unsigned group;
+	uint8_t from[MIRROR_GROUPS_MAX], to[MIRROR_GROUPS_MAX];         /* what is to be copied: a leg, a mask of legs */
+	uint8_t sum[MIRROR_LEGS_MAX][MIRROR_GROUPS_MAX * MIRROR_SUM];
 };
 
 struct mirror {
@@ -65,6 +76,13 @@ struct mirror {
 	struct mirror_copy copy[MIRROR_SLOTS];
 	struct mirror_op clean_op, freeze_op;
 	bool cleaning, flushing;
+	struct mirror_scrub scrub;
+	struct mirror_scrub scrub_was;  /* of an owner before */
+	bool scrub_differs, scrub_fails, scrub_guessed; /* in the region that is at */
+	uint64_t repair[MIRROR_REPAIRS];        /* offsets of chunks */
+	unsigned n_repair;
+	uint64_t repaired, repair_failed;
+	struct mono scrub_due;
 	struct mono clean_due, rate_due;
 	uint64_t proof;
 	bool open, over, doubt, freezing, frozen, served;
@@ -106,6 +124,9 @@ static inline bool op_runs(const struct mirror_op *op)
 unsigned legs_in(const struct mirror *m, enum leg_run run);     /* a mask */
 void io_emit(struct mirror *m, struct mirror_io *io, unsigned leg, enum mirror_io_kind kind, enum io_why why);
 void leg_fail(struct mirror *m, unsigned leg, int why);
+/* A read failed there: if others have it, the leg is not called failed before it was written anew. True: so it is. */
+bool leg_spared(struct mirror *m, unsigned leg, int why, uint64_t offset, uint64_t len);
+unsigned read_from(const struct mirror *m, unsigned tried);
 void leg_failed(struct mirror *m, unsigned leg);
 void leg_away(struct mirror *m, unsigned leg);
 void op_add(struct mirror *m, struct mirror_op *op);
@@ -125,6 +146,14 @@ void bits_kick(struct mirror *m);
 void page_done(struct mirror *m, struct mirror_io *io, int result);
 void clean_tick(struct mirror *m);
 void clean_done(struct mirror *m, int result);
+
+/* machine_scrub.c: comparing legs, and repair */
+void scrub_kick(struct mirror *m);
+void scrub_begin(struct mirror *m, struct mirror_copy *c);
+void scrub_io_done(struct mirror *m, struct mirror_copy *c, struct mirror_io *io, int result);
+void scrub_finish(struct mirror *m, struct mirror_copy *c);
+void scrub_remember(struct mirror *m);          /* how far it is, on the legs */
+void repair_want(struct mirror *m, uint64_t offset, uint64_t len);
 
 /* machine_copy.c: recovery and resync */
 void copy_kick(struct mirror *m);

@@ -42,7 +42,11 @@ void meta_encode(const struct mirror_meta *m, uint8_t out[META_RECORD])
 	p = put(p, m->seq);
 	p = put(p, m->size);
 	p = put(p, m->region);
-	put(p, (m->quiet ? 1u : 0u) | (m->bits ? 2u : 0u));
+	p = put(p, (m->quiet ? 1u : 0u) | (m->bits ? 2u : 0u));
+	p = put(p, m->scrub);
+	p = put(p, m->scrub_at);
+	p = put(p, m->scrub_different);
+	put(p, m->scrub_repaired);
 	put(out + META_RECORD - 8, crc32c(0, out, META_RECORD - 8));
 }
 
@@ -64,7 +68,11 @@ int meta_decode(const uint8_t in[META_RECORD], struct mirror_meta *m)
 	p = get(p, &m->seq);
 	p = get(p, &m->size);
 	p = get(p, &m->region);
-	get(p, &flags);
+	p = get(p, &flags);
+	p = get(p, &m->scrub);
+	p = get(p, &m->scrub_at);
+	p = get(p, &m->scrub_different);
+	get(p, &m->scrub_repaired);
 	m->quiet = flags & 1;
 	m->bits = flags & 2;
 	/* The checksum is no proof of sense. */

@@ -19,8 +19,12 @@ static const struct director_param params[] = {
 	{ .name = "legs", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_LIVE,
 	  .help = "agreed state of each child: UUID:new|out|in:TURN:MEMBER:SINCE:local|remote, with commas; left out: "
 		  "nothing is agreed, and what fails is remembered only while it is open" },
-	{ .name = "rate", .type = DIRECTOR_P_SIZE, .value = "0", .unit = "bytes a second",
+	{ .name = "rate", .type = DIRECTOR_P_SIZE, .flags = DIRECTOR_PF_LIVE, .value = "0", .unit = "bytes a second",
 	  .help = "bound of resync; 0: none" },
+	{ .name = "scrub", .type = DIRECTOR_P_UINT, .flags = DIRECTOR_PF_LIVE, .value = "0",
+	  .help = "a number that it did not have before: compare all legs that are in sync, and repair what differs" },
+	{ .name = "scrub-rate", .type = DIRECTOR_P_SIZE, .flags = DIRECTOR_PF_LIVE, .value = "100M", .unit = "bytes a second",
+	  .help = "bound of a scrub, of each leg; 0: none" },
 	{ .name = "region", .type = DIRECTOR_P_SIZE, .value = "0", .max = 1ull << 40,
 	  .help = "bytes that one intent bit stands for, a power of two; 0: by the size" },
 	{ .name = "force", .type = DIRECTOR_P_BOOL, .value = "no",
@@ -91,8 +95,8 @@ static int shape(struct mirror_obj *o, const struct mirror_said *said, struct di
 
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err)
 {
-	struct mirror_conf c = { .epoch = o->epoch, .chunk = MIRROR_CHUNK, .page = MIRROR_PAGE_MAX, .rate = o->rate, .clean_ms = 2000,
-		.n_leg = o->legs.n };
+	struct mirror_conf c = { .epoch = o->epoch, .chunk = MIRROR_CHUNK, .group = DIRECTOR_CHECKSUM_GROUP, .page = MIRROR_PAGE_MAX,
+		.rate = o->rate, .scrub_rate = o->scrub_rate, .clean_ms = 2000, .n_leg = o->legs.n };
 	struct mirror_plan plan;
 	int r = shape(o, said, err);
 
@@ -110,6 +114,8 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 	memcpy(c.uuid, o->uuid, 16);
 	memcpy(c.leg, o->legs.leg, sizeof(c.leg));
 	o->m = mirror_new(&c, said->says, &plan, (struct mono){ o->host->now_ns(o->host->arg) });
+	if (o->m)
+		mirror_scrub(o->m, o->scrub);
 	return o->m ? 0 : -ENOMEM;
 }
 
@@ -234,6 +240,8 @@ static int mirror_open(void *priv, const struct director_conf *conf, void *owner
 	if (!o)
 		return -ENOMEM;
 	o->rate = conf->get_uint(conf, "rate", 0);
+	o->scrub = conf->get_uint(conf, "scrub", 0);
+	o->scrub_rate = conf->get_uint(conf, "scrub-rate", 0);
 	o->region = conf->get_uint(conf, "region", 0);
 	o->open_err = err;
 	o->opened = conf->get_uint(conf, "force", 0) ? 2 : 1;
@@ -267,27 +275,35 @@ static int mirror_check(void *priv, const struct director_conf *conf, struct dir
 	return 0;
 }
 
-/* What was agreed of the legs. Legs are never added or taken away while it is open. */
-static int mirror_reconfigure(void *obj, const struct director_conf *conf, struct director_err *err)
+/* What was agreed of the legs. */
+static void agreed(struct mirror_obj *o, const struct mirror_legs *legs)
 {
-	const char *text = conf->get(conf, "legs");
-	struct mirror_obj *o = obj;
-	struct mirror_legs legs;
 	unsigned i;
 
-	if (!text)
-		return 0;
-	if (mirror_legs_parse(text, &legs) < 0 || legs.n != o->legs.n)
-		return fail(err, -EINVAL, "legs= does not fit the %u legs", o->legs.n);
-	mirror_enter(o);
-	for (i = 0; i < legs.n; i++) {
-		const struct mirror_leg_conf *l = &legs.leg[i];
+	for (i = 0; i < legs->n; i++) {
+		const struct mirror_leg_conf *l = &legs->leg[i];
 
 		if (memcmp(l->uuid, o->legs.leg[i].uuid, 16) == 0 && l->turn > o->legs.leg[i].turn) {
 			o->legs.leg[i] = *l;
 			mirror_agreed(o->m, l->uuid, l->state, l->turn, l->member, l->since);
 		}
 	}
+}
+
+/* Legs are never added or taken away while it is open. */
+static int mirror_reconfigure(void *obj, const struct director_conf *conf, struct director_err *err)
+{
+	const char *text = conf->get(conf, "legs");
+	struct mirror_obj *o = obj;
+	struct mirror_legs legs;
+
+	if (text && (mirror_legs_parse(text, &legs) < 0 || legs.n != o->legs.n))
+		return fail(err, -EINVAL, "legs= does not fit the %u legs", o->legs.n);
+	mirror_enter(o);
+	if (text)
+		agreed(o, &legs);
+	mirror_rates(o->m, conf->get_uint(conf, "rate", 0), conf->get_uint(conf, "scrub-rate", 0));
+	mirror_scrub(o->m, conf->get_uint(conf, "scrub", 0));
 	mirror_leave(o);
 	return 0;
 }

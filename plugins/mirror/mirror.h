@@ -99,7 +99,8 @@ struct mirror_obj {
 	uint64_t epoch, life, size, region;
 	uint32_t block_size, granularity;
 	uint8_t uuid[16];
-	uint64_t rate;
+	uint64_t rate, scrub, scrub_rate;
+	uint64_t told_scrub, told_repaired;
 	uint8_t *slot[MIRROR_SLOTS];
 	pthread_t thread, caller;
 	int opened;                     /* 1: not yet; 2: with force; else 0 or the error of opening */

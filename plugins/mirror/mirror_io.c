@@ -369,7 +369,11 @@ static void own_done(struct director_io *io, int32_t result)
 	if (c->gated)
 		gate_write_end(&c->o->gate, &c->gate);
 	c->msg.own = c;
-	io_is_done(c->o, &c->msg, c->mio, leg_error(result));
+	/* No digest is not a bad medium. */
+	if (io->op == DIRECTOR_CHECKSUM && (result == -EOPNOTSUPP || result == -ENOMEM))
+		io_is_done(c->o, &c->msg, c->mio, -ENOSYS);
+	else
+		io_is_done(c->o, &c->msg, c->mio, leg_error(result));
 }
 
 static bool all_zero(const uint8_t *p, size_t len)
@@ -394,6 +398,13 @@ static bool own_fill(struct child_io *c, const struct mirror_io *mio)
 		/* What was never written stays so on a leg that is being made. */
 		if (mio->kind == MIRROR_IO_WRITE && o->thin && all_zero(o->slot[mio->slot], mio->len))
 			zeroes(&c->io, true);
+		return true;
+	case MIRROR_IO_SUM:
+		c->io.op = DIRECTOR_CHECKSUM;
+		c->io.offset = META_AREA + mio->offset;
+		c->io.len = mio->len;
+		c->iov = (struct director_iov){ mio->sum,
+			(mio->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE };
 		return true;
 	case MIRROR_IO_FLUSH:
 		c->io.op = DIRECTOR_FLUSH;

@@ -6,6 +6,8 @@
 #include "plugins/mirror/mirror.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 /* ---- what must be agreed ---- */
@@ -25,6 +27,44 @@ static void grant(struct mirror_obj *o, unsigned leg, enum mirror_ask ask, uint6
 static void event(struct mirror_obj *o, uint32_t kind, uint64_t value, uint64_t of)
 {
 	o->host->event(o->host->arg, o->owner, kind, value, of);
+}
+
+static void tell_scrub(struct mirror_obj *o)
+{
+	const struct mirror_scrub *s = mirror_scrub_now(o->m);
+	uint64_t regions = (o->size + o->region - 1) / o->region;
+	char line[250];
+
+	if (!s->number || s->number == o->told_scrub)
+		return;
+	if (s->running) {
+		if (o->ticks % 10 == 0)
+			event(o, DIRECTOR_EV_PROGRESS, s->at, o->size);
+		return;
+	}
+	o->told_scrub = s->number;
+	snprintf(line, sizeof(line), "scrub %" PRIu64 ": %" PRIu64 " regions compared, %" PRIu64 " different, %" PRIu64
+		" repaired, %" PRIu64 " of these by what reads are served from, without a majority; %" PRIu64 " could not be repaired",
+		s->number, regions, s->different, s->repaired, s->guessed, s->failed);
+	o->host->log(o->host->arg, s->different || s->failed ? DIRECTOR_LOG_WARN : DIRECTOR_LOG_INFO, line);
+	event(o, DIRECTOR_EV_REPAIRED, s->repaired, s->failed);
+	event(o, DIRECTOR_EV_SCRUBBED, regions, s->different);
+}
+
+/* Of reads that failed on one leg. */
+static void tell_repairs(struct mirror_obj *o)
+{
+	uint64_t repaired, failed;
+	char line[120];
+
+	mirror_repairs(o->m, &repaired, &failed);
+	if (repaired + failed == o->told_repaired)
+		return;
+	o->told_repaired = repaired + failed;
+	snprintf(line, sizeof(line), "reads that failed on a leg: %" PRIu64 " times repaired from another, %" PRIu64 " times not",
+		repaired, failed);
+	o->host->log(o->host->arg, DIRECTOR_LOG_WARN, line);
+	event(o, DIRECTOR_EV_REPAIRED, repaired, failed);
 }
 
 static void tell_progress(struct mirror_obj *o)
@@ -62,6 +102,8 @@ static void tell(struct mirror_obj *o)
 		event(o, DIRECTOR_EV_LOST, 0, 0);
 	}
 	tell_progress(o);
+	tell_scrub(o);
+	tell_repairs(o);
 }
 
 /* ---- waiting ---- */

@@ -102,7 +102,7 @@ static enum scsi_turn no_lun(struct task *t, const struct scsi_op *row)
 bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row)
 {
 	return !((row->flags & OPF_KEEPS && lu->inner) || (row->flags & OPF_THIN && !lu->thin) || (row->flags & OPF_ATOMIC && !lu->atomic_max) ||
-		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok));
+		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok) || (row->flags & OPF_INNER && !lu->inner));
 }
 
 /* Does a state of the unit or of its target port group stand in the way, or a reservation? Then it is said. */
@@ -156,7 +156,7 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 	if (!row)
 		return (enum scsi_turn)(known ? scsi_bad_cdb(t, 1, 4)
 					      : scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE));
-	if (row->flags & (OPF_THIN | OPF_ATOMIC | OPF_EXPLICIT) && !scsi_op_offered(n->lu, row))
+	if (row->flags & (OPF_THIN | OPF_ATOMIC | OPF_EXPLICIT | OPF_INNER) && !scsi_op_offered(n->lu, row))
 		return (enum scsi_turn)scsi_no_op(t, row);
 	gate = atomic_load_explicit(&n->gate, memory_order_acquire);
 	if (gate && gate_shut(t, row, gate))
@@ -176,7 +176,7 @@ static enum scsi_turn block_failed(struct task *t)
 	const struct block_op *op = &t->op;
 	const struct scsi_lu *lu = op->nexus ? op->nexus->lu : task_lu(t);
 	uint64_t lba = op->offset / lu->block_size;
-	bool writes = op->kind != BLOCK_READ && op->kind != BLOCK_EXTENTS;
+	bool writes = op->kind != BLOCK_READ && op->kind != BLOCK_EXTENTS && op->kind != BLOCK_CHECKSUM;
 
 	if (op->key)
 		return (enum scsi_turn)scsi_check_info(t, (enum sense_key)op->key,

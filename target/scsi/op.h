@@ -31,6 +31,7 @@ enum scsi_turn {
 #define OPF_THIN 256u           /* exists on thin units only, */
 #define OPF_ATOMIC 512u         /* on those that write atomically, */
 #define OPF_EXPLICIT 1024u      /* with explicit access state changes */
+#define OPF_INNER 4096u         /* on inner units */
 #define OPF_NO_MEDIUM 128u      /* answered while a removable medium is out or stopped, too */
 
 /*

@@ -157,6 +157,8 @@ const struct scsi_op scsi_ops[] = {
 		ACCESS_READ, BOUND_UNIT, 0, REPEAT_READ, "VERIFY(12)" },
 	{ 0xb7, SA_NONE, 12, { 0xb7, 0x1f, FF8, 0, 0 }, op_defect_data,
 		ACCESS_READ, BOUND_NONE, 0, REPEAT_READ, "READ DEFECT DATA(12)" },
+	{ 0xc1, SA_NONE, 16, { 0xc1, 0, FF8, FF4, 0, 0 }, op_checksum,
+		ACCESS_READ, BOUND_UNIT, OPF_INNER, REPEAT_READ, "CHECKSUM" },
 };
 
 const unsigned scsi_n_ops = sizeof(scsi_ops) / sizeof(scsi_ops[0]);

@@ -39,6 +39,8 @@ int op_prefetch(struct task *t);
 int op_synchronize(struct task *t);
 int op_compare_and_write(struct task *t);
 int op_orwrite(struct task *t);
+/* checksum.c */
+int op_checksum(struct task *t);
 /* verify.c */
 int op_verify(struct task *t);
 int op_write_verify(struct task *t);

@@ -244,7 +244,7 @@ static void list_fill(struct serve *s, struct target_list *l, bool whole)
 	for (struct target *t = r->targets; t && whole; t = t->next)
 		nt++;
 	for (struct session_entry *e = r->sessions; e; e = e->next)
-		ns++;
+		ns += !e->inner;
 	l->volumes = mem_zalloc((nv + 1) * sizeof(*l->volumes));
 	l->targets = mem_zalloc((nt + 1) * sizeof(*l->targets));
 	l->sessions = mem_zalloc((ns + 1) * sizeof(*l->sessions));
@@ -255,8 +255,10 @@ static void list_fill(struct serve *s, struct target_list *l, bool whole)
 		l->targets[l->n_targets].error = listen_trouble(s->listen, &t->def);
 		secrets_drop(&l->targets[l->n_targets++]);
 	}
+	/* Those of other nodes are not initiators'. */
 	for (struct session_entry *e = r->sessions; e; e = e->next)
-		session_list(e, &l->sessions[l->n_sessions++]);
+		if (!e->inner)
+			session_list(e, &l->sessions[l->n_sessions++]);
 	pthread_mutex_unlock(&r->lock);
 	if (whole)
 		listen_list(s->listen, l);

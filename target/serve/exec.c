@@ -56,6 +56,7 @@ static const uint16_t ops[] = {
 	[BLOCK_WRITE_ZEROES] = DIRECTOR_WRITE_ZEROES,
 	[BLOCK_COMPARE_AND_WRITE] = DIRECTOR_COMPARE_AND_WRITE,
 	[BLOCK_EXTENTS] = DIRECTOR_EXTENTS,
+	[BLOCK_CHECKSUM] = DIRECTOR_CHECKSUM,
 };
 
 static void block_done(struct backstore_io *bio, int32_t result);

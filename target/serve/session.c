@@ -19,6 +19,11 @@ static void event(struct session *ss, enum target_event_kind kind)
 	struct target_event ev = { .kind = kind };
 	char isid[13], peer[64], local[64];
 
+	if (e->inner) {
+		log_info(&ss->worker->serve->log, "session: %s %s on %s under epoch %llu", addr_text(&e->peer, peer),
+			kind == TARGET_EV_SESSION_UP ? "logged in" : "is gone", e->target, (unsigned long long)e->epoch);
+		return;
+	}
 	ev.session = (struct target_session){ .id = e->id,
 		.initiator = e->initiator,
 		.target = e->target,

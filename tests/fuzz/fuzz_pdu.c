@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A connection of the target fed with bytes, over a disk in memory. The first byte chooses: logged in
- * already (bit 0), with what negotiated (bits 1, 2), in what pieces (bits 3 to 5), tasks held back until
+ * already (bit 0), with what negotiated or proven (bits 1, 2), in what pieces (bits 3 to 5), tasks held back until
  * the end (bit 6); then (bit 7) error recovery level 2 and two connections: a byte FF 00 n in the bytes goes to
  * connection n of 0 to 3, FF 01 cuts the one in hand, FF 02 lets time go by.
  */
@@ -80,6 +80,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		w.policy.secret = "secret-of-alice";
 		w.policy.mutual_user = "target";
 		w.policy.mutual_secret = "secret-of-target";
+	} else if (p[0] & 4) {
+		static const char *const secrets[] = { "newer", "secret-of-7" };
+
+		w.policy.by_user = true;
+		w.secrets = secrets;
+		w.n_secrets = 2;
 	}
 	w.hold = p[0] & 64;
 	if ((p[0] & 0x81) == 0x81)

@@ -21,5 +21,7 @@ done <<END
 8 1000 echoes count whatever the voter's log holds
 9 1000 a leg is called in sync before it has everything
 10 1000 a leg that lost its memory is trusted
+11 1000 reads go past the machine beside writes
+12 1000 a scrub repairs beside writes
 END
 exit $bad

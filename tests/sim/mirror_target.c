@@ -26,6 +26,7 @@ static void leg_effect(struct sim *s, unsigned node, struct sim_wire *w)
 			l->dirty[w->offset + i] = !w->fua;
 			if (w->fua)
 				l->stable[w->offset + i] = w->data[i];
+			l->bad[w->offset + i] = false;
 		}
 		return;
 	case MIRROR_IO_FLUSH:
@@ -36,6 +37,12 @@ static void leg_effect(struct sim *s, unsigned node, struct sim_wire *w)
 		l->meta = w->meta;
 		l->known = true;
 		l->tainted = false;
+		return;
+	case MIRROR_IO_SUM:
+		/* The values themselves stand for digests: one block is one group. */
+		memset(w->sum, 0, sizeof(w->sum));
+		for (uint64_t i = 0; i < w->len; i++)
+			memcpy(w->sum + i * MIRROR_SUM, &l->now[w->offset + i], sizeof(uint32_t));
 		return;
 	case MIRROR_IO_PAGE:
 		memcpy((uint8_t *)l->bits + w->page * SIM_PAGE, w->bits, SIM_PAGE);
@@ -61,7 +68,12 @@ static int leg_may(const struct sim *s, const struct sim_leg *l, const struct si
 	/* A later login of the same owner has ended this session. */
 	if (!w->claim && l->session[w->owner] != w->session)
 		return -ENOTCONN;
-	return l->broken ? -EIO : 0;
+	if (l->broken)
+		return -EIO;
+	for (uint64_t i = 0; !w->claim && (w->kind == MIRROR_IO_READ || w->kind == MIRROR_IO_SUM) && i < w->len; i++)
+		if (l->bad[w->offset + i])
+			return -EIO;
+	return 0;
 }
 
 static void leg_io(struct sim *s, unsigned node, void *data)
@@ -131,12 +143,13 @@ struct late {
 	uint64_t id, tlife;
 };
 
-static bool pend_take(struct sim_target *t, uint64_t id, struct mirror_io **io, unsigned *leg)
+static bool pend_take(struct sim_target *t, uint64_t id, struct mirror_io **io, unsigned *leg, struct sim_op **past)
 {
 	for (unsigned i = 0; i < t->n_pend; i++)
 		if (t->pend[i].id == id) {
 			*io = t->pend[i].io;
 			*leg = t->pend[i].leg;
+			*past = t->pend[i].past;
 			t->pend[i] = t->pend[--t->n_pend];
 			return true;
 		}
@@ -169,13 +182,60 @@ static void claimed(struct sim *s, unsigned node, unsigned leg, const struct sim
 	run_mirror(s, node);
 }
 
+/* ---- the gate, as in plugins/mirror/mirror_gate.c ---- */
+
+static bool gate_overlap(const struct sim_op *a, const struct sim_op *b)
+{
+	return a->op.offset < b->op.offset + b->op.len && b->op.offset < a->op.offset + a->op.len;
+}
+
+/* Is there one of the node's others that overlaps: a read past the machine, or a write on its way? */
+static bool gate_other(const struct sim *s, unsigned node, const struct sim_op *op, bool write)
+{
+	const struct sim_op *o;
+
+	TAILQ_FOREACH(o, &s->ops, all)
+		if (o != op && o->node == node && (write ? o->inside || o->waits : o->past) && gate_overlap(o, op))
+			return true;
+	return false;
+}
+
+static void gate_wake(struct sim *s, unsigned node)
+{
+	struct sim_op *o;
+
+	TAILQ_FOREACH(o, &s->ops, all)
+		if (o->node == node && o->waits && !gate_other(s, node, o, false)) {
+			o->waits = false;
+			o->inside = true;
+			mirror_submit(s->node[node].t.m, &o->op);
+		}
+}
+
+static void past_done(struct sim *s, unsigned node, struct sim_op *op, const struct sim_wire *w, int result)
+{
+	struct sim_target *t = &s->node[node].t;
+
+	op->past = false;
+	op->op.result = 0;
+	if (result == 0)
+		memcpy(op->value, w->data, op->op.len * sizeof(uint32_t));
+	if (result == 0)
+		TAILQ_INSERT_TAIL(&t->held, &op->op, entry);
+	else
+		mirror_submit(t->m, &op->op);
+	gate_wake(s, node);
+	run_mirror(s, node);
+}
+
 static void finish(struct sim *s, unsigned node, uint64_t id, const struct sim_wire *w, int result)
 {
 	struct sim_target *t = &s->node[node].t;
+	struct sim_op *past;
 	struct mirror_io *io;
 	unsigned leg;
 
-	if (!pend_take(t, id, &io, &leg))
+	if (!pend_take(t, id, &io, &leg, &past))
 		return;
 	if (!io) {
 		claimed(s, node, leg, w, result);
@@ -185,8 +245,14 @@ static void finish(struct sim *s, unsigned node, uint64_t id, const struct sim_w
 		result = -ENOTCONN;
 	if (result == -ENOTCONN)
 		t->session[leg] = 0;
+	if (past) {
+		past_done(s, node, past, w, result);
+		return;
+	}
 	if (result == 0 && io->kind == MIRROR_IO_READ)
 		memcpy(io->op ? ((struct sim_op *)io->op)->value : t->slot[io->slot], w->data, io->len * sizeof(uint32_t));
+	if (result == 0 && io->kind == MIRROR_IO_SUM)
+		memcpy(io->sum, w->sum, io->len * MIRROR_SUM);
 	mirror_done(t->m, io, result);
 	run_mirror(s, node);
 }
@@ -207,7 +273,7 @@ static void too_late(struct sim *s, unsigned node, void *data)
 		finish(s, node, l->id, NULL, -ETIMEDOUT);
 }
 
-static void send_wire(struct sim *s, unsigned node, unsigned leg, struct mirror_io *io, struct sim_wire *w)
+static void send_wire(struct sim *s, unsigned node, unsigned leg, struct mirror_io *io, struct sim_op *past, struct sim_wire *w)
 {
 	struct sim_target *t = &s->node[node].t;
 	struct late late = { s->next_id + 1, t->life };
@@ -222,6 +288,7 @@ static void send_wire(struct sim *s, unsigned node, unsigned leg, struct mirror_
 	w->epoch = t->row.epoch;
 	t->pend[t->n_pend].id = w->id;
 	t->pend[t->n_pend].leg = leg;
+	t->pend[t->n_pend].past = past;
 	t->pend[t->n_pend++].io = io;
 	/* What is under way when a node dies or is cut off may still arrive. */
 	if (!s->quiet && world_chance(&s->w, s->slow ? 30 : 3))
@@ -233,7 +300,7 @@ static void send_wire(struct sim *s, unsigned node, unsigned leg, struct mirror_
 	sim_post(s, node, world_between(&s->w, 600000, 900000), too_late, &late, sizeof(late));
 }
 
-static void send_io(struct sim *s, unsigned node, struct mirror_io *io)
+static void send_io(struct sim *s, unsigned node, struct mirror_io *io, struct sim_op *past)
 {
 	struct sim_target *t = &s->node[node].t;
 	struct sim_wire w = { .session = t->session[io->leg], .kind = io->kind, .fua = io->fua, .offset = io->offset, .len = io->len,
@@ -246,7 +313,7 @@ static void send_io(struct sim *s, unsigned node, struct mirror_io *io)
 		memcpy(w.data, io->op ? ((struct sim_op *)io->op)->value : t->slot[io->slot], io->len * sizeof(uint32_t));
 	if (io->kind == MIRROR_IO_PAGE)
 		memcpy(w.bits, io->p, SIM_PAGE);
-	send_wire(s, node, io->leg, io, &w);
+	send_wire(s, node, io->leg, io, past, &w);
 }
 
 static void claim(struct sim *s, unsigned node, unsigned leg)
@@ -254,7 +321,7 @@ static void claim(struct sim *s, unsigned node, unsigned leg)
 	struct sim_wire w = { .claim = true, .session = ++s->next_id };
 
 	s->node[node].t.claiming[leg] = true;
-	send_wire(s, node, leg, NULL, &w);
+	send_wire(s, node, leg, NULL, NULL, &w);
 }
 
 /* ---- answering ---- */
@@ -338,7 +405,11 @@ static void frozen_check(struct sim *s, unsigned node)
 {
 	struct sim_target *t = &s->node[node].t;
 	uint64_t epoch = t->row.epoch;
+	const struct sim_op *o;
 
+	TAILQ_FOREACH(o, &s->ops, all)
+		if (o->node == node && (o->past || o->waits))
+			return;
 	if (!t->freezing || !mirror_is_frozen(t->m) || !TAILQ_EMPTY(&t->held))
 		return;
 	close_mirror(s, node);
@@ -360,7 +431,7 @@ static void run_mirror(struct sim *s, unsigned node)
 		while ((io = TAILQ_FIRST(mirror_todo(t->m))) != NULL) {
 			TAILQ_REMOVE(mirror_todo(t->m), io, entry);
 			if (t->session[io->leg] && t->n_pend < SIM_PENDING - 8) {
-				send_io(s, node, io);
+				send_io(s, node, io, NULL);
 			} else {
 				mirror_done(t->m, io, -ENOTCONN);
 				session_lost = true;
@@ -369,6 +440,7 @@ static void run_mirror(struct sim *s, unsigned node)
 	} while (session_lost);
 	while ((op = TAILQ_FIRST(mirror_answers(t->m))) != NULL) {
 		TAILQ_REMOVE(mirror_answers(t->m), op, entry);
+		((struct sim_op *)op)->inside = false;
 		TAILQ_INSERT_TAIL(&t->held, op, entry);
 	}
 	let_go(s, node);
@@ -427,7 +499,7 @@ static void judge(struct sim *s, unsigned node)
 static void opening_done(struct sim *s, unsigned node)
 {
 	struct sim_target *t = &s->node[node].t;
-	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .page = SIM_PAGE,
+	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .group = 1, .page = SIM_PAGE,
 		.clean_ms = 400, .n_leg = t->row.n_leg };
 	struct mirror_plan plan = { 0 };
 	int r;
@@ -445,6 +517,7 @@ static void opening_done(struct sim *s, unsigned node)
 		return;
 	}
 	t->m = mirror_new(&conf, t->says, &plan, sim_clock(s, node));
+	mirror_scrub(t->m, s->scrub);
 	sim_post(s, node, 150000, tick, &t->life, sizeof(t->life));
 }
 
@@ -518,15 +591,46 @@ void target_act(struct sim *s, unsigned node, const struct own_act *a)
 	}
 }
 
+static bool read_past(struct sim *s, unsigned node, struct sim_op *op)
+{
+	struct sim_target *t = &s->node[node].t;
+	int leg = mirror_read_leg(t->m);
+
+	if (leg < 0 || !t->session[leg] || t->n_pend >= SIM_PENDING - 8 ||
+		(gate_other(s, node, op, true) && sim_plant != SIM_PLANT_GATE))
+		return false;
+	op->past = true;
+	op->past_io = (struct mirror_io){ .kind = MIRROR_IO_READ, .leg = (uint8_t)leg, .op = &op->op, .offset = op->op.offset,
+		.len = op->op.len };
+	send_io(s, node, &op->past_io, op);
+	return true;
+}
+
 bool target_submit(struct sim *s, unsigned node, struct sim_op *op)
 {
 	struct sim_target *t = &s->node[node].t;
 
 	if (!t->up || !t->m || !t->told || t->freezing)
 		return false;
-	mirror_submit(t->m, &op->op);
+	if (op->op.kind == MIRROR_READ && read_past(s, node, op))
+		return true;
+	op->waits = op->op.kind == MIRROR_WRITE && gate_other(s, node, op, false);
+	if (!op->waits) {
+		op->inside = op->op.kind == MIRROR_WRITE;
+		mirror_submit(t->m, &op->op);
+	}
 	run_mirror(s, node);
 	return true;
+}
+
+void target_scrub(struct sim *s, unsigned node)
+{
+	struct sim_target *t = &s->node[node].t;
+
+	if (!t->m)
+		return;
+	mirror_scrub(t->m, s->scrub);
+	run_mirror(s, node);
 }
 
 static void gossip(struct sim *s, unsigned node, void *data)

@@ -32,6 +32,8 @@ enum sim_plant {
 	SIM_PLANT_END,          /* echoes count whatever the voter's log holds */
 	SIM_PLANT_EARLY,        /* a leg is called in sync before it has everything */
 	SIM_PLANT_LIFE,         /* a leg that lost power is trusted */
+	SIM_PLANT_GATE,         /* reads go past the machine beside writes */
+	SIM_PLANT_SCRUB,        /* a scrub repairs beside writes */
 	SIM_PLANT_MAX,
 };
 
@@ -62,6 +64,7 @@ struct sim_leg {
 	struct mirror_meta meta;
 	uint64_t bits[SIM_WORDS];
 	bool known;
+	bool bad[SIM_BLOCKS];           /* cannot be read until it is written */
 	bool broken;                    /* its disk answers with I/O errors, until the world mends it */
 	bool tainted;                   /* lost power since it was claimed */
 };
@@ -73,6 +76,9 @@ struct sim_op {
 	unsigned client, node;
 	uint64_t tlife;
 	uint32_t value[8];
+	/* The gate: a read that is at a leg, past the machine; a write in the machine; one that waits for such a read. */
+	bool past, inside, waits;
+	struct mirror_io past_io;
 	TAILQ_ENTRY(sim_op) all;
 };
 
@@ -88,6 +94,7 @@ struct sim_wire {                       /* a leg I/O under way, and its answer *
 	struct mirror_meta meta;
 	unsigned page;
 	uint64_t bits[SIM_WORDS];
+	uint8_t sum[SIM_CHUNK * MIRROR_SUM];
 	uint64_t life;
 	bool known;
 	int result;
@@ -109,6 +116,7 @@ struct sim_target {
 	struct {
 		uint64_t id;
 		struct mirror_io *io;   /* NULL: a claim */
+		struct sim_op *past;
 		unsigned leg;
 	} pend[SIM_PENDING];
 	unsigned n_pend;
@@ -171,10 +179,12 @@ struct sim {
 	uint32_t next_value;
 	uint64_t next_id;
 	uint64_t answered_epoch;
+	uint64_t scrub;                 /* the number of the last one that was asked for */
 	bool fua, slow, quiet, still, stop;
 	struct sim_ops ops;
 	uint64_t trace;
 	unsigned n_ok, n_lost, n_eio, faults;
+	uint64_t repaired;              /* regions, by the last scrub */
 	char why[300];
 };
 
@@ -210,6 +220,7 @@ void target_kill(struct sim *s, unsigned node);
 void target_act(struct sim *s, unsigned node, const struct own_act *a);
 bool target_submit(struct sim *s, unsigned node, struct sim_op *op);
 void target_adopt(struct sim *s, unsigned node);
+void target_scrub(struct sim *s, unsigned node);
 void leg_power_lost(struct sim *s, unsigned node);
 void client_answer(struct sim *s, unsigned node, struct sim_op *op, uint64_t epoch);
 

@@ -8,6 +8,7 @@
  *   I2      no answer under an older epoch after one under a newer
  *   I3      legs are equal in the end; only legs in sync are read (the history shows others)
  *   I8      with all up and quiet the volume is served and every leg gets in sync
+ *           what was damaged on a leg that is not read is found by a scrub and repaired, under load
  *
  *   sim_mirror [--seeds A-B] [--plant N] [--first] [-v]
  */
@@ -381,13 +382,37 @@ static void pause_over(void *ctx, unsigned node, uint64_t x, void *p)
 	log_change(ctx);
 }
 
+/* Blocks that one leg cannot read. Another has them all, or nobody could. */
+static void sectors_bad(struct sim *s, unsigned node)
+{
+	struct sim_leg *l = &s->node[node].leg;
+
+	for (unsigned i = 0; i < s->n_legs; i++)
+		for (unsigned b = 0; b < SIM_BLOCKS && i != node; b++)
+			if (s->node[i].leg.bad[b])
+				return;
+	if (!l->exists)
+		return;
+	world_trace(&s->w, "n%u bad sectors", node);
+	for (unsigned i = 0; i < 6; i++)
+		l->bad[world_chance(&s->w, 500) ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS)] = true;
+}
+
+static void scrub(struct sim *s)
+{
+	s->scrub++;
+	world_trace(&s->w, "scrub %llu", (unsigned long long)s->scrub);
+	for (unsigned i = 0; i < s->n; i++)
+		target_scrub(s, i);
+}
+
 static void fault(struct sim *s)
 {
 	unsigned node = (unsigned)rng_below(&s->w.rng, s->n);
 	struct sim_node *n = &s->node[node];
 
 	s->faults++;
-	switch (rng_below(&s->w.rng, 20)) {
+	switch (rng_below(&s->w.rng, 24)) {
 	case 0: case 1: case 2:
 		if (may_lose_power(s, node))
 			power_off(s, node);
@@ -432,6 +457,12 @@ static void fault(struct sim *s)
 		n->leg.broken = true;
 		world_trace(&s->w, "n%u disk broken", node);
 		sim_post(s, node, world_between(&s->w, 10000, 1500000), disk_well, NULL, 0);
+		return;
+	case 18:
+		scrub(s);
+		return;
+	case 19: case 20:
+		sectors_bad(s, node);
 		return;
 	default:
 		move(s, node);
@@ -521,12 +552,47 @@ static void calm(struct sim *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		s->node[i].paused = (struct mono){ 0 };
 		s->node[i].leg.broken = false;
+		memset(s->node[i].leg.bad, 0, sizeof(s->node[i].leg.bad));
 		power_on(s, i, 0, NULL);
 		target_start(s, i);
 		if (!s->node[i].own_up)
 			own_start(s, i);
 	}
 	log_change(s);
+}
+
+/* On a leg that nobody reads: else a client would see it, and there is no cure for that. */
+static void damage(struct sim *s)
+{
+	const struct own_row *row = &s->node[0].row;
+
+	for (unsigned i = 0; i < s->n_legs; i++) {
+		struct sim_leg *l = &s->node[i].leg;
+
+		if (i == sim_node_of(&row->owner) || row->leg[i].state != OWN_LEG_IN)
+			continue;
+		for (unsigned k = 0; k < 12; k++) {
+			unsigned b = (unsigned)(k < 4 ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS));
+
+			if (world_chance(&s->w, 300))
+				l->bad[b] = true;
+			else
+				l->now[b] = l->stable[b] = 0x80000000u | ++s->next_value;
+		}
+	}
+	scrub(s);
+}
+
+static void check_scrub(struct sim *s)
+{
+	const struct sim_target *t = &s->node[sim_node_of(&s->node[0].row.owner)].t;
+	const struct mirror_scrub *now = t->m ? mirror_scrub_now(t->m) : NULL;
+
+	s->repaired = now ? now->repaired : 0;
+	if (!now || now->number != s->scrub || now->running)
+		sim_fail(s, "I8: the scrub does not come to its end");
+	else if (now->failed)
+		sim_fail(s, "I3: %llu regions could not be repaired", (unsigned long long)now->failed);
 }
 
 static void check_legs(struct sim *s)
@@ -577,8 +643,11 @@ static void run(uint64_t seed, bool verbose, struct sim *s)
 	world_run(&s->w, mono_add_ms(s->w.now, 3000));
 	if (s->n_ok < ok + 10)
 		sim_fail(s, "I8: the volume is not served in the end");
+	damage(s);
+	world_run(&s->w, mono_add_ms(s->w.now, 3000));
 	s->still = true;
 	world_run(&s->w, mono_add_ms(s->w.now, 3000));
+	check_scrub(s);
 	check_legs(s);
 	run_end(s);
 	s->trace = s->w.trace;
@@ -598,7 +667,8 @@ static bool plant_set(unsigned plant)
 	static const unsigned own[SIM_PLANT_MAX] = { [SIM_PLANT_ECHO] = OWN_PLANT_NO_ECHO, [SIM_PLANT_WAIT] = OWN_PLANT_NO_WAIT,
 		[SIM_PLANT_END] = OWN_PLANT_NO_END };
 	static const unsigned mirror[SIM_PLANT_MAX] = { [SIM_PLANT_OUT] = MIRROR_PLANT_NO_OUT,
-		[SIM_PLANT_INTENT] = MIRROR_PLANT_NO_INTENT, [SIM_PLANT_EARLY] = MIRROR_PLANT_EARLY_IN };
+		[SIM_PLANT_INTENT] = MIRROR_PLANT_NO_INTENT, [SIM_PLANT_EARLY] = MIRROR_PLANT_EARLY_IN,
+		[SIM_PLANT_SCRUB] = MIRROR_PLANT_SCRUB };
 
 	if (plant >= SIM_PLANT_MAX)
 		return false;
@@ -615,7 +685,7 @@ int main(int argc, char **argv)
 	unsigned long long from = 1, to = 1000;
 	unsigned failed = 0, most = 20, plant = 0, ok = 0, lost = 0, eio = 0;
 	bool verbose = false;
-	uint64_t both = 0, epochs = 0, faults = 0;
+	uint64_t both = 0, epochs = 0, faults = 0, repaired = 0;
 	struct sim *s = mem_zalloc(sizeof(*s));
 
 	for (int i = 1; i < argc; i++) {
@@ -639,6 +709,7 @@ int main(int argc, char **argv)
 		lost += s->n_lost;
 		eio += s->n_eio;
 		faults += s->faults;
+		repaired += s->repaired;
 		epochs += s->node[0].row.epoch;
 		if (!s->why[0])
 			continue;
@@ -649,8 +720,10 @@ int main(int argc, char **argv)
 			printf(" --plant %u", plant);
 		printf("\n");
 	}
-	printf("seeds %llu-%llu: %u broken; %llu faults, %llu owners, %u answered, %u in doubt, %u I/O errors; trace %016llx\n", from, to,
-	       failed, (unsigned long long)faults, (unsigned long long)epochs, ok, lost, eio, (unsigned long long)both);
+	printf("seeds %llu-%llu: %u broken; %llu faults, %llu owners, %u answered, %u in doubt, %u I/O errors, %llu repaired; trace %016llx\n",
+	       from, to,
+	       failed, (unsigned long long)faults, (unsigned long long)epochs, ok, lost, eio,
+	       (unsigned long long)repaired, (unsigned long long)both);
 	free(s);
 	return failed != 0;
 }

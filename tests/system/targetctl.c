@@ -108,7 +108,7 @@ static void show_event(const struct target_event *e)
 		(unsigned long long)e->of, (unsigned long long)e->epoch);
 	for (size_t i = 0; i < e->n_blob; i++)
 		printf("%02x", e->blob[i]);
-	printf("\n");
+	printf("%s\n", e->text ? e->text : "");
 	fflush(stdout);
 }
 

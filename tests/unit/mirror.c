@@ -24,10 +24,13 @@ static struct backstore *bs;
 static char folder[] = "/tmp/mirror-XXXXXX", path_a[64], path_b[64];
 static char buf[8192], seen[8192];
 static unsigned events[32];
+static uint64_t told[32][2];
 
 static void on_event(void *arg, struct backstore *of, uint32_t kind, uint64_t value, uint64_t total)
 {
 	events[kind]++;
+	told[kind][0] = value;
+	told[kind][1] = total;
 }
 
 static int open_mirror(uint64_t epoch, const char *legs)
@@ -55,6 +58,15 @@ static void legs_are(const char *legs)
 	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
 }
 
+static void spoil(const char *path, uint64_t offset, char c)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	memset(seen, c, sizeof(seen));
+	CHECK_EQ(pwrite(fd, seen, sizeof(seen), (off_t)(DATA + offset)), (ssize_t)sizeof(seen));
+	close(fd);
+}
+
 static void fault(const char *error)
 {
 	const struct plugin_pair f[] = { { "error", error } };
@@ -74,6 +86,17 @@ static void turn(void)
 
 	if (backstore_queue_run(q, 0) == 0)
 		poll(&p, 1, 100);
+}
+
+static void scrub(const char *number)
+{
+	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "scrub", number } };
+	struct director_err err = { .text = "" };
+
+	events[DIRECTOR_EV_SCRUBBED] = 0;
+	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
+	while (!events[DIRECTOR_EV_SCRUBBED])
+		turn();
 }
 
 static void start(struct backstore_io *bio, struct director_iov *iov, uint16_t op, char *p, uint64_t offset, uint64_t epoch,
@@ -309,6 +332,51 @@ static void discards_and_zeroes_leave_legs_equal(void)
 	end();
 }
 
+static void a_scrub_makes_equal_what_differs(void)
+{
+	begin();
+	CHECK_EQ(open_mirror(0, NULL), 0);
+	memset(buf, 's', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	scrub("1");
+	CHECK_EQ(told[DIRECTOR_EV_SCRUBBED][0], 3);
+	CHECK_EQ(told[DIRECTOR_EV_SCRUBBED][1], 0);
+	/* Without a majority it is what reads are served from: leg a. */
+	spoil(path_b, 65536, 't');
+	spoil(path_b, 2 << 20, 't');
+	scrub("2");
+	CHECK_EQ(told[DIRECTOR_EV_SCRUBBED][1], 2);
+	CHECK_EQ(told[DIRECTOR_EV_REPAIRED][0], 2);
+	CHECK_EQ(told[DIRECTOR_EV_REPAIRED][1], 0);
+	CHECK(leg_has(path_a, 65536, 's') && leg_has(path_b, 65536, 's') && leg_has(path_b, 2 << 20, 0));
+	scrub("3");
+	CHECK_EQ(told[DIRECTOR_EV_SCRUBBED][1], 0);
+	end();
+}
+
+/* The leg that reads come from fails one, and is not called failed: the other serves it, and it is written anew. */
+static void a_read_that_fails_is_repaired(void)
+{
+	const struct plugin_pair f[] = { { "error", "eio" }, { "write", "no" }, { "flush", "no" }, { "count", "3" } };
+	struct director_err err = { .text = "" };
+
+	begin();
+	CHECK_EQ(open_mirror(0, NULL), 0);
+	memset(buf, 'r', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 0), 0);
+	spoil(path_a, 65536, 'x');
+	/* The read past the machine, the one of the machine, the first digest: then it can be read again. */
+	CHECK_EQ(backstore_reconfigure(bs, 1, f, 4, &err), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 0), 0);
+	CHECK_EQ(memcmp(buf, seen, sizeof(buf)), 0);
+	while (!events[DIRECTOR_EV_REPAIRED])
+		turn();
+	CHECK_EQ(told[DIRECTOR_EV_REPAIRED][0], 1);
+	CHECK(leg_has(path_a, 65536, 'r'));
+	CHECK_EQ(events[DIRECTOR_EV_LEG_FAILED], 0);
+	end();
+}
+
 static void neither_leg_is_good(void)
 {
 	static const char legs[] = LEG_A ":in:3:3:1:local," LEG_B ":in:3:3:1:remote";
@@ -337,6 +405,8 @@ int main(void)
 	RUN(close_marks_all_legs_quiet);
 	RUN(lost_it_ends_at_once_and_unclean);
 	RUN(discards_and_zeroes_leave_legs_equal);
+	RUN(a_scrub_makes_equal_what_differs);
+	RUN(a_read_that_fails_is_repaired);
 	RUN(neither_leg_is_good);
 	unlink(path_a);
 	unlink(path_b);

@@ -85,6 +85,9 @@ static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 		op->at = op->len > 8192 ? 8192 : op->len;
 		op->hole = at / 8192 % 2;
 		break;
+	case BLOCK_CHECKSUM:
+		memset(op->iov[0].base, 0xd5, op->iov[0].len);
+		break;
 	case BLOCK_FLUSH:
 	case BLOCK_PAUSE:
 		break;
@@ -156,7 +159,7 @@ static void every_bit_that_may_not_be_set_is_refused(void)
 			const struct scsi_op *o = &scsi_ops[i];
 			char cdb[16] = { (char)o->opcode, (char)(o->sa == SA_NONE ? 0 : o->sa) };
 
-			if (o->usage[bit / 8] >> (7 - bit % 8) & 1)
+			if (o->usage[bit / 8] >> (7 - bit % 8) & 1 || !scsi_op_offered(&lu, o))
 				continue;
 			cdb[bit / 8] |= (char)(0x80 >> bit % 8);
 			/*
@@ -434,16 +437,38 @@ static void no_optimum_above_the_maximum(void)
 	teardown();
 }
 
+/* Of inner units only: one digest of 32 bytes for each 64 KiB, begun or whole. */
+static void digests_are_for_nodes_of_the_cluster(void)
+{
+	static const char cdb[] = "\xc1\0\0\0\0\0\0\0\0\x08\0\0\0\x81\0\0";
+
+	setup();
+	run(0, CDB(cdb), NULL, 0, 4096);
+	check_sense(last, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE);
+	lu.inner = true;
+	run(0, CDB(cdb), NULL, 0, 4096);
+	CHECK(last->status == STATUS_GOOD && last->in_len == 64 && last->in.p[63] == 0xd5);
+	run(0, CDB("\xc1\0\0\0\0\0\0\0\0\x08\x7f\xff\xff\xff\0\0"), NULL, 0, 4096);
+	CHECK_EQ(last->status, STATUS_CHECK_CONDITION);
+	task_put(&last);
+	lu.inner = false;
+	teardown();
+}
+
 static void reported_opcodes_are_the_table(void)
 {
 	const uint8_t *p;
 
 	setup();
 	run(0, CDB("\xa3\x0c\0\0\0\0\0\0\xff\xff\0\0"), NULL, 0, 65535);
-	CHECK(last->status == STATUS_GOOD && be32(last->in.p) == scsi_n_ops * 8);
 	p = last->in.p + 4;
-	for (unsigned i = 0; i < scsi_n_ops; i++, p += 8)
+	for (unsigned i = 0; i < scsi_n_ops; i++) {
+		if (!scsi_op_offered(&lu, &scsi_ops[i]))
+			continue;
 		CHECK(p[0] == scsi_ops[i].opcode && be16(p + 6) == scsi_ops[i].cdb_len);
+		p += 8;
+	}
+	CHECK(last->status == STATUS_GOOD && be32(last->in.p) == p - last->in.p - 4);
 	run(0, CDB("\xa3\x0c\x01\x28\0\0\0\0\xff\xff\0\0"), NULL, 0, 65535);
 	CHECK(last->in.p[1] == 3 && last->in_len == 14 && last->in.p[4] == 0x28 && last->in.p[5] == 0x18);
 	run(0, CDB("\xa3\x0c\x01\xee\0\0\0\0\xff\xff\0\0"), NULL, 0, 65535);
@@ -612,6 +637,7 @@ int main(void)
 	RUN(attentions_come_in_order_and_leave_inquiry_alone);
 	RUN(identity_is_the_uuid);
 	RUN(no_optimum_above_the_maximum);
+	RUN(digests_are_for_nodes_of_the_cluster);
 	RUN(reported_opcodes_are_the_table);
 	RUN(reserve6_keeps_the_other_out);
 	RUN(persistent_reservations_of_all_six_types);

@@ -121,6 +121,7 @@ static void block(struct world *w, struct block_op *op)
 		op->at = op->len;
 		op->hole = false;
 		break;
+	case BLOCK_CHECKSUM:
 	case BLOCK_FLUSH:
 	case BLOCK_PAUSE:
 		break;
