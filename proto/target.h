@@ -85,6 +85,7 @@ struct target_volume {
 	enum target_inner_kind inner;
 	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere */
 	bool agreed;                    /* a directord speaks for it: its reservations are agreed, and it may be switched (doc/ownership.md 9, 11) */
+	bool keeps;                     /* what its unit keeps is agreed: EV_KEEP, VOLUME_KEEP; until the first its commands are held */
 	/* observed: in lists and replies */
 	enum target_state state;
 	char *error;                    /* why it failed; NULL: it did not */

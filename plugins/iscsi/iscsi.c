@@ -56,7 +56,7 @@ static const struct director_param params[] = {
 	  .help = "after so long opening fails when the target cannot be reached; 10s if unset, inner: 1s" },
 	{ .name = "ping", .type = DIRECTOR_P_DURATION, .min = 100, .max = 600000,
 	  .help = "after so long a silence the target is asked whether it lives, and has the same time to answer; 5s if unset, "
-		  "inner: 700ms" },
+		  "of a leg 700ms" },
 	{ .name = "inner", .type = DIRECTOR_P_BOOL, .value = "no",
 	  .help = "the target is another node of the cluster, at its inner portal; portal, user and secret may change" },
 	{ .name = "lazy", .type = DIRECTOR_P_BOOL, .value = "no",
@@ -472,7 +472,7 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	c->login_ms = INNER_LOGIN_MS;
 	c->command_ms = INNER_LOGIN_MS;
 	c->retry_max_ms = INNER_RETRY_MS;
-	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", INNER_PING_MS);
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? 5000 : INNER_PING_MS);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
 	place_set(&l->inner.want, conf);
 	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */

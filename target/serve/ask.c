@@ -291,6 +291,12 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 		snprintf(line, sizeof(line), "%s,%u", addr_text(local, a), tag);
 		put(out, "TargetAddress", line);
 	}
+	for (unsigned i = 0; i < t->n_elsewhere; i++) {
+		char *there = mem_printf("%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag);
+
+		put(out, "TargetAddress", there);
+		free(there);
+	}
 }
 
 static void targets(struct link *l)

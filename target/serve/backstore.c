@@ -387,57 +387,7 @@ static struct backstore *level_alloc(struct backstore_host *h, struct level *l, 
 	return bs;
 }
 
-static int level_open(struct backstore_host *h, const struct backstore_spec *spec, unsigned depth, uint64_t epoch,
-	struct backstore *parent, struct backstore **out, struct director_err *err)
-{
-	struct backstore *bs;
-	struct level l;
-	unsigned i;
-	int r;
-
-	*out = NULL;
-	if (depth == STACK_DEPTH_MAX)
-		return plugin_err(err, -EINVAL, "more than %d backstores over each other", STACK_DEPTH_MAX);
-	r = level_new(h, spec, &l, err);
-	if (r < 0)
-		return r;
-	bs = level_alloc(h, &l, parent, spec->n_children);
-	r = enlist(bs);
-	atomic_store(&bs->epoch, epoch);
-	for (i = 0; i < spec->n_children && r == 0; i++) {
-		r = level_open(h, &spec->children[i], depth + 1, epoch, bs, &bs->children[i], err);
-		/* One that knows a newer epoch is not missing: we are succeeded. */
-		if (r < 0 && r != -ESTALE && bs->ops->children_flags & DIRECTOR_CHILDREN_MAY_MISS) {
-			if (!bs->missing)
-				bs->missing = mem_zalloc(spec->n_children * sizeof(bs->missing[0]));
-			bs->missing[i] = spec_copy(&spec->children[i]);
-			r = 0;
-		}
-	}
-	if (r < 0) {
-		level_close(bs, false);
-		return r;
-	}
-	if (err)
-		err->text[0] = 0;
-	r = bs->ops->open(l.plugin->pl->priv, &bs->conf->conf, bs, epoch, &bs->obj, err);
-	if (r < 0) {
-		if (err && !err->text[0])
-			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
-		level_close(bs, false);
-		return r;
-	}
-	r = bs_caps_read(bs, err);
-	if (r < 0) {
-		level_close(bs, true);
-		return r;
-	}
-	caps_use(bs);
-	*out = bs;
-	return 0;
-}
-
-/* ---- a missing child is opened by a thread of its own: it may take long, and the stack goes on meanwhile ---- */
+/* ---- children that may miss are opened by threads of their own: one may take long, and others need not wait ---- */
 
 #define CHILD_OPEN_MS 50                /* that who asks waits for it */
 
@@ -447,16 +397,20 @@ struct child_job {
 	pthread_cond_t cond;
 	struct backstore *parent, *child;
 	struct backstore_spec *spec;
+	unsigned depth;
 	struct director_err err;
 	bool done;
 	int result;
 };
 
+static int level_open(struct backstore_host *h, const struct backstore_spec *spec, unsigned depth, uint64_t epoch,
+	struct backstore *parent, struct backstore **out, struct director_err *err);
+
 static void *child_job_main(void *arg)
 {
 	struct child_job *j = arg;
 	struct backstore *parent = j->parent;
-	int r = level_open(parent->host, j->spec, 1, atomic_load(&parent->root->epoch), parent, &j->child, &j->err);
+	int r = level_open(parent->host, j->spec, j->depth, atomic_load(&parent->root->epoch), parent, &j->child, &j->err);
 
 	pthread_mutex_lock(&j->lock);
 	j->result = r;
@@ -466,20 +420,15 @@ static void *child_job_main(void *arg)
 	return NULL;
 }
 
-static int child_job_start(struct backstore *bs, unsigned i)
+/* `spec` is given. */
+static int child_job_start(struct backstore *bs, unsigned i, struct backstore_spec *spec, unsigned depth)
 {
-	struct backstore_spec *spec;
-	struct child_job *j;
+	struct child_job *j = mem_zalloc(sizeof(*j));
 	int r;
 
-	pthread_mutex_lock(&bs->host->lock);
-	spec = bs->missing[i] ? spec_copy(bs->missing[i]) : NULL;
-	pthread_mutex_unlock(&bs->host->lock);
-	if (!spec)
-		return -EINVAL;
-	j = mem_zalloc(sizeof(*j));
 	j->parent = bs;
 	j->spec = spec;
+	j->depth = depth;
 	j->err.struct_size = sizeof(j->err);
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->cond, NULL);
@@ -531,6 +480,78 @@ static bool child_job_wait(struct child_job *j)
 	return done;
 }
 
+/* One that knows a newer epoch is not missing: we are succeeded. */
+static int child_misses(struct backstore *bs, unsigned i, const struct backstore_spec *spec, int r)
+{
+	if (r == 0 || r == -ESTALE || !(bs->ops->children_flags & DIRECTOR_CHILDREN_MAY_MISS))
+		return r;
+	if (!bs->missing)
+		bs->missing = mem_zalloc(bs->n_children * sizeof(bs->missing[0]));
+	bs->missing[i] = spec_copy(spec);
+	return 0;
+}
+
+/* Where some may miss, all at once: the claim of one need not wait for the silence of another. */
+static int children_open(struct backstore *bs, const struct backstore_spec *spec, unsigned depth, uint64_t epoch,
+	struct director_err *err)
+{
+	bool may_miss = bs->ops->children_flags & DIRECTOR_CHILDREN_MAY_MISS;
+	unsigned i;
+	int r = 0;
+
+	for (i = 1; i < spec->n_children && may_miss; i++)
+		child_job_start(bs, i, spec_copy(&spec->children[i]), depth);
+	for (i = 0; i < spec->n_children && r == 0; i++) {
+		if (bs->opening && bs->opening[i])
+			r = child_job_end(&bs->opening[i], &bs->children[i], err);
+		else
+			r = level_open(bs->host, &spec->children[i], depth, epoch, bs, &bs->children[i], err);
+		r = child_misses(bs, i, &spec->children[i], r);
+	}
+	return r;
+}
+
+static int level_open(struct backstore_host *h, const struct backstore_spec *spec, unsigned depth, uint64_t epoch,
+	struct backstore *parent, struct backstore **out, struct director_err *err)
+{
+	struct backstore *bs;
+	struct level l;
+	int r;
+
+	*out = NULL;
+	if (depth == STACK_DEPTH_MAX)
+		return plugin_err(err, -EINVAL, "more than %d backstores over each other", STACK_DEPTH_MAX);
+	r = level_new(h, spec, &l, err);
+	if (r < 0)
+		return r;
+	bs = level_alloc(h, &l, parent, spec->n_children);
+	r = enlist(bs);
+	atomic_store(&bs->epoch, epoch);
+	if (r == 0)
+		r = children_open(bs, spec, depth + 1, epoch, err);
+	if (r < 0) {
+		level_close(bs, false);
+		return r;
+	}
+	if (err)
+		err->text[0] = 0;
+	r = bs->ops->open(l.plugin->pl->priv, &bs->conf->conf, bs, epoch, &bs->obj, err);
+	if (r < 0) {
+		if (err && !err->text[0])
+			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
+		level_close(bs, false);
+		return r;
+	}
+	r = bs_caps_read(bs, err);
+	if (r < 0) {
+		level_close(bs, true);
+		return r;
+	}
+	caps_use(bs);
+	*out = bs;
+	return 0;
+}
+
 int bs_child_open(struct backstore *bs, unsigned i, struct director_err *err)
 {
 	struct backstore *child;
@@ -541,7 +562,12 @@ int bs_child_open(struct backstore *bs, unsigned i, struct director_err *err)
 	if (!bs->missing)
 		return -EINVAL;
 	if (!bs->opening || !bs->opening[i]) {
-		r = child_job_start(bs, i);
+		struct backstore_spec *spec;
+
+		pthread_mutex_lock(&bs->host->lock);
+		spec = bs->missing[i] ? spec_copy(bs->missing[i]) : NULL;
+		pthread_mutex_unlock(&bs->host->lock);
+		r = spec ? child_job_start(bs, i, spec, 1) : -EINVAL;
 		if (r < 0)
 			return r;
 	}

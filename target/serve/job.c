@@ -102,6 +102,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		pthread_mutex_lock(&v->lu_lock);
 		if (v->lu.block_size)
 			lu_resize(&v->lu, value);
+		if (v->inner_lu.inner)
+			lu_resize(&v->inner_lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
@@ -118,10 +120,12 @@ static void shape_set(struct volume *v, const struct director_caps *caps, uint32
 {
 	struct scsi_lu *lu = &v->lu;
 
-	if (v->shaped)
+	if (v->shaped) {
 		lu_resize(lu, caps->size);
-	else
+	} else {
 		lu_init(lu, v->def.uuid, v->def.name, caps->size, bs);
+		lu->kept.all = v->def.keeps;
+	}
 	lu->physical_exponent = 0;
 	while (bs << lu->physical_exponent < caps->physical_block && lu->physical_exponent < 8)
 		lu->physical_exponent++;
@@ -164,7 +168,7 @@ static int shape(struct volume *v, const struct backstore *store, struct target_
 static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	char *why = NULL;
-	int err = keep_load(s, v, &why);
+	int err = v->def.keeps ? 0 : keep_load(s, v, &why);
 
 	if (err)
 		job_fail(reply, err, "%s", why);
@@ -221,20 +225,16 @@ static bool retries(const struct target_volume *def)
 	return def->leased || (def->agreed && def->inner == TARGET_INNER_NONE);
 }
 
-static void store_set(struct volume *v, struct backstore *bs)
-{
-	pthread_mutex_lock(&v->serve->registry.lock);
-	v->bs = bs;
-	pthread_mutex_unlock(&v->serve->registry.lock);
-}
-
 /* The volume may be used from here on. */
-static void store_use(struct serve *s, struct volume *v)
+static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 {
 	pthread_mutex_lock(&s->registry.lock);
+	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
 	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
+	if (!v->shaped && v->def.keeps)
+		atomic_fetch_or(&v->hold, HOLD_KEPT);
 	v->shaped = true;
 	access_set(v, &v->def);
 	volume_ports_locked(&s->registry, v);
@@ -264,19 +264,16 @@ int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 	made = r == 0 && first;
 	if (made)
 		r = kept(s, v, reply);
-	if (r == 0) {
-		store_set(v, bs);
+	if (r == 0)
 		r = inside(v, bs, reply);
-	}
 	if (r != 0) {
-		store_set(v, NULL);
 		backstore_close(&bs);
 		if (made)
 			lu_fini(&v->lu);
 		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
 		return reply->err;
 	}
-	store_use(s, v);
+	store_use(s, v, bs);
 	space_look(v);
 	volume_state(s, v, TARGET_STATE_READY, NULL);
 	hold_end(v, HOLD_STORE);
@@ -302,9 +299,9 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 {
 	struct registry *r = &s->registry;
 	struct timespec until;
+	char *why = NULL;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
-	char *why = NULL;
 	int busy = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -349,6 +346,7 @@ static void volume_drop(struct serve *s, struct volume *v)
 	*p = v->next;
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_destroy(&v->lu_lock);
+	buf_fini(&v->proposed);
 	target_volume_fini(&v->def);
 	free(v);
 }
@@ -399,6 +397,8 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t gen
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
+	if (v->inner_lu.inner)
+		lu_resize(&v->inner_lu, backstore_size(v->bs));
 	pthread_mutex_unlock(&v->lu_lock);
 	return 0;
 }

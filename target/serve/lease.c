@@ -32,17 +32,16 @@ static struct volume *find_from(struct registry *r, struct volume *from, const u
 
 static bool lease_take(struct volume *v, const struct target_lease *l)
 {
-	uint64_t epoch = atomic_load(&v->epoch), was;
+	uint64_t epoch = atomic_load(&v->epoch);
 
 	if (l->epoch > epoch || !v->bs) {
 		v->next_lease = *l;
 		return false;
 	}
-	was = atomic_load(&v->lease_ms);
-	if (l->epoch < epoch || v->lost || l->until_ms <= was)
+	if (l->epoch < epoch || v->lost || l->until_ms <= atomic_load(&v->lease_ms))
 		return false;
 	atomic_store(&v->lease_ms, l->until_ms);
-	if (v->share && mono_now().ns / 1000000u >= was)
+	if (v->share)
 		backstore_share_go(v->share);
 	return atomic_load(&v->n_unanswered) > 0;
 }

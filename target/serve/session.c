@@ -19,6 +19,11 @@ static void event(struct session *ss, enum target_event_kind kind)
 	struct target_event ev = { .kind = kind };
 	char isid[13], peer[64], local[64];
 
+	if (e->inner) {
+		log_info(&ss->worker->serve->log, "session: %s %s on %s under epoch %llu", addr_text(&e->peer, peer),
+			kind == TARGET_EV_SESSION_UP ? "logged in" : "is gone", e->target, (unsigned long long)e->epoch);
+		return;
+	}
 	ev.session = (struct target_session){ .id = e->id,
 		.initiator = e->initiator,
 		.target = e->target,
@@ -45,7 +50,16 @@ static void nexus_let_go(struct worker *w, struct nexus *n)
 {
 	struct registry *r = &w->serve->registry;
 	struct volume *v = n->volume;
+	struct pr_port port;
+	bool holds;
 
+	it_port(n->scsi.it, &port);
+	/* SPC-2 5.5.1: the loss of the nexus releases its reservation; where it is agreed, by asking for it. */
+	pthread_mutex_lock(&v->lu_lock);
+	holds = n->scsi.lun != UINT32_MAX && n->scsi.lu->kept.has_spc2 && pr_port_eq(&n->scsi.lu->kept.spc2, &port);
+	pthread_mutex_unlock(&v->lu_lock);
+	if (holds && !w->stopping)
+		background_start(w, v, n->scsi.it, scsi_nexus_lost);
 	pthread_mutex_lock(&r->lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_detach(&n->scsi);

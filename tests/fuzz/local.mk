@@ -111,3 +111,7 @@ FUZZ_TARGETS += tests/fuzz/fuzz_kept
 tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
 tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_kept_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+FUZZ_TARGETS += tests/fuzz/fuzz_agreed
+tests_fuzz_fuzz_agreed_SOURCES = %D%/fuzz_agreed.c
+tests_fuzz_fuzz_agreed_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_agreed_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)

@@ -4,15 +4,15 @@
  * the data plane.
  *
  *   targetctl SOCKET create|set UUID NAME SIZE [FILTER/]PLUGIN [removable=yes] [agreed=yes] [leased=yes] [fail-over=yes]
- *             [inner=leg|served] [epoch=N] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *                    [epoch=N] [serve=leg|served] [child=PLUGIN[+key=value…]…] [[FILTER:]key=value…]
+ *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
+ *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET freeze|hold UUID [EPOCH]
  *   targetctl SOCKET lease UUID EPOCH MS [EVERY-MS]        with EVERY-MS again and again, until it is killed
  *   targetctl SOCKET keep UUID VERSION PROPOSAL HEX|none [refused]
- *   targetctl SOCKET inner [portal=ADDR…] [key=64 HEX DIGITS…]
- *   targetctl proof KEY UUID EPOCH       (what proves the epoch at an inner portal, and the target's name)
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
- *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
+ *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [elsewhere=ADDR,TAG…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
  *   targetctl SOCKET untarget IQN | list | stats | shutdown | events | drop SESSION
  */
 #include <stdio.h>
@@ -163,17 +163,15 @@ static bool of_volume(struct target_volume *v, char *s)
 		const char *text;
 		bool *flag;
 	} flags[] = { { "removable=yes", &v->removable }, { "agreed=yes", &v->agreed }, { "leased=yes", &v->leased },
-		{ "fail-over=yes", &v->fail_over } };
+		{ "fail-over=yes", &v->fail_over }, { "keeps=yes", &v->keeps } };
 
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		if (strcmp(s, flags[i].text) == 0)
 			return *flags[i].flag = true;
-	if (strcmp(s, "inner=leg") == 0)
-		v->inner = TARGET_INNER_LEG;
-	else if (strcmp(s, "inner=served") == 0)
-		v->inner = TARGET_INNER_SERVED;
-	else if (strncmp(s, "epoch=", 6) == 0)
-		v->epoch = (uint64_t)atoll(s + 6);
+	if (strncmp(s, "epoch=", 6) == 0)
+		v->epoch = strtoull(s + 6, NULL, 10);
+	else if (strncmp(s, "serve=", 6) == 0)
+		v->inner = strcmp(s + 6, "leg") == 0 ? TARGET_INNER_LEG : TARGET_INNER_SERVED;
 	else if (strncmp(s, "child=", 6) == 0)
 		parse_child(&v->store, s + 6);
 	else
@@ -281,6 +279,17 @@ static void parse_host(struct target_def *t, char *s)
 		*to[i] = mem_strdup(strsep(&s, ","));
 }
 
+static void parse_elsewhere(struct target_def *t, char *s, int argc)
+{
+	char *address = strsep(&s, ",");
+
+	if (!s)
+		die("elsewhere=ADDR,TAG");
+	if (!t->elsewhere)
+		t->elsewhere = mem_zalloc((size_t)argc * sizeof(*t->elsewhere));
+	t->elsewhere[t->n_elsewhere++] = (struct target_elsewhere){ mem_strdup(address), (uint16_t)atoi(s) };
+}
+
 static void parse_target(struct target_msg *m, int argc, char **argv)
 {
 	struct target_def *t = &m->target;
@@ -297,6 +306,8 @@ static void parse_target(struct target_msg *m, int argc, char **argv)
 			parse_lun(t, argv[i] + 4);
 		else if (strncmp(argv[i], "portal=", 7) == 0)
 			t->portals[t->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "elsewhere=", 10) == 0)
+			parse_elsewhere(t, argv[i] + 10, argc);
 		else if (strncmp(argv[i], "host=", 5) == 0)
 			parse_host(t, argv[i] + 5);
 		else if (strncmp(argv[i], "moved=", 6) == 0)
@@ -365,11 +376,11 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		{ "shutdown", TARGET_SHUTDOWN },
 		{ "drop", TARGET_SESSION_DROP },
 		{ "events", TARGET_LIST },
+		{ "inner", TARGET_INNER },
 		{ "freeze", TARGET_VOLUME_FREEZE },
 		{ "hold", TARGET_VOLUME_HOLD },
 		{ "lease", TARGET_VOLUME_LEASE },
 		{ "keep", TARGET_VOLUME_KEEP },
-		{ "inner", TARGET_INNER },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(verbs); i++)
@@ -387,12 +398,12 @@ static void parse(struct target_msg *m, int argc, char **argv)
 		m->number = (uint64_t)atoll(argv[1]);
 	else if (m->kind == TARGET_ACCESS_SET)
 		parse_access(m, argc - 1, argv + 1);
+	else if (m->kind == TARGET_INNER)
+		parse_inner(m, argc - 1, argv + 1);
 	else if (m->kind == TARGET_VOLUME_LEASE)
 		parse_lease(m, argc - 1, argv + 1);
 	else if (m->kind == TARGET_VOLUME_KEEP)
 		parse_keep(m, argc - 1, argv + 1);
-	else if (m->kind == TARGET_INNER)
-		parse_inner(m, argc - 1, argv + 1);
 	else if (argc > 1 && text_uuid_parse(argv[1], m->volume.uuid) != 0)
 		die("UUID");
 	if ((m->kind == TARGET_VOLUME_FREEZE || m->kind == TARGET_VOLUME_HOLD) && argc > 2)
