@@ -83,6 +83,7 @@ static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out
 	v->served = true;
 	h->ours = true;
 	h->epoch = v->row.epoch;
+	h->keeps = true;
 	serve(c, v, PLAN_SERVE, &v->row, out);
 }
 
@@ -349,14 +350,13 @@ static void log_end(struct cluster *c, struct cluster_out *out)
 static void view(struct cluster *c, struct cluster_out *out)
 {
 	struct own_in in = { .kind = OWN_IN_VIEW };
-	struct own_view v, before;
+	struct own_view v;
 
+	keep_view(c);
 	owner_view(c, &v);
 	if (memcmp(&v, &c->owner.view, sizeof(v)) == 0)
 		return;
-	before = c->owner.view;
 	c->owner.view = v;
-	keep_view(c, &before);
 	in.view = &c->owner.view;
 	step(c, &in, out);
 }
