@@ -57,6 +57,7 @@ struct owned {
 	bool served;                    /* director-target was told to */
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
+	uint64_t generation;            /* the volume's, as it was told */
 	struct mono leased;             /* until then */
 	struct mono again;              /* a change was refused: ask again then; 0: it was not */
 	unsigned n_again;
@@ -89,6 +90,8 @@ struct owner {
 	struct keeping *keeping;
 	unsigned n_keeping, cap_keeping;
 	struct mono keep_wake;
+	struct node_id here[AGREE_MEMBERS_MAX]; /* in the view of agreement */
+	unsigned n_here;
 	struct node_id lost[OWN_NODES_MAX];     /* left the view together, */
 	unsigned n_lost;
 	struct mono lost_at;                    /* last */
@@ -271,6 +274,8 @@ unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX]);   
 /* The roster's node that has this nodeid in the ring; NULL: none. */
 const struct roster_node *ring_node(const struct cluster *c, uint32_t nodeid);
 
+bool ring_has(const struct cluster *c, uint32_t nodeid);         /* does its Corosync run in our ring? */
+
 /* ring_host.c: the same over the Corosync that the host runs */
 void ring_host_tend(struct cluster *c, struct cluster_out *out);
 void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
@@ -331,12 +336,12 @@ void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluste
 void keep_settled(struct cluster *c, const struct waiting *w, bool refused);
 void keep_done(struct cluster *c, const struct doing *d, int err);
 void keep_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out);
-void keep_view(struct cluster *c, const struct own_view *before);       /* the view is another */
+void keep_view(struct cluster *c);                                      /* the view may be another */
 void keep_reset(struct cluster *c);                                     /* director-target is another */
 uint64_t owner_boot(const struct cluster *c);
 /* owner_view.c: the nodes */
 void owner_nodes(struct cluster *c);                                    /* c->owner.nodes anew */
-void owner_view(const struct cluster *c, struct own_view *v);
+void owner_view(struct cluster *c, struct own_view *v);
 
 /* carry.c: the plan of this node */
 /* Hand it to director-target; emptied. */

@@ -147,7 +147,7 @@ static bool has_it(struct cluster *c, const uint8_t volume[16], uint64_t version
 	if (!o || schema_get_uint(o->type, &o->attrs, "reservations-version") < version)
 		return false;
 	/* One that opens it later gets what is agreed then, before it answers anything. */
-	return !c->target_up || !h || !h->open || (h->keep_any && !h->keep_busy && h->keep_done >= version);
+	return !c->target_up || !h || !h->open || !h->keeps || (h->keep_any && !h->keep_busy && h->keep_done >= version);
 }
 
 void keep_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out)
@@ -172,21 +172,29 @@ void keep_message(struct cluster *c, const struct node_id *from, const struct ag
 	}
 }
 
-void keep_view(struct cluster *c, const struct own_view *before)
+/* Who has left the view lately? Not by what ownership is told, which is patient. */
+void keep_view(struct cluster *c)
 {
+	const struct agree_status *s = c->status;
 	struct owner *o = &c->owner;
-	bool lost = false;
+	bool late = mono_due(mono_add_ms(o->lost_at, OWN_WAIT_MS), c->now);
+	struct node_id now[OWN_NODES_MAX];
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < before->n_member; i++)
-		lost |= !own_listed(o->view.member, o->view.n_member, &before->member[i]);
-	if (!lost)
-		return;
-	if (mono_due(mono_add_ms(o->lost_at, OWN_WAIT_MS), c->now))
-		o->n_lost = 0;
-	o->lost_at = c->now;
-	for (unsigned i = 0; i < before->n_member && o->n_lost < OWN_NODES_MAX; i++)
-		if (!own_listed(o->view.member, o->view.n_member, &before->member[i]))
-			o->lost[o->n_lost++] = before->member[i];
+	for (unsigned i = 0; i < s->n_member; i++)
+		now[n++] = s->member[i].id;
+	for (unsigned i = 0; i < o->n_here; i++) {
+		if (own_listed(now, n, &o->here[i]))
+			continue;
+		if (late)
+			o->n_lost = 0;
+		late = false;
+		o->lost_at = c->now;
+		if (o->n_lost < OWN_NODES_MAX && !own_listed(o->lost, o->n_lost, &o->here[i]))
+			o->lost[o->n_lost++] = o->here[i];
+	}
+	memcpy(o->here, now, n * sizeof(now[0]));
+	o->n_here = n;
 }
 
 void keep_reset(struct cluster *c)
@@ -203,7 +211,7 @@ static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cl
 	struct keeping *k = keeping_of(c, h->uuid);
 	uint64_t version;
 
-	if (!o || !h->open || h->keep_busy)
+	if (!o || !h->open || !h->keeps || h->keep_busy)
 		return false;
 	version = schema_get_uint(o->type, &o->attrs, "reservations-version");
 	if (k && k->committed) {

@@ -14,7 +14,6 @@
 
 #define ACCESS_OPTIMIZED 0
 #define ACCESS_NON_OPTIMIZED 1
-#define ACCESS_TRANSITIONING 15
 #define GROUPS_MAX 32           /* TARGET_GROUPS_MAX */
 #define ELSEWHERE_MAX 1024      /* TARGET_ELSEWHERE_MAX */
 
@@ -161,12 +160,13 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 	}
 	a.epoch = row->epoch;
 	a.inner = PLAN_INNER_SERVED;
-	a.leased = a.fail_over = true;
+	a.leased = a.fail_over = a.keeps = true;
 	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
 		return a;
 	legs_text(row, self, nodes, &legs);
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
+	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);
 	buf_fini(&legs);
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct plan_node *at = plan_node(nodes, &row->leg[i].node);
@@ -176,14 +176,14 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch,
 			  nodes ? nodes->key : 0);
 	}
-	plan_groups(&a, nodes, plan_node_named(nodes, self), false);
+	plan_groups(&a, nodes, plan_node_named(nodes, self));
 	plan_volume_hash(&a);
 	return a;
 }
 
 /* ---- access states ---- */
 
-void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, bool moves)
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at)
 {
 	for (unsigned i = 0; nodes && i < nodes->n && a->n_group < GROUPS_MAX; i++) {
 		const struct plan_node *n = &nodes->node[i];
@@ -192,7 +192,7 @@ void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const st
 			continue;
 		a->group = mem_grow(a->group, &a->cap_group, a->n_group, sizeof(*a->group));
 		a->group[a->n_group++] = (struct plan_group){ .id = n->group, .preferred = n == at,
-			.state = moves ? ACCESS_TRANSITIONING : n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };
+			.state = n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };
 	}
 }
 
@@ -212,7 +212,7 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].key);
 		feed(&st, a->params.a[i].value);
 	}
-	buf_printf(&b, "%" PRIu64 " %d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over);
+	buf_printf(&b, "%" PRIu64 " %d%d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps);
 	if (a->leased || a->forwards)
 		buf_printf(&b, " %" PRIu64, a->size);
 	for (unsigned i = 0; i < a->n_group; i++)

@@ -146,6 +146,8 @@ enum mirror_ask mirror_ask(struct mirror *m, unsigned leg, uint64_t *turn)
 
 static bool overlap(const struct mirror_op *a, const struct mirror_op *b)
 {
+	if (MIRROR_PLANTED(MIRROR_PLANT_SCRUB) && ((a->copy && a->copy->step) || (b->copy && b->copy->step)))
+		return false;
 	if (a->kind == MIRROR_FLUSH || b->kind == MIRROR_FLUSH)
 		return false;
 	if (a->kind == MIRROR_READ && b->kind == MIRROR_READ)

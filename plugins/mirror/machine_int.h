@@ -52,9 +52,10 @@ struct mirror_copy {
 	struct mirror_op op;
 	/* scrub and repair */
 	enum scrub_step step;
+	uint64_t number;                /* of the scrub; another may have begun meanwhile */
 	bool repair;                    /* of one chunk, because a read failed */
 	bool guessed;
-	uint8_t have, bad;              /* legs: whose digests are in `sum`; that cannot read it */
+	uint8_t asked, have, bad;       /* legs: asked for digests; whose are in `sum`; that cannot read it */
 	unsigned group;
 	uint8_t from[MIRROR_GROUPS_MAX], to[MIRROR_GROUPS_MAX];         /* what is to be copied: a leg, a mask of legs */
 	uint8_t sum[MIRROR_LEGS_MAX][MIRROR_GROUPS_MAX * MIRROR_SUM];

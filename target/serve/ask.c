@@ -104,6 +104,8 @@ static void policy(struct link *l)
 	} else if (t->def.moved_to) {
 		p.status = t->def.moved_for_good ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY;
 		p.address = t->def.moved_to;
+	} else if (away_locked(r, &t->def)) {
+		p.status = LOGIN_UNAVAILABLE;
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;

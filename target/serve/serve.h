@@ -75,7 +75,8 @@ struct volume {
 	bool shaped;                    /* it was open: `lu` is there, and sessions may have views of it. With registry.lock */
 	bool lost;                      /* its right is gone: no lease of this epoch counts any more */
 	struct target_lease next_lease; /* of an epoch that it is not open under yet */
-	struct mono stuck_since;        /* 0: it is served */
+	struct mono stuck_since;        /* away.c, with registry.lock. 0: it is served */
+	bool away;                      /* its initiators are sent elsewhere */
 	_Atomic unsigned hold;          /* HOLD_*: commands wait */
 	_Atomic uint32_t voids;         /* counts how often what was not answered became void */
 	_Atomic uint64_t lease_ms;      /* until when `epoch` may be answered for, CLOCK_BOOTTIME; of a leased volume */
@@ -264,6 +265,7 @@ struct serve {
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;
+	struct away *away;
 	struct inner *inner;
 };
 
@@ -476,6 +478,12 @@ void listen_free(struct listen **ls);
 char *listen_trouble(const struct listen *ls, const struct target_def *t);
 /* The portals that are open now, into list->portals. */
 void listen_list(const struct listen *ls, struct target_list *list);
+
+/* away.c: what is held for long */
+struct away *away_new(struct serve *s, struct ev_loop *loop);
+void away_free(struct away **a);
+/* Are initiators of this target to go elsewhere? */
+bool away_locked(struct registry *r, const struct target_def *t);
 
 /* control.c */
 struct control *control_new(struct serve *s, struct ev_loop *loop);

@@ -596,7 +596,7 @@ static void damage(struct sim *s)
 		if (i == sim_node_of(&row->owner) || row->leg[i].state != OWN_LEG_IN)
 			continue;
 		for (unsigned k = 0; k < 12; k++) {
-			unsigned b = (unsigned)(k < 4 ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, s->size_told));
+			unsigned b = (unsigned)(k < 8 ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, s->size_told));
 
 			if (world_chance(&s->w, 300))
 				l->bad[b] = true;
@@ -669,8 +669,14 @@ static void run(uint64_t seed, bool verbose, struct sim *s)
 		sim_fail(s, "I8: the volume does not get its size");
 	if (s->n_ok < ok + 10)
 		sim_fail(s, "I8: the volume is not served in the end");
-	damage(s);
-	world_run(&s->w, mono_add_ms(s->w.now, 3000));
+	for (unsigned i = 0; i < 10; i++) {
+		damage(s);
+		world_run(&s->w, mono_add_ms(s->w.now, 400));
+	}
+	/* A leg that was out for a while was passed over. */
+	world_run(&s->w, mono_add_ms(s->w.now, 1500));
+	scrub(s);
+	world_run(&s->w, mono_add_ms(s->w.now, 1500));
 	s->still = true;
 	world_run(&s->w, mono_add_ms(s->w.now, 3000));
 	check_scrub(s);
