@@ -12,7 +12,7 @@
 
 static size_t card_bytes(const struct card *c)
 {
-	return 80 + strlen(c->name) + 20u * c->n_addrs + c->n_extra;
+	return 80 + strlen(c->name) + 20u * c->n_addrs + c->n_extra + c->n_later;
 }
 
 static size_t update_bytes(const struct gossip_update *u)
