@@ -251,6 +251,32 @@ static void test_task_of_a_commit(void)
 	world_free(&w);
 }
 
+static void test_canceled_task(void)
+{
+	struct world w = world_new();
+	struct txn t = txn_of("- /volumes/v3", NULL);
+	struct names_task task;
+	struct names_entry e = { 0 };
+
+	observe(&w, 1, "/volumes/v1 applied=2");
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(!task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "running");
+	names_entry_fini(&e);
+	free(t.message);
+	t.message = mem_strdup("cancel task 2");
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "canceled");
+	names_entry_fini(&e);
+	CHECK_EQ(names_task(w.n, 3, w.now, &task), 0);
+	CHECK(!task.canceled);
+	world_free(&w);
+}
+
 static void test_task_of_a_deletion(void)
 {
 	struct world w = world_new();
@@ -570,6 +596,7 @@ int main(void)
 	RUN(test_volume_converges);
 	RUN(test_target_converges_where_its_volumes_are);
 	RUN(test_task_of_a_commit);
+	RUN(test_canceled_task);
 	RUN(test_task_of_a_deletion);
 	RUN(test_events_are_numbered_without_holes);
 	RUN(test_lost_events_are_told);
