@@ -192,6 +192,7 @@ void peer_dgram_encode(const struct gossip_msg *m, struct buf *out)
 	pb.kind = m->kind;
 	pb.seq = m->seq;
 	pb.hash = m->hash;
+	pb.facts = m->facts;
 	pb.confirm = m->confirm;
 	if (!node_id_none(&m->from))
 		pb.from = bytes_of(m->from.b, sizeof(m->from.b));
@@ -473,6 +474,7 @@ static bool dgram_get(const Director__PeerDgram *pb, struct gossip_msg *m, struc
 	m->kind = (enum gossip_msg_kind)pb->kind;
 	m->seq = pb->seq;
 	m->hash = pb->hash;
+	m->facts = pb->facts;
 	m->confirm = pb->confirm;
 	m->known = pb->known;
 	m->refusal = (enum gossip_refusal)pb->refusal;
