@@ -692,6 +692,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		facts_delete_below(c->facts, path);
 		c->facts_dirty = true;
 		break;
+	case CLUSTER_IN_KEPT:
+		kept_in(c, in);
+		break;
 	case CLUSTER_IN_LEAVE:
 		g.kind = GOSSIP_IN_LEAVE;
 		cluster_gossip_step(c, &g, out);
@@ -779,6 +782,7 @@ void cluster_free(struct cluster **cp)
 		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
+	free(c->kept);
 	free(c->candidates);
 	free(c->software);
 	buf_fini(&c->knock);

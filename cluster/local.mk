@@ -40,7 +40,6 @@ cluster_libcluster_la_SOURCES += \
 	%D%/tree.c %D%/tree.h
 # The whole.
 cluster_libcluster_la_SOURCES += \
-	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
-	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c
+	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/kept.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
 # Who serves a mirrored volume.
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c

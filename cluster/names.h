@@ -34,7 +34,7 @@ struct names_fact {
 	struct node_id node;
 	const char *node_name;  /* NULL: a node that is not known (any more) */
 	const struct attrs *attrs;
-	uint64_t age_ms;        /* since its node was last heard of */
+	uint64_t age_ms;        /* since its node was last heard of; 0 while it is alive: then it says so itself when it changes */
 };
 
 struct names_entry {

@@ -44,6 +44,7 @@ struct disk {
 	uint32_t incarnation;
 	struct cluster_record record[256];
 	unsigned n_record;
+	struct { uint8_t boot[BOOT_LEN]; struct buf sync; } kept[NODES_MAX];    /* others' facts, now and then */
 };
 
 struct node {
@@ -765,6 +766,57 @@ static void reply(struct node *n, const struct cluster_reply *r)
 	}
 }
 
+/* ---- what is kept of others' facts ---- */
+
+static void keep_facts(struct node *n)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < facts_nodes(cluster_facts(n->c)); i++) {
+		struct cluster_kept k;
+		struct gossip_sync sync = { .kind = SYNC_DELTA, .parts = &k.part, .n_parts = 1 };
+		int of;
+
+		if (!cluster_keep(n->c, i, &k))
+			continue;
+		of = node_of(s, &k.have.node);
+		memcpy(n->disk.kept[of].boot, k.boot, BOOT_LEN);
+		buf_reset(&n->disk.kept[of].sync);
+		peer_sync_encode(&sync, &n->disk.kept[of].sync);
+		cluster_kept_fini(&k);
+	}
+}
+
+static void on_keep(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	for (unsigned k = 0; k < s->n; k++)
+		if (s->node[k].up && world_chance(&s->w, 300))
+			keep_facts(&s->node[k]);
+	world_in_us(&s->w, 3000000, on_keep, s, 0, 0, NULL);
+}
+
+static void give_facts(struct node *n)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct cluster_in in = { .kind = CLUSTER_IN_KEPT, .node = s->node[i].id, .boot = n->disk.kept[i].boot };
+		struct peer_sync sync;
+
+		if (!n->disk.kept[i].sync.len || !n->up)
+			continue;
+		if (peer_sync_decode(n->disk.kept[i].sync.data, n->disk.kept[i].sync.len, &sync) < 0) {
+			fail(s, "kept facts do not decode");
+			return;
+		}
+		in.sync = &sync.sync;
+		step(n, &in);
+		peer_sync_fini(&sync);
+	}
+}
+
 /* ---- running the machine ---- */
 
 static void on_wake(void *ctx, unsigned i, uint64_t gen, void *p)
@@ -863,6 +915,7 @@ static void start(struct node *n)
 	seal_keys(n);
 	world_trace(&s->w, "%s starts", n->name);
 	step(n, &in);
+	give_facts(n);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
 	step(n, &in);
 	if (s->host)
@@ -1133,6 +1186,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64
 	world_in_us(&s->w, 8000000, on_load, s, 0, 0, NULL);
 	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
 	world_in_us(&s->w, 200000, on_stall, s, 0, 0, NULL);
+	world_in_us(&s->w, 3000000, on_keep, s, 0, 0, NULL);
 	world_in_us(&s->w, world_between(&s->w, 2000000, 20000000), on_listed, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
@@ -1166,6 +1220,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64
 			entry_free(n->disk.entry[k]);
 		free(n->disk.entry);
 		snap_free(n->disk.snap);
+		for (unsigned k = 0; k < NODES_MAX; k++)
+			buf_fini(&n->disk.kept[k].sync);
 		for (unsigned k = 0; k < n->disk.n_record; k++) {
 			free(n->disk.record[k].name);
 			attrs_fini(&n->disk.record[k].params);

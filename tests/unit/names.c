@@ -162,12 +162,17 @@ static void test_both_sides_of_an_object(void)
 {
 	struct world w = world_new();
 	struct names_entry e = { 0 };
+	struct node_id id;
 
 	observe(&w, 2, "/volumes/v2 state=ready applied=2 used=77");
 	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK(e.desired);
 	CHECK_EQ(e.n_facts, 1);
 	CHECK_STR(e.facts[0].node_name, "n2");
+	CHECK_EQ(e.facts[0].age_ms, 0);
+	id = id_of(2);
+	names_node(w.n, &id, "n2", NODE_DEAD, w.now);
+	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK_EQ(e.facts[0].age_ms, 250);
 	CHECK_STR(names_value(&e, "used"), "77");
 	CHECK_STR(names_value(&e, "size"), "2147483648");
