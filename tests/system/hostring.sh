@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Slow: two minutes, in which nodes join a running ring several times.
 # agreement = host: Corosyncs that the administrator wrote and started; director uses them and touches nothing of them.
 . "$(dirname "$0")/functions.sh"
 requires corosync corosync-cfgtool
