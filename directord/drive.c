@@ -148,6 +148,7 @@ static void on_event(void *arg, const struct target_event *ev)
 		log_info(d->log, "target: an initiator set port group %" PRIu64 " of a volume to access state %" PRIu64,
 			ev->value, ev->of);
 		break;
+	case TARGET_EV_KEEP:
 	case TARGET_EV_VOLUME:
 	case TARGET_EV_ERROR:
 		log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");

@@ -111,6 +111,9 @@ void target_def_fini(struct target_def *t)
 	for (unsigned i = 0; i < t->n_portals; i++)
 		free(t->portals[i]);
 	free(t->portals);
+	for (unsigned i = 0; i < t->n_elsewhere; i++)
+		free(t->elsewhere[i].address);
+	free(t->elsewhere);
 	free(t->moved_to);
 	free(t->error);
 	memset(t, 0, sizeof(*t));
@@ -137,6 +140,9 @@ void target_def_copy(struct target_def *to, const struct target_def *from)
 	to->portals = mem_zalloc((from->n_portals + 1) * sizeof(*to->portals));
 	for (unsigned i = 0; i < from->n_portals; i++)
 		to->portals[i] = mem_strdup(from->portals[i]);
+	to->elsewhere = mem_zalloc((from->n_elsewhere + 1) * sizeof(*to->elsewhere));
+	for (unsigned i = 0; i < from->n_elsewhere; i++)
+		to->elsewhere[i] = (struct target_elsewhere){ mem_strdup(from->elsewhere[i].address), from->elsewhere[i].tag };
 }
 
 void target_session_fini(struct target_session *s)
@@ -183,6 +189,13 @@ void target_msg_fini(struct target_msg *m)
 	free(l->portals);
 	target_session_fini(&m->event.session);
 	free(m->event.text);
+	free(m->event.blob);
+	free(m->leases);
+	for (unsigned i = 0; i < m->inner.n_portals; i++)
+		free(m->inner.portals[i]);
+	free(m->inner.portals);
+	explicit_bzero(m->inner.keys, sizeof(m->inner.keys));
+	free(m->blob);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -254,6 +267,9 @@ static Director__TargetVolume *volume_out(struct arena *a, const struct target_v
 	p->epoch = v->epoch;
 	p->removable = v->removable;
 	p->implicit_only = v->implicit_only;
+	p->leased = v->leased;
+	p->inner = (uint32_t)v->inner;
+	p->fail_over = v->fail_over;
 	p->n_groups = v->n_groups;
 	p->groups = take(a, v->n_groups * sizeof(*p->groups));
 	for (unsigned i = 0; i < v->n_groups; i++) {
@@ -308,6 +324,14 @@ static Director__TargetDef *def_out(struct arena *a, const struct target_def *t)
 	}
 	p->n_portals = t->n_portals;
 	p->portals = t->portals;
+	p->n_elsewhere = t->n_elsewhere;
+	p->elsewhere = take(a, t->n_elsewhere * sizeof(*p->elsewhere));
+	for (unsigned i = 0; i < t->n_elsewhere; i++) {
+		p->elsewhere[i] = take(a, sizeof(**p->elsewhere));
+		director__target_elsewhere__init(p->elsewhere[i]);
+		p->elsewhere[i]->address = out(t->elsewhere[i].address);
+		p->elsewhere[i]->tag = t->elsewhere[i].tag;
+	}
 	return p;
 }
 
@@ -380,8 +404,44 @@ static Director__TargetEvent *event_out(struct arena *a, const struct target_eve
 	p->what = e->what;
 	p->value = e->value;
 	p->of = e->of;
+	p->epoch = e->epoch;
+	p->blob = (ProtobufCBinaryData){ e->n_blob, e->blob };
 	p->text = out(e->text);
 	return p;
+}
+
+static Director__TargetInner *inner_out(struct arena *a, const struct target_inner *in)
+{
+	Director__TargetInner *p = take(a, sizeof(*p));
+
+	director__target_inner__init(p);
+	p->n_portals = in->n_portals;
+	p->portals = in->portals;
+	p->n_keys = in->n_keys;
+	p->keys = take(a, in->n_keys * sizeof(*p->keys));
+	for (unsigned i = 0; i < in->n_keys; i++)
+		p->keys[i] = (ProtobufCBinaryData){ TARGET_KEY_LEN, (uint8_t *)in->keys[i] };
+	return p;
+}
+
+static void leases_out(struct arena *a, const struct target_msg *m, Director__TargetMsg *p)
+{
+	p->n_leases = m->n_leases;
+	p->leases = take(a, m->n_leases * sizeof(*p->leases));
+	for (unsigned i = 0; i < m->n_leases; i++) {
+		p->leases[i] = take(a, sizeof(**p->leases));
+		director__target_lease__init(p->leases[i]);
+		p->leases[i]->volume = uuid_out(m->leases[i].volume);
+		p->leases[i]->epoch = m->leases[i].epoch;
+		p->leases[i]->until_ms = m->leases[i].until_ms;
+	}
+}
+
+/* Kinds that name a volume, though nothing else of it may be set. */
+static bool names_volume(enum target_msg_kind kind)
+{
+	return kind == TARGET_VOLUME_CLOSE || kind == TARGET_VOLUME_DESTROY || kind == TARGET_ACCESS_SET ||
+	       (kind >= TARGET_VOLUME_FREEZE && kind <= TARGET_VOLUME_KEEP);
 }
 
 static bool has_list(const struct target_list *l)
@@ -403,8 +463,7 @@ void target_msg_encode(const struct target_msg *m, struct buf *to)
 	p.number = m->number;
 	if (m->hello.version)
 		p.hello = hello_out(&a, &m->hello);
-	if (m->volume.name || m->volume.store.plugin || m->volume.size || m->kind == TARGET_VOLUME_CLOSE ||
-	    m->kind == TARGET_VOLUME_DESTROY || m->kind == TARGET_ACCESS_SET)
+	if (m->volume.name || m->volume.store.plugin || m->volume.size || names_volume(m->kind))
 		p.volume = volume_out(&a, &m->volume);
 	if (m->target.iqn)
 		p.target = def_out(&a, &m->target);
@@ -412,6 +471,11 @@ void target_msg_encode(const struct target_msg *m, struct buf *to)
 		p.list = list_out(&a, &m->list);
 	if (m->kind == TARGET_EVENT)
 		p.event = event_out(&a, &m->event);
+	if (m->kind == TARGET_INNER)
+		p.inner = inner_out(&a, &m->inner);
+	leases_out(&a, m, &p);
+	p.blob = (ProtobufCBinaryData){ m->n_blob, m->blob };
+	p.proposal = m->proposal;
 	n = director__target_msg__get_packed_size(&p);
 	b = buf_room(to, n + 4);
 	for (unsigned i = 0; i < 4; i++)
@@ -485,7 +549,7 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 {
 	int r = 0;
 
-	if (uuid_in(&p->uuid, v->uuid) || p->state > TARGET_STATE_DELETING)
+	if (uuid_in(&p->uuid, v->uuid) || p->state > TARGET_STATE_DELETING || p->inner > TARGET_INNER_SERVED)
 		return ERR_MALFORMED;
 	r |= str_in(p->name, TARGET_NAME_MAX, &v->name);
 	r |= str_in(p->error, TARGET_TEXT_MAX, &v->error);
@@ -498,6 +562,9 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 	v->epoch = p->epoch;
 	v->removable = p->removable;
 	v->implicit_only = p->implicit_only;
+	v->leased = p->leased;
+	v->inner = (enum target_inner_kind)p->inner;
+	v->fail_over = p->fail_over;
 	if (p->n_groups > TARGET_GROUPS_MAX)
 		return ERR_MALFORMED;
 	v->groups = p->n_groups ? mem_zalloc(p->n_groups * sizeof(*v->groups)) : NULL;
@@ -568,6 +635,18 @@ static int def_in(const Director__TargetDef *p, struct target_def *t)
 		if (!t->portals[i])
 			return ERR_MALFORMED;
 	}
+	if (p->n_elsewhere > TARGET_ELSEWHERE_MAX)
+		return ERR_MALFORMED;
+	t->elsewhere = mem_zalloc((p->n_elsewhere + 1) * sizeof(*t->elsewhere));
+	while (t->n_elsewhere < p->n_elsewhere) {
+		const Director__TargetElsewhere *from = p->elsewhere[t->n_elsewhere];
+		struct target_elsewhere *to = &t->elsewhere[t->n_elsewhere++];
+
+		r |= str_in(from->address, 64, &to->address);
+		if (!to->address || !from->tag || from->tag > 65535)
+			return ERR_MALFORMED;
+		to->tag = (uint16_t)from->tag;
+	}
 	return r ? ERR_MALFORMED : 0;
 }
 
@@ -628,16 +707,66 @@ static int list_in(const Director__TargetList *p, struct target_list *l)
 	return r;
 }
 
+static int blob_in(const ProtobufCBinaryData *b, uint8_t **to, size_t *n)
+{
+	if (b->len > TARGET_BLOB_MAX)
+		return ERR_MALFORMED;
+	*to = b->len ? mem_dup(b->data, b->len) : NULL;
+	*n = b->len;
+	return 0;
+}
+
+static int inner_in(const Director__TargetInner *p, struct target_inner *in)
+{
+	int r = 0;
+
+	if (p->n_portals > TARGET_PORTALS_MAX || p->n_keys > TARGET_KEYS_MAX)
+		return ERR_MALFORMED;
+	in->portals = mem_zalloc((p->n_portals + 1) * sizeof(*in->portals));
+	while (in->n_portals < p->n_portals && !r) {
+		unsigned i = in->n_portals++;
+
+		r = str_in(p->portals[i], 64, &in->portals[i]);
+		if (!in->portals[i])
+			r = ERR_MALFORMED;
+	}
+	for (; in->n_keys < p->n_keys && !r; in->n_keys++) {
+		if (p->keys[in->n_keys].len != TARGET_KEY_LEN)
+			return ERR_MALFORMED;
+		memcpy(in->keys[in->n_keys], p->keys[in->n_keys].data, TARGET_KEY_LEN);
+	}
+	return r;
+}
+
+static int leases_in(const Director__TargetMsg *p, struct target_msg *m)
+{
+	if (p->n_leases > TARGET_LEASES_MAX)
+		return ERR_MALFORMED;
+	m->leases = p->n_leases ? mem_zalloc(p->n_leases * sizeof(*m->leases)) : NULL;
+	for (; m->n_leases < p->n_leases; m->n_leases++) {
+		const Director__TargetLease *from = p->leases[m->n_leases];
+		struct target_lease *to = &m->leases[m->n_leases];
+
+		if (from->volume.len != 16)
+			return ERR_MALFORMED;
+		memcpy(to->volume, from->volume.data, 16);
+		to->epoch = from->epoch;
+		to->until_ms = from->until_ms;
+	}
+	return 0;
+}
+
 static int event_in(const Director__TargetEvent *p, struct target_event *e)
 {
-	if (p->kind < TARGET_EV_SESSION_UP || p->kind > TARGET_EV_ACCESS)
+	if (p->kind < TARGET_EV_SESSION_UP || p->kind > TARGET_EV_KEEP)
 		return ERR_MALFORMED;
 	e->kind = (enum target_event_kind)p->kind;
 	e->seq = p->seq;
 	e->what = p->what;
 	e->value = p->value;
 	e->of = p->of;
-	if (uuid_in(&p->volume, e->volume) || str_in(p->text, TARGET_TEXT_MAX, &e->text))
+	e->epoch = p->epoch;
+	if (uuid_in(&p->volume, e->volume) || blob_in(&p->blob, &e->blob, &e->n_blob) || str_in(p->text, TARGET_TEXT_MAX, &e->text))
 		return ERR_MALFORMED;
 	return p->session ? session_in(p->session, &e->session) : 0;
 }
@@ -668,7 +797,7 @@ static int msg_in(const Director__TargetMsg *p, struct target_msg *m)
 {
 	int r = 0;
 
-	if (p->kind < TARGET_HELLO || p->kind > TARGET_ACCESS_SET)
+	if (p->kind < TARGET_HELLO || p->kind > TARGET_VOLUME_KEEP)
 		return ERR_MALFORMED;
 	m->kind = (enum target_msg_kind)p->kind;
 	m->id = p->id;
@@ -689,6 +818,13 @@ static int msg_in(const Director__TargetMsg *p, struct target_msg *m)
 		r = list_in(p->list, &m->list);
 	if (!r && p->event)
 		r = event_in(p->event, &m->event);
+	if (!r && p->inner)
+		r = inner_in(p->inner, &m->inner);
+	if (!r)
+		r = leases_in(p, m);
+	if (!r)
+		r = blob_in(&p->blob, &m->blob, &m->n_blob);
+	m->proposal = p->proposal;
 	return r || !complete(m) ? ERR_MALFORMED : 0;
 }
 

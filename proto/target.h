@@ -28,6 +28,11 @@
 #define TARGET_LUNS_MAX 16384           /* of one target */
 #define TARGET_HOSTS_MAX 4096
 #define TARGET_PORTALS_MAX 64
+#define TARGET_ELSEWHERE_MAX 1024       /* portals of other nodes, of one target */
+#define TARGET_LEASES_MAX 65536
+#define TARGET_KEYS_MAX 8
+#define TARGET_KEY_LEN 32
+#define TARGET_BLOB_MAX (1u << 20)
 #define TARGET_LIST_MAX 65536           /* volumes, targets or sessions of one list */
 
 struct target_param {
@@ -57,6 +62,13 @@ struct target_group {
 	bool preferred;
 };
 
+/* How other nodes' director-targets reach a volume, at the inner portals (doc/ownership.md 9). */
+enum target_inner_kind {
+	TARGET_INNER_NONE,
+	TARGET_INNER_LEG,               /* for its owner, which claims it by logging in under its epoch */
+	TARGET_INNER_SERVED,            /* for nodes that forward to us: under the epoch we serve it, and no other */
+};
+
 struct target_volume {
 	uint8_t uuid[16];
 	char *name;
@@ -69,6 +81,9 @@ struct target_volume {
 	struct target_group *groups;    /* those that are not in it are active/optimized */
 	unsigned n_groups;
 	bool implicit_only;             /* initiators may not change the groups' states */
+	bool leased;                    /* answers only under a lease, of `epoch` */
+	enum target_inner_kind inner;
+	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere */
 	/* observed: in lists and replies */
 	enum target_state state;
 	char *error;                    /* why it failed; NULL: it did not */
@@ -87,6 +102,12 @@ struct target_host {
 	char *mutual_user, *mutual_secret;      /* what we prove to it; NULL: nothing */
 };
 
+/* The portal of another node, for SendTargets. */
+struct target_elsewhere {
+	char *address;                  /* "10.0.0.2:3260" */
+	uint16_t tag;
+};
+
 struct target_def {
 	uint8_t uuid[16];
 	char *iqn, *alias;
@@ -100,6 +121,8 @@ struct target_def {
 	uint64_t generation;
 	char *moved_to;                 /* logins are sent there: "10.0.0.2:3260,1", tag optional; NULL: they are served */
 	bool moved_for_good;            /* the initiator may remember it */
+	struct target_elsewhere *elsewhere;
+	unsigned n_elsewhere;
 	char *error;                    /* observed */
 };
 
@@ -112,6 +135,20 @@ struct target_session {
 	uint64_t commands, read_bytes, write_bytes, errors;
 	uint64_t age_ms;
 	uint32_t connections;
+};
+
+/* The right to answer for a volume under an epoch, until a time of CLOCK_BOOTTIME. */
+struct target_lease {
+	uint8_t volume[16];
+	uint64_t epoch, until_ms;
+};
+
+/* Where other nodes' director-targets come in, and the keys that what they prove is derived from, the newest first. */
+struct target_inner {
+	char **portals;
+	unsigned n_portals;
+	uint8_t keys[TARGET_KEYS_MAX][TARGET_KEY_LEN];
+	unsigned n_keys;
 };
 
 struct target_hello {
@@ -137,16 +174,21 @@ enum target_event_kind {
 	TARGET_EV_SESSION_DOWN,
 	TARGET_EV_VOLUME,               /* a backstore reports; `what` says which of DIRECTOR_EV_* */
 	TARGET_EV_ERROR,
-	TARGET_EV_ACCESS,               /* an initiator set the state of a port group of `volume`: value: its id, of: the state */
+	/* An initiator set the state of a port group of `volume`: value: its id, of: the state */
+	TARGET_EV_ACCESS,
+	TARGET_EV_KEEP,                 /* reservations of `volume` are to become `blob`; value: the proposal's number, of: the version it goes on from */
 };
 
 struct target_event {
 	enum target_event_kind kind;
 	uint64_t seq;                   /* counts up by one; a gap means: list again */
 	struct target_session session;  /* SESSION_UP, SESSION_DOWN (with the final counters) */
-	uint8_t volume[16];             /* VOLUME, ERROR, ACCESS */
-	uint32_t what;                  /* VOLUME: DIRECTOR_EV_* */
+	uint8_t volume[16];             /* VOLUME, ERROR, ACCESS, KEEP */
+	uint32_t what;                  /* VOLUME: DIRECTOR_EV_*; of LEG_* value is the child's place in the stack */
 	uint64_t value, of;
+	uint64_t epoch;                 /* VOLUME: the one it is open under */
+	uint8_t *blob;                  /* KEEP */
+	size_t n_blob;
 	char *text;
 };
 
@@ -166,6 +208,15 @@ enum target_msg_kind {
 	TARGET_SHUTDOWN,        /* finish what runs, close all, exit */
 	TARGET_EVENT,           /* event */
 	TARGET_ACCESS_SET,      /* volume: uuid, groups, implicit_only. At once, beside what storage is busy with */
+	TARGET_INNER,           /* inner: replaces what was */
+	TARGET_VOLUME_LEASE,    /* leases: each may only become longer; of volumes that are not in it none changes. At once */
+	TARGET_VOLUME_FREEZE,   /* volume: uuid, epoch: hold what comes, finish what runs, flush, mark quiet, close; then the reply */
+	TARGET_VOLUME_HOLD,     /* volume: uuid, epoch: hold what comes and what is not answered, close without a flush */
+	/*
+	 * volume: uuid; number: version of the agreed reservations, blob: these (none: nothing is reserved); proposal: the number
+	 * of the KEEP that this is the outcome of, 0: another node's. err, text: it was refused, the rest is as it was.
+	 */
+	TARGET_VOLUME_KEEP,
 };
 
 struct target_msg {
@@ -179,6 +230,12 @@ struct target_msg {
 	struct target_def target;
 	struct target_list list;
 	struct target_event event;
+	struct target_lease *leases;
+	unsigned n_leases;
+	struct target_inner inner;
+	uint8_t *blob;
+	size_t n_blob;
+	uint64_t proposal;
 };
 
 /* Append the frame of `m` to `out`. The strings must be valid (text_ok); the caller keeps `m`. */
