@@ -104,7 +104,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
 
-		v->open = v->ours = v->leased = false;
+		v->open = v->ours = v->leased = v->keep_any = v->keep_busy = false;
 		v->generation = v->epoch = 0;
 		memset(v->hash, 0, sizeof(v->hash));
 		if (!v->created)
@@ -124,6 +124,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 		v->created |= h->created;
 		v->epoch = h->epoch;
 		v->leased = h->leased;
+		v->keeps = h->keeps;
 		v->generation = h->generation;
 		v->size = h->size;
 		memcpy(v->hash, h->hash, sizeof(v->hash));
@@ -216,11 +217,16 @@ static void volume_is(struct cluster *c, const struct plan_action *a, bool open)
 {
 	struct plan_have_volume *v = have_volume(c, a);
 
+	/* What it kept goes with it. */
+	if (!open || a->kind == PLAN_VOLUME_OPEN)
+		v->keep_any = false;
 	v->open = open;
 	/* Ownership took it meanwhile. */
 	if (v->ours)
 		return;
 	v->epoch = a->epoch;
+	if (a->kind == PLAN_VOLUME_OPEN)
+		v->keeps = a->keeps;
 	if (a->size)
 		v->size = a->size;
 	if (a->params.n) {

@@ -119,6 +119,7 @@ static void doing_free(struct doing *d)
 	plan_fini(&p);
 	free(d->record.name);
 	attrs_fini(&d->record.params);
+	free(d->keep.blob);
 	free(d);
 }
 
@@ -549,6 +550,8 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 			ring_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_PLAN || d->kind == CLUSTER_ACT_RECORD)
 			carry_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_KEEP)
+			keep_done(c, d, in->err);
 		else if (d->kind == CLUSTER_ACT_KEYS && in->err)
 			log_warn(c->log, "admission: the cluster key could not be stored: %s", in->text ? in->text : err_text(in->err));
 		doing_free(d);

@@ -308,8 +308,6 @@ const char *cluster_hash(const struct cluster *c);
 const struct node_id *cluster_self(const struct cluster *c);
 /* The name this node has in the cluster: the agreed one, or what it calls itself. */
 const char *cluster_self_name(const struct cluster *c);
-/* Is it an address that floats and is on this host now? Then it is none of the node's own. */
-bool cluster_floats(const struct cluster *c, const struct addr *ip);
 /* This node's inner portals, with commas; "" without any. */
 const char *cluster_inner(const struct cluster *c);
 /*

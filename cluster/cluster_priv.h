@@ -54,9 +54,21 @@ struct owned {
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
 	struct mono leased;             /* until then */
+	struct mono again;              /* a change was refused: ask again then; 0: it was not */
+	unsigned n_again;
 	uint64_t left, total;           /* of resync, as last reported */
 	struct mono left_at;
 	uint64_t rate;
+};
+
+/* Reservations that our director-target proposed; its command waits. */
+struct keeping {
+	uint8_t volume[16];
+	uint64_t proposal, version;     /* its number; the version they become */
+	bool committed, refused;
+	struct node_id wait[OWN_NODES_MAX];     /* have not said that theirs has them */
+	unsigned n_wait;
+	struct mono ask;
 };
 
 struct owner {
@@ -70,6 +82,14 @@ struct owner {
 	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */
 	unsigned n_refused, cap_refused;
+	struct keeping *keeping;
+	unsigned n_keeping, cap_keeping;
+	struct mono keep_wake;
+	struct node_id here[AGREE_MEMBERS_MAX]; /* in the view of agreement */
+	unsigned n_here;
+	struct node_id lost[OWN_NODES_MAX];     /* left the view together, */
+	unsigned n_lost;
+	struct mono lost_at;                    /* last */
 	struct plan_nodes nodes;
 	char inner[CARD_ADDRS_MAX * 64];
 	uint32_t inner_key;             /* the newest key's epoch, when director-target was last told */
@@ -254,6 +274,8 @@ unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX]);   
 /* The roster's node that has this nodeid in the ring; NULL: none. */
 const struct roster_node *ring_node(const struct cluster *c, uint32_t nodeid);
 
+bool ring_has(const struct cluster *c, uint32_t nodeid);         /* does its Corosync run in our ring? */
+
 /* ring_host.c: the same over the Corosync that the host runs */
 void ring_host_tend(struct cluster *c, struct cluster_out *out);
 void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
@@ -302,9 +324,18 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
 void owner_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
 void owner_settled(struct cluster *c, const struct waiting *w, bool refused);   /* only noted: called from inside of steps */
+/* owner_keep.c: agreed reservations */
+void keep_tend(struct cluster *c, struct cluster_out *out);
+void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+void keep_settled(struct cluster *c, const struct waiting *w, bool refused);
+void keep_done(struct cluster *c, const struct doing *d, int err);
+void keep_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out);
+void keep_view(struct cluster *c);                                      /* the view may be another */
+void keep_reset(struct cluster *c);                                     /* director-target is another */
+uint64_t owner_boot(const struct cluster *c);
 /* owner_view.c: the nodes */
 void owner_nodes(struct cluster *c);                                    /* c->owner.nodes anew */
-void owner_view(const struct cluster *c, struct own_view *v);
+void owner_view(struct cluster *c, struct own_view *v);
 
 /* carry.c: the plan of this node */
 /* Hand it to director-target; emptied. */

@@ -520,16 +520,3 @@ struct float_report floats_report(const struct floats *f, const char *path)
 		r.state = r.held ? FLOAT_UP : FLOAT_WAITING;
 	return r;
 }
-
-bool floats_is(const struct floats *f, const struct addr *ip)
-{
-	const struct one *o = find_ip(f, ip);
-	struct addr b = bare(ip);
-
-	if (o && o->phase == HELD)
-		return true;
-	for (unsigned i = 0; i < f->n_host; i++)
-		if (f->host[i].floating && addr_eq(&f->host[i].ip, &b))
-			return true;
-	return false;
-}

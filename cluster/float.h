@@ -124,8 +124,6 @@ void floats_step(struct floats *f, const struct float_want *want, unsigned n, st
 void floats_leave(struct floats *f, struct float_out *out);
 /* Lent until the next call on f. */
 struct float_report floats_report(const struct floats *f, const char *path);
-/* Is this one of the addresses that floats hold here, or the host has of an earlier life? It is no address of the node. */
-bool floats_is(const struct floats *f, const struct addr *ip);
 void float_out_fini(struct float_out *out);
 const char *float_state_name(enum float_state s);
 

@@ -274,8 +274,3 @@ void floating_leave(struct cluster *c, struct cluster_out *out)
 	floats_leave(c->floating->floats, &c->floating->out);
 	act(c, out);
 }
-
-bool cluster_floats(const struct cluster *c, const struct addr *ip)
-{
-	return floats_is(c->floating->floats, ip);
-}

@@ -202,6 +202,56 @@ static bool pass_on(const struct vol *v, struct txn *t)
 	return true;
 }
 
+/*
+ * A leg that is to go is put out of sync first: what serves the volume then needs it no more, and does not wait for what
+ * its storage, which goes with the leg, will never answer.
+ */
+static void leg_drop(const struct vol *v, unsigned i, struct txn *t)
+{
+	struct own_change c = { .kind = OWN_OUT, .epoch = v->row.epoch, .served = true };
+
+	if (v->row.leg[i].state != OWN_LEG_IN) {
+		txn_add(t, TXN_DELETE, v->leg[i]->path)->if_generation = v->leg[i]->generation;
+		return;
+	}
+	memcpy(c.volume, v->row.uuid, 16);
+	memcpy(c.leg, v->row.leg[i].uuid, 16);
+	txn_add(t, TXN_OWN, v->v->path)->own = c;
+}
+
+static unsigned in_sync(const struct vol *v)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < v->row.n_leg; i++)
+		n += v->row.leg[i].state == OWN_LEG_IN;
+	return n;
+}
+
+/* How readily a leg is given up: the owner's never, one that has all data last. */
+static int worth(const struct vol *v, unsigned i)
+{
+	if (owns(v, i))
+		return INT32_MAX;
+	return (v->row.leg[i].state == OWN_LEG_IN ? 4 : v->row.leg[i].state == OWN_LEG_OUT ? 2 : 0) + !drained(v->tree, node_of(v->leg[i]));
+}
+
+/* More legs than there shall be: one goes, if another has all data. */
+static bool reduce(const struct vol *v, struct txn *t)
+{
+	int least = -1;
+
+	if (v->row.n_leg <= schema_get_uint(v->v->type, &v->v->attrs, "copies") || moves(v))
+		return false;
+	for (unsigned i = 0; i < v->row.n_leg; i++)
+		if (worth(v, i) != INT32_MAX && (least < 0 || worth(v, i) <= worth(v, (unsigned)least)))
+			least = (int)i;
+	if (least < 0 || in_sync(v) <= (v->row.leg[least].state == OWN_LEG_IN))
+		return false;
+	leg_drop(v, (unsigned)least, t);
+	return true;
+}
+
 /* A leg that took the place of another is in sync: the other goes, from its owner last. */
 static bool finish(const struct vol *v, struct txn *t)
 {
@@ -213,8 +263,9 @@ static bool finish(const struct vol *v, struct txn *t)
 			continue;
 		if (owns(v, i))
 			return pass_on(v, t);
-		op = txn_add(t, TXN_DELETE, v->leg[i]->path);
-		op->if_generation = v->leg[i]->generation;
+		leg_drop(v, i, t);
+		if (txn_is_machine(t))
+			return true;
 		op = txn_add(t, TXN_SET, v->leg[k]->path);
 		op->if_generation = v->leg[k]->generation;
 		attrs_set(&op->attrs, "replaces", "");
@@ -295,12 +346,13 @@ bool move_next(const struct names *n, const struct object *volume, struct txn *t
 	struct vol v;
 
 	*t = (struct txn){ 0 };
-	if (!vol_read(n, volume, &v) || !(finish(&v, t) || leave_drained(&v, t) || complete(&v, t)))
+	if (!vol_read(n, volume, &v) || !(finish(&v, t) || reduce(&v, t) || leave_drained(&v, t) || complete(&v, t)))
 		return false;
 	for (unsigned i = 0; i < v.row.n_leg; i++)
 		turns += v.row.leg[i].turn;
-	t->message = mem_strdup(t->ops[0].kind == TXN_SET ? "its node gives it up" : t->ops[0].kind == TXN_DELETE ? "another leg has its place"
-	                        : attrs_get(&t->ops[0].attrs, "replaces") ? "its node is drained" : "a copy was missing");
+	t->message = mem_strdup(t->ops[0].kind == TXN_SET ? "its node gives it up" : t->ops[0].kind != TXN_CREATE ? t->n_ops > 1 ?
+	                        "another leg has its place" : "a copy more than wanted" : attrs_get(&t->ops[0].attrs, "replaces") ?
+	                        "its node is drained" : "a copy was missing");
 	snprintf(what, MOVE_WHAT_MAX, "move %.60s %d %" PRIu64 " %" PRIu64 " %" PRIu64, path_name(volume->path), (int)t->ops[0].kind,
 	         volume->touched, v.row.epoch, turns);
 	return true;

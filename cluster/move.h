@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the legs of a volume shall be, and what to agree next so that they come there: a leg that replaces another
- * takes over when it is in sync, a node that is drained loses its legs and what it serves, a volume with fewer
- * legs than copies= gets one more. All of it is in agreed rows, so whoever owns the volume goes on with it.
+ * takes over when it is in sync, a node that is drained loses its legs and what it serves, a volume with more
+ * or fewer legs than copies= loses or gets one. All of it is in agreed rows, so whoever owns the volume goes on with it.
  * Pure: catalog and facts in, a transaction out.
  */
 #ifndef CLUSTER_MOVE_H

@@ -113,6 +113,16 @@ static enum names_status shards_status(const struct names *n, const struct objec
 	return worst;
 }
 
+static bool replaces(const struct tree *t, const struct object *v)
+{
+	const struct object *leg = NULL;
+
+	while ((leg = volume_leg(t, v, leg)))
+		if (attrs_get(&leg->attrs, "replaces"))
+			return true;
+	return false;
+}
+
 enum names_status names_volume_status(const struct names *n, const struct object *v, bool task, struct why *why)
 {
 	const struct tree *t = catalog_tree(n->catalog);
@@ -133,6 +143,10 @@ enum names_status names_volume_status(const struct names *n, const struct object
 	worst = names_node_status(n, owner, v->path, v->generation, why);
 	if (!task && !is_alive(n, owner)) {
 		why_set(why, 0, "%s: node %s, which served it, is not up, and no other has taken it", v->path, owner);
+		return STATUS_PENDING;
+	}
+	if (worst == STATUS_CONVERGED && !replaces(t, v) && row.n_leg > schema_get_uint(v->type, &v->attrs, "copies")) {
+		why_set(why, 0, "%s: a copy goes, as soon as another has all data", v->path);
 		return STATUS_PENDING;
 	}
 	while ((leg = volume_leg(t, v, leg))) {

@@ -17,6 +17,7 @@
 
 #define NEW_MS 10000            /* a new volume waits so long for the storage of all its legs */
 #define LEG_MS 2000             /* and one that is opened for that of the own leg */
+#define AGAIN_MS 500            /* before what director-target refused is asked for again */
 #define ROUNDS 8
 
 static void step(struct cluster *c, struct own_in *in, struct cluster_out *out);
@@ -81,6 +82,7 @@ static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out
 	v->served = true;
 	h->ours = true;
 	h->epoch = v->row.epoch;
+	h->keeps = true;
 	serve(c, v, PLAN_SERVE, &v->row, out);
 }
 
@@ -161,7 +163,7 @@ static void lease(struct cluster *c, const struct own_act *a, struct cluster_out
 
 /* ---- to the others ---- */
 
-static uint64_t boot_of(const struct cluster *c)
+uint64_t owner_boot(const struct cluster *c)
 {
 	uint64_t boot;
 
@@ -171,7 +173,7 @@ static uint64_t boot_of(const struct cluster *c)
 
 static void beat(struct cluster *c, uint64_t number, struct cluster_out *out)
 {
-	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = boot_of(c), .beat = { .number = number } };
+	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = owner_boot(c), .beat = { .number = number } };
 
 	for (unsigned i = 0; i < c->owner.view.n_voter; i++)
 		if (!node_id_eq(&c->owner.view.voter[i], &c->self))
@@ -349,6 +351,7 @@ static void view(struct cluster *c, struct cluster_out *out)
 	struct own_in in = { .kind = OWN_IN_VIEW };
 	struct own_view v;
 
+	keep_view(c);
 	owner_view(c, &v);
 	if (memcmp(&v, &c->owner.view, sizeof(v)) == 0)
 		return;
@@ -371,6 +374,8 @@ void owner_settled(struct cluster *c, const struct waiting *w, bool refused)
 {
 	struct owner *o = &c->owner;
 
+	if (w->proposal)
+		keep_settled(c, w, refused);
 	if (!refused || w->proposal)
 		return;
 	o->refused = mem_grow(o->refused, &o->cap_refused, o->n_refused, sizeof(*o->refused));
@@ -425,6 +430,7 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 		o->volume[i].served = o->volume[i].opening = false;
 		o->volume[i].leased = (struct mono){ 0 };
 	}
+	keep_reset(c);
 	o->ready = false;
 	o->target = have != NULL;
 	o->target_since = c->now;
@@ -467,8 +473,13 @@ void owner_done(struct cluster *c, struct doing *d, int err, const char *text, s
 		}
 		break;
 	case PLAN_SERVE_CHANGE:
-		if (v && v->served && !err)
+		if (v && v->served && !err) {
+			v->n_again = 0;
 			carry_report(c, a, "ready", NULL);
+		}
+		/* A leg at another node may still have to grow, say. */
+		if (v && err)
+			v->again = mono_add_ms(c->now, AGAIN_MS << (v->n_again < 6 ? v->n_again++ : 6));
 		break;
 	case PLAN_FREEZE:
 		if (v)
@@ -507,6 +518,32 @@ static void progress(struct cluster *c, struct owned *v, uint64_t done, uint64_t
 	attrs_fini(&as);
 }
 
+/* An initiator made a node's ports optimized: that node shall serve the volume. */
+static void access_wanted(struct cluster *c, struct owned *v, const struct cluster_in *in, struct cluster_out *out)
+{
+	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), v->row.uuid);
+	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
+	struct txn t = { 0 };
+	char what[80];
+
+	/* What it set is not so before the volume has moved: that is said to it again. */
+	memset(v->hash, 0, sizeof(v->hash));
+	if (h && !h->ours)
+		memset(h->hash, 0, sizeof(h->hash));
+	for (unsigned i = 0; o && in->of == 0 && i < c->owner.nodes.n; i++) {
+		const struct plan_node *n = &c->owner.nodes.node[i];
+
+		if (n->group != in->number || !own_leg_of(&v->row, &n->id) || node_id_eq(&n->id, &v->row.owner))
+			continue;
+		log_info(c->log, "own: an initiator wants %s at node %s", o->path, n->name);
+		attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", n->name);
+		snprintf(what, sizeof(what), "access %.40s %" PRIu64, n->name, v->row.epoch);
+		request_propose_own(c, &t, what, out);
+	}
+	txn_fini(&t);
+	c->dirty = true;
+}
+
 static void leg_event(struct cluster *c, struct owned *v, enum own_in_kind kind, const struct cluster_in *in, struct cluster_out *out)
 {
 	struct own_in i = { .kind = kind, .volume = v->row.uuid, .epoch = in->epoch, .turn = in->of };
@@ -522,7 +559,13 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 	struct owned *v = owned_find(c, in->volume);
 	struct own_in lost = { .kind = OWN_IN_LOST, .volume = in->volume, .epoch = in->epoch };
 
-	if (!v || !v->served)
+	if (in->event == CLUSTER_EV_KEEP)
+		keep_proposed(c, in, out);
+	if (!v)
+		return;
+	if (in->event == CLUSTER_EV_ACCESS)
+		access_wanted(c, v, in, out);
+	if (!v->served)
 		return;
 	switch (in->event) {
 	case CLUSTER_EV_LEG_FAILED:
@@ -550,12 +593,14 @@ void owner_message(struct cluster *c, const struct node_id *from, const struct a
 {
 	struct own_in in = { .node = *from };
 
-	if (m->kind != AGREE_MSG_BEAT && m->kind != AGREE_MSG_ECHO)
+	if (m->kind != AGREE_MSG_BEAT && m->kind != AGREE_MSG_ECHO) {
+		keep_message(c, from, m, out);
 		return;
+	}
 	/* An echo goes back with the name of the life that asked for it; it says where the log ends now. */
 	if (m->kind == AGREE_MSG_BEAT)
 		c->owner.beat_boot = m->boot;
-	else if (m->boot != boot_of(c))
+	else if (m->boot != owner_boot(c))
 		return;
 	log_end(c, out);
 	in.kind = m->kind == AGREE_MSG_BEAT ? OWN_IN_BEAT : OWN_IN_ECHO;
@@ -576,6 +621,12 @@ static void served_anew(struct cluster *c, struct cluster_out *out)
 
 		if (!o || v->sent.epoch != v->row.epoch)
 			continue;
+		if (v->again.ns && mono_due(v->again, c->now)) {
+			v->again.ns = 0;
+			memset(v->hash, 0, sizeof(v->hash));
+		} else if (v->again.ns) {
+			c->wake = mono_min(c->wake, v->again);
+		}
 		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
 		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0)
 			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);
@@ -643,6 +694,8 @@ void owner_tend(struct cluster *c, struct cluster_out *out)
 	}
 	served_anew(c, out);
 	legs_move(c, out);
+	keep_tend(c, out);
+	c->wake = mono_min(c->wake, c->owner.keep_wake);
 }
 
 struct mono owner_wake(const struct cluster *c)
@@ -662,11 +715,12 @@ void owner_timer(struct cluster *c, struct cluster_out *out)
 void owner_init(struct cluster *c)
 {
 	c->owner.machine = own_new(&c->self);
-	c->owner.wake = MONO_NEVER;
+	c->owner.wake = c->owner.keep_wake = MONO_NEVER;
 }
 
 void owner_fini(struct cluster *c)
 {
+	free(c->owner.keeping);
 	own_free(&c->owner.machine);
 	free(c->owner.volume);
 	free(c->owner.refused);

@@ -8,6 +8,8 @@
 #include "cluster/cluster_priv.h"
 #include "cluster/volume.h"
 
+#define RESTART_MS 1500
+
 static bool alive(const struct cluster *c, const struct node_id *id)
 {
 	struct gossip_member m;
@@ -109,7 +111,27 @@ static void view_node(const struct cluster *c, const struct object *o, struct ow
 		list_add(v->down, &v->n_down, &id);
 }
 
-void owner_view(const struct cluster *c, struct own_view *v)
+/*
+ * A directord that ended while its Corosync goes on will be back at once, as a rule, before the leases that it gave end:
+ * for so long its node counts as being there.
+ */
+static void restarting(struct cluster *c, struct own_view *v)
+{
+	struct mono due = mono_add_ms(c->owner.lost_at, RESTART_MS);
+
+	if (mono_due(due, c->now))
+		return;
+	for (unsigned i = 0; i < c->owner.n_lost; i++) {
+		const struct roster_node *r = roster_find(&c->status->roster, &c->owner.lost[i]);
+
+		if (!r || !ring_has(c, r->nodeid) || own_listed(v->member, v->n_member, &r->id))
+			continue;
+		list_add(v->member, &v->n_member, &r->id);
+		c->wake = mono_min(c->wake, due);
+	}
+}
+
+void owner_view(struct cluster *c, struct own_view *v)
 {
 	const struct agree_status *s = c->status;
 	const struct object *o = NULL;
@@ -120,6 +142,7 @@ void owner_view(const struct cluster *c, struct own_view *v)
 	list_add(v->member, &v->n_member, &c->self);
 	for (unsigned i = 0; i < s->n_member; i++)
 		list_add(v->member, &v->n_member, &s->member[i].id);
+	restarting(c, v);
 	for (unsigned i = 0; i < s->roster.n; i++)
 		if (s->roster.node[i].role == ROSTER_VOTER)
 			list_add(v->voter, &v->n_voter, &s->roster.node[i].id);

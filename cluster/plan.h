@@ -41,6 +41,9 @@ struct plan_have_volume {
 	bool ours;                      /* ownership opens and closes it (cluster/owner.c): the plan leaves it alone */
 	uint64_t epoch;                 /* it is open under; 0: none */
 	bool leased;                    /* it answers, or answered, under a lease of that epoch */
+	bool keeps;                     /* what its unit keeps is agreed (as director-target was told) */
+	bool keep_any, keep_busy;       /* it has agreed reservations; they are on their way (cluster/owner_keep.c) */
+	uint64_t keep_told, keep_done;  /* of this version */
 	struct attrs params;            /* what opened it; kept so that it can be destroyed after the object is gone */
 };
 
@@ -138,6 +141,7 @@ struct plan_action {
 	struct attrs params;            /* all that is set on the object, defaults filled in; "p.x" as it is */
 	uint64_t epoch;
 	bool leased, fail_over;
+	bool keeps;                     /* what its unit keeps is agreed */
 	bool forwards;                  /* it lies on child[0] alone, which is the volume itself at another node */
 	enum plan_inner inner;
 	struct plan_child *child;       /* of mirror and stripe, in order */

@@ -14,7 +14,6 @@
 
 #define ACCESS_OPTIMIZED 0
 #define ACCESS_NON_OPTIMIZED 1
-#define ACCESS_TRANSITIONING 15
 #define GROUPS_MAX 32           /* TARGET_GROUPS_MAX */
 #define ELSEWHERE_MAX 1024      /* TARGET_ELSEWHERE_MAX */
 
@@ -89,11 +88,25 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 	return a;
 }
 
-struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
+/* Storage that takes blocks back: what initiators see of the volume must be the same at every node. */
+static bool is_thin(const struct tree *t, const struct object *o)
+{
+	static const char *const thin[] = { "file", "ram", "null" };
+	const struct object *leg = volume_has_legs(o) ? volume_leg(t, o, NULL) : o;
+	const char *backstore = leg ? schema_get(leg->type, &leg->attrs, "backstore") : "";
+
+	for (unsigned i = 0; i < ARRAY_LEN(thin); i++)
+		if (strcmp(backstore, thin[i]) == 0)
+			return true;
+	return false;
+}
+
+struct plan_action plan_forward(enum plan_kind kind, const struct tree *t, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
 {
 	struct plan_action a = action_of(kind, o, "iscsi");
 
 	params_seen(o, &a.params);
+	attrs_set(&a.params, "p.thin", is_thin(t, o) ? "yes" : NULL);
 	a.forwards = true;
 	a.epoch = epoch;
 	child_add(&a, o->uuid, at->inner, epoch, key);
@@ -147,7 +160,7 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 	}
 	a.epoch = row->epoch;
 	a.inner = PLAN_INNER_SERVED;
-	a.leased = a.fail_over = true;
+	a.leased = a.fail_over = a.keeps = true;
 	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
 		return a;
 	legs_text(row, self, nodes, &legs);
@@ -162,14 +175,14 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch,
 			  nodes ? nodes->key : 0);
 	}
-	plan_groups(&a, nodes, plan_node_named(nodes, self), false);
+	plan_groups(&a, nodes, plan_node_named(nodes, self));
 	plan_volume_hash(&a);
 	return a;
 }
 
 /* ---- access states ---- */
 
-void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, bool moves)
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at)
 {
 	for (unsigned i = 0; nodes && i < nodes->n && a->n_group < GROUPS_MAX; i++) {
 		const struct plan_node *n = &nodes->node[i];
@@ -178,7 +191,7 @@ void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const st
 			continue;
 		a->group = mem_grow(a->group, &a->cap_group, a->n_group, sizeof(*a->group));
 		a->group[a->n_group++] = (struct plan_group){ .id = n->group, .preferred = n == at,
-			.state = moves ? ACCESS_TRANSITIONING : n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };
+			.state = n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };
 	}
 }
 
@@ -198,7 +211,9 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].key);
 		feed(&st, a->params.a[i].value);
 	}
-	buf_printf(&b, "%" PRIu64 " %d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over);
+	buf_printf(&b, "%" PRIu64 " %d%d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps);
+	if (a->leased || a->forwards)
+		buf_printf(&b, " %" PRIu64, a->size);
 	for (unsigned i = 0; i < a->n_group; i++)
 		buf_printf(&b, " %u=%u%d", a->group[i].id, a->group[i].state, a->group[i].preferred);
 	for (unsigned i = 0; i < a->n_child; i++) {

@@ -16,11 +16,14 @@ const char *plan_name(const char *path);
 void plan_params(const struct object *o, struct attrs *out);
 struct plan_action plan_plain(enum plan_kind kind, const struct object *o);
 struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, const struct object *leg);
-struct plan_action plan_forward(enum plan_kind kind, const struct object *o, const struct plan_node *at, uint64_t epoch,
+struct plan_action plan_forward(enum plan_kind kind, const struct tree *t, const struct object *o, const struct plan_node *at, uint64_t epoch,
 				uint32_t key);
 struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const struct object *o);
-/* Access states by who serves it: its ports are optimized, the others are not; while it moves, none are. */
-void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, bool moves);
+/*
+ * Access states by who serves it: its ports are optimized, the others are not. While it moves commands wait, at all ports:
+ * "transitioning" would only have initiators ask again and again.
+ */
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at);
 void plan_volume_hash(struct plan_action *a);
 
 /* Is the portal, "ADDR:PORT", one that this node can listen at? */

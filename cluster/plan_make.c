@@ -31,7 +31,6 @@ struct want_volume {
 	bool stays;                             /* open already */
 	const struct plan_node *at;             /* FORWARD: who serves it; NULL: as it is */
 	uint64_t epoch;                         /* FORWARD: under which */
-	bool moves;                             /* its owner is gone, or there is none yet */
 };
 
 struct work {
@@ -162,7 +161,6 @@ static void want_forward(struct work *w, const struct object *o, const struct pl
 	v = want_add(w, WANT_FORWARD, o);
 	v->at = at && at->inner ? at : NULL;
 	v->epoch = epoch;
-	v->moves = !at || !at->up;
 	want_targets(w, o);
 }
 
@@ -336,13 +334,14 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	if (v->kind == WANT_LEG)
 		a = plan_leg(kind, volume_of_leg(w->tree, o), o);
 	else if (v->kind == WANT_FORWARD)
-		a = plan_forward(kind, o, v->at, v->epoch, w->nodes->key);
+		a = plan_forward(kind, w->tree, o, v->at, v->epoch, w->nodes->key);
 	else if (v->kind == WANT_STRIPE)
 		a = plan_stripe(kind, w->tree, o);
 	else
 		a = plan_plain(kind, o);
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
-		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at, v->moves);
+		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at);
+	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
 	plan_volume_hash(&a);
 	return a;
 }

@@ -510,6 +510,8 @@ static int prepare_op(struct work *w, unsigned i)
 		err = check_level(w, &w->t->ops[i]);
 	else if (err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = prepare_create(w, i, type->id, on);
+	else if (err == 0 && type->id == TYPE_LEG && w->t->ops[i].kind == TXN_DELETE)
+		err = prepare_leg_delete(w, i);
 	else if (err == 0 && type->id == TYPE_VOLUME)
 		err = w->t->ops[i].kind == TXN_SET ? volume_set(w, i, on) : prepare_copies_delete(w, i);
 	free(on);

@@ -351,52 +351,6 @@ static void set_uint(struct work *w, const char *path, const char *key, uint64_t
 	attrs_set(&txn_add(w->t, TXN_SET, path)->attrs, key, text);
 }
 
-/* How readily a leg is given up: the owner's never, one that has all data last. */
-static int leg_worth(const struct work *w, const struct own_row *row, const struct object *leg)
-{
-	const struct own_leg *l = own_leg(row, leg->uuid);
-	char path[PATH_LEN_MAX];
-	const struct object *node;
-	bool drained;
-
-	if (!node_id_none(&row->owner) && node_id_eq(&l->node, &row->owner))
-		return INT32_MAX;
-	snprintf(path, sizeof(path), "/nodes/%s", attrs_get(&leg->attrs, "node"));
-	node = catalog_get(w->n->catalog, path);
-	drained = node && schema_get_bool(node->type, &node->attrs, "drain");
-	return (l->state == OWN_LEG_IN ? 4 : l->state == OWN_LEG_OUT ? 2 : 0) + !drained;
-}
-
-static int legs_drop(struct work *w, const struct object *v, unsigned copies)
-{
-	const struct tree *t = catalog_tree(w->n->catalog);
-	struct own_row row;
-	unsigned n, in_sync = 0;
-
-	volume_row(t, v, &row);
-	for (unsigned i = 0; i < row.n_leg; i++)
-		in_sync += row.leg[i].state == OWN_LEG_IN;
-	for (n = row.n_leg; n > copies; n--) {
-		const struct object *leg = NULL, *least = NULL;
-		int worth = INT32_MAX;
-
-		while ((leg = volume_leg(t, v, leg))) {
-			int its = leg_worth(w, &row, leg);
-
-			if (its <= worth && its != INT32_MAX && !prepare_op_on(w->t, w->t->n_ops, TXN_DELETE, leg->path)) {
-				least = leg;
-				worth = its;
-			}
-		}
-		in_sync -= worth >= 4;
-		if (!least || !in_sync)
-			return why_set(w->why, ERR_BUSY, "%s: no other copy is in sync yet; \"director volume show %s\" says how far it is", v->path,
-			               path_name(v->path));
-		txn_add(w->t, TXN_DELETE, least->path);
-	}
-	return 0;
-}
-
 static int convert(struct work *w, const struct object *v, unsigned copies, const char *on, unsigned turn)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
@@ -410,8 +364,9 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 		if ((of = attrs_get(&leg->attrs, "replaces")))
 			return why_set(w->why, ERR_BUSY, "%s: leg %s is taking the place of %s; wait until it has, or give it up: director delete %s", v->path,
 			               path_name(leg->path), of, leg->path);
+	/* Which legs go, and when they may, is seen to by who serves the volume (move.h). */
 	if (copies < l.n)
-		return legs_drop(w, v, copies);
+		return 0;
 	storage_copy(&storage, &first->attrs);
 	err = legs_fill(w, v->path, copies, on, turn, &storage, schema_get_uint(v->type, &v->attrs, "size"));
 	attrs_fini(&storage);
@@ -500,7 +455,7 @@ int prepare_copies_delete(struct work *w, unsigned i)
 	return 0;
 }
 
-/* ---- a leg that people create ---- */
+/* ---- legs that people create or delete ---- */
 
 static void volume_path(const char *leg, char *out)
 {
@@ -508,6 +463,21 @@ static void volume_path(const char *leg, char *out)
 
 	path_parent(leg, legs);
 	path_parent(legs, out);
+}
+
+/* One that has all data is given up in steps. */
+int prepare_leg_delete(struct work *w, unsigned i)
+{
+	const char *path = w->t->ops[i].path, *state;
+	const struct object *leg = catalog_get(w->n->catalog, path);
+	char volume[PATH_LEN_MAX];
+
+	volume_path(path, volume);
+	state = leg ? attrs_get(&leg->attrs, "state") : NULL;
+	if (!state || strcmp(state, "in-sync") != 0 || prepare_op_on(w->t, w->t->n_ops, TXN_DELETE, volume))
+		return 0;
+	return why_set(w->why, ERR_BUSY, "%s: it is in sync; for fewer copies: director volume convert %s --copies N, for another node: director "
+	               "volume move %s --leg %s", path, path_name(volume), path_name(volume), path_name(path));
 }
 
 int prepare_leg_name(struct work *w, unsigned i)

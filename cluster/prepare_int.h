@@ -54,6 +54,7 @@ int prepare_copies_delete(struct work *w, unsigned i);
 /* /volumes/V/legs/auto gets the next free letter. */
 int prepare_leg_name(struct work *w, unsigned i);
 int prepare_leg_create(struct work *w, unsigned i);
+int prepare_leg_delete(struct work *w, unsigned i);
 /* scrub-asked=next becomes the number. */
 int prepare_scrub(struct work *w, unsigned i);
 

@@ -124,6 +124,7 @@ static void author_is(struct cluster *c, struct txn *t)
 
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out)
 {
+	struct catalog_result res;
 	crypto_generichash_state st;
 
 	crypto_generichash_init(&st, NULL, 0, 16);
@@ -134,6 +135,10 @@ void request_propose_own(struct cluster *c, struct txn *t, const char *what, str
 		if (memcmp(c->waiting[i].rid.b, t->request_id, 16) == 0)
 			return;
 	author_is(c, t);
+	/* What was answered before, or would be refused now, is asked again when something has changed. */
+	catalog_check(c->catalog, t, &res, NULL);
+	if (res.err || res.again)
+		return;
 	log_debug(c->log, "request: own proposal: %s", what);
 	propose(c, &(struct waiting){ .request = 0 }, t, out);
 }

@@ -184,6 +184,8 @@ static void on_up(void *arg, const struct target_hello *hello, const struct targ
 		h->size = v->size;
 		h->epoch = v->epoch;
 		h->ours = v->leased;
+		h->leased = v->leased && v->lease_ms;
+		h->keeps = v->keeps;
 	}
 	for (unsigned i = 0; i < list->n_targets; i++) {
 		struct plan_have_target *h = plan_have_target_add(&have, list->targets[i].iqn);
@@ -345,6 +347,7 @@ static void store_of(const struct drive *d, const struct plan_action *a, struct 
 		param_add(s, "lazy", "yes");
 		param_add_u64(s, "size", a->size);
 		param_add(s, "block-size", attrs_get(&a->params, "block-size"));
+		plugin_params(s, &a->params);
 		return;
 	}
 	s->plugin = mem_strdup(plugin ? plugin : "file");
@@ -378,6 +381,7 @@ static void volume_of(const struct drive *d, const struct plan_action *a, struct
 	v->leased = a->leased;
 	v->fail_over = a->fail_over;
 	v->agreed = a->inner != PLAN_INNER_LEG;
+	v->keeps = a->keeps;
 	v->inner = a->inner == PLAN_INNER_LEG ? TARGET_INNER_LEG : a->inner == PLAN_INNER_SERVED ? TARGET_INNER_SERVED :
 	           TARGET_INNER_NONE;
 	v->n_groups = a->n_group;

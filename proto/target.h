@@ -85,10 +85,12 @@ struct target_volume {
 	enum target_inner_kind inner;
 	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere */
 	bool agreed;                    /* a directord speaks for it: its reservations are agreed, and it may be switched (doc/ownership.md 9, 11) */
+	bool keeps;                     /* what its unit keeps is agreed: EV_KEEP, VOLUME_KEEP; until the first its commands are held */
 	/* observed: in lists and replies */
 	enum target_state state;
 	char *error;                    /* why it failed; NULL: it did not */
 	uint64_t reads, writes, read_bytes, write_bytes, errors;
+	uint64_t lease_ms;              /* until when it was last leased, under `epoch`, CLOCK_BOOTTIME; 0: never */
 };
 
 struct target_lun {

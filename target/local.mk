@@ -29,6 +29,7 @@ INI_SOURCES = target/iscsi/ini.h target/iscsi/ini_conn.c target/iscsi/ini_life.c
 target_iscsi_libini_la_SOURCES = $(INI_SOURCES)
 target_iscsi_libini_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 target_scsi_libscsi_la_SOURCES = \
+	%D%/scsi/agreed.c %D%/scsi/agreed.h \
 	%D%/scsi/alua.c %D%/scsi/alua.h %D%/scsi/bytes.h \
 	%D%/scsi/copy.c %D%/scsi/copy.h %D%/scsi/copy_record.c %D%/scsi/copy_record.h \
 	%D%/scsi/core.c %D%/scsi/op.h \
@@ -49,6 +50,7 @@ target_scsi_libscsi_la_LIBADD = target/iscsi/libiscsi.la base/libbase.la
 sbin_PROGRAMS += director-target
 director_target_SOURCES = %D%/serve/serve.h \
 	%D%/serve/ask.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/gone.c %D%/serve/hold.c %D%/serve/inner.c \
+	%D%/serve/agree.c %D%/serve/ask.c %D%/serve/away.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/hold.c %D%/serve/inner.c \
 	%D%/serve/job.c %D%/serve/jobs.c %D%/serve/keep.c %D%/serve/lease.c %D%/serve/link.c %D%/serve/listen.c \
 	%D%/serve/main.c %D%/serve/others.c %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/switch.c \
 	%D%/serve/tmf.c %D%/serve/worker.c

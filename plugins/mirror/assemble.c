@@ -25,6 +25,11 @@ static void use(const struct mirror_leg_conf *conf, const struct mirror_leg_says
 	p->leg[i] = MIRROR_USE;
 	if (!says[i].meta.quiet)
 		p->recover = true;
+	/* A new size counts when all have it. */
+	if (says[i].meta.size && (!p->size || says[i].meta.size < p->size)) {
+		p->size = says[i].meta.size;
+		p->region = says[i].meta.region;
+	}
 	(*n)++;
 }
 

@@ -146,6 +146,8 @@ enum mirror_ask mirror_ask(struct mirror *m, unsigned leg, uint64_t *turn)
 
 static bool overlap(const struct mirror_op *a, const struct mirror_op *b)
 {
+	if (MIRROR_PLANTED(MIRROR_PLANT_SCRUB) && ((a->copy && a->copy->step) || (b->copy && b->copy->step)))
+		return false;
 	if (a->kind == MIRROR_FLUSH || b->kind == MIRROR_FLUSH)
 		return false;
 	if (a->kind == MIRROR_READ && b->kind == MIRROR_READ)
@@ -255,11 +257,18 @@ unsigned read_from(const struct mirror *m, unsigned tried)
 	return best;
 }
 
-int mirror_read_leg(const struct mirror *m)
+int mirror_read_leg(struct mirror *m, uint64_t *below)
 {
 	unsigned leg = read_from(m, 0);
 
-	return m->open && !m->over && !m->freezing && !m->n_recover && leg < m->n_leg ? (int)leg : -1;
+	*below = m->conf.size;
+	if (m->n_recover) {
+		while (m->recover_low < m->n_word && !m->recover[m->recover_low])
+			m->recover_low++;
+		if (m->recover_low < m->n_word)
+			*below = (m->recover_low * 64ull + (unsigned)__builtin_ctzll(m->recover[m->recover_low])) * m->conf.region;
+	}
+	return m->open && !m->over && !m->freezing && leg < m->n_leg ? (int)leg : -1;
 }
 
 static bool read_send(struct mirror *m, struct mirror_op *op)
@@ -503,6 +512,7 @@ void mirror_kick(struct mirror *m)
 			proof_kick(m);
 		open_check(m);
 		freeze_check(m);
+		size_kick(m);
 		copy_kick(m);
 		scrub_kick(m);
 		ops_kick(m);
@@ -545,24 +555,28 @@ void mirror_lose(struct mirror *m)
 
 static bool leg_alloc(const struct mirror *m, struct leg *l)
 {
-	l->disk = calloc(m->n_word, 8);
-	l->need = calloc(m->n_word, 8);
-	l->kept = calloc(m->n_word, 8);
-	l->next = calloc(m->n_word, 8);
-	l->page_want = calloc(m->n_page, sizeof(l->page_want[0]));
-	l->page_io = calloc(m->n_page, sizeof(l->page_io[0]));
-	l->page_buf = calloc(m->n_page, m->conf.page);
+	size_t words = (size_t)m->page_cap * m->conf.page / 8;
+
+	/* Room for growing, which takes no memory before it is used. */
+	l->disk = calloc(words, 8);
+	l->need = calloc(words, 8);
+	l->kept = calloc(words, 8);
+	l->next = calloc(words, 8);
+	l->page_want = calloc(m->page_cap, sizeof(l->page_want[0]));
+	l->page_io = calloc(m->page_cap, sizeof(l->page_io[0]));
+	l->page_buf = calloc(m->page_cap, m->conf.page);
 	return l->disk && l->need && l->kept && l->next && l->page_want && l->page_io && l->page_buf;
 }
 
 static bool bits_alloc(struct mirror *m)
 {
+	size_t words = (size_t)m->page_cap * m->conf.page / 8;
 	unsigned i;
 
-	m->dirty = calloc(m->n_word, 8);
-	m->touched = calloc(m->n_word, 8);
-	m->cold = calloc(m->n_word, 8);
-	m->recover = calloc(m->n_word, 8);
+	m->dirty = calloc(words, 8);
+	m->touched = calloc(words, 8);
+	m->cold = calloc(words, 8);
+	m->recover = calloc(words, 8);
 	for (i = 0; i < m->n_leg; i++)
 		if (!leg_alloc(m, &m->leg[i]))
 			return false;
@@ -600,6 +614,7 @@ static void bits_open(struct mirror *m, const struct mirror_leg_says *says, cons
 	for (i = 0; i < m->n_leg; i++)
 		for (w = 0; w < m->n_word && plan->leg[i] == MIRROR_USE; w++)
 			m->dirty[w] |= says[i].bits[w];
+	bits_mask(m, m->dirty);
 	for (w = 0; w < m->n_word && plan->recover; w++) {
 		m->recover[w] = m->dirty[w];
 		m->n_recover += (unsigned)__builtin_popcountll(m->dirty[w]);
@@ -617,9 +632,9 @@ struct mirror *mirror_new(const struct mirror_conf *conf, const struct mirror_le
 	m->conf = *conf;
 	m->now = now;
 	m->n_leg = conf->n_leg;
-	m->n_region = (conf->size + conf->region - 1) / conf->region;
-	m->n_page = (unsigned)((m->n_region + conf->page * 8 - 1) / (conf->page * 8));
-	m->n_word = m->n_page * conf->page / 8;
+	size_set(m, conf->size);
+	m->size_said = conf->size;
+	m->page_cap = conf->pages_max > m->n_page ? conf->pages_max : m->n_page;
 	m->source = plan->source;
 	m->clean_due = mono_add_ms(now, conf->clean_ms);
 	TAILQ_INIT(&m->ops);

@@ -50,7 +50,7 @@ struct mirror_leg_says {
 	bool known;                     /* `meta` was read and is this volume's and this leg's */
 	struct mirror_meta meta;
 	uint64_t life;                  /* the life it is in now */
-	const uint64_t *bits;           /* n_regions intent bits; lent for the call; NULL: none */
+	const uint64_t *bits;           /* intent bits, pages_max pages of them; lent for the call; NULL: none */
 };
 
 enum mirror_verdict {
@@ -65,6 +65,7 @@ struct mirror_plan {
 	enum mirror_verdict leg[MIRROR_LEGS_MAX];
 	unsigned source;
 	bool recover;                   /* regions with a bit may differ between the legs in use */
+	uint64_t size, region;          /* what all legs in use say; 0: they are blank */
 };
 
 /*
@@ -134,6 +135,7 @@ enum mirror_ask { MIRROR_ASK_NONE, MIRROR_ASK_OUT, MIRROR_ASK_IN };
 struct mirror_conf {
 	uint8_t uuid[16];
 	uint64_t epoch, size, region;   /* bytes; region divides what is copied, the last may be short */
+	unsigned pages_max;             /* of intent bits, for growing; `bits` of struct mirror_leg_says has as many */
 	uint32_t chunk;                 /* bytes that are copied at once */
 	uint32_t group;                 /* bytes that have a digest; a chunk has at most MIRROR_GROUPS_MAX of them */
 	uint32_t page;                  /* bytes of a page of intent bits: a multiple of 8 */
@@ -180,6 +182,15 @@ const struct mirror_scrub *mirror_scrub_now(const struct mirror *m);
 void mirror_repairs(const struct mirror *m, uint64_t *repaired, uint64_t *failed);
 void mirror_rates(struct mirror *m, uint64_t rate, uint64_t scrub_rate);
 
+/*
+ * Another size, which every leg has room for. Grown, it is there when mirror_is_resized says so: what is new counts as
+ * recovery, and nobody reads it before all legs are equal there. May be repeated. -EFBIG: there is no room for its intent bits.
+ * -EBUSY: it cannot shrink while legs are copied; not at all before it is open.
+ */
+int mirror_resize(struct mirror *m, uint64_t size);
+bool mirror_is_resized(const struct mirror *m);
+uint64_t mirror_size(const struct mirror *m);
+
 /* A leg that was away is here again, claimed. -ENOMEM, -EBUSY: it is not away. */
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *says);
 /* The way to the leg is lost: as if its I/O failed so. */
@@ -203,9 +214,9 @@ bool mirror_in_doubt(const struct mirror *m);   /* over, because legs must be ju
 bool mirror_idle(const struct mirror *m);       /* no I/O is with the caller */
 /*
  * The leg that any read may be sent to without the machine as long as no write that overlaps is in it, from before
- * that is submitted until it is answered; -1: now no read may.
+ * that is submitted until it is answered, and it ends before *below; -1: now no read may.
  */
-int mirror_read_leg(const struct mirror *m);
+int mirror_read_leg(struct mirror *m, uint64_t *below);
 /* Has it answered anything? For `since`. */
 bool mirror_served(const struct mirror *m);
 enum mirror_verdict mirror_leg_now(const struct mirror *m, unsigned leg);
@@ -214,7 +225,7 @@ uint64_t mirror_left(const struct mirror *m, unsigned leg);
 
 /* Planted bugs of the simulator: see cluster/plant.h for the idea. */
 enum mirror_plant { MIRROR_PLANT_NONE, MIRROR_PLANT_NO_OUT, MIRROR_PLANT_NO_INTENT, MIRROR_PLANT_EARLY_IN,
-	MIRROR_PLANT_SCRUB };
+	MIRROR_PLANT_SCRUB, MIRROR_PLANT_GROW };
 #ifdef DIRECTOR_PLANT
 extern unsigned mirror_plant;
 #define MIRROR_PLANTED(bug) (mirror_plant == (bug))

@@ -13,6 +13,16 @@ void bits_of(const struct mirror *m, const struct mirror_op *op, uint64_t *first
 	*last = (op->offset + (op->len ? op->len - 1 : 0)) / m->conf.region;
 }
 
+void bits_mask(const struct mirror *m, uint64_t *bits)
+{
+	uint64_t w = m->n_region / 64;
+
+	if (m->n_region % 64)
+		bits[w++] &= (1ull << m->n_region % 64) - 1;
+	if (w < m->n_word)
+		memset(bits + w, 0, (m->n_word - w) * 8);
+}
+
 static unsigned page_of(const struct mirror *m, uint64_t region)
 {
 	return (unsigned)(region / (m->conf.page * 8));
@@ -77,7 +87,7 @@ void meta_want(struct mirror *m, struct leg *l, bool quiet, uint64_t member)
 	memcpy(l->meta.volume, m->conf.uuid, 16);
 	memcpy(l->meta.leg, l->conf.uuid, 16);
 	l->meta.epoch = m->conf.epoch;
-	l->meta.size = m->conf.size;
+	l->meta.size = m->size_said;
 	l->meta.region = m->conf.region;
 	l->meta.life = l->life;
 	l->meta.member = member;

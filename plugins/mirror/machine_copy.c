@@ -254,7 +254,8 @@ void copy_kick(struct mirror *m)
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *s)
 {
 	struct leg *l = &m->leg[leg];
-	bool part = s->known && s->meta.bits && s->bits && s->meta.member >= l->conf.member && s->meta.epoch >= l->conf.since;
+	bool part = s->known && s->meta.bits && s->bits && s->meta.member >= l->conf.member &&
+		s->meta.epoch >= l->conf.since && s->meta.region == m->conf.region;
 	uint64_t r;
 	unsigned w;
 
@@ -268,8 +269,10 @@ int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *
 	memset(l->disk, 0, m->n_word * 8);
 	for (w = 0; part && w < m->n_word; w++)
 		l->need[w] = m->dirty[w] | s->bits[w];
-	for (r = 0; !part && r < m->n_region; r++)
+	/* And what it is too short for. */
+	for (r = part ? s->meta.size / m->conf.region : 0; r < m->n_region; r++)
 		bit_set(l->need, r);
+	bits_mask(m, l->need);
 	for (w = 0, l->n_need = 0; w < m->n_word; w++)
 		l->n_need += (unsigned)__builtin_popcountll(l->need[w]);
 	memcpy(l->kept, l->need, m->n_word * 8);

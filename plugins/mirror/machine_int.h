@@ -52,9 +52,10 @@ struct mirror_copy {
 	struct mirror_op op;
 	/* scrub and repair */
 	enum scrub_step step;
+	uint64_t number;                /* of the scrub; another may have begun meanwhile */
 	bool repair;                    /* of one chunk, because a read failed */
 	bool guessed;
-	uint8_t have, bad;              /* legs: whose digests are in `sum`; that cannot read it */
+	uint8_t asked, have, bad;       /* legs: asked for digests; whose are in `sum`; that cannot read it */
 	unsigned group;
 	uint8_t from[MIRROR_GROUPS_MAX], to[MIRROR_GROUPS_MAX];         /* what is to be copied: a leg, a mask of legs */
 	uint8_t sum[MIRROR_LEGS_MAX][MIRROR_GROUPS_MAX * MIRROR_SUM];
@@ -66,6 +67,10 @@ struct mirror {
 	struct leg leg[MIRROR_LEGS_MAX];
 	unsigned n_leg, source;
 	uint64_t n_region;
+	unsigned page_cap;
+	uint64_t size_said;             /* in the metadata of legs */
+	enum { RESIZE_NONE, RESIZE_BITS, RESIZE_META } resize;
+	unsigned recover_low;           /* no word before it has a bit of `recover` */
 	unsigned n_page, n_word;        /* words of all bits */
 	uint64_t *dirty, *touched, *cold, *recover;
 	uint64_t n_recover;
@@ -143,6 +148,7 @@ bool pages_written(const struct mirror *m, const struct leg *l);
 void meta_want(struct mirror *m, struct leg *l, bool quiet, uint64_t member);
 void bits_again(struct mirror *m);
 void bits_kick(struct mirror *m);
+void bits_mask(const struct mirror *m, uint64_t *bits);         /* no bits of regions that are not there */
 void page_done(struct mirror *m, struct mirror_io *io, int result);
 void clean_tick(struct mirror *m);
 void clean_done(struct mirror *m, int result);
@@ -154,6 +160,10 @@ void scrub_io_done(struct mirror *m, struct mirror_copy *c, struct mirror_io *io
 void scrub_finish(struct mirror *m, struct mirror_copy *c);
 void scrub_remember(struct mirror *m);          /* how far it is, on the legs */
 void repair_want(struct mirror *m, uint64_t offset, uint64_t len);
+
+/* machine_size.c */
+void size_set(struct mirror *m, uint64_t size);
+void size_kick(struct mirror *m);
 
 /* machine_copy.c: recovery and resync */
 void copy_kick(struct mirror *m);

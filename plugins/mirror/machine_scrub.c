@@ -47,6 +47,7 @@ static void sums_ask(struct mirror *m, struct mirror_copy *c)
 {
 	unsigned live = legs_in(m, LEG_LIVE), i;
 
+	c->asked = (uint8_t)live;
 	c->have = c->bad = 0;
 	for (i = 0; i < m->n_leg; i++)
 		if (live >> i & 1)
@@ -57,7 +58,7 @@ static void sums_ask(struct mirror *m, struct mirror_copy *c)
 static void queue_up(struct mirror *m, struct mirror_copy *c, enum scrub_step step)
 {
 	c->step = step;
-	c->op.kind = step == SCRUB_LOOK || MIRROR_PLANTED(MIRROR_PLANT_SCRUB) ? MIRROR_READ : MIRROR_WRITE;
+	c->op.kind = step == SCRUB_LOOK ? MIRROR_READ : MIRROR_WRITE;
 	c->op.fua = false;
 	op_add(m, &c->op);
 	m->recheck = true;
@@ -157,6 +158,8 @@ static void chunk_end(struct mirror *m, struct mirror_copy *c, bool differed, bo
 		m->repair_failed += failed;
 		return;
 	}
+	if (c->number != m->scrub.number)
+		return;
 	m->scrub_differs |= differed;
 	m->scrub_fails |= failed;
 	m->scrub_guessed |= differed && c->guessed;
@@ -240,7 +243,7 @@ void scrub_finish(struct mirror *m, struct mirror_copy *c)
 			op_drop(m, &c->op);
 			queue_up(m, c, SCRUB_AGAIN);
 		} else {
-			chunk_end(m, c, false, live & ~(unsigned)(c->have | c->bad));
+			chunk_end(m, c, false, c->asked & live & ~(unsigned)(c->have | c->bad));
 		}
 		return;
 	case SCRUB_AGAIN:
@@ -275,6 +278,7 @@ static void chunk_start(struct mirror *m, struct mirror_copy *c, uint64_t offset
 	if (end > m->conf.size)
 		end = m->conf.size;
 	c->busy = true;
+	c->number = m->scrub.number;
 	c->repair = repair;
 	c->recover = c->writing = false;
 	c->targets = 0;

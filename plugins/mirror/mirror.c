@@ -27,6 +27,8 @@ static const struct director_param params[] = {
 	  .help = "bound of a scrub, of each leg; 0: none" },
 	{ .name = "region", .type = DIRECTOR_P_SIZE, .value = "0", .max = 1ull << 40,
 	  .help = "bytes that one intent bit stands for, a power of two; 0: by the size" },
+	{ .name = "shrink", .type = DIRECTOR_P_BOOL, .flags = DIRECTOR_PF_LIVE, .value = "no",
+	  .help = "let it become smaller" },
 	{ .name = "force", .type = DIRECTOR_P_BOOL, .value = "no",
 	  .help = "open with what is here, although a missing leg may have what these have lost" },
 	{ .name = NULL },
@@ -57,10 +59,9 @@ static uint64_t region_for(uint64_t size, uint64_t asked)
 	return region;
 }
 
-/* Size and region: what the legs say, else what fits on all that are here. */
-static int shape(struct mirror_obj *o, const struct mirror_said *said, struct director_err *err)
+/* What the children are: room beside the leg's own record, blocks, what they can. */
+static int shape(struct mirror_obj *o, uint64_t room[MIRROR_LEGS_MAX], struct director_err *err)
 {
-	uint64_t least = UINT64_MAX;
 	unsigned i;
 
 	o->thin = true;
@@ -68,6 +69,7 @@ static int shape(struct mirror_obj *o, const struct mirror_said *said, struct di
 		struct director_caps caps = { .struct_size = sizeof(caps) };
 		struct director_bs *child = o->host->child(o->host->arg, o->owner, i);
 
+		room[i] = 0;
 		if (!child || o->host->child_caps(o->host->arg, child, &caps) < 0)
 			continue;
 		if (o->block_size && caps.block_size != o->block_size)
@@ -77,28 +79,38 @@ static int shape(struct mirror_obj *o, const struct mirror_said *said, struct di
 		o->thin &= (caps.flags & DIRECTOR_CAP_DISCARD) && (caps.flags & DIRECTOR_CAP_DISCARD_ZEROES);
 		if (caps.discard_granularity > o->granularity)
 			o->granularity = caps.discard_granularity;
-		if (caps.size > META_AREA && caps.size - META_AREA < least)
-			least = caps.size - META_AREA;
-		if (said->says[i].known && said->says[i].meta.size && (!o->size || said->says[i].meta.size < o->size)) {
-			o->size = said->says[i].meta.size;
-			o->region = said->says[i].meta.region;
-		}
+		room[i] = caps.size > META_AREA ? caps.size - META_AREA : 0;
 	}
-	if (!o->size && least != UINT64_MAX) {
-		o->size = least;
-		o->region = region_for(least, o->region);
-	}
+	return 0;
+}
+
+/* What the legs in use say; of blank ones, what fits on all that are here. */
+static int size_find(struct mirror_obj *o, struct mirror_plan *plan, const uint64_t room[MIRROR_LEGS_MAX], struct director_err *err)
+{
+	uint64_t least = UINT64_MAX;
+	unsigned i;
+
+	for (i = 0; i < o->legs.n; i++)
+		if (plan->leg[i] == MIRROR_USE && room[i] < least)
+			least = room[i];
+	o->size = plan->size ? plan->size : least;
+	o->region = plan->size ? plan->region : region_for(least, o->region);
 	if (!o->size || least < o->size)
 		return fail(err, -EINVAL, "a leg has no room for the volume beside its own record");
+	/* One that was away while the volume grew comes back when it has grown too. */
+	for (i = 0; i < o->legs.n; i++)
+		if ((plan->leg[i] == MIRROR_SYNC || plan->leg[i] == MIRROR_SYNC_FULL) && room[i] < o->size)
+			plan->leg[i] = MIRROR_AWAY;
 	return 0;
 }
 
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err)
 {
 	struct mirror_conf c = { .epoch = o->epoch, .chunk = MIRROR_CHUNK, .group = DIRECTOR_CHECKSUM_GROUP, .page = MIRROR_PAGE_MAX,
-		.rate = o->rate, .scrub_rate = o->scrub_rate, .clean_ms = 2000, .n_leg = o->legs.n };
+		.pages_max = META_PAGES, .rate = o->rate, .scrub_rate = o->scrub_rate, .clean_ms = 2000, .n_leg = o->legs.n };
+	uint64_t room[MIRROR_LEGS_MAX];
 	struct mirror_plan plan;
-	int r = shape(o, said, err);
+	int r = shape(o, room, err);
 
 	if (r < 0)
 		return r;
@@ -109,6 +121,9 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 		return fail(err, r, "a leg that is missing may have what those here have lost");
 	if (r < 0)
 		return fail(err, r, "no leg is in sync and good");
+	r = size_find(o, &plan, room, err);
+	if (r < 0)
+		return r;
 	c.size = o->size;
 	c.region = o->region;
 	memcpy(c.uuid, o->uuid, 16);
@@ -241,6 +256,7 @@ static int mirror_open(void *priv, const struct director_conf *conf, void *owner
 		return -ENOMEM;
 	o->rate = conf->get_uint(conf, "rate", 0);
 	o->scrub = conf->get_uint(conf, "scrub", 0);
+	o->shrink = conf->get_uint(conf, "shrink", 0);
 	o->scrub_rate = conf->get_uint(conf, "scrub-rate", 0);
 	o->region = conf->get_uint(conf, "region", 0);
 	o->open_err = err;
@@ -302,6 +318,7 @@ static int mirror_reconfigure(void *obj, const struct director_conf *conf, struc
 	mirror_enter(o);
 	if (text)
 		agreed(o, &legs);
+	o->shrink = conf->get_uint(conf, "shrink", 0);
 	mirror_rates(o->m, conf->get_uint(conf, "rate", 0), conf->get_uint(conf, "scrub-rate", 0));
 	mirror_scrub(o->m, conf->get_uint(conf, "scrub", 0));
 	mirror_leave(o);
@@ -312,7 +329,7 @@ static int mirror_caps(void *obj, struct director_caps *c)
 {
 	struct mirror_obj *o = obj;
 
-	c->flags = DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_WRITE_CACHE | DIRECTOR_CAP_ZERO |
+	c->flags = DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_FUA | DIRECTOR_CAP_WRITE_CACHE | DIRECTOR_CAP_ZERO | DIRECTOR_CAP_RESIZE |
 		DIRECTOR_CAP_EXTENTS | DIRECTOR_CAP_CHECKSUM | (o->volatile_legs ? DIRECTOR_CAP_VOLATILE : 0) |
 		(o->thin ? DIRECTOR_CAP_DISCARD | DIRECTOR_CAP_DISCARD_ZEROES : 0);
 	c->size = o->size / o->block_size * o->block_size;
@@ -322,6 +339,61 @@ static int mirror_caps(void *obj, struct director_caps *c)
 	c->max_discard = MIRROR_DISCARD_MAX;
 	c->discard_granularity = o->granularity;
 	return 0;
+}
+
+static int legs_resize(struct mirror_obj *o, uint64_t size, struct director_err *err)
+{
+	unsigned i;
+	int r = 0;
+
+	if (o->host->struct_size <= offsetof(struct director_host, child_resize))
+		return fail(err, -EOPNOTSUPP, "this host cannot resize legs");
+	for (i = 0; i < o->legs.n && r == 0; i++) {
+		bool used;
+
+		mirror_enter(o);
+		used = mirror_leg_now(o->m, i) != MIRROR_AWAY;
+		mirror_leave(o);
+		if (used)
+			r = o->host->child_resize(o->host->arg, o->owner, i, META_AREA + size, err);
+	}
+	return r;
+}
+
+static int machine_resize(struct mirror_obj *o, uint64_t size, struct director_err *err)
+{
+	int r;
+
+	mirror_enter(o);
+	r = mirror_resize(o->m, size);
+	mirror_leave(o);
+	if (r == -EFBIG)
+		return fail(err, r, "there is no room for the intent bits of such a size");
+	if (r == -EBUSY)
+		return fail(err, r, "not while it is opened, resized, or shrunk while legs are copied");
+	if (r == 0 && !mirror_wait(o, mirror_is_resized, 10000))
+		return fail(err, -EAGAIN, "not all legs know the new size yet");
+	return r;
+}
+
+/* Everything may be repeated. Growing: first the legs; shrinking: last. */
+static int mirror_backstore_resize(void *obj, uint64_t size, struct director_err *err)
+{
+	struct mirror_obj *o = obj;
+	bool grows = size > o->size;
+	int r;
+
+	if (size < o->size && !o->shrink)
+		return fail(err, -EPERM, "it would become smaller, and shrink= does not allow it");
+	r = grows ? legs_resize(o, size, err) : 0;
+	if (r == 0)
+		r = machine_resize(o, size, err);
+	if (r < 0)
+		return r;
+	mirror_enter(o);
+	o->size = mirror_size(o->m);
+	mirror_leave(o);
+	return grows ? 0 : legs_resize(o, size, err);
 }
 
 static bool is_quiet(const struct mirror *m)
@@ -384,6 +456,7 @@ static const struct director_backstore_ops ops = {
 	.caps = mirror_caps,
 	.submit = mirror_io_submit,
 	.reconfigure = mirror_reconfigure,
+	.resize = mirror_backstore_resize,
 	.close = mirror_close,
 	.stop = mirror_stop,
 	.n_children = 2,

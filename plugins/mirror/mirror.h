@@ -81,7 +81,8 @@ struct mirror_obj {
 	bool stopped;
 	_Atomic(struct mirror_msg *) inbox;
 	atomic_uint inside;             /* threads that may still touch the object */
-	atomic_int read_leg;            /* mirror_read_leg */
+	atomic_int read_leg;            /* mirror_read_leg, */
+	_Atomic uint64_t read_below;    /* and up to where */
 	struct gate gate;
 
 	/* The object's threads, and who waits for them. */
@@ -96,7 +97,9 @@ struct mirror_obj {
 	bool alone;                     /* legs= is not given: what would be agreed is granted here */
 	bool volatile_legs, thin;
 	bool told_open, told_lost;
-	uint64_t epoch, life, size, region;
+	_Atomic uint64_t size;
+	bool shrink;
+	uint64_t epoch, life, region;
 	uint32_t block_size, granularity;
 	uint8_t uuid[16];
 	uint64_t rate, scrub, scrub_rate;

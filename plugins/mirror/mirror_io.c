@@ -157,6 +157,8 @@ static void turn(struct mirror_obj *o, struct batch *b)
 {
 	struct mirror_msg *msg, *next;
 	struct mirror_io *mio;
+	uint64_t below;
+	int leg;
 
 	for (msg = inbox_take(o); msg; msg = next) {
 		next = msg->next;
@@ -179,7 +181,9 @@ static void turn(struct mirror_obj *o, struct batch *b)
 	TAILQ_CONCAT(&b->answers, mirror_answers(o->m), entry);
 	b->wake |= o->watched;
 	/* Before the answers are given: see gate_read_begin's caller. */
-	atomic_store(&o->read_leg, mirror_read_leg(o->m));
+	leg = mirror_read_leg(o->m, &below);
+	atomic_store(&o->read_below, below);
+	atomic_store(&o->read_leg, leg);
 }
 
 static void leg_submit(struct mirror_obj *o, struct mirror_io *mio);
@@ -571,7 +575,7 @@ static bool read_past(struct mirror_obj *o, struct request *r)
 	if (atomic_load_explicit(&o->read_leg, memory_order_relaxed) < 0 || !gate_read_begin(&o->gate, r->io->offset, r->io->len))
 		return false;
 	leg = atomic_load(&o->read_leg);
-	child = leg < 0 ? NULL : o->host->child(o->host->arg, o->owner, (uint32_t)leg);
+	child = leg < 0 || r->io->offset + r->io->len > atomic_load(&o->read_below) ? NULL : o->host->child(o->host->arg, o->owner, (uint32_t)leg);
 	if (!child) {
 		gate_read_end(&o->gate, r->io->offset, r->io->len);
 		return false;

@@ -71,7 +71,7 @@ static int bits_read(struct mirror_obj *o, struct director_bs *child, uint64_t n
 	unsigned n = (unsigned)((n_region + MIRROR_PAGE_MAX * 8 - 1) / (MIRROR_PAGE_MAX * 8)), i;
 	int r = 0;
 
-	*bits = calloc(n, MIRROR_PAGE_MAX);
+	*bits = calloc(META_PAGES, MIRROR_PAGE_MAX);
 	if (!*bits)
 		return -ENOMEM;
 	for (i = 0; i < n && r == 0; i++) {

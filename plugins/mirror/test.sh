@@ -4,6 +4,8 @@
 . "${top_srcdir:=.}/plugins/test-lib.sh"
 kit mirror
 kit --over "file path=$tmp/a" --over "file path=$tmp/b" mirror
+kit --only resize,persist --over "file path=$tmp/a" --over "file path=$tmp/b" mirror shrink=yes
+kit --over "file path=$tmp/a" --over "file path=$tmp/b" --over ram mirror
 refuses "legs= cannot be read" mirror legs=nonsense
 refuses "power of two" mirror region=5000
 exit 0

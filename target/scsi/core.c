@@ -7,6 +7,7 @@
 
 #include "target/scsi/op.h"
 #include "target/scsi/ops.h"
+#include "target/scsi/reserve.h"
 #include "target/scsi/rw.h"
 #include "target/scsi/sense.h"
 
@@ -228,6 +229,16 @@ void scsi_forget(struct task *t)
 	t->status = STATUS_GOOD;
 	t->sense_len = 0;
 	t->in_len = t->out_want = 0;
+}
+
+enum scsi_turn scsi_nexus_lost(struct task *t)
+{
+	return (enum scsi_turn)reserve_lost(t);
+}
+
+enum scsi_turn scsi_all_reset(struct task *t)
+{
+	return (enum scsi_turn)reserve_reset(t);
 }
 
 void scsi_drop(struct task *t)

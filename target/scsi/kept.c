@@ -3,7 +3,7 @@
  * A unit's kept state as bytes, big-endian:
  *
  *   "DLUK" version(1) flags(1) sanitize(1) type(1) generation(4) n(2)
- *   n times: key(8) holder(1) tag(2) isid(6) length(1) initiator length(1) target
+ *   with FLAG_SPC2, then n times: key(8) holder(1) tag(2) isid(6) length(1) initiator length(1) target
  *   with FLAG_SAVED: bits(1), and per threshold: enabled resource arming (1 each) count(4)
  *   crc32c(4) of all before it
  */
@@ -21,6 +21,9 @@
 #define VERSION 1
 #define FLAG_APTPL 0x01
 #define FLAG_SAVED 0x02
+#define FLAG_ALL 0x04
+#define FLAG_SPC2 0x08
+#define FLAGS (FLAG_APTPL | FLAG_SAVED | FLAG_ALL | FLAG_SPC2)
 #define BIT_WCE 0x01
 #define BIT_SWP 0x02
 #define BIT_D_SENSE 0x04
@@ -82,19 +85,24 @@ void kept_encode(const struct lu_kept *k, struct buf *to)
 {
 	const struct pr_state *pr = &k->pr;
 	size_t begin = to->len;
+	struct pr_registrant spc2 = { .key = 1, .port = k->spc2 };
 	uint8_t head[HEAD] = { 0 }, crc[4];
+	bool with = pr->aptpl || k->all;
 
 	set32(head, MAGIC);
 	head[4] = VERSION;
-	head[5] = (uint8_t)((pr->aptpl ? FLAG_APTPL : 0) | (k->has_saved ? FLAG_SAVED : 0));
+	head[5] = (uint8_t)((pr->aptpl ? FLAG_APTPL : 0) | (k->has_saved ? FLAG_SAVED : 0) |
+		(k->all ? FLAG_ALL : 0) | (k->all && k->has_spc2 ? FLAG_SPC2 : 0));
 	head[6] = (uint8_t)(k->sanitize | (k->sanitize_exit ? SANITIZE_EXIT : 0));
-	if (pr->aptpl) {
+	if (with) {
 		head[7] = (uint8_t)pr->type;
 		set32(head + 8, pr->generation);
 		set16(head + 12, pr->n);
 	}
 	buf_put(to, head, sizeof(head));
-	for (unsigned i = 0; pr->aptpl && i < pr->n; i++)
+	if (k->all && k->has_spc2)
+		put_registrant(to, &spc2);
+	for (unsigned i = 0; with && i < pr->n; i++)
 		put_registrant(to, &pr->registrants[i]);
 	if (k->has_saved)
 		put_mode(to, &k->saved);
@@ -203,17 +211,26 @@ static bool decode(struct in *in, struct lu_kept *k)
 	struct pr_state *pr = &k->pr;
 	unsigned n;
 
-	if (!head || be32(head) != MAGIC || head[4] != VERSION || head[5] & ~(FLAG_APTPL | FLAG_SAVED) ||
+	if (!head || be32(head) != MAGIC || head[4] != VERSION || head[5] & ~FLAGS || (head[5] & (FLAG_ALL | FLAG_SPC2)) == FLAG_SPC2 ||
 		(head[6] & ~SANITIZE_EXIT) > SANITIZE_FAILED)
 		return false;
 	k->sanitize = (enum lu_sanitize)(head[6] & ~SANITIZE_EXIT);
 	k->sanitize_exit = head[6] & SANITIZE_EXIT;
 	pr->aptpl = head[5] & FLAG_APTPL;
+	k->all = head[5] & FLAG_ALL;
+	k->has_spc2 = head[5] & FLAG_SPC2;
 	pr->type = (enum pr_type)head[7];
 	pr->generation = be32(head + 8);
 	n = be16(head + 12);
-	if (n > PR_REGISTRANTS_MAX || (!pr->aptpl && (n || pr->type || pr->generation)))
+	if (n > PR_REGISTRANTS_MAX || (!pr->aptpl && !k->all && (n || pr->type || pr->generation)))
 		return false;
+	if (k->has_spc2) {
+		struct pr_registrant g;
+
+		if (!take_registrant(in, &g) || g.key != 1 || g.holder)
+			return false;
+		k->spc2 = g.port;
+	}
 	pr->cap = n;
 	pr->registrants = n ? mem_alloc(n * sizeof(*pr->registrants)) : NULL;
 	for (; pr->n < n; pr->n++)

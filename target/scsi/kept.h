@@ -40,11 +40,15 @@ struct lu_kept {
 	bool has_saved;                 /* else the pages' defaults hold */
 	enum lu_sanitize sanitize;
 	bool sanitize_exit;             /* EXIT FAILURE MODE may end a failure (AUSE) */
+	/* What nodes agree about: reservations without APTPL too, and those of SPC-2. */
+	bool all;
+	bool has_spc2;
+	struct pr_port spc2;            /* holds RESERVE(6)'s reservation */
 };
 
 void kept_fini(struct lu_kept *k);
 void kept_copy(struct lu_kept *to, const struct lu_kept *from);
-/* Appends. Reservations without APTPL are left out. */
+/* Appends. Reservations without APTPL are left out, but for `all`. */
 void kept_encode(const struct lu_kept *k, struct buf *to);
 /* 0 or ERR_MALFORMED (then *k is empty). *k is not initialised. */
 int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k);

@@ -93,7 +93,7 @@ void lu_detach(struct scsi_nexus *n)
 		p = &(*p)->next;
 	*p = n->next;
 	copies_free(n);
-	/* SPC-2 5.5.1: the loss of the nexus releases its reservation. */
+	/* SPC-2 5.5.1: the loss of the nexus releases its reservation. (Of an agreed one: see nexus_let_go.) */
 	if (lu->spc2 == n) {
 		lu->spc2 = NULL;
 		lu_gates(lu);

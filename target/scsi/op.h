@@ -96,13 +96,17 @@ bool scsi_keeps(const struct task *t);
 enum scsi_turn scsi_kept(struct task *t, int err);
 /* The task is not gone on with (it was aborted) between two turns: what the command holds elsewhere is let go. */
 void scsi_drop(struct task *t);
-/* What SCSI_KEEP wants kept. */
+/* What SCSI_KEEP wants kept, and who is to be told. */
 const struct lu_kept *scsi_proposed(const struct task *t);
+const struct pr_outcome *scsi_proposed_outcome(const struct task *t);
 /*
  * After a turn of `by` with scsi.background set: the work that goes on without it (a sanitize operation), in
  * `t`, a task of its own with nothing but its nexus. As scsi_start; it is never answered.
  */
 enum scsi_turn scsi_background(struct task *t);
+/* Other work of the kind, where units agree: the task's nexus is gone, or all are reset, and its SPC-2 reservation with it. */
+enum scsi_turn scsi_nexus_lost(struct task *t);
+enum scsi_turn scsi_all_reset(struct task *t);
 /*
  * Neither reads nor changes the medium or what the unit keeps, and so is answered when neither is to be had. After
  * scsi_needs_lock.

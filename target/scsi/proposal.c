@@ -32,9 +32,12 @@ static int commit(struct task *t, struct scsi_proposal *p)
 	struct lu_kept before = lu->kept;
 	int turn;
 
-	lu->kept = p->next;
-	p->next = before;
-	lu_gates(lu);
+	/* What is agreed is in effect already (lu_agree). */
+	if (!lu->kept.all) {
+		lu->kept = p->next;
+		p->next = before;
+		lu_gates(lu);
+	}
 	turn = p->commit(t, p);
 	proposal_free(&p);
 	return turn;
@@ -54,6 +57,11 @@ int proposal_go(struct task *t, struct scsi_proposal **given)
 const struct lu_kept *scsi_proposed(const struct task *t)
 {
 	return &t->scsi.next_kept->next;
+}
+
+const struct pr_outcome *scsi_proposed_outcome(const struct task *t)
+{
+	return &t->scsi.next_kept->outcome;
 }
 
 enum scsi_turn scsi_kept(struct task *t, int err)

@@ -20,14 +20,14 @@ uint32_t reserve_denied(const struct scsi_lu *lu, const struct scsi_nexus *n)
 	struct pr_port port;
 	uint32_t denied = 0;
 
-	if (lu->spc2 && lu->spc2 != n)
+	it_port(n->it, &port);
+	if ((lu->spc2 && lu->spc2 != n) || (lu->kept.has_spc2 && !pr_port_eq(&lu->kept.spc2, &port)))
 		denied |= 1u << ACCESS_READY | 1u << ACCESS_READ | 1u << ACCESS_WRITE | 1u << ACCESS_RESERVE |
 			1u << ACCESS_PR_IN | 1u << ACCESS_PR_OUT;
 	if (r->n)
 		denied |= 1u << ACCESS_RESERVE | 1u << ACCESS_RELEASE;
 	if (r->type == PR_NONE)
 		return denied;
-	it_port(n->it, &port);
 	g = pr_find(r, &port);
 	if (pr_holds(r, g) || (g && pr_type_registrants(r->type)))
 		return denied;
@@ -39,8 +39,61 @@ uint32_t reserve_denied(const struct scsi_lu *lu, const struct scsi_nexus *n)
 
 /* ---- SPC-2: of the whole unit, for the nexus itself (no third party, no extents) ---- */
 
+static int agreed_reserved(struct task *t, struct scsi_proposal *p)
+{
+	return scsi_good(t);
+}
+
+/* Where nodes agree: it is of `port`, or nobody's (NULL). */
+static int agreed_reserve(struct task *t, const struct pr_port *port)
+{
+	struct scsi_proposal *p = proposal_new(t, agreed_reserved);
+
+	p->next.has_spc2 = port != NULL;
+	p->next.spc2 = port ? *port : (struct pr_port){ .tag = 0 };
+	return proposal_go(t, &p);
+}
+
+static bool is_holder(struct task *t, struct pr_port *port)
+{
+	const struct lu_kept *k = &task_lu(t)->kept;
+
+	it_port(t->scsi.it, port);
+	return k->has_spc2 && pr_port_eq(&k->spc2, port);
+}
+
+static int lost_locked(struct task *t)
+{
+	struct pr_port port;
+
+	return is_holder(t, &port) ? agreed_reserve(t, NULL) : SCSI_DONE;
+}
+
+static int reset_locked(struct task *t)
+{
+	return task_lu(t)->kept.has_spc2 ? agreed_reserve(t, NULL) : SCSI_DONE;
+}
+
+int reserve_lost(struct task *t)
+{
+	t->scsi.next = lost_locked;
+	return SCSI_LOCK;
+}
+
+int reserve_reset(struct task *t)
+{
+	t->scsi.next = reset_locked;
+	return SCSI_LOCK;
+}
+
 int reserve_reserve(struct task *t)
 {
+	struct pr_port port;
+
+	if (task_lu(t)->kept.all) {
+		it_port(t->scsi.it, &port);
+		return agreed_reserve(t, &port);
+	}
 	task_lu(t)->spc2 = t->scsi.nexus;
 	lu_gates(task_lu(t));
 	return scsi_good(t);
@@ -49,7 +102,10 @@ int reserve_reserve(struct task *t)
 int reserve_release(struct task *t)
 {
 	struct scsi_lu *lu = task_lu(t);
+	struct pr_port port;
 
+	if (lu->kept.all && is_holder(t, &port))
+		return agreed_reserve(t, NULL);
 	if (lu->spc2 == t->scsi.nexus) {
 		lu->spc2 = NULL;
 		lu_gates(lu);
@@ -325,6 +381,11 @@ static const enum scsi_ua news_ua[] = {
 	[PR_RESERVATION_PREEMPTED] = UA_RESERVATIONS_PREEMPTED,
 	[PR_REGISTRATION_PREEMPTED] = UA_REGISTRATIONS_PREEMPTED,
 };
+
+enum scsi_ua reserve_news_ua(enum pr_news news)
+{
+	return news_ua[news];
+}
 
 static int pr_commit(struct task *t, struct scsi_proposal *p)
 {

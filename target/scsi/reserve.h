@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-struct scsi_lu;
-struct scsi_nexus;
+#include "target/scsi/lu.h"
+
 struct task;
 
 /* What reservations deny the nexus: a bit per enum scsi_access. */
@@ -19,5 +19,10 @@ int reserve_pr_in(struct task *t);
 int reserve_pr_out(struct task *t);
 int reserve_reserve(struct task *t);
 int reserve_release(struct task *t);
+/* Work in the background, of an agreed unit: the nexus of the task is gone, or all are reset, and so is RESERVE(6)'s reservation. */
+int reserve_lost(struct task *t);
+int reserve_reset(struct task *t);
+/* What those are told that a change concerns. */
+enum scsi_ua reserve_news_ua(enum pr_news news);
 
 #endif

@@ -104,6 +104,8 @@ static void policy(struct link *l)
 	} else if (t->def.moved_to) {
 		p.status = t->def.moved_for_good ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY;
 		p.address = t->def.moved_to;
+	} else if (away_locked(r, &t->def)) {
+		p.status = LOGIN_UNAVAILABLE;
 	} else {
 		p.alias = t->def.alias;
 		p.tag = t->def.tag ? t->def.tag : 1;
@@ -317,10 +319,11 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 		put(out, "TargetAddress", line);
 	}
 	for (unsigned i = 0; i < t->n_elsewhere; i++) {
-		if (!t->elsewhere[i].tag)
-			continue;
-		snprintf(line, sizeof(line), "%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag);
-		put(out, "TargetAddress", line);
+		char *there = t->elsewhere[i].tag ? mem_printf("%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag) : NULL;
+
+		if (there)
+			put(out, "TargetAddress", there);
+		free(there);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work that goes on without the command that asked for it (a sanitize operation): a task of its own, with a
- * view of its own of the volume, on the worker that it was asked on.
+ * Work that goes on without the command that asked for it (a sanitize operation, the end of a reservation): a task of its
+ * own, with a view of its own of the volume, on the worker that it was asked on.
  */
 #include "config.h"
 
@@ -16,18 +16,30 @@ struct background {
 	struct serve_task st;           /* first: exec's pointer is ours */
 	struct nexus nexus;
 	struct scsi_it it;
+	enum scsi_turn (*work)(struct task *t);
 };
 
-void background_start(const struct serve_task *by)
+void background_begin(struct serve_task *st)
+{
+	exec_turn(st, ((struct background *)st)->work(&st->it.task));
+}
+
+void background_start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t))
 {
 	struct background *b = mem_zalloc(sizeof(*b));
-	struct worker *w = by->worker;
 	struct registry *r = &w->serve->registry;
-	struct volume *v = by->nexus->volume;
 
 	b->nexus.volume = v;
 	b->nexus.n_tasks = 1;
-	snprintf(b->it.initiator, sizeof(b->it.initiator), "director");
+	b->work = work;
+	if (as) {
+		b->it = *as;
+		b->it.luns = NULL;
+		b->it.n_luns = 0;
+		b->it.reach = NULL;
+	} else {
+		snprintf(b->it.initiator, sizeof(b->it.initiator), "director");
+	}
 	b->st.worker = w;
 	b->st.nexus = &b->nexus;
 	b->st.it.task.pool = &w->pool;
@@ -40,7 +52,7 @@ void background_start(const struct serve_task *by)
 	lu_attach(&v->lu, &b->nexus.scsi, &b->it, UINT32_MAX, false);
 	pthread_mutex_unlock(&v->lu_lock);
 	pthread_mutex_unlock(&r->lock);
-	exec_turn(&b->st, scsi_background(&b->st.it.task));
+	background_begin(&b->st);
 }
 
 void background_end(struct serve_task *st)

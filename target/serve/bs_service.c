@@ -246,6 +246,19 @@ int bs_service_new(struct backstore_host *h, struct bs_service **out)
 	return r;
 }
 
+/* What somebody has given to a timer to keep is given back; nothing is waited for any more. */
+static void timers_end(struct bs_service *s)
+{
+	struct timer *left = s->heap;
+	unsigned n = s->n;
+
+	s->heap = NULL;
+	s->n = s->cap = 0;
+	for (unsigned i = 0; i < n; i++)
+		left[i].fn(left[i].arg);
+	free(left);
+}
+
 void bs_service_free(struct bs_service **sp)
 {
 	struct bs_service *s = *sp;
@@ -258,6 +271,7 @@ void bs_service_free(struct bs_service **sp)
 	wake_up(s);
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->thread, NULL);
+	timers_end(s);
 	pthread_cond_destroy(&s->ready);
 	pthread_mutex_destroy(&s->lock);
 	free(s->heap);

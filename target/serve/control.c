@@ -107,11 +107,17 @@ static void note_post(struct control *c, struct note *n)
 
 void control_event(struct serve *s, const struct target_event *ev)
 {
+	control_event_to(s, 0, ev);
+}
+
+void control_event_to(struct serve *s, uint64_t client, const struct target_event *ev)
+{
 	struct note *n;
 
 	if (!s->control)
 		return;
 	n = mem_zalloc(sizeof(*n));
+	n->client = client;
 	n->msg.kind = TARGET_EVENT;
 	n->msg.event = *ev;
 	target_session_copy(&n->msg.event.session, &ev->session);
@@ -182,6 +188,7 @@ static void volume_list(struct volume *v, struct target_volume *to)
 	struct backstore_stats now = { 0 };
 
 	target_volume_copy(to, &v->def);
+	to->lease_ms = v->lost ? 0 : atomic_load(&v->lease_ms);
 	if (v->shaped)
 		access_list(v, to);
 	if (v->bs)
@@ -397,6 +404,39 @@ static void session_drop(struct serve *s, uint64_t id, struct target_msg *reply)
 		fail(reply, ERR_NOENT, "there is no such session");
 }
 
+struct kept {
+	struct control *control;
+	struct note *reply;
+};
+
+/* On any thread. */
+static void kept_over(void *arg)
+{
+	struct kept *k = arg;
+
+	note_post(k->control, k->reply);
+	free(k);
+}
+
+static void volume_keep(struct client *cl, struct target_msg *m)
+{
+	struct kept *k = mem_zalloc(sizeof(*k));
+	struct note *n = mem_zalloc(sizeof(*n));
+	int err;
+
+	n->client = cl->id;
+	n->msg.kind = TARGET_REPLY;
+	n->msg.id = m->id;
+	k->control = cl->control;
+	k->reply = n;
+	err = agree_take(cl->control->serve, m, kept_over, k);
+	if (err) {
+		fail(&n->msg, err, err == ERR_NOENT ? "no such volume is open here, or nothing of it is agreed" :
+			"this is not what a unit keeps");
+		kept_over(k);
+	}
+}
+
 /* `m` may be taken (zeroed) when it becomes a job. */
 static void request(struct client *cl, struct target_msg *m)
 {
@@ -416,6 +456,8 @@ static void request(struct client *cl, struct target_msg *m)
 			fail(&reply, ERR_VERSION, "director-target speaks another version of this protocol");
 		else
 			cl->greeted = true;
+		if (cl->greeted)
+			agree_propose_again(s, cl->id);
 		hello_fill(s, &reply.hello);
 		break;
 	case TARGET_LIST:
@@ -434,6 +476,9 @@ static void request(struct client *cl, struct target_msg *m)
 		/* Answers stop at once, whatever the volume's jobs are busy with. */
 		lease_lose(s, m->volume.uuid, m->volume.epoch);
 		jobs_post(c->jobs, cl->id, m);
+		return;
+	case TARGET_VOLUME_KEEP:
+		volume_keep(cl, m);
 		return;
 	case TARGET_VOLUME_LEASE:
 		leases_take(s, m->leases, m->n_leases);

@@ -247,7 +247,7 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 	}
 	if (t->scsi.background) {
 		t->scsi.background = false;
-		background_start(st);
+		background_start(st->worker, st->nexus->volume, NULL, scsi_background);
 	}
 	/* What is on its way to be durable cannot be called back. */
 	if (t->aborted && turn != SCSI_KEEP) {
@@ -290,8 +290,10 @@ void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(s
 		return;
 	}
 	turn = fn(&st->it.task);
-	if (turn == SCSI_KEEP)
+	if (turn == SCSI_KEEP) {
 		v->keeping = st;
+		v->proposal_of = v->kept_version;
+	}
 	pthread_mutex_unlock(&v->lu_lock);
 	exec_turn(st, turn);
 }
@@ -330,7 +332,7 @@ void exec_begin(struct serve_task *st, bool first)
 	if (st->nexus && !hold_begins(st, first))
 		return;
 	if (!ss) {
-		exec_turn(st, scsi_background(t));
+		background_begin(st);
 		return;
 	}
 	/* While it is held the shape of its unit may change, under the lock. */

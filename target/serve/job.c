@@ -118,10 +118,12 @@ static void shape_set(struct volume *v, const struct director_caps *caps, uint32
 {
 	struct scsi_lu *lu = &v->lu;
 
-	if (v->shaped)
+	if (v->shaped) {
 		lu_resize(lu, caps->size);
-	else
+	} else {
 		lu_init(lu, v->def.uuid, v->def.name, caps->size, bs);
+		lu->kept.all = v->def.keeps;
+	}
 	lu->physical_exponent = 0;
 	while (bs << lu->physical_exponent < caps->physical_block && lu->physical_exponent < 8)
 		lu->physical_exponent++;
@@ -164,7 +166,7 @@ static int shape(struct volume *v, const struct backstore *store, struct target_
 static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	char *why = NULL;
-	int err = keep_load(s, v, &why);
+	int err = v->def.keeps ? 0 : keep_load(s, v, &why);
 
 	if (err)
 		job_fail(reply, err, "%s", why);
@@ -229,6 +231,8 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 	atomic_store(&v->leased, v->def.leased);
 	atomic_store(&v->retries, retries(&v->def));
 	lease_begin_locked(v);
+	if (!v->shaped && v->def.keeps)
+		atomic_fetch_or(&v->hold, HOLD_KEPT);
 	v->shaped = true;
 	access_set(v, &v->def);
 	volume_ports_locked(&s->registry, v);
@@ -340,6 +344,7 @@ static void volume_drop(struct serve *s, struct volume *v)
 	*p = v->next;
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_destroy(&v->lu_lock);
+	buf_fini(&v->proposed);
 	target_volume_fini(&v->def);
 	free(v);
 }

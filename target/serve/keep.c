@@ -99,27 +99,36 @@ static void resume_run(struct worker *w, struct worker_msg *m)
 		exec_locked(st, st->nexus->volume, st->resume);
 }
 
-static void kept_run(struct worker *w, struct worker_msg *m)
+enum scsi_turn keep_over(struct serve_task *st, int err)
 {
-	struct keep_job *j = (struct keep_job *)m;
-	struct serve_task *st = j->st, *waiting, *next;
 	struct volume *v = st->nexus->volume;
+	struct serve_task *waiting, *next;
 	enum scsi_turn turn;
 
 	pthread_mutex_lock(&v->lu_lock);
-	turn = scsi_kept(&st->it.task, j->err);
-	st->settled = true;
+	turn = scsi_kept(&st->it.task, err);
 	v->keeping = NULL;
 	waiting = v->waiting;
 	v->waiting = NULL;
 	pthread_mutex_unlock(&v->lu_lock);
-	buf_fini(&j->bytes);
-	free(j);
 	for (; waiting; waiting = next) {
 		next = waiting->next;
 		waiting->retry.run = resume_run;
 		worker_post(waiting->worker, &waiting->retry);
 	}
+	return turn;
+}
+
+static void kept_run(struct worker *w, struct worker_msg *m)
+{
+	struct keep_job *j = (struct keep_job *)m;
+	struct serve_task *st = j->st;
+	enum scsi_turn turn;
+
+	st->settled = true;
+	turn = keep_over(st, j->err);
+	buf_fini(&j->bytes);
+	free(j);
 	exec_turn(st, turn);
 }
 
@@ -158,8 +167,13 @@ static void *keep_main(void *arg)
 void keep_put(struct serve_task *st)
 {
 	struct keep *k = st->worker->serve->keep;
-	struct keep_job *j = mem_zalloc(sizeof(*j));
+	struct keep_job *j;
 
+	if (scsi_proposed(&st->it.task)->all) {
+		agree_propose(st);
+		return;
+	}
+	j = mem_zalloc(sizeof(*j));
 	j->st = st;
 	memcpy(j->uuid, st->nexus->volume->lu.uuid, 16);
 	kept_encode(scsi_proposed(&st->it.task), &j->bytes);

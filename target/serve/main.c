@@ -177,6 +177,7 @@ static int start(struct serve *s, struct ev_loop *loop)
 		}
 		s->n_workers++;
 	}
+	s->away = away_new(s, loop);
 	s->control = control_new(s, loop);
 	if (!s->control) {
 		log_warn(&s->log, "main: cannot listen at %s", s->conf.socket);
@@ -188,6 +189,7 @@ static int start(struct serve *s, struct ev_loop *loop)
 /* From the outside in: no new connections, no sessions, no jobs, no storage. */
 static void finish(struct serve *s)
 {
+	away_free(&s->away);
 	listen_free(&s->listen);
 	workers_stop(s);
 	if (s->inner)

@@ -15,8 +15,10 @@ struct waiter {
 	_Atomic unsigned open;          /* workers that have not reported */
 	bool all;                       /* for all commands of the unit; none is aborted */
 	struct volume *volume;
-	struct serve_task *st;
+	struct serve_task *st;          /* NULL: nobody here, but `over` */
 	enum scsi_turn turn;            /* how it goes on */
+	void (*over)(void *arg);
+	void *arg;
 };
 
 struct waiter_msg {
@@ -47,6 +49,11 @@ static void report(struct waiter *wt)
 
 	if (atomic_fetch_sub(&wt->open, 1) != 1)
 		return;
+	if (!wt->st) {
+		wt->over(wt->arg);
+		free(wt);
+		return;
+	}
 	wm = mem_zalloc(sizeof(*wm));
 	wm->msg.run = go_on_run;
 	wm->wt = wt;
@@ -116,16 +123,8 @@ static void wait_run(struct worker *w, struct worker_msg *m)
 	free(wm);
 }
 
-void others_end(struct serve_task *st, enum scsi_turn turn)
+static void go_around(struct serve *s, struct waiter *wt)
 {
-	struct serve *s = st->worker->serve;
-	struct waiter *wt = mem_zalloc(sizeof(*wt));
-
-	wt->all = st->it.task.scsi.drains;
-	wt->volume = st->nexus->volume;
-	wt->st = st;
-	wt->turn = turn;
-	st->it.task.scsi.aborts = st->it.task.scsi.drains = false;
 	atomic_store(&wt->open, s->n_workers);
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct waiter_msg *wm = mem_zalloc(sizeof(*wm));
@@ -134,4 +133,26 @@ void others_end(struct serve_task *st, enum scsi_turn turn)
 		wm->wt = wt;
 		worker_post(s->workers[i], &wm->msg);
 	}
+}
+
+void others_end(struct serve_task *st, enum scsi_turn turn)
+{
+	struct waiter *wt = mem_zalloc(sizeof(*wt));
+
+	wt->all = st->it.task.scsi.drains;
+	wt->volume = st->nexus->volume;
+	wt->st = st;
+	wt->turn = turn;
+	st->it.task.scsi.aborts = st->it.task.scsi.drains = false;
+	go_around(st->worker->serve, wt);
+}
+
+void others_abort(struct serve *s, struct volume *v, void (*over)(void *arg), void *arg)
+{
+	struct waiter *wt = mem_zalloc(sizeof(*wt));
+
+	wt->volume = v;
+	wt->over = over;
+	wt->arg = arg;
+	go_around(s, wt);
 }

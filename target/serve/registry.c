@@ -60,6 +60,20 @@ static bool has_volume(const struct target_def *t, const uint8_t uuid[16])
 
 #define PORTS_MAX 256                   /* of one volume */
 
+/* Once, however many portals have the tag. */
+static struct scsi_port *port_add(struct scsi_port *ports, unsigned *n, unsigned *cap, const struct target *t, uint16_t tag)
+{
+	for (unsigned i = 0; i < *n; i++)
+		if (ports[i].tag == tag && strcmp(ports[i].target, t->def.iqn) == 0)
+			return ports;
+	if (*n == PORTS_MAX)
+		return ports;
+	ports = mem_grow(ports, cap, *n, sizeof(*ports));
+	ports[*n] = (struct scsi_port){ .tag = tag };
+	snprintf(ports[(*n)++].target, sizeof(ports->target), "%s", t->def.iqn);
+	return ports;
+}
+
 void volume_ports_locked(struct registry *r, struct volume *v)
 {
 	struct scsi_port *ports = NULL;
@@ -68,9 +82,9 @@ void volume_ports_locked(struct registry *r, struct volume *v)
 	for (const struct target *t = r->targets; t && n < PORTS_MAX; t = t->next) {
 		if (!has_volume(&t->def, v->def.uuid))
 			continue;
-		ports = mem_grow(ports, &cap, n, sizeof(*ports));
-		ports[n] = (struct scsi_port){ .tag = t->def.tag ? t->def.tag : 1 };
-		snprintf(ports[n++].target, sizeof(ports->target), "%s", t->def.iqn);
+		ports = port_add(ports, &n, &cap, t, t->def.tag ? t->def.tag : 1);
+		for (unsigned i = 0; i < t->def.n_elsewhere; i++)
+			ports = port_add(ports, &n, &cap, t, t->def.elsewhere[i].tag);
 	}
 	pthread_mutex_lock(&v->lu_lock);
 	lu_ports_set(&v->lu, ports, n);

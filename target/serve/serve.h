@@ -75,7 +75,8 @@ struct volume {
 	bool shaped;                    /* it was open: `lu` is there, and sessions may have views of it. With registry.lock */
 	bool lost;                      /* its right is gone: no lease of this epoch counts any more */
 	struct target_lease next_lease; /* of an epoch that it is not open under yet */
-	struct mono stuck_since;        /* 0: it is served */
+	struct mono stuck_since;        /* away.c, with registry.lock. 0: it is served */
+	bool away;                      /* its initiators are sent elsewhere */
 	_Atomic unsigned hold;          /* HOLD_*: commands wait */
 	_Atomic uint32_t voids;         /* counts how often what was not answered became void */
 	_Atomic uint64_t lease_ms;      /* until when `epoch` may be answered for, CLOCK_BOOTTIME; of a leased volume */
@@ -85,6 +86,11 @@ struct volume {
 	pthread_mutex_t lu_lock;
 	struct serve_task *keeping;     /* its change is being made durable; by lu_lock, as the next */
 	struct serve_task *waiting;     /* commands that change it too, the oldest first */
+	/* of a unit that nodes agree about, by lu_lock */
+	bool kept_known;
+	bool proposal_won;              /* it is in effect, and not confirmed */
+	uint64_t kept_version, proposal, proposal_of;   /* proposal 0: none is under way */
+	struct buf proposed;
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
 	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
@@ -248,6 +254,7 @@ struct serve {
 	struct backstore_host *host;
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
+	_Atomic uint64_t next_proposal;
 	_Atomic unsigned n_idle;        /* workers that stopped and have nothing left: they end together */
 	struct mono started;
 	uint8_t instance[16];
@@ -258,6 +265,7 @@ struct serve {
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;
+	struct away *away;
 	struct inner *inner;
 };
 
@@ -375,21 +383,38 @@ void lease_lose(struct serve *s, const uint8_t uuid[16], uint64_t epoch);
 void lease_begin_locked(struct volume *v);
 
 /* background.c: work that goes on without the command that asked for it */
-void background_start(const struct serve_task *by);
+/* As `as` (NULL: nobody). */
+void background_start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t));
+void background_begin(struct serve_task *st);
 void background_end(struct serve_task *st);
 
 /* others.c: commands of preempted nexuses, or all of the unit, end on all workers; then `st` goes on with `turn` */
 void others_end(struct serve_task *st, enum scsi_turn turn);
 void others_check(struct worker *w);
+/* Commands of nexuses that are marked end; then over(arg), on any thread. */
+void others_abort(struct serve *s, struct volume *v, void (*over)(void *arg), void *arg);
 
 /* keep.c: what units keep, a file per volume */
 int keep_new(struct serve *s, struct keep **out);
 void keep_free(struct keep **k);
 /* What scsi proposed for st's volume becomes durable; then exec goes on with st, on its worker. */
 void keep_put(struct serve_task *st);
+/* The change that is being kept for st's volume is, or is not (ERR_*): how it goes on. Others may change the unit now. */
+enum scsi_turn keep_over(struct serve_task *st, int err);
 /* What was kept, into the volume's unit; negative ERR_* with a sentence given. */
 int keep_load(struct serve *s, struct volume *v, char **why);
 void keep_drop(struct serve *s, const uint8_t uuid[16]);
+
+/* agree.c: what units keep, where nodes agree about it */
+/* As keep_put. */
+void agree_propose(struct serve_task *st);
+/* To a directord that has come: a client of control.c. */
+void agree_propose_again(struct serve *s, uint64_t client);
+/* A VOLUME_KEEP, on the main thread. 0: over(arg) is called once all that it ends here has ended; or ERR_*. */
+int agree_take(struct serve *s, struct target_msg *m, void (*over)(void *arg), void *arg);
+/* The workers end: nothing is waited for any more. */
+void agree_stop(struct serve *s);
+
 /* tmf.c */
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf);
 /* End the tasks that a session has on a LUN, because another asked for it. */
@@ -454,6 +479,12 @@ char *listen_trouble(const struct listen *ls, const struct target_def *t);
 /* The portals that are open now, into list->portals. */
 void listen_list(const struct listen *ls, struct target_list *list);
 
+/* away.c: what is held for long */
+struct away *away_new(struct serve *s, struct ev_loop *loop);
+void away_free(struct away **a);
+/* Are initiators of this target to go elsewhere? */
+bool away_locked(struct registry *r, const struct target_def *t);
+
 /* control.c */
 struct control *control_new(struct serve *s, struct ev_loop *loop);
 /* Finish the jobs that wait, and end their thread. */
@@ -462,6 +493,8 @@ void control_stop_jobs(struct control *c);
 void control_free(struct control **c);
 /* From any thread: an event for directord; `ev` is copied. */
 void control_event(struct serve *s, const struct target_event *ev);
+/* The same for one client (0: for all). */
+void control_event_to(struct serve *s, uint64_t client, const struct target_event *ev);
 
 /* jobs.c: who runs job.c */
 typedef void job_done_fn(void *arg, uint64_t client, struct target_msg *reply);

@@ -50,7 +50,16 @@ static void nexus_let_go(struct worker *w, struct nexus *n)
 {
 	struct registry *r = &w->serve->registry;
 	struct volume *v = n->volume;
+	struct pr_port port;
+	bool holds;
 
+	it_port(n->scsi.it, &port);
+	/* SPC-2 5.5.1: the loss of the nexus releases its reservation; where it is agreed, by asking for it. */
+	pthread_mutex_lock(&v->lu_lock);
+	holds = n->scsi.lun != UINT32_MAX && n->scsi.lu->kept.has_spc2 && pr_port_eq(&n->scsi.lu->kept.spc2, &port);
+	pthread_mutex_unlock(&v->lu_lock);
+	if (holds && !w->stopping)
+		background_start(w, v, n->scsi.it, scsi_nexus_lost);
 	pthread_mutex_lock(&r->lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_detach(&n->scsi);

@@ -130,9 +130,14 @@ static void reset_units(struct session *ss, const struct nexus *only)
 {
 	for (struct nexus *n = ss->nexuses; n; n = n->next)
 		if (!n->gone && (!only || n == only)) {
+			bool agreed;
+
 			pthread_mutex_lock(&n->volume->lu_lock);
 			lu_reset(n->scsi.lu, NULL);
+			agreed = n->scsi.lu->kept.has_spc2;
 			pthread_mutex_unlock(&n->volume->lu_lock);
+			if (agreed)
+				background_start(ss->worker, n->volume, NULL, scsi_all_reset);
 		}
 }
 

@@ -257,6 +257,7 @@ static void stop_run(struct worker *w, struct worker_msg *m)
 	}
 	for (struct session *ss = w->sessions; ss; ss = ss->next)
 		session_end(ss, "shutting down", true);
+	agree_stop(w->serve);
 }
 
 void workers_stop(struct serve *s)

@@ -42,7 +42,7 @@ tests_sim_iscsi_SOURCES = %D%/iscsi.c %D%/iscsi_world.c %D%/iscsi_world.h
 tests_sim_iscsi_LDADD = target/iscsi/libini.la $(TARGET_ROOMS)
 # Mirrored volumes under faults. sim_mirror_planted has protections taken out that must be missed.
 sim_mirror_world = %D%/sim_mirror.c %D%/mirror_world.h %D%/mirror_log.c %D%/mirror_node.c %D%/mirror_target.c %D%/world.c %D%/world.h \
-	plugins/mirror/assemble.c plugins/mirror/machine.c plugins/mirror/machine_bits.c plugins/mirror/machine_copy.c plugins/mirror/machine_scrub.c \
+	plugins/mirror/assemble.c plugins/mirror/machine.c plugins/mirror/machine_bits.c plugins/mirror/machine_copy.c plugins/mirror/machine_scrub.c plugins/mirror/machine_size.c \
 	plugins/mirror/machine.h plugins/mirror/machine_int.h cluster/own.c cluster/own_row.c
 check_PROGRAMS += tests/sim/sim_mirror tests/sim/sim_mirror_planted
 TESTS += tests/sim/sim_mirror %D%/mirror_planted.sh

@@ -23,5 +23,7 @@ done <<END
 10 1000 a leg that lost its memory is trusted
 11 1000 reads go past the machine beside writes
 12 1000 a scrub repairs beside writes
+13 1000 what is new is not made equal
+14 1000 a new size is told before it is on all legs
 END
 exit $bad

@@ -470,6 +470,7 @@ static void tick(struct sim *s, unsigned node, void *data)
 			claim(s, node, i);
 	mirror_tick(t->m, sim_clock(s, node));
 	run_mirror(s, node);
+	target_resize(s, node);
 	sim_post(s, node, 150000, tick, &t->life, sizeof(t->life));
 }
 
@@ -499,8 +500,8 @@ static void judge(struct sim *s, unsigned node)
 static void opening_done(struct sim *s, unsigned node)
 {
 	struct sim_target *t = &s->node[node].t;
-	struct mirror_conf conf = { .epoch = t->row.epoch, .size = SIM_BLOCKS, .region = SIM_REGION, .chunk = SIM_CHUNK, .group = 1, .page = SIM_PAGE,
-		.clean_ms = 400, .n_leg = t->row.n_leg };
+	struct mirror_conf conf = { .epoch = t->row.epoch, .region = SIM_REGION, .chunk = SIM_CHUNK, .group = 1, .page = SIM_PAGE,
+		.pages_max = SIM_WORDS * 8 / SIM_PAGE, .clean_ms = 400, .n_leg = t->row.n_leg };
 	struct mirror_plan plan = { 0 };
 	int r;
 
@@ -516,6 +517,10 @@ static void opening_done(struct sim *s, unsigned node)
 		tell(s, node, OWN_IN_OPENED, NULL, 0, r);
 		return;
 	}
+	conf.size = plan.size;
+	if (conf.size < s->size_told)
+		sim_fail(s, "I9: the volume is opened with %llu blocks, and somebody was told of %llu", (unsigned long long)conf.size,
+			 (unsigned long long)s->size_told);
 	t->m = mirror_new(&conf, t->says, &plan, sim_clock(s, node));
 	mirror_scrub(t->m, s->scrub);
 	sim_post(s, node, 150000, tick, &t->life, sizeof(t->life));
@@ -594,9 +599,10 @@ void target_act(struct sim *s, unsigned node, const struct own_act *a)
 static bool read_past(struct sim *s, unsigned node, struct sim_op *op)
 {
 	struct sim_target *t = &s->node[node].t;
-	int leg = mirror_read_leg(t->m);
+	uint64_t below;
+	int leg = mirror_read_leg(t->m, &below);
 
-	if (leg < 0 || !t->session[leg] || t->n_pend >= SIM_PENDING - 8 ||
+	if (leg < 0 || op->op.offset + op->op.len > below || !t->session[leg] || t->n_pend >= SIM_PENDING - 8 ||
 		(gate_other(s, node, op, true) && sim_plant != SIM_PLANT_GATE))
 		return false;
 	op->past = true;
@@ -621,6 +627,23 @@ bool target_submit(struct sim *s, unsigned node, struct sim_op *op)
 	}
 	run_mirror(s, node);
 	return true;
+}
+
+/* directord says so again until it is done. What is done counts when it is answered under the lease. */
+void target_resize(struct sim *s, unsigned node)
+{
+	struct sim_target *t = &s->node[node].t;
+
+	if (!t->m || !t->told || t->freezing)
+		return;
+	if (mirror_resize(t->m, s->size) == 0) {
+		run_mirror(s, node);
+		if (t->m && (mirror_is_resized(t->m) || sim_plant == SIM_PLANT_SIZE) && !mirror_is_over(t->m) && mirror_size(t->m) == s->size && s->size_told < s->size &&
+			leased(s, node)) {
+			world_trace(&s->w, "n%u has %llu blocks", node, (unsigned long long)s->size);
+			s->size_told = s->size;
+		}
+	}
 }
 
 void target_scrub(struct sim *s, unsigned node)

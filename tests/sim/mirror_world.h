@@ -12,6 +12,7 @@
 
 #define SIM_NODES 4
 #define SIM_BLOCKS 300                  /* a block is a number; offsets count blocks */
+#define SIM_FIRST 241                   /* of these there are so many at first: less than a page of bits, and not whole regions */
 #define SIM_REGION 4
 #define SIM_CHUNK 2
 #define SIM_PAGE 8
@@ -34,6 +35,8 @@ enum sim_plant {
 	SIM_PLANT_LIFE,         /* a leg that lost power is trusted */
 	SIM_PLANT_GATE,         /* reads go past the machine beside writes */
 	SIM_PLANT_SCRUB,        /* a scrub repairs beside writes */
+	SIM_PLANT_GROW,         /* what is new is not made equal */
+	SIM_PLANT_SIZE,         /* the new size is told before it is on all legs */
 	SIM_PLANT_MAX,
 };
 
@@ -179,6 +182,7 @@ struct sim {
 	uint32_t next_value;
 	uint64_t next_id;
 	uint64_t answered_epoch;
+	uint64_t size, size_told;       /* what it shall be; what a caller was told that it is */
 	uint64_t scrub;                 /* the number of the last one that was asked for */
 	bool fua, slow, quiet, still, stop;
 	struct sim_ops ops;
@@ -220,6 +224,7 @@ void target_kill(struct sim *s, unsigned node);
 void target_act(struct sim *s, unsigned node, const struct own_act *a);
 bool target_submit(struct sim *s, unsigned node, struct sim_op *op);
 void target_adopt(struct sim *s, unsigned node);
+void target_resize(struct sim *s, unsigned node);
 void target_scrub(struct sim *s, unsigned node);
 void leg_power_lost(struct sim *s, unsigned node);
 void client_answer(struct sim *s, unsigned node, struct sim_op *op, uint64_t epoch);

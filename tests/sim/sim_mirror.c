@@ -9,6 +9,7 @@
  *   I3      legs are equal in the end; only legs in sync are read (the history shows others)
  *   I8      with all up and quiet the volume is served and every leg gets in sync
  *           what was damaged on a leg that is not read is found by a scrub and repaired, under load
+ *   I9      the volume is never smaller than somebody was told
  *
  *   sim_mirror [--seeds A-B] [--plant N] [--first] [-v]
  */
@@ -20,6 +21,8 @@
 
 #include "base/mem.h"
 #include "tests/sim/mirror_world.h"
+
+#define GARBAGE 0x40000000u
 
 unsigned sim_plant;
 #ifdef DIRECTOR_PLANT
@@ -156,6 +159,8 @@ static void client_begin(struct sim *s, unsigned client, unsigned node)
 	/* A few blocks that all want, in the first and in the last page of bits, and some that nobody else does. */
 	c->block = (unsigned)(where == 0 ? world_between(&s->w, 0, 6) : where == 1 ? world_between(&s->w, 258, 264) :
 		world_between(&s->w, 0, SIM_BLOCKS - 4));
+	if (c->block + c->n > s->size_told)
+		c->block = (unsigned)(s->size_told - c->n - rng_below(&s->w.rng, 4));
 	for (unsigned i = 0; i < c->n; i++)
 		op->value[i] = c->value[i] = c->write ? ++s->next_value : 0;
 	c->from = s->w.now.ns;
@@ -398,6 +403,13 @@ static void sectors_bad(struct sim *s, unsigned node)
 		l->bad[world_chance(&s->w, 500) ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS)] = true;
 }
 
+static void resize(struct sim *s)
+{
+	if (s->size < SIM_BLOCKS)
+		s->size += world_between(&s->w, 1, SIM_BLOCKS - s->size);
+	world_trace(&s->w, "resize to %llu", (unsigned long long)s->size);
+}
+
 static void scrub(struct sim *s)
 {
 	s->scrub++;
@@ -412,7 +424,7 @@ static void fault(struct sim *s)
 	struct sim_node *n = &s->node[node];
 
 	s->faults++;
-	switch (rng_below(&s->w.rng, 24)) {
+	switch (rng_below(&s->w.rng, 26)) {
 	case 0: case 1: case 2:
 		if (may_lose_power(s, node))
 			power_off(s, node);
@@ -460,6 +472,9 @@ static void fault(struct sim *s)
 		return;
 	case 18:
 		scrub(s);
+		return;
+	case 24: case 25:
+		resize(s);
 		return;
 	case 19: case 20:
 		sectors_bad(s, node);
@@ -516,6 +531,11 @@ static void node_init(struct sim *s, unsigned i)
 	memcpy(n->leg.meta.leg, n->leg.uuid, 16);
 	n->leg.meta.life = n->leg.meta.member = 1;
 	n->leg.meta.bits = n->leg.meta.quiet = true;
+	n->leg.meta.size = SIM_FIRST;
+	n->leg.meta.region = SIM_REGION;
+	/* Beyond the volume each leg has something else. */
+	for (unsigned b = SIM_FIRST; b < SIM_BLOCKS; b++)
+		n->leg.now[b] = n->leg.stable[b] = GARBAGE + i;
 }
 
 static void begin(struct sim *s, uint64_t seed, bool verbose)
@@ -529,8 +549,12 @@ static void begin(struct sim *s, uint64_t seed, bool verbose)
 	s->n_legs = shape[k][1];
 	s->fua = world_chance(&s->w, 400);
 	s->slow = world_chance(&s->w, 300);
-	for (unsigned b = 0; b < SIM_BLOCKS; b++)
+	s->size = s->size_told = SIM_FIRST;
+	for (unsigned b = 0; b < SIM_FIRST; b++)
 		hist_add(s, b, true, true, 0, 0, 0);
+	for (unsigned b = SIM_FIRST; b < SIM_BLOCKS; b++)
+		for (unsigned i = 0; i < s->n_legs; i++)
+			hist_add(s, b, true, false, GARBAGE + i, 0, UINT64_MAX);
 	for (unsigned i = 0; i < s->n; i++)
 		node_init(s, i);
 	for (unsigned i = 0; i < s->n; i++) {
@@ -572,7 +596,7 @@ static void damage(struct sim *s)
 		if (i == sim_node_of(&row->owner) || row->leg[i].state != OWN_LEG_IN)
 			continue;
 		for (unsigned k = 0; k < 12; k++) {
-			unsigned b = (unsigned)(k < 4 ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS));
+			unsigned b = (unsigned)(k < 8 ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, s->size_told));
 
 			if (world_chance(&s->w, 300))
 				l->bad[b] = true;
@@ -605,7 +629,7 @@ static void check_legs(struct sim *s)
 			return;
 		}
 	for (unsigned i = 1; i < s->n_legs; i++)
-		for (unsigned b = 0; b < SIM_BLOCKS; b++)
+		for (unsigned b = 0; b < s->size; b++)
 			if (s->node[i].leg.now[b] != a->now[b]) {
 				sim_fail(s, "I3: legs 0 and %u differ in block %u: %u, %u", i, b, a->now[b], s->node[i].leg.now[b]);
 				return;
@@ -641,10 +665,18 @@ static void run(uint64_t seed, bool verbose, struct sim *s)
 	world_run(&s->w, mono_add_ms(s->w.now, 9000));
 	ok = s->n_ok;
 	world_run(&s->w, mono_add_ms(s->w.now, 3000));
+	if (s->size_told < s->size)
+		sim_fail(s, "I8: the volume does not get its size");
 	if (s->n_ok < ok + 10)
 		sim_fail(s, "I8: the volume is not served in the end");
-	damage(s);
-	world_run(&s->w, mono_add_ms(s->w.now, 3000));
+	for (unsigned i = 0; i < 10; i++) {
+		damage(s);
+		world_run(&s->w, mono_add_ms(s->w.now, 400));
+	}
+	/* A leg that was out for a while was passed over. */
+	world_run(&s->w, mono_add_ms(s->w.now, 1500));
+	scrub(s);
+	world_run(&s->w, mono_add_ms(s->w.now, 1500));
 	s->still = true;
 	world_run(&s->w, mono_add_ms(s->w.now, 3000));
 	check_scrub(s);
@@ -668,7 +700,7 @@ static bool plant_set(unsigned plant)
 		[SIM_PLANT_END] = OWN_PLANT_NO_END };
 	static const unsigned mirror[SIM_PLANT_MAX] = { [SIM_PLANT_OUT] = MIRROR_PLANT_NO_OUT,
 		[SIM_PLANT_INTENT] = MIRROR_PLANT_NO_INTENT, [SIM_PLANT_EARLY] = MIRROR_PLANT_EARLY_IN,
-		[SIM_PLANT_SCRUB] = MIRROR_PLANT_SCRUB };
+		[SIM_PLANT_SCRUB] = MIRROR_PLANT_SCRUB, [SIM_PLANT_GROW] = MIRROR_PLANT_GROW };
 
 	if (plant >= SIM_PLANT_MAX)
 		return false;

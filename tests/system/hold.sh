@@ -156,6 +156,43 @@ check a-held-command-of-a-unit-that-is-unmapped $?
 ctl close "$(uuid 2)"
 check close-while-held $?
 
+# A mirror that waits for a word that does not come lets go at once, when its right is gone.
+truncate -s 65M "$dir/m1" "$dir/m2"
+a=aaaaaaaa-0000-4000-8000-00000000000a b=bbbbbbbb-0000-4000-8000-00000000000b
+mirror() { # epoch, state of leg b, the file it is in
+	vol 7 "$1" mirror leased=yes uuid="$(uuid 7)" "legs=$a:in:1:0:0:local,$b:$2:local" child=file+path="$dir/m1" child=file+path="$dir/$3"
+}
+mirror 1 in:1:0:0 m2 && ctl lease "$(uuid 7)" 1 60000 && ctl target $iqn-m lun=1:"$(uuid 7)" portal=127.0.0.1:"$port" host=any &&
+	[ "$("$cdb" "$url-m/1" ${write0}cc)" = good ]
+check mirror $?
+ctl freeze "$(uuid 7)" 1 && mirror 2 in:1:0:1 nowhere/m2 && ctl lease "$(uuid 7)" 2 60000
+check with-a-leg-that-is-missing $?
+timeout 60 "$cdb" -i iqn.2026-11.test:stuck "$url-m/1" ${write0}dd >"$dir/out.stuck" 2>&1 &
+! answered stuck
+check a-write-waits-until-the-leg-is-agreed-to-be-out $?
+begin=$(date +%s%N)
+timeout 20 "$build/director-iscsi" write "$url-m/1" --timeout 1s <"$dir/out.verify" >"$dir/out.abort" 2>&1
+[ $? -ne 124 ] && ctl hold "$(uuid 7)" 2
+took=$((($(date +%s%N) - begin) / 1000000))
+[ $took -lt 8000 ]
+check "it-is-held-though-the-write-waits ($took ms)" $?
+mirror 3 out:2:0:2 nowhere/m2 && ctl lease "$(uuid 7)" 3 60000 && [ "$(answer stuck)" = good ] &&
+	[ "$(od -An -tx1 -j1048576 -N1 "$dir/m1" | tr -d ' ')" = dd ]
+check and-done-where-that-was-agreed $?
+
+# What is held for long sends its initiators elsewhere, and lets them come again.
+vol 6 1 file path="$dir/v2.img" fail-over=yes && ctl target $iqn-f lun=1:"$(uuid 6)" portal=127.0.0.1:"$port" host=any
+check fail-over $?
+ctl freeze "$(uuid 6)"
+timeout 60 "$cdb" -i iqn.2026-11.test:away "$url-f/1" 000000000000 $read0 >"$dir/out.away" 2>&1
+grep -q '^good' "$dir/out.away" && grep -q 'the session is gone\|status f' "$dir/out.away"
+check a-session-of-a-unit-that-is-held-for-long-is-closed $?
+"$build/director-iscsi" inquiry "$url-f/1" --timeout 2s >"$dir/out.refused" 2>&1
+grep -qi 'unavailable\|0301\|0x301' "$dir/out.refused"
+check and-a-login-is-refused $?
+vol 6 1 file path="$dir/v2.img" fail-over=yes && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+check until-the-hold-is-over $?
+
 # Volumes do not wait for each other: one that takes three seconds to open, and one that does not.
 nc -l -k 127.0.0.1 13999 >/dev/null 2>&1 &
 black=$!

@@ -4,6 +4,7 @@
  *   iscsi-cdb [-i INITIATOR] [-q ISID] URL STEP…
  *     CDB          without data            CDB<N    with data-in, N bytes at most
  *     CDB>DATA     with data-out           CDB>N*XX with data-out, N times the byte XX
+ *     @MS          wait so long
  *   good [DATA] | conflict | busy | check KEY ASC ASCQ | status XX        unit attentions are taken first
  *   iscsi-cdb … URL --random COUNT SEED    that many commands of chance; says only how many were good
  */
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
@@ -177,7 +179,12 @@ int main(int argc, char **argv)
 		chance(strtoul(argv[a + 2], NULL, 0), strtoul(argv[a + 3], NULL, 0));
 	else
 		for (a++; a < argc; a++)
-			step(argv[a]);
+			if (argv[a][0] == '@') {
+				fflush(stdout);
+				usleep((useconds_t)strtoul(argv[a] + 1, NULL, 10) * 1000);
+			} else {
+				step(argv[a]);
+			}
 	iscsi_logout_sync(ctx);
 	iscsi_destroy_url(url);
 	iscsi_destroy_context(ctx);

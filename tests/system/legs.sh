@@ -47,14 +47,14 @@ start() { # node, how
 	for _ in $(seq 100); do [ -S "$dir/$1/s" ] && break; sleep 0.1; done
 	ctl "$1" inner portal=127.0.0.1:"$(port "$1")" key="$key" key="$old"
 }
-leg() { ctl "$1" "$2" "$3" leg-"$1" 65M file path="$dir/$1/leg" inner=leg epoch=0; } # node, verb, leg
+leg() { ctl "$1" "$2" "$3" leg-"$1" 65M file path="$dir/$1/leg" serve=leg epoch=0; } # node, verb, leg
 remote() { # node, leg, epoch
 	local secret target
 	read -r secret target < <(proof "$key" "$2" "$3")
 	echo "child=iscsi+portal=127.0.0.1:$(port "$1")+target=$target+inner=yes+user=$3+secret=$secret"
 }
-mirror() { # state of leg a, of leg b: on A, epoch 1
-	ctl A set $v vol 64M mirror uuid=$v "legs=$a:$1:local,$b:$2:remote" child=volume+uuid=$a "$(remote B $b 1)"
+mirror() { # state of leg a, of leg b, more parameters: on A, epoch 1
+	ctl A set $v vol 64M mirror uuid=$v "${@:3}" "legs=$a:$1:local,$b:$2:remote" child=volume+uuid=$a "$(remote B $b 1)"
 }
 on_legs() { # offset, file: is it so on both legs?
 	for n in A B; do
@@ -123,8 +123,31 @@ head -c 1M /dev/urandom >"$dir/three"
 iscsi write $url --offset 16M <"$dir/three" && on_legs 16777216 "$dir/three"
 check both-legs-again $?
 
+# ---- a leg that has something else is found by its digests, and only what differs goes over the wire ----
+on_wire() { awk '/lo:/ { print $2 }' /proc/net/dev; }
+dd if=/dev/zero of="$dir/B/leg" bs=4096 seek=$(((16777216 + 1048576 + 65536) / 4096)) count=1 conv=notrunc status=none
+! on_legs 16777216 "$dir/three"
+check the-leg-is-damaged $?
+before=$(on_wire)
+mirror in:1:0:1 in:3:3:1 scrub=1 scrub-rate=0 && until_true 5 grep -q 'what=12 value=64 of=1' "$dir/ev" &&
+	grep -q 'what=13 value=1 of=0' "$dir/ev" && on_legs 16777216 "$dir/three"
+check a-scrub-repairs-it $?
+[ -z "${OWN_NETWORK:-}" ] || [ $(($(on_wire) - before)) -lt 4000000 ]
+check digests-and-not-the-data $?
+
 # ---- a leg whose process starts anew has all; one whose node does has lost what was not flushed ----
+# The mirror clears its intent bits some time after the last write; then nothing goes to the legs any more.
+settled() {
+	local before now
+	now=$(ctl A stats | grep leg-A)
+	until [ "$now" = "${before:-}" ]; do
+		before=$now
+		sleep 3
+		now=$(ctl A stats | grep leg-A)
+	done
+}
 again() { # how
+	settled
 	kill -9 "${pid[B]}" && wait "${pid[B]}" 2>/dev/null
 	sleep 1
 	: >"$dir/ev2"
@@ -144,6 +167,7 @@ cat >"$dir/other-boot" <<-END
 chmod +x "$dir/other-boot"
 if [ "$(id -u)" = 0 ] && "$dir/other-boot" true 2>/dev/null; then
 	# The way is back, but not for what was there before.
+	settled
 	kill -9 "${pid[B]}" && wait "${pid[B]}" 2>/dev/null
 	sleep 1
 	ctl A events >"$dir/ev2" & more=$!
@@ -175,13 +199,13 @@ check a-forward-opens-without-the-owner $?
 furl=iscsi://127.0.0.1:13294/iqn.2026-11.test:f/0
 iscsi write $furl <"$dir/two" & writer=$!
 sleep 0.3
-kill -0 $writer && ctl A create $f only $leg_size file path="$dir/A/only" inner=served && wait $writer && cmp -n 1048576 "$dir/A/only" "$dir/two"
+kill -0 $writer && ctl A create $f only $leg_size file path="$dir/A/only" serve=served && wait $writer && cmp -n 1048576 "$dir/A/only" "$dir/two"
 check and-waits-for-it $?
 # Epoch 2 is served at B; the file goes with it.
 ctl A close $f
 iscsi write $furl --offset 2M <"$dir/one" & writer=$!
 sleep 0.3
-ctl B set $f only $leg_size file path="$dir/A/only" inner=served epoch=2 && forward B 2 && wait $writer &&
+ctl B set $f only $leg_size file path="$dir/A/only" serve=served epoch=2 && forward B 2 && wait $writer &&
 	iscsi read $furl --offset 2M --length 4M | cmp -s - "$dir/one" && iscsi read $furl --length 1M | cmp -s - "$dir/two"
 check and-goes-on-at-the-new-place $?
 refused only-the-epoch-that-is-served 0202 13292 "$key" $f 1

@@ -12,7 +12,7 @@
  *   targetctl SOCKET keep UUID VERSION PROPOSAL HEX|none [refused]
  *   targetctl SOCKET resize UUID SIZE | close UUID | destroy UUID
  *   targetctl SOCKET access UUID [implicit] [GROUP=STATE[:preferred]…]
- *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
+ *   targetctl SOCKET target IQN [tag=N] [lun=N:UUID[:ro]…] [portal=ADDR…] [elsewhere=ADDR,TAG…] [host=INITIATOR[,USER,SECRET[,USER,SECRET]]…]
  *   targetctl SOCKET untarget IQN | list | stats | shutdown | events | drop SESSION
  */
 #include <stdio.h>
@@ -108,7 +108,7 @@ static void show_event(const struct target_event *e)
 		(unsigned long long)e->of, (unsigned long long)e->epoch);
 	for (size_t i = 0; i < e->n_blob; i++)
 		printf("%02x", e->blob[i]);
-	printf("\n");
+	printf("%s\n", e->text ? e->text : "");
 	fflush(stdout);
 }
 
@@ -163,7 +163,7 @@ static bool of_volume(struct target_volume *v, char *s)
 		const char *text;
 		bool *flag;
 	} flags[] = { { "removable=yes", &v->removable }, { "agreed=yes", &v->agreed }, { "leased=yes", &v->leased },
-		{ "fail-over=yes", &v->fail_over } };
+		{ "fail-over=yes", &v->fail_over }, { "keeps=yes", &v->keeps } };
 
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		if (strcmp(s, flags[i].text) == 0)
@@ -279,6 +279,17 @@ static void parse_host(struct target_def *t, char *s)
 		*to[i] = mem_strdup(strsep(&s, ","));
 }
 
+static void parse_elsewhere(struct target_def *t, char *s, int argc)
+{
+	char *address = strsep(&s, ",");
+
+	if (!s)
+		die("elsewhere=ADDR,TAG");
+	if (!t->elsewhere)
+		t->elsewhere = mem_zalloc((size_t)argc * sizeof(*t->elsewhere));
+	t->elsewhere[t->n_elsewhere++] = (struct target_elsewhere){ mem_strdup(address), (uint16_t)atoi(s) };
+}
+
 static void parse_target(struct target_msg *m, int argc, char **argv)
 {
 	struct target_def *t = &m->target;
@@ -295,6 +306,8 @@ static void parse_target(struct target_msg *m, int argc, char **argv)
 			parse_lun(t, argv[i] + 4);
 		else if (strncmp(argv[i], "portal=", 7) == 0)
 			t->portals[t->n_portals++] = mem_strdup(argv[i] + 7);
+		else if (strncmp(argv[i], "elsewhere=", 10) == 0)
+			parse_elsewhere(t, argv[i] + 10, argc);
 		else if (strncmp(argv[i], "host=", 5) == 0)
 			parse_host(t, argv[i] + 5);
 		else if (strncmp(argv[i], "moved=", 6) == 0)

@@ -31,9 +31,11 @@ static void node_dies(struct world *w, unsigned i)
 /* Operations as text, without the texts that a person typed: "+ /volumes/v/legs/a node=n1; - …" */
 static void ops_text(const struct txn *t, struct buf *out)
 {
+	static const char *const signs[] = { [TXN_CREATE] = "+", [TXN_SET] = "~", [TXN_DELETE] = "-", [TXN_OWN] = "own" };
+
 	buf_reset(out);
 	for (unsigned i = 0; i < t->n_ops; i++) {
-		buf_printf(out, "%s%c %s", i ? "; " : "", "+~-"[t->ops[i].kind - 1], t->ops[i].path);
+		buf_printf(out, "%s%s %s", i ? "; " : "", signs[t->ops[i].kind], t->ops[i].path);
 		for (unsigned k = 0; k < t->ops[i].attrs.n; k++)
 			buf_printf(out, " %s=%s", t->ops[i].attrs.a[k].key, t->ops[i].attrs.a[k].value);
 	}
@@ -247,15 +249,25 @@ static void test_convert(void)
 	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
 	DO(&w, "~ /volumes/v copies=2; + /volumes/v/legs/b backstore=ram node=n3", "~ /volumes/v copies=2 node=n3");
 	/* The owner's stays, whichever was first. */
-	DO(&w, "~ /volumes/v copies=1; - /volumes/v/legs/b", "~ /volumes/v copies=1");
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b");
+	STEP(&w, "/volumes/v", "");
 	DO(&w, "~ /volumes/v copies=3; + /volumes/v/legs/b backstore=ram node=n2; + /volumes/v/legs/c backstore=ram node=n3", "~ /volumes/v copies=3");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
 	CHECK_EQ(own(&w, "/volumes/v", OWN_OUT, 0, "a"), 0);
-	REFUSED(&w, ERR_BUSY, "no other copy is in sync yet", "~ /volumes/v copies=1");
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b");
+	/* The only one with all data stays until another has it. */
+	STEP(&w, "/volumes/v", "");
+	DO(&w, "~ /volumes/v copies=2", "~ /volumes/v copies=2");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "a"), 0);
-	DO(&w, "~ /volumes/v copies=2; - /volumes/v/legs/b", "~ /volumes/v copies=2");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 3, NULL), 0);
-	DO(&w, "~ /volumes/v copies=1; - /volumes/v/legs/a", "~ /volumes/v copies=1");
+	REFUSED(&w, ERR_BUSY, "volume convert v --copies N", "- /volumes/v/legs/a");
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	/* What serves it must need it no more before its storage goes. */
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a");
+	STEP(&w, "/volumes/v", "");
 	world_free(&w);
 }
 
@@ -304,6 +316,7 @@ static void test_move_of_a_leg(void)
 	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
 	STEP(&w, "/volumes/v", "");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
 	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/c replaces=");
 	STEP(&w, "/volumes/v", "");
 	/* The letter is free again, and nobody is taken for the one that went. */
@@ -323,6 +336,7 @@ static void test_move_of_the_only_leg(void)
 	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "b"), 0);
 	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
 	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/b replaces=");
 	world_free(&w);
 }
@@ -368,6 +382,7 @@ static void test_drain(void)
 	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
 	drain_is(&w, "n1", "owned 0 moving 1 stuck 1 only 1 p");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
 	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/c replaces=");
 	drain_is(&w, "n1", "owned 0 moving 0 stuck 1 only 1 p");
 	APPLY_OK(w.c, "- /volumes/p", "- /volumes/u");

@@ -392,8 +392,15 @@ static void test_addresses_have_one_form(void)
 	APPLY_OK(c, "+ /targets/" IQN "/addresses/10.0.0.9-24 interface=eth0", "+ /targets/" IQN "/addresses/fd00::9-64");
 	APPLY_FAILS(c, ERR_INVAL, "not in normal form", "+ /targets/" IQN "/addresses/fd00:0::9-64");
 	APPLY_FAILS(c, ERR_INVAL, "use ADDRESS-LENGTH", "+ /targets/" IQN "/addresses/10.0.0.9");
-	APPLY_FAILS(c, ERR_INVAL, "use ADDRESS-LENGTH", "+ /targets/" IQN "/addresses/10.0.0.9-33");
-	APPLY_FAILS(c, ERR_INVAL, "use ADDRESS-LENGTH", "+ /targets/" IQN "/addresses/10.0.0.9-0");
+	APPLY_FAILS(c, ERR_INVAL, "a prefix that is not 1 to 32", "+ /targets/" IQN "/addresses/10.0.0.9-33");
+	APPLY_FAILS(c, ERR_INVAL, "a prefix that is not 1 to 32", "+ /targets/" IQN "/addresses/10.0.0.9-0");
+	APPLY_FAILS(c, ERR_INVAL, "a multicast address", "+ /targets/" IQN "/addresses/ff02::9-64");
+	/* One address, two prefixes or two targets: one too many. */
+	APPLY_FAILS(c, ERR_EXIST, "is that of /targets/" IQN "/addresses/10.0.0.9-24 already", "+ /targets/" IQN "/addresses/10.0.0.9-25");
+	APPLY_FAILS(c, ERR_EXIST, "already", "+ /targets/" IQN ":2", "+ /targets/" IQN ":2/addresses/fd00::9-64");
+	APPLY_FAILS(c, ERR_EXIST, "already", "+ /targets/" IQN "/addresses/10.0.0.7-24", "+ /targets/" IQN "/addresses/10.0.0.7-25");
+	/* One that goes makes room in the same transaction. */
+	APPLY_OK(c, "- /targets/" IQN "/addresses/10.0.0.9-24", "+ /targets/" IQN "/addresses/10.0.0.9-25");
 	APPLY_FAILS(c, ERR_INVAL, "use ADDRESS-LENGTH", "+ /targets/" IQN "/addresses/[fd00::9]:3260-64");
 	catalog_free(&c);
 }
