@@ -53,6 +53,7 @@ struct owned {
 	bool served;                    /* director-target was told to */
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
+	uint64_t generation;            /* the volume's, as it was told */
 	struct mono leased;             /* until then */
 	struct mono again;              /* a change was refused: ask again then; 0: it was not */
 	unsigned n_again;

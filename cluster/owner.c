@@ -61,6 +61,7 @@ static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const
 	if (kind == PLAN_SERVE || kind == PLAN_SERVE_CHANGE) {
 		v->sent = *row;
 		memcpy(v->hash, a.hash, sizeof(v->hash));
+		v->generation = a.generation;
 	}
 	carry_begin(c, &a, out);
 }
@@ -499,21 +500,47 @@ static void progress(struct cluster *c, struct owned *v, uint64_t done, uint64_t
 	const struct fact *old = o ? facts_get(c->facts, &c->self, o->path) : NULL;
 	uint64_t left = of > done ? of - done : 0, ms = mono_ms_between(v->left_at, c->now);
 	struct attrs as = { 0 };
+	bool scrub = true;
 	char n[24];
 
 	if (!old)
 		return;
+	/* While a leg lacks something, that is what is being done. */
+	for (unsigned i = 0; i < v->row.n_leg; i++)
+		scrub &= v->row.leg[i].state == OWN_LEG_IN;
+	scrub &= attrs_get(&o->attrs, "scrub-asked") != NULL;
 	if (left < v->left && ms >= 500)
 		v->rate = (v->left - left) * 1000 / ms;
 	v->left = left;
 	v->left_at = c->now;
 	attrs_copy(&as, &old->attrs);
 	snprintf(n, sizeof(n), "%" PRIu64, left);
-	attrs_set(&as, "resync-left", left ? n : NULL);
+	attrs_set(&as, "resync-left", left && !scrub ? n : NULL);
+	attrs_set(&as, "scrub-left", left && scrub ? n : NULL);
 	snprintf(n, sizeof(n), "%" PRIu64, of);
-	attrs_set(&as, "resync-total", left ? n : NULL);
+	attrs_set(&as, "resync-total", left && !scrub ? n : NULL);
+	attrs_set(&as, "scrub-total", left && scrub ? n : NULL);
 	snprintf(n, sizeof(n), "%" PRIu64, v->rate);
-	attrs_set(&as, "resync-rate", left && v->rate ? n : NULL);
+	attrs_set(&as, "resync-rate", left && v->rate && !scrub ? n : NULL);
+	cluster_fact(c, o->path, &as);
+	attrs_fini(&as);
+}
+
+static void scrubbed(struct cluster *c, struct owned *v, uint64_t found)
+{
+	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), v->row.uuid);
+	const struct fact *old = o ? facts_get(c->facts, &c->self, o->path) : NULL;
+	struct attrs as = { 0 };
+	char n[24];
+
+	if (!old)
+		return;
+	attrs_copy(&as, &old->attrs);
+	snprintf(n, sizeof(n), "%" PRIu64, found);
+	attrs_set(&as, "scrub-found", n);
+	attrs_set(&as, "scrub-done", attrs_get(&o->attrs, "scrub-asked"));
+	attrs_set(&as, "scrub-left", NULL);
+	attrs_set(&as, "scrub-total", NULL);
 	cluster_fact(c, o->path, &as);
 	attrs_fini(&as);
 }
@@ -581,6 +608,9 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 	case CLUSTER_EV_PROGRESS:
 		progress(c, v, in->number, in->of);
 		return;
+	case CLUSTER_EV_SCRUBBED:
+		scrubbed(c, v, in->of);
+		return;
 	case CLUSTER_EV_ACCESS:
 	case CLUSTER_EV_KEEP:
 		return;
@@ -628,7 +658,8 @@ static void served_anew(struct cluster *c, struct cluster_out *out)
 			c->wake = mono_min(c->wake, v->again);
 		}
 		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
-		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0)
+		/* A change that director-target need not know of is carried out in its turn too. */
+		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation)
 			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);
 		plan_action_fini(&a);
 	}

@@ -166,6 +166,7 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 	legs_text(row, self, nodes, &legs);
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
+	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);
 	buf_fini(&legs);
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct plan_node *at = plan_node(nodes, &row->leg[i].node);

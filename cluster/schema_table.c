@@ -134,7 +134,7 @@ static const struct schema_param volume_params[] = {
 	  .help = "What the scrub that runs has still to compare" },
 	{ .name = "scrub-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2, .help = "Of how much" },
 	{ .name = "scrub-found", .type = VALUE_UINT, .flags = OBS, .since = 2,
-	  .help = "Blocks that differed between legs, and were repaired, in the last scrub" },
+	  .help = "Regions that differed between legs in the last scrub, and were repaired" },
 	APPLIED,
 	ERROR,
 	{ .name = NULL },

@@ -13,7 +13,7 @@
  * What nodes report (facts), for the shell, /tasks and the rules of move.h:
  *   /volumes/V         the owner's node: state, applied (the volume's generation, once director-target has it so),
  *                      error, resync-left, resync-total (bytes), resync-rate (bytes per second), scrub-done (the
- *                      scrub-asked that is over), scrub-left, scrub-total, scrub-found (blocks that differed);
+ *                      scrub-asked that is over), scrub-left, scrub-total, scrub-found (regions that differed);
  *                      others may report state, applied, error of their forwarding;
  *   /volumes/V/legs/L  the leg's node: storage, applied (the leg's generation), error;
  *                      the owner's may report resync-left, resync-total, resync-rate of that leg.

@@ -296,6 +296,8 @@ static void target_volume(void *arg, const struct target_event *ev)
 		in.event = CLUSTER_EV_LOST;
 	else if (ev->what == DIRECTOR_EV_PROGRESS)
 		in.event = CLUSTER_EV_PROGRESS;
+	else if (ev->what == DIRECTOR_EV_SCRUBBED)
+		in.event = CLUSTER_EV_SCRUBBED;
 	else
 		return;
 	run_step(arg, &in);
