@@ -742,6 +742,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 	case CLUSTER_IN_ADDRESS:
 		floating_news(c, in->address);
 		break;
+	case CLUSTER_IN_KEPT:
+		kept_in(c, in);
+		break;
 	case CLUSTER_IN_LEAVE:
 		floating_leave(c, out);
 		g.kind = GOSSIP_IN_LEAVE;
@@ -832,6 +835,7 @@ void cluster_free(struct cluster **cp)
 		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
+	free(c->kept);
 	free(c->candidates);
 	free(c->software);
 	buf_fini(&c->knock);

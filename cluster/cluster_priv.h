@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c knock.c rotate.c ring.c ring_host.c aside.c request.c
+ * The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c kept.c knock.c rotate.c ring.c ring_host.c aside.c request.c
  * carry.c owner*.c.
  */
 #ifndef CLUSTER_CLUSTER_PRIV_H
@@ -133,6 +133,8 @@ struct cluster {
 	struct buf direct;              /* scratch: a message to a member */
 	struct node_id passed;          /* whose PASS the datagram of this step is */
 	struct mono knock_next, offer_next;
+	struct kept { struct node_id id; uint8_t boot[BOOT_LEN]; } *kept;       /* whose facts are of before this process */
+	unsigned n_kept, cap_kept;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
 	bool was_admitted;
@@ -221,6 +223,10 @@ void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs
 void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);
 bool cluster_leads(const struct cluster *c);    /* this node does what one node must do */
 void cluster_reset_state(struct cluster *c, struct cluster_out *out);
+
+/* kept.c: what was known of others before this process */
+void kept_in(struct cluster *c, const struct cluster_in *in);
+void kept_joined(struct cluster *c, const struct node_id *id);  /* a member is there: is what is kept of it of this life? */
 
 /* admit.c: who belongs here */
 void admit_extra_pack(const struct extra *x, struct card *card);

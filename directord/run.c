@@ -314,9 +314,12 @@ struct run *run_new(struct ev_loop *loop, struct conf *conf, struct log *log, in
 	if (!*err) {
 		log_info(log, "directord: %s, identity %s", VERSION, node_id_text(&r->id.id, id));
 		run_ring_open(r);
+		run_facts_read(r);
 		*err = cluster_begin(r, &image, why);
-		if (!*err)
+		if (!*err) {
+			run_facts_give(r);
 			run_ring_begin(r);
+		}
 	}
 	store_image_fini(&image);
 	if (!*err)
@@ -370,6 +373,9 @@ void run_free(struct run **rp)
 	run_host_close(r);
 	run_net_close(r);
 	run_ring_close(r);
+	if (r->cluster && r->store)
+		run_facts_save(r);
+	run_facts_close(r);
 	run_disk_close(r);
 	cluster_out_fini(&r->out);
 	if (r->cluster)
