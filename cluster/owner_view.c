@@ -140,8 +140,10 @@ void owner_view(struct cluster *c, struct own_view *v)
 	if (!s->has_log)
 		return;
 	list_add(v->member, &v->n_member, &c->self);
+	/* Gossip knows a second before the ring who is dead, and a majority decides without it. */
 	for (unsigned i = 0; i < s->n_member; i++)
-		list_add(v->member, &v->n_member, &s->member[i].id);
+		if (alive(c, &s->member[i].id))
+			list_add(v->member, &v->n_member, &s->member[i].id);
 	restarting(c, v);
 	for (unsigned i = 0; i < s->roster.n; i++)
 		if (s->roster.node[i].role == ROSTER_VOTER)
