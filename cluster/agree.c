@@ -316,6 +316,7 @@ static void status_fill(struct agree *a)
 	s->last = agree_log_last(&a->log).index;
 	s->commit = a->commit;
 	s->applied = a->applied;
+	s->remembers = a->has_log && a->synced > 0 && !agree_mute(a);
 	s->roster = a->applied_roster;
 	s->roster_pending = pending;
 	s->n_malformed = a->n_malformed;

@@ -128,6 +128,7 @@ struct agree_status {
 	bool has_log;           /* a lineage and a roster are known */
 	bool local;             /* the view is the local one */
 	bool sequencer;         /* we give the order in this epoch */
+	bool remembers;         /* it took part in an epoch, and its disk still has that: its log's end says what it acknowledged */
 	bool stalled;           /* our own casts have not come back for more than a second */
 	uint8_t lineage[16];
 	uint64_t epoch, first, last, commit, applied;

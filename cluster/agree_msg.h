@@ -90,6 +90,11 @@ enum agree_msg_kind {
 	AGREE_MSG_SNAP,         /* a part of a snapshot */
 	AGREE_MSG_FORWARD,      /* a non-voter's proposal */
 	AGREE_MSG_FORWARDED,    /* what came of it */
+	/* datagrams of ownership (doc/ownership.md 2, 11); agreement itself does not see them */
+	AGREE_MSG_BEAT,         /* an owner's: echo this */
+	AGREE_MSG_ECHO,         /* a voter's: it, and where my log ends */
+	AGREE_MSG_KEEP,         /* has your director-target the reservations of that version? */
+	AGREE_MSG_KEPT,         /* it has */
 };
 
 struct agree_state {
@@ -147,6 +152,8 @@ struct agree_msg {
 		struct { uint64_t index; uint32_t offset; } pull_snap;
 		struct { struct agree_snap snap; uint32_t total, offset; } snap; /* meta at offset 0 only; bytes/len: the part */
 		struct { struct agree_rid rid; uint64_t index; int32_t err, result; bool in_doubt; } forwarded;
+		struct { uint64_t number, end; } beat;                          /* ECHO too */
+		struct { uint8_t volume[16]; uint64_t version; } kept;          /* KEEP too */
 	};
 };
 

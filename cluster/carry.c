@@ -15,6 +15,7 @@
 #include "cluster/cluster_priv.h"
 
 #define CARRY_AT_ONCE 8
+#define CARRY_APART 32          /* begun in one round */
 
 static struct plan_action *action_take(struct plan_action *a)
 {
@@ -29,12 +30,18 @@ static bool is_volume(const struct plan_action *a)
 	return a->kind >= PLAN_VOLUME_CLOSE && a->kind <= PLAN_VOLUME_OPEN;
 }
 
+/* Ownership's, or about a volume at another node: they take their time, and nothing waits for them. */
+static bool is_apart(const struct plan_action *a)
+{
+	return a->kind >= PLAN_SERVE || a->forwards;
+}
+
 static bool busy_with(const struct cluster *c, const char *path)
 {
 	for (unsigned i = 0; i < c->n_doing; i++) {
 		const struct doing *d = c->doing[i];
 
-		if (d->kind == CLUSTER_ACT_PLAN && strcmp(d->plan.path, path) == 0)
+		if (d->kind == CLUSTER_ACT_PLAN && d->plan.kind < PLAN_SERVE && strcmp(d->plan.path, path) == 0)
 			return true;
 		if (d->kind == CLUSTER_ACT_RECORD && d->plan.path && strcmp(d->plan.path, path) == 0)
 			return true;
@@ -50,7 +57,7 @@ static unsigned running(const struct cluster *c, enum plan_kind *kind)
 	for (unsigned i = 0; i < c->n_doing; i++) {
 		const struct doing *d = c->doing[i];
 
-		if (d->kind == CLUSTER_ACT_PLAN || (d->kind == CLUSTER_ACT_RECORD && d->plan.path)) {
+		if ((d->kind == CLUSTER_ACT_PLAN && !is_apart(&d->plan)) || (d->kind == CLUSTER_ACT_RECORD && d->plan.path)) {
 			*kind = d->plan.kind;
 			n++;
 		}
@@ -58,7 +65,7 @@ static unsigned running(const struct cluster *c, enum plan_kind *kind)
 	return n;
 }
 
-static void begin(struct cluster *c, struct plan_action *a, struct cluster_out *out)
+void carry_begin(struct cluster *c, struct plan_action *a, struct cluster_out *out)
 {
 	struct doing *d = cluster_doing(c, CLUSTER_ACT_PLAN);
 	struct plan_action *taken = action_take(a);
@@ -97,8 +104,8 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
 
-		v->open = false;
-		v->generation = 0;
+		v->open = v->ours = v->leased = v->keep_any = v->keep_busy = false;
+		v->generation = v->epoch = 0;
 		memset(v->hash, 0, sizeof(v->hash));
 		if (!v->created)
 			plan_have_volume_remove(&c->have, v->uuid);
@@ -114,7 +121,10 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 		if (!v)
 			v = plan_have_volume_add(&c->have, h->name, h->uuid);
 		v->open = true;
-		v->created = true;      /* it is open, so it was made */
+		v->created |= h->created;
+		v->epoch = h->epoch;
+		v->leased = h->leased;
+		v->keeps = h->keeps;
 		v->generation = h->generation;
 		v->size = h->size;
 		memcpy(v->hash, h->hash, sizeof(v->hash));
@@ -140,33 +150,38 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 			char path[PATH_LEN_MAX];
 
 			snprintf(path, sizeof(path), "/volumes/%.400s", c->have.volumes[i].name);
+			attrs_set(&none, "storage", strstr(path, "/legs/") ? "failed" : NULL);
+			attrs_set(&none, "state", strstr(path, "/legs/") ? NULL : "failed");
 			if (facts_get(c->facts, &c->self, path))
 				cluster_fact(c, path, &none);
 		}
 		attrs_fini(&none);
 	}
+	owner_have(c, have, out);
 	c->dirty = true;
-	(void)out;
 }
 
 /* ---- what came of it ---- */
 
-static void report(struct cluster *c, const struct plan_action *a, const char *state, const char *error)
+void carry_report(struct cluster *c, const struct plan_action *a, const char *state, const char *error)
 {
 	const struct fact *old = facts_get(c->facts, &c->self, a->path);
 	struct attrs as = { 0 };
 	char n[24];
 
+	/* The word about a volume is that of the node that serves it. */
+	if (a->forwards)
+		return;
 	if (old)
 		attrs_copy(&as, &old->attrs);
-	attrs_set(&as, "state", state);
+	attrs_set(&as, strstr(a->path, "/legs/") ? "storage" : "state", state);
 	attrs_set(&as, "error", error);
 	/* Only what is there counts as carried out: "creating" is on its way. */
 	if (!error && a->generation && strcmp(state, "ready") == 0) {
 		snprintf(n, sizeof(n), "%" PRIu64, a->generation);
 		attrs_set(&as, "applied", n);
 	}
-	if (is_volume(a) && a->size && !error) {
+	if ((is_volume(a) || a->kind == PLAN_SERVE) && a->size && !error) {
 		snprintf(n, sizeof(n), "%" PRIu64, a->size);
 		attrs_set(&as, "size", n);
 	}
@@ -202,7 +217,16 @@ static void volume_is(struct cluster *c, const struct plan_action *a, bool open)
 {
 	struct plan_have_volume *v = have_volume(c, a);
 
+	/* What it kept goes with it. */
+	if (!open || a->kind == PLAN_VOLUME_OPEN)
+		v->keep_any = false;
 	v->open = open;
+	/* Ownership took it meanwhile. */
+	if (v->ours)
+		return;
+	v->epoch = a->epoch;
+	if (a->kind == PLAN_VOLUME_OPEN)
+		v->keeps = a->keeps;
 	if (a->size)
 		v->size = a->size;
 	if (a->params.n) {
@@ -250,10 +274,13 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 		break;
 	case PLAN_TARGET_TRIM:
 		target_is(c, a);
+		/* Without what leaves it may be as it shall be, and then nothing more is done to it. */
+		if (a->generation)
+			carry_report(c, a, "ready", NULL);
 		break;
 	case PLAN_TARGET_SET:
 		target_is(c, a);
-		report(c, a, "ready", NULL);
+		carry_report(c, a, "ready", NULL);
 		break;
 	case PLAN_VOLUME_CLOSE:
 		volume_is(c, a, false);
@@ -261,22 +288,30 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 	case PLAN_VOLUME_DESTROY:
 	case PLAN_VOLUME_FORGET:
 		cluster_fact(c, a->path, NULL);
-		record(c, a, true, out);
+		if (plan_have_volume(&c->have, a->uuid) && !plan_have_volume(&c->have, a->uuid)->created)
+			plan_have_volume_remove(&c->have, a->uuid);
+		else
+			record(c, a, true, out);
 		break;
 	case PLAN_VOLUME_CREATE:
-		report(c, a, "creating", NULL);
+		carry_report(c, a, "creating", NULL);
 		record(c, a, false, out);
 		break;
 	case PLAN_REPORT:
 		report_only(c, a);
-		report(c, a, "ready", NULL);
+		carry_report(c, a, "ready", NULL);
 		break;
 	case PLAN_VOLUME_RESIZE:
 	case PLAN_VOLUME_CHANGE:
 	case PLAN_VOLUME_OPEN:
 		volume_is(c, a, true);
-		report(c, a, "ready", NULL);
+		carry_report(c, a, "ready", NULL);
 		break;
+	case PLAN_SERVE:
+	case PLAN_SERVE_CHANGE:
+	case PLAN_FREEZE:
+	case PLAN_HOLD:
+		break;          /* owner_done */
 	}
 }
 
@@ -289,11 +324,11 @@ static void forget_stale(struct cluster *c, const char *folder)
 	for (; f && path_below(f->path, folder); f = facts_next(c->facts, f)) {
 		bool there = false;
 
-		if (!node_id_eq(&f->node, &c->self) || path_depth(f->path) != 2 || catalog_get(c->catalog, f->path) ||
+		if (!node_id_eq(&f->node, &c->self) || (path_depth(f->path) != 2 && !strstr(f->path, "/legs/")) || catalog_get(c->catalog, f->path) ||
 		    busy_with(c, f->path))
 			continue;
 		for (unsigned i = 0; i < c->have.n_volumes; i++)
-			there |= strcmp(c->have.volumes[i].name, path_name(f->path)) == 0;
+			there |= strcmp(c->have.volumes[i].name, f->path + strlen(folder) + 1) == 0;
 		there |= plan_have_target(&c->have, path_name(f->path)) != NULL;
 		if (!there)
 			snprintf(stale, sizeof(stale), "%s", f->path);
@@ -310,30 +345,40 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 	const struct object *me = admit_node(c, &c->self);
 	struct plan plan = { 0 };
 	enum plan_kind kind = 0;
-	unsigned n = running(c, &kind);
+	bool full = false;
+	unsigned n = running(c, &kind), apart = 0;
 
 	c->plan_wake = MONO_NEVER;
-	if (!me || !c->target_up || c->reset || c->removed || n >= CARRY_AT_ONCE)
+	if (!me || !c->target_up || c->reset || c->removed)
 		return;
 	if (c->carry_seen != catalog_applied(c->catalog) || c->n_doing == 0) {
 		c->carry_seen = catalog_applied(c->catalog);
 		forget_stale(c, "/volumes");
 		forget_stale(c, "/targets");
 	}
-	plan_make(c->catalog, path_name(me->path), &c->have, c->retry, c->now, &plan);
-	for (unsigned i = 0; i < plan.n && n < CARRY_AT_ONCE; i++) {
+	plan_make(c->catalog, path_name(me->path), c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &plan);
+	for (unsigned i = 0; i < plan.n; i++) {
 		struct plan_action *a = &plan.a[i];
 
 		if (busy_with(c, a->path))
+			continue;
+		if (full && (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET))
 			continue;
 		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
 			done_well(c, a, out);   /* nothing for director-target to do */
 			continue;
 		}
-		if (n && a->kind != kind)
-			break;
+		if (is_apart(a)) {
+			if (apart++ < CARRY_APART)
+				carry_begin(c, a, out);
+			continue;
+		}
+		if (full || n == CARRY_AT_ONCE || (n && a->kind != kind)) {
+			full = true;
+			continue;
+		}
 		kind = a->kind;
-		begin(c, a, out);
+		carry_begin(c, a, out);
 		n++;
 	}
 	c->plan_wake = plan.wake;
@@ -345,11 +390,15 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	struct plan_action *a = &d->plan;
 	struct plan_have_volume *v;
 
+	if (d->kind == CLUSTER_ACT_PLAN && a->kind >= PLAN_SERVE) {
+		owner_done(c, d, err, text, out);
+		return;
+	}
 	if (d->kind == CLUSTER_ACT_RECORD) {
 		/* Without the record the volume does not count as made; making it again is harmless. */
 		if (err) {
 			plan_failed(c->retry, a, c->now);
-			report(c, a, "failed", "this node's store refuses to write");
+			carry_report(c, a, "failed", "this node's store refuses to write");
 		} else if (d->record.name) {
 			v = have_volume(c, a);
 			v->created = true;
@@ -361,7 +410,7 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 		plan_failed(c->retry, a, c->now);
 		log_warn(c->log, "plan: %s: %s", a->path, text && *text ? text : err_text(err));
 		if (a->kind != PLAN_TARGET_TRIM)
-			report(c, a, a->kind == PLAN_VOLUME_DESTROY ? "deleting" : "failed", text && *text ? text : err_text(err));
+			carry_report(c, a, a->kind == PLAN_VOLUME_DESTROY ? "deleting" : "failed", text && *text ? text : err_text(err));
 	} else {
 		done_well(c, a, out);
 	}

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cluster/history.h"
 #include "cluster/overlay.h"
+#include "cluster/volume.h"
 
 struct catalog *catalog_new(void)
 {
@@ -134,12 +135,21 @@ static void commit(struct catalog *c, struct overlay *o, const struct txn *t, st
 	changes_take(c, o);
 	r->changes = c->changes;
 	r->n_changes = c->n_changes;
-	if (c->n_changes) {
+	if (c->n_changes && !o->machine) {
 		struct history *h = history_of(o, t, c->n_changes);
 
 		history_push(&c->history, &h);
 	}
 	overlay_commit(o, c->tree);
+}
+
+/* At an old level there may be members that cannot read it: to them it is no transaction, and is skipped. */
+static bool too_new(const struct catalog *c, const struct txn *t, struct catalog_result *r)
+{
+	if (!txn_is_machine(t) || catalog_level(c) >= VOLUME_LEVEL)
+		return false;
+	r->err = why_set(&r->why, ERR_MALFORMED, "the cluster's level is too old for it");
+	return true;
 }
 
 void catalog_apply(struct catalog *c, uint64_t index, const struct txn *t, struct catalog_result *r)
@@ -149,6 +159,8 @@ void catalog_apply(struct catalog *c, uint64_t index, const struct txn *t, struc
 	changes_clear(c);
 	*r = (struct catalog_result){ .index = index };
 	c->applied = index;
+	if (too_new(c, t, r))
+		return;
 	r->err = well_formed(t, &r->why);
 	if (r->err < 0 || known_before(c, t, r))
 		return;
@@ -238,6 +250,8 @@ void catalog_check(const struct catalog *c, const struct txn *t, struct catalog_
 	if (diff)
 		*diff = (struct diff){ 0 };
 	*r = (struct catalog_result){ .index = c->applied + 1 };
+	if (too_new(c, t, r))
+		return;
 	r->err = well_formed(t, &r->why);
 	if (r->err < 0 || known_before(c, t, r))
 		return;

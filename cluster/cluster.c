@@ -118,7 +118,11 @@ static void doing_free(struct doing *d)
 
 	plan_fini(&p);
 	free(d->record.name);
+	free(d->fence.node);
+	free(d->fence.plugin);
+	free(d->fence.options);
 	attrs_fini(&d->record.params);
+	free(d->keep.blob);
 	free(d);
 }
 
@@ -171,6 +175,7 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 			request_applied(c, &e->rid, &r.why);
 		else
 			names_committed(c->names, &r);
+		floating_changed(c, r.changes, r.n_changes);
 		if (r.n_changes) {
 			log_info(c->log, "commit %" PRIu64 ": %u changes by %s on %s: %s", e->index, r.n_changes, t.author, t.node,
 			         t.message ? t.message : "");
@@ -197,6 +202,7 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 		abort();
 	}
 	names_catalog(c->names, c->catalog);
+	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);
 	if (memcmp(c->lineage, s->lineage, 16) != 0)
@@ -204,6 +210,19 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 	c->has_lineage = true;
 	keys_cluster_hash(c->lineage, c->hash);
 	c->dirty = true;
+}
+
+void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out)
+{
+	struct gossip_in pass = { .kind = GOSSIP_IN_PASS, .id = *to };
+
+	buf_reset(&c->direct);
+	c->codec->agree_encode(m, &c->direct);
+	if (c->direct.len > GOSSIP_BLOB_MAX)
+		return;
+	pass.blob = c->direct.data;
+	pass.n_blob = (unsigned)c->direct.len;
+	cluster_gossip_step(c, &pass, out);
 }
 
 /* To a member: in a datagram if it is in a hurry and fits, else over the mesh. */
@@ -357,6 +376,7 @@ static void self_fact(struct cluster *c)
 		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring), "%s%s", i ? " " : "", addr_text(&bare, a));
 	}
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
+	attrs_set(&as, "inner", c->owner.inner[0] ? c->owner.inner : NULL);
 	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
 	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
 	attrs_set(&as, "aside", c->aside ? "yes" : NULL);
@@ -418,8 +438,9 @@ static void tell_facts(struct cluster *c, struct cluster_out *out)
 	while ((f = facts_changed(c->facts))) {
 		names_fact_changed(c->names, f);
 		/* Growth and keys look at what others report there. */
-		if (strcmp(f->path, FACT_SELF) == 0)
+		if (strcmp(f->path, FACT_SELF) == 0 || (catalog_level(c->catalog) < SCHEMA_LEVEL && path_below(f->path, "/nodes")))
 			c->dirty = true;
+		c->dirty |= strstr(f->path, "/addresses/") != NULL;
 	}
 }
 
@@ -430,8 +451,12 @@ static void tend(struct cluster *c, struct cluster_out *out)
 	tell_facts(c, out);
 	/* Each part may give the next one something to do; a few rounds settle it, the rest waits for the timer. */
 	for (int round = 0; round < 4 && (c->dirty || round == 0); round++) {
-		if (!c->dirty && !mono_due(c->tend_wake, c->now))
-			break;
+		if (!c->dirty && !mono_due(c->tend_wake, c->now)) {
+			if (mono_due(owner_wake(c), c->now))
+				owner_timer(c, out);
+			if (!c->dirty)
+				break;
+		}
 		c->dirty = false;
 		c->wake = MONO_NEVER;
 		if (c->applied_seen != catalog_applied(c->catalog)) {
@@ -439,16 +464,25 @@ static void tend(struct cluster *c, struct cluster_out *out)
 			admit_applied(c, out);
 		}
 		admit_tend(c, out);
+		level_tend(c, out);
 		ring_tend(c, out);
+		owner_tend(c, out);
+		fencing_tend(c, out);
 		carry_tend(c, out);
+		floating_tend(c, out);
 		request_tend(c, out);
 		self_fact(c);
 		node_fact(c);
 		tell_facts(c, out);
 		c->tend_wake = mono_min(c->wake, mono_min(c->ring_wake, c->plan_wake));
 	}
+	if (mono_due(floating_wake(c), c->now)) {
+		floating_tend(c, out);
+		tell_facts(c, out);
+	}
 	out->names_changed |= names_seq(c->names) != seq;
-	out->wake = mono_min(out->gossip.wake, mono_min(c->agree_wake, c->tend_wake));
+	out->wake = mono_min(mono_min(out->gossip.wake, owner_wake(c)), mono_min(c->agree_wake, c->tend_wake));
+	out->wake = mono_min(out->wake, floating_wake(c));
 	if (c->dirty)
 		out->wake = mono_min(out->wake, mono_add_ms(c->now, 1));
 }
@@ -520,6 +554,10 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 			ring_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_PLAN || d->kind == CLUSTER_ACT_RECORD)
 			carry_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_FENCE)
+			fencing_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_KEEP)
+			keep_done(c, d, in->err);
 		else if (d->kind == CLUSTER_ACT_KEYS && in->err)
 			log_warn(c->log, "admission: the cluster key could not be stored: %s", in->text ? in->text : err_text(in->err));
 		doing_free(d);
@@ -607,7 +645,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		g.kind = GOSSIP_IN_DGRAM;
 		c->passed = NODE_ID_NONE;
 		cluster_gossip_step(c, &g, out);
-		if (in->agree && !node_id_none(&c->passed)) {
+		if (in->agree && !node_id_none(&c->passed) && in->agree->kind >= AGREE_MSG_BEAT) {
+			owner_message(c, &c->passed, in->agree, out);
+		} else if (in->agree && !node_id_none(&c->passed)) {
 			a.kind = AGREE_IN_MESH;
 			a.msg.from = c->passed;
 			a.msg.msg = in->agree;
@@ -647,6 +687,10 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		cluster_gossip_step(c, &g, out);
 		break;
 	case CLUSTER_IN_AGREE:
+		if (in->agree->kind >= AGREE_MSG_BEAT) {
+			owner_message(c, &in->node, in->agree, out);
+			break;
+		}
 		a.kind = AGREE_IN_MESH;
 		a.msg.from = in->node;
 		a.msg.msg = in->agree;
@@ -684,6 +728,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 	case CLUSTER_IN_HAVE:
 		carry_have(c, in->have, out);
 		break;
+	case CLUSTER_IN_VOLUME:
+		owner_event(c, in, out);
+		break;
 	case CLUSTER_IN_FACT:
 		own_fact(c, in);
 		break;
@@ -692,7 +739,14 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 		facts_delete_below(c->facts, path);
 		c->facts_dirty = true;
 		break;
+	case CLUSTER_IN_ADDRESS:
+		floating_news(c, in->address);
+		break;
+	case CLUSTER_IN_KEPT:
+		kept_in(c, in);
+		break;
 	case CLUSTER_IN_LEAVE:
+		floating_leave(c, out);
 		g.kind = GOSSIP_IN_LEAVE;
 		cluster_gossip_step(c, &g, out);
 		out->left = true;
@@ -750,6 +804,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	snprintf(knock.name, sizeof(knock.name), "%s", conf->name);
 	knock_make(&knock, conf->secret_key, &c->knock);
 	c->facts = facts_new(&c->self, conf->fact_base);
+	floating_new(c);
 	g.self = c->card;
 	g.key_epoch = c->key_epoch;
 	c->gossip = gossip_new(&g, c->facts);
@@ -760,6 +815,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
 	c->retry = plan_retry_new();
+	owner_init(c);
 	c->others_seen = c->newer_seen = MONO_NEVER;
 	c->look_since = c->out_since = c->in_since = MONO_NEVER;
 	c->tend_wake = c->ring_wake = c->plan_wake = c->agree_wake = MONO_NEVER;
@@ -779,6 +835,7 @@ void cluster_free(struct cluster **cp)
 		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
+	free(c->kept);
 	free(c->candidates);
 	free(c->software);
 	buf_fini(&c->knock);
@@ -786,11 +843,13 @@ void cluster_free(struct cluster **cp)
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
+	owner_fini(c);
 	plan_retry_free(&c->retry);
 	names_free(&c->names);
 	catalog_free(&c->catalog);
 	agree_free(&c->agree);
 	gossip_free(&c->gossip);
+	floating_free(c);
 	facts_free(&c->facts);
 	sodium_memzero(&c->keys, sizeof(c->keys));
 	sodium_memzero(&c->conf, sizeof(c->conf));
@@ -899,8 +958,8 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 	else if (c->clash[0])
 		snprintf(text, sizeof(text), "%s: reset one of the two", c->clash);
 	else if (s->has_log && roster_n_voters(&s->roster) == 2)
-		snprintf(text, sizeof(text), "two voters: if one is lost, nothing can be changed until it is back; a third node (a "
-		         "witness needs no disk) would help");
+		snprintf(text, sizeof(text), "two voters: if either is lost, neither survives alone: until it is back nothing can be changed, and the "
+		         "one that is left serves no volume with copies; a third node (a witness needs no disk) would help");
 	else
 		text[0] = '\0';
 	attrs_set(out, "warning", text[0] ? text : NULL);

@@ -22,6 +22,7 @@
 #include "cluster/agree.h"
 #include "cluster/catalog.h"
 #include "cluster/facts.h"
+#include "cluster/float.h"
 #include "cluster/gossip.h"
 #include "cluster/growth.h"
 #include "cluster/id.h"
@@ -59,6 +60,7 @@ struct cluster_conf {
 	bool votes;                             /* may take part in agreement (agreement is not "off") */
 	bool founds;                            /* may begin a cluster when it finds none */
 	bool host_ring;                         /* over the host's own Corosync: nothing of it is written, started or stopped */
+	uint16_t inner_port;            /* where other nodes' director-targets come in; 0: none, nothing is shared */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
 };
@@ -143,13 +145,31 @@ enum cluster_in_kind {
 	 */
 	CLUSTER_IN_RING,
 	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
+	CLUSTER_IN_VOLUME,      /* volume, event, number, of, epoch, blob: director-target reports of a volume */
 	/*
 	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under
 	 * whatever name it has there: "/node" (the host: space-free, load …), "/node/devices/sda".
 	 */
 	CLUSTER_IN_FACT,
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
+	CLUSTER_IN_ADDRESS,     /* address: what the host says of floating addresses */
+	/*
+	 * node, boot, sync: the parts that cluster_keep gave of a node, in a former process. Right after START; of who is no
+	 * node of the cluster, or has started again, nothing is taken.
+	 */
+	CLUSTER_IN_KEPT,
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
+};
+
+/* What director-target reports of a volume: DIRECTOR_EV_* and TARGET_EV_*. */
+enum cluster_event {
+	CLUSTER_EV_LEG_FAILED = 1,      /* number: its place in the row that was served, of: its turn */
+	CLUSTER_EV_LEG_READY,
+	CLUSTER_EV_LOST,
+	CLUSTER_EV_PROGRESS,            /* number of bytes `of` all are in sync, or compared by a scrub */
+	CLUSTER_EV_SCRUBBED,            /* a scrub is over: `of` regions differed */
+	CLUSTER_EV_ACCESS,              /* an initiator set the port group `number` to access state `of` */
+	CLUSTER_EV_KEEP,                /* reservations are to become `blob`: proposal `number`, on top of version `of` */
 };
 
 struct cluster_in {
@@ -162,6 +182,7 @@ struct cluster_in {
 	const struct gossip_head *head;
 	const struct gossip_msg *dgram;
 	const struct gossip_sync *sync;
+	const uint8_t *boot;
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
 	unsigned n_nodeids;
@@ -180,6 +201,12 @@ struct cluster_in {
 	const struct plan_have *have;
 	const char *path;
 	const struct attrs *attrs;
+	const struct float_news *address;
+	const uint8_t *volume;
+	enum cluster_event event;
+	uint64_t of, epoch;
+	const uint8_t *blob;
+	size_t n_blob;
 };
 
 /* ---- output ---- */
@@ -203,6 +230,27 @@ enum cluster_act_kind {
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
+	CLUSTER_ACT_FENCE,              /* fence: switch that node off; answer DONE, without an error only if it is certain */
+	CLUSTER_ACT_ADDRESS,            /* address: do this; what comes of it is CLUSTER_IN_ADDRESS */
+	CLUSTER_ACT_INNER,              /* cluster_inner(c) or the keys changed: tell director-target */
+	CLUSTER_ACT_LEASE,              /* volume, epoch, until: may be answered until then. After what was planned before it. */
+	CLUSTER_ACT_KEEP,               /* volume, keep: reservations for director-target; answer DONE */
+};
+
+/* Agreed reservations of a volume, or that the ones it proposed were refused. */
+struct cluster_keep {
+	uint8_t volume[16];
+	uint64_t version;
+	uint8_t *blob;
+	size_t n_blob;
+	uint64_t proposal;              /* whose outcome it is; 0: another node's */
+	int err;
+};
+
+/* How a node is switched off, as its object says. */
+struct cluster_fence {
+	char *node, *plugin;
+	char *options;                  /* "KEY=VALUE KEY=VALUE"; secret; NULL: none */
 };
 
 struct cluster_ring_conf {
@@ -223,6 +271,12 @@ struct cluster_act {
 	const struct cluster_ring_conf *conf;   /* lent by the core until its DONE */
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
+	struct float_act address;
+	const struct cluster_fence *fence;      /* lent by the core until its DONE */
+	uint8_t volume[16];
+	uint64_t epoch;
+	struct mono until;
+	const struct cluster_keep *keep;        /* lent by the core until its DONE */
 };
 
 struct cluster_out {
@@ -263,7 +317,29 @@ const char *cluster_hash(const struct cluster *c);
 const struct node_id *cluster_self(const struct cluster *c);
 /* The name this node has in the cluster: the agreed one, or what it calls itself. */
 const char *cluster_self_name(const struct cluster *c);
+/* This node's inner portals, with commas; "" without any. */
+const char *cluster_inner(const struct cluster *c);
+/*
+ * Who may serve a volume with copies, as this node has applied it, and, where that is this node, until when it is leased
+ * (zero: it is not). False: it has no owner.
+ */
+bool cluster_owner(const struct cluster *c, const uint8_t volume[16], struct node_id *owner, struct mono *until);
 /* The state at a glance, as attributes of status: node, mode, quorum, reason, members, warnings … */
 void cluster_status(const struct cluster *c, struct attrs *out);
+
+/* ---- what is kept of other nodes' facts ---- */
+
+#define CLUSTER_KEPT_BYTES (512u << 10) /* of one node; of who has more nothing is kept */
+
+struct cluster_kept {
+	struct facts_have have;         /* also when nothing can be kept: whose, up to where */
+	uint8_t boot[BOOT_LEN];
+	struct facts_part part;         /* lent until the next step */
+	const struct fact **room;
+};
+
+/* Of node `i` of facts_node_at. False: nothing can be kept (now). True: cluster_kept_fini frees it. */
+bool cluster_keep(const struct cluster *c, unsigned i, struct cluster_kept *k);
+void cluster_kept_fini(struct cluster_kept *k);
 
 #endif

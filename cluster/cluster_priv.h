@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c knock.c rotate.c ring.c ring_host.c aside.c request.c carry.c. */
+/*
+ * The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c kept.c knock.c rotate.c ring.c ring_host.c aside.c request.c
+ * carry.c owner*.c.
+ */
 #ifndef CLUSTER_CLUSTER_PRIV_H
 #define CLUSTER_CLUSTER_PRIV_H
 
 #include "cluster/cluster.h"
+#include "cluster/own.h"
 
 #define RING_NODES_MAX 128              /* of a node list of the host's */
+#define FENCES_MAX 8
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -24,6 +29,9 @@ struct waiting {
 	struct why why;         /* of the apply, once it happened */
 	char *told;             /* lines for the answer when it is done; NULL: none */
 	struct mono few_since;  /* since when it waits in a minority; MONO_NEVER: it does not */
+	bool owns;              /* it is ownership's: `change`, or proposed reservations of change.volume */
+	struct own_change change;
+	uint64_t proposal;      /* of reservations; 0: none */
 };
 
 /* Something asked of the world, until its DONE. */
@@ -33,6 +41,64 @@ struct doing {
 	uint64_t epoch;                 /* RING_WRITE: the ring epoch; KEYS: the key epoch */
 	struct plan_action plan;        /* PLAN: given */
 	struct cluster_record record;   /* RECORD: given */
+	struct cluster_fence fence;     /* FENCE: given; */
+	struct node_id node;            /* whom, */
+	struct mono begun;              /* and since when */
+	struct cluster_keep keep;       /* KEEP: given */
+};
+
+/* A volume with copies, as ownership was last told of it. */
+struct owned {
+	struct own_row row;
+	bool given;                     /* to the machine. A new volume waits until its legs have storage. */
+	struct mono seen;
+	bool opening;                   /* to be served as soon as the own leg is there */
+	struct mono open_since;
+	bool served;                    /* director-target was told to */
+	struct own_row sent;            /* the row it was told */
+	uint8_t hash[16];               /* what it was told, all of it */
+	uint64_t generation;            /* the volume's, as it was told */
+	struct mono leased;             /* until then */
+	struct mono again;              /* a change was refused: ask again then; 0: it was not */
+	unsigned n_again;
+	uint64_t left, total;           /* of resync, as last reported */
+	struct mono left_at;
+	uint64_t rate;
+};
+
+/* Reservations that our director-target proposed; its command waits. */
+struct keeping {
+	uint8_t volume[16];
+	uint64_t proposal, version;     /* its number; the version they become */
+	bool committed, refused;
+	struct node_id wait[OWN_NODES_MAX];     /* have not said that theirs has them */
+	unsigned n_wait;
+	struct mono ask;
+};
+
+struct owner {
+	struct own *machine;
+	struct owned *volume;
+	unsigned n, cap;
+	struct own_view view;           /* as last given */
+	uint64_t applied, log_end;
+	bool target, ready;             /* director-target is there; was said so */
+	struct mono target_since, wake;
+	uint64_t beat_boot;             /* of whom a beat is being answered */
+	struct own_change *refused;     /* to be said in the next round */
+	unsigned n_refused, cap_refused;
+	struct keeping *keeping;
+	unsigned n_keeping, cap_keeping;
+	struct mono keep_wake;
+	struct node_id here[AGREE_MEMBERS_MAX]; /* in the view of agreement */
+	unsigned n_here;
+	struct node_id lost[OWN_NODES_MAX];     /* left the view together, */
+	unsigned n_lost;
+	struct mono lost_at;                    /* last */
+	struct plan_nodes nodes;
+	char inner[CARD_ADDRS_MAX * 64];
+	uint32_t inner_key;             /* the newest key's epoch, when director-target was last told */
+	unsigned inner_keys;
 };
 
 struct cluster {
@@ -55,6 +121,7 @@ struct cluster {
 	struct names *names;
 	struct growth growth;
 	struct keys keys;
+	struct owner owner;
 
 	/* admission */
 	struct card card;               /* as last given to gossip */
@@ -66,6 +133,8 @@ struct cluster {
 	struct buf direct;              /* scratch: a message to a member */
 	struct node_id passed;          /* whose PASS the datagram of this step is */
 	struct mono knock_next, offer_next;
+	struct kept { struct node_id id; uint8_t boot[BOOT_LEN]; } *kept;       /* whose facts are of before this process */
+	unsigned n_kept, cap_kept;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
 	bool was_admitted;
@@ -78,6 +147,7 @@ struct cluster {
 	struct addr newer_at;           /* and from where */
 	struct addr clone;              /* where the other one with our identity is; family 0: none */
 	uint64_t admit_index;           /* applied index at which members were last admitted */
+	uint64_t level_index;           /* the same for the schema level */
 	bool reset;                     /* RESET was asked for; nothing agreed is done any more */
 	char clash[200];                /* a sentence about another lineage with data; empty: none */
 
@@ -131,6 +201,8 @@ struct cluster {
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
 
+	struct floating *floating;
+	struct { struct node_id node; struct mono again; } fenced[FENCES_MAX];     /* the last tries */
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -147,8 +219,14 @@ struct doing *cluster_doing(struct cluster *c, enum cluster_act_kind kind);
 void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_out *out);
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out);
 void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs);     /* NULL: gone */
+/* In a datagram, if it fits, and may be lost. */
+void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);
 bool cluster_leads(const struct cluster *c);    /* this node does what one node must do */
 void cluster_reset_state(struct cluster *c, struct cluster_out *out);
+
+/* kept.c: what was known of others before this process */
+void kept_in(struct cluster *c, const struct cluster_in *in);
+void kept_joined(struct cluster *c, const struct node_id *id);  /* a member is there: is what is kept of it of this life? */
 
 /* admit.c: who belongs here */
 void admit_extra_pack(const struct extra *x, struct card *card);
@@ -157,6 +235,8 @@ bool admit_extra_unpack(const struct card *card, struct extra *x);
 void admit_add_node(struct cluster *c, struct txn *t, const uint8_t public_key[32], const char *name);
 void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluster_out *out);
 void admit_tend(struct cluster *c, struct cluster_out *out);
+/* ---- level.c ---- */
+void level_tend(struct cluster *c, struct cluster_out *out);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */
@@ -200,6 +280,8 @@ unsigned ring_addrs(const struct fact *f, struct addr out[ROSTER_ADDRS_MAX]);   
 /* The roster's node that has this nodeid in the ring; NULL: none. */
 const struct roster_node *ring_node(const struct cluster *c, uint32_t nodeid);
 
+bool ring_has(const struct cluster *c, uint32_t nodeid);         /* does its Corosync run in our ring? */
+
 /* ring_host.c: the same over the Corosync that the host runs */
 void ring_host_tend(struct cluster *c, struct cluster_out *out);
 void ring_host_view(struct cluster *c, bool again, struct cluster_out *out);
@@ -221,7 +303,56 @@ void request_applied(struct cluster *c, const struct agree_rid *rid, const struc
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
 
+void owner_fenced(struct cluster *c, const struct node_id *node, struct mono begun, struct cluster_out *out);
+
+/* fencing.c: switching off nodes whose lease is waited for */
+void fencing_tend(struct cluster *c, struct cluster_out *out);
+void fencing_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
+
+/* floating.c: floating addresses */
+void floating_new(struct cluster *c);
+void floating_free(struct cluster *c);
+void floating_changed(struct cluster *c, const struct change *changes, unsigned n);     /* agreed objects */
+void floating_all_changed(struct cluster *c);
+void floating_news(struct cluster *c, const struct float_news *news);
+void floating_leased(struct cluster *c);                /* a lease may have been renewed: then its addresses are, in this step */
+void floating_tend(struct cluster *c, struct cluster_out *out);
+struct mono floating_wake(const struct cluster *c);     /* when that is due, whatever else happens */
+void floating_leave(struct cluster *c, struct cluster_out *out);
+/* Propose a transaction of ownership, or (`proposal`) of reservations; owner_settled is told what came of it. */
+void request_propose_change(struct cluster *c, struct txn *t, const struct own_change *change, uint64_t proposal,
+                            struct cluster_out *out);
+/* Does this node know that it has no majority? `why` may be NULL. */
+bool request_minority(const struct cluster *c, struct why *why);
+
+/* owner.c: who serves which volume with copies */
+void owner_init(struct cluster *c);
+void owner_fini(struct cluster *c);
+void owner_tend(struct cluster *c, struct cluster_out *out);            /* after each step */
+struct mono owner_wake(const struct cluster *c);
+void owner_timer(struct cluster *c, struct cluster_out *out);           /* when only that is due */
+void owner_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out);
+void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out);
+void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+void owner_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
+void owner_settled(struct cluster *c, const struct waiting *w, bool refused);   /* only noted: called from inside of steps */
+/* owner_keep.c: agreed reservations */
+void keep_tend(struct cluster *c, struct cluster_out *out);
+void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluster_out *out);
+void keep_settled(struct cluster *c, const struct waiting *w, bool refused);
+void keep_done(struct cluster *c, const struct doing *d, int err);
+void keep_message(struct cluster *c, const struct node_id *from, const struct agree_msg *m, struct cluster_out *out);
+void keep_view(struct cluster *c);                                      /* the view may be another */
+void keep_reset(struct cluster *c);                                     /* director-target is another */
+uint64_t owner_boot(const struct cluster *c);
+/* owner_view.c: the nodes */
+void owner_nodes(struct cluster *c);                                    /* c->owner.nodes anew */
+void owner_view(struct cluster *c, struct own_view *v);
+
 /* carry.c: the plan of this node */
+/* Hand it to director-target; emptied. */
+void carry_begin(struct cluster *c, struct plan_action *a, struct cluster_out *out);
+void carry_report(struct cluster *c, const struct plan_action *a, const char *state, const char *error);
 void carry_tend(struct cluster *c, struct cluster_out *out);
 void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out);
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);

@@ -167,6 +167,14 @@ const struct history *history_find(const struct history_ring *r, uint64_t index)
 	return NULL;
 }
 
+/* What the machine keeps is not people's to give back: a volume that comes again has no owner yet. */
+static bool machines(const struct object *o, const char *key)
+{
+	const struct schema_param *p = schema_param(o->type, key);
+
+	return p && (p->flags & PARAM_MACHINE);
+}
+
 /* What turns `from` into `to` as one operation; attributes that `to` lacks are reset. */
 static void op_set_of(struct txn *t, const char *path, const struct attrs *from, const struct attrs *to)
 {
@@ -185,7 +193,12 @@ static void op_set_of(struct txn *t, const char *path, const struct attrs *from,
 
 static void op_create_of(struct txn *t, const struct object *o)
 {
-	attrs_copy(&txn_add(t, TXN_CREATE, o->path)->attrs, &o->attrs);
+	struct txn_op *op = txn_add(t, TXN_CREATE, o->path);
+
+	attrs_copy(&op->attrs, &o->attrs);
+	for (unsigned i = 0; i < o->attrs.n; i++)
+		if (machines(o, o->attrs.a[i].key))
+			attrs_set(&op->attrs, o->attrs.a[i].key, NULL);
 }
 
 /* A deletion, unless the one before it took this path along: items come in order of path. */

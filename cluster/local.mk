@@ -29,18 +29,23 @@ cluster_libcluster_la_SOURCES += \
 # The namespace.
 cluster_libcluster_la_SOURCES += \
 	%D%/catalog.c %D%/catalog.h \
-	%D%/names.c %D%/names.h %D%/names_int.h %D%/names_status.c \
+	%D%/names.c %D%/names.h %D%/names_int.h %D%/names_status.c %D%/names_volume.c \
 	%D%/history.c %D%/history.h \
 	%D%/overlay.c %D%/overlay.h \
-	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c \
-	%D%/prepare.c %D%/prepare.h \
+	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c %D%/plan_copies.c \
+	%D%/place.c %D%/place.h \
+	%D%/prepare.c %D%/prepare.h %D%/prepare_copies.c %D%/prepare_int.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/schema_check.c %D%/schema_print.c %D%/schema_table.c \
 	%D%/snapshot.c \
 	%D%/tree.c %D%/tree.h
 # The whole.
 cluster_libcluster_la_SOURCES += \
-	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
-	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/knock.c %D%/request.c %D%/rotate.c %D%/ring.c
-# Who serves a mirrored volume.
+	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/owner.c %D%/owner_keep.c %D%/owner_view.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/kept.c %D%/knock.c %D%/level.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
+# Who serves a mirrored volume, and what of it is agreed.
+cluster_libcluster_la_SOURCES += %D%/move.c %D%/move.h %D%/overlay_machine.c %D%/volume.c %D%/volume.h
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c
+# Floating addresses.
+cluster_libcluster_la_SOURCES += %D%/address.c %D%/address.h %D%/float.c %D%/float.h %D%/floating.c %D%/plan_float.c
+# Switching nodes off.
+cluster_libcluster_la_SOURCES += %D%/fencing.c

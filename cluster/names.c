@@ -235,7 +235,7 @@ static void entry_facts(const struct names *n, struct names_entry *e, struct mon
 		e->facts = mem_grow(e->facts, &e->cap, e->n_facts, sizeof(*e->facts));
 		e->facts[e->n_facts++] = (struct names_fact){
 			.node = f->node, .node_name = names_node_name(n, &f->node), .attrs = &f->attrs,
-			.age_ms = nd ? mono_ms_between(nd->heard, now) : 0,
+			.age_ms = nd && nd->state != NODE_ALIVE ? mono_ms_between(nd->heard, now) : 0,
 		};
 	}
 }
@@ -342,13 +342,25 @@ static void offer_nodes(const struct names *n, const char *after, char *best, bo
 		offer(n->nodes[i].name, strlen(n->nodes[i].name), after, best, any);
 }
 
+/* Most volumes are plain: theirs would be an empty folder each. */
+static bool is_hidden(const struct names *n, const char *path, const char *folder)
+{
+	char legs[PATH_LEN_MAX + 8];
+
+	if (strcmp(folder, "legs") != 0)
+		return false;
+	snprintf(legs, sizeof(legs), "%s/legs", path);
+	return tree_count_in(catalog_tree(n->catalog), legs) == 0;
+}
+
 bool names_child(const struct names *n, const char *path, const char *after, char *out)
 {
 	const char *folder;
 	bool any = false;
 
 	for (unsigned i = 0; (folder = schema_folder_at(path, i)); i++)
-		offer(folder, strlen(folder), after, out, &any);
+		if (!is_hidden(n, path, folder))
+			offer(folder, strlen(folder), after, out, &any);
 	/* What stands directly in the root or in an object are folders, named above, and "/cluster". */
 	if (!schema_is_folder(path) || strcmp(path, "/") == 0)
 		return any;

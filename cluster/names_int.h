@@ -24,6 +24,20 @@ struct names {
 const struct names_node *names_node_by_name(const struct names *n, const char *name);
 /* Fill status, reason and derived of an entry whose sides are filled. Does it exist by derivation (a node, a commit)? */
 bool names_derive(const struct names *n, struct mono now, struct names_entry *e);
+/* Has this node carried out `path` up to `index`? What is missing goes to `why`. */
+enum names_status names_node_status(const struct names *n, const char *node, const char *path, uint64_t index, struct why *why);
+bool names_worse(enum names_status a, enum names_status b);
+
+/* ---- names_volume.c. `task`: for a commit, which is done when it was so once ---- */
+
+enum names_status names_volume_status(const struct names *n, const struct object *v, bool task, struct why *why);
+enum names_status names_leg_status(const struct names *n, const struct object *leg, bool task, struct why *why);
+/* The node that serves it, by name; NULL: none does. Lent. */
+const char *names_volume_node(const struct names *n, const struct object *v);
+void names_derive_volume(const struct names *n, struct names_entry *e);
+void names_derive_leg(const struct names *n, struct names_entry *e);
+void names_derive_drain(const struct names *n, struct names_entry *e);
+
 /* Offer the tasks that are commits: the first after `after`, see names_child. */
 void names_offer_tasks(const struct names *n, const char *after, char *best, bool *any);
 

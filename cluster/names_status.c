@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/facts.h"
 #include "cluster/names_int.h"
 
@@ -30,11 +31,9 @@ static const char *state_word(enum names_node_state s)
 	return s <= NODE_PENDING ? words[s] : "not known";
 }
 
-/* Has this node carried out `path` up to `index`? What is missing goes to `why`. */
-static enum names_status node_status(const struct names *n, const char *node, const char *path, uint64_t index,
-                                     struct why *why)
+enum names_status names_node_status(const struct names *n, const char *node, const char *path, uint64_t index, struct why *why)
 {
-	const struct names_node *nd = names_node_by_name(n, node);
+	const struct names_node *nd = node ? names_node_by_name(n, node) : NULL;
 	const struct fact *f = report(n, nd, path);
 	const char *applied = f ? attrs_get(&f->attrs, "applied") : NULL;
 	const char *error = f ? attrs_get(&f->attrs, "error") : NULL;
@@ -47,14 +46,14 @@ static enum names_status node_status(const struct names *n, const char *node, co
 	if (applied && text_u64_parse(applied, &upto) == 0 && upto >= index)
 		return STATUS_CONVERGED;
 	if (!nd || nd->state != NODE_ALIVE)
-		why_set(why, 0, "%s: node %s is %s", path, node, nd ? state_word(nd->state) : "not there");
+		why_set(why, 0, "%s: node %s is %s", path, node ? node : "(none)", nd ? state_word(nd->state) : "not there");
 	else
 		why_set(why, 0, "%s: node %s is at it", path, node);
 	return STATUS_PENDING;
 }
 
 /* The worse of two: a failure says more than a wait. */
-static bool worse(enum names_status a, enum names_status b)
+bool names_worse(enum names_status a, enum names_status b)
 {
 	static const int rank[] = { [STATUS_CONVERGED] = 0, [STATUS_OBSERVED] = 0, [STATUS_PENDING] = 1, [STATUS_FAILED] = 2 };
 
@@ -63,12 +62,7 @@ static bool worse(enum names_status a, enum names_status b)
 
 /* ---- volumes and targets ---- */
 
-static enum names_status volume_status(const struct names *n, const struct object *o, struct why *why)
-{
-	return node_status(n, attrs_get(&o->attrs, "node"), o->path, o->generation, why);
-}
-
-/* A target is carried out by each node that holds a volume of one of its luns. */
+/* A target is carried out by each node that serves a volume of one of its luns. */
 static enum names_status target_status(const struct names *n, const char *target, uint64_t index, struct why *why)
 {
 	const struct tree *t = catalog_tree(n->catalog);
@@ -86,18 +80,65 @@ static enum names_status target_status(const struct names *n, const char *target
 
 		schema_ref_path(schema_param(lun->type, "volume"), attrs_get(&lun->attrs, "volume"), path);
 		volume = tree_get(t, path);
-		node = volume ? attrs_get(&volume->attrs, "node") : NULL;
+		node = volume ? names_volume_node(n, volume) : NULL;
 		/* Runs of luns on one node are asked about once. */
 		if (!node || (last && strcmp(last, node) == 0))
 			continue;
 		last = node;
-		s = node_status(n, node, target, index, &w);
-		if (worse(s, status)) {
+		s = names_node_status(n, node, target, index, &w);
+		if (names_worse(s, status)) {
 			status = s;
 			*why = w;
 		}
 	}
 	return status;
+}
+
+static enum names_status node_drained(const struct names *n, const struct object *o, struct why *why)
+{
+	struct names_entry e = { .type = o->type, .desired = o, .status = STATUS_CONVERGED };
+	enum names_status s;
+
+	memcpy(e.path, o->path, strlen(o->path) + 1);
+	names_derive_drain(n, &e);
+	*why = e.reason;
+	s = e.status;
+	names_entry_fini(&e);
+	return s;
+}
+
+/* Does this node live, so that what it says is so now? */
+static bool lives(const struct names *n, const struct node_id *id)
+{
+	const char *name = names_node_name(n, id);
+	const struct names_node *nd = name ? names_node_by_name(n, name) : NULL;
+
+	return nd && (nd->state == NODE_ALIVE || nd->state == NODE_SUSPECT);
+}
+
+/* A floating address is up where its target is served, once it has a LUN; who has trouble with it says so. */
+static enum names_status address_status(const struct names *n, const char *path, struct why *why)
+{
+	char folder[PATH_LEN_MAX], target[PATH_LEN_MAX];
+	bool up = false;
+
+	for (const struct fact *f = facts_first(n->facts, path); f && strcmp(f->path, path) == 0; f = facts_next(n->facts, f)) {
+		const char *error = attrs_get(&f->attrs, "error"), *node = names_node_name(n, &f->node);
+
+		if (!lives(n, &f->node))
+			continue;
+		if (error) {
+			why_set(why, 0, "%s on node %s: %s", path, node ? node : "(unknown)", error);
+			return STATUS_FAILED;
+		}
+		up |= attrs_get(&f->attrs, "node") != NULL;
+	}
+	path_parent(path, folder);
+	path_parent(folder, target);
+	if (up || !address_lun(catalog_tree(n->catalog), target))
+		return STATUS_CONVERGED;
+	why_set(why, 0, "%s: no node has it yet", path);
+	return STATUS_PENDING;
 }
 
 /* The path whose report covers an object: the target of a lun; else its own. */
@@ -113,13 +154,20 @@ static void covering(const struct schema_type *type, const char *path, char *out
 	}
 }
 
-static enum names_status object_status(const struct names *n, const struct object *o, struct why *why)
+/* `task`: as a commit is judged (names_volume.c). */
+static enum names_status object_status(const struct names *n, const struct object *o, bool task, struct why *why)
 {
 	char path[PATH_LEN_MAX];
 
 	switch (o->type->id) {
 	case TYPE_VOLUME:
-		return volume_status(n, o, why);
+		return names_volume_status(n, o, task, why);
+	case TYPE_LEG:
+		return names_leg_status(n, o, task, why);
+	case TYPE_NODE:
+		return node_drained(n, o, why);
+	case TYPE_ADDRESS:
+		return address_status(n, o->path, why);
 	case TYPE_TARGET:
 		return target_status(n, o->path, o->touched, why);
 	case TYPE_LUN:
@@ -168,7 +216,19 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 		return gone_status(n, type, op->path, index, why);
 	if (op->kind == TXN_DELETE && o->created > index)
 		return STATUS_CONVERGED;
-	return object_status(n, o, why);
+	return object_status(n, o, true, why);
+}
+
+static bool canceled(const struct names *n, uint64_t index)
+{
+	const struct history *h = NULL;
+	char says[48];
+
+	snprintf(says, sizeof(says), NAMES_TASK_CANCELED, index);
+	while ((h = catalog_history(n->catalog, h)) && h->index > index)
+		if (h->message && strcmp(h->message, says) == 0)
+			return true;
+	return false;
 }
 
 int names_task(const struct names *n, uint64_t index, struct mono now, struct names_task *t)
@@ -180,13 +240,14 @@ int names_task(const struct names *n, uint64_t index, struct mono now, struct na
 	if (!h)
 		return ERR_NOENT;
 	t->total = h->ops.n_ops;
+	t->canceled = canceled(n, index);
 	for (unsigned i = 0; i < h->ops.n_ops; i++) {
 		struct why why = { "" };
 		enum names_status s = op_status(n, index, &h->ops.ops[i], &why);
 
 		if (s == STATUS_CONVERGED)
 			t->done++;
-		if (worse(s, t->status)) {
+		if (names_worse(s, t->status)) {
 			t->status = s;
 			t->reason = why;
 		}
@@ -238,7 +299,7 @@ static bool derive_task(const struct names *n, struct mono now, struct names_ent
 	e->reason = t.reason;
 	commit_words(h, text, sizeof(text));
 	attrs_set(&e->derived, "what", text);
-	attrs_set(&e->derived, "state", t.status == STATUS_CONVERGED ? "done" : "running");
+	attrs_set(&e->derived, "state", t.canceled ? "canceled" : t.status == STATUS_CONVERGED ? "done" : "running");
 	snprintf(text, sizeof(text), "%u", t.done);
 	attrs_set(&e->derived, "done", text);
 	snprintf(text, sizeof(text), "%u", t.total);
@@ -257,6 +318,7 @@ static bool derive_node(const struct names *n, struct names_entry *e)
 
 	if (e->desired)
 		e->status = STATUS_CONVERGED;
+	names_derive_drain(n, e);
 	if (!nd) {
 		if (e->desired)
 			attrs_set(&e->derived, "state", "dead");
@@ -277,8 +339,12 @@ bool names_derive(const struct names *n, struct mono now, struct names_entry *e)
 		e->status = STATUS_CONVERGED;
 		return true;
 	}
+	if (e->type && e->type->id == TYPE_VOLUME)
+		names_derive_volume(n, e);
+	if (e->type && e->type->id == TYPE_LEG)
+		names_derive_leg(n, e);
 	if (e->desired)
-		e->status = object_status(n, e->desired, &e->reason);
+		e->status = object_status(n, e->desired, false, &e->reason);
 	else if (e->type && e->type->agreed && e->n_facts)
 		/* Reported, but not wanted (any more). */
 		e->status = gone_status(n, e->type, e->path, UINT64_MAX, &e->reason);

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/id.h"
+#include "cluster/address.h"
+#include "cluster/volume.h"
 
 static int item_cmp(const struct overlay_item *a, const struct overlay_item *b)
 {
@@ -91,6 +93,16 @@ static struct overlay_item *item_edit(struct overlay *o, const char *path)
 	return it;
 }
 
+const struct overlay_item *overlay_item(const struct overlay *o, const char *path)
+{
+	return item_find(o, path);
+}
+
+struct object *overlay_edit(struct overlay *o, const char *path)
+{
+	return item_edit(o, path)->after;
+}
+
 /* ---- operations ---- */
 
 /* The object an object of type `t` at `path` belongs to: two names up. False if it stands in a folder only. */
@@ -160,6 +172,8 @@ static int op_create(struct overlay *o, const struct txn *t, unsigned n, const s
 	it->after = object_new(op->path, type);
 	it->after->created = o->index;
 	uuid_derive(t->request_id, n, it->after->uuid);
+	if (type->id == TYPE_LEG)
+		overlay_leg_born(o, item_find(o, owner), it->after);
 	return set_attrs(o, it->after, &op->attrs, why);
 }
 
@@ -221,6 +235,8 @@ static int run_op(struct overlay *o, const struct txn *t, unsigned n, struct why
 	case TXN_CREATE: return op_create(o, t, n, type, why);
 	case TXN_SET: return op_set(o, op, type, why);
 	case TXN_DELETE: return op_delete(o, op, type, why);
+	case TXN_OWN:
+	case TXN_KEEP: break;
 	}
 	return why_set(why, ERR_INVAL, "%s: operation %d is not known", op->path, (int)op->kind);
 }
@@ -374,11 +390,29 @@ static int check_item(const struct overlay *o, const struct overlay_item *it, st
 		if (err < 0)
 			return err;
 	}
+	if (o->machine)
+		return 0;
 	err = schema_check(it->after->type, o->level, it->path,
 	                   it->before && !overlay_remade(it) ? &it->before->attrs : NULL, &it->after->attrs, why);
 	if (err == 0)
 		err = check_refs(o, it->after, why);
 	return err < 0 ? err : check_identity(it->after, why);
+}
+
+/* Every volume that was touched, or has a leg that was: its legs are judged once. */
+static int check_volumes(const struct overlay *o, struct why *why)
+{
+	const struct overlay_item *it = NULL;
+	char path[PATH_LEN_MAX], last[PATH_LEN_MAX] = "";
+	int err = 0;
+
+	while (err == 0 && (it = overlay_next(o, it))) {
+		if (!overlay_kind(it) || !overlay_about_legs(it, path) || strcmp(path, last) == 0)
+			continue;
+		memcpy(last, path, strlen(path) + 1);
+		err = overlay_check_legs(o, path, why);
+	}
+	return err;
 }
 
 /* ---- the whole ---- */
@@ -396,10 +430,14 @@ static int settle(struct overlay *o)
 			item_drop(o, it);
 			continue;
 		}
+		if (o->machine)
+			continue;
 		growth += (it->after != NULL) - (it->before != NULL);
 		if (it->after)
 			it->after->generation = it->after->touched = o->index;
 	}
+	if (o->machine)
+		return 0;
 	/* Owners sort before what they own: walking back, a new item for an owner is not met again. */
 	for (it = RB_MAX(overlay_items, &o->items); it; it = next) {
 		const struct schema_type *type = it->after ? it->after->type : it->before->type;
@@ -419,7 +457,10 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 	const struct overlay_item *it = NULL;
 	int err = 0, growth;
 
-	for (unsigned i = 0; err == 0 && i < t->n_ops; i++)
+	o->machine = txn_is_machine(t);
+	if (o->machine)
+		err = overlay_machine(o, t, why);
+	for (unsigned i = 0; !o->machine && err == 0 && i < t->n_ops; i++)
 		err = run_op(o, t, i, why);
 	growth = settle(o);
 	while (err == 0 && (it = overlay_next(o, it)))
@@ -427,6 +468,10 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 			err = check_item(o, it, why);
 	if (err == 0)
 		err = check_unique(o, why);
+	if (err == 0 && o->level >= VOLUME_LEVEL && !o->machine)
+		err = check_volumes(o, why);
+	if (err == 0 && o->level >= VOLUME_LEVEL && !o->machine)
+		err = address_check_unique(o, why);
 	if (err == 0 && growth > 0 && tree_count(o->base) + (unsigned)growth > CATALOG_OBJECTS_MAX)
 		err = why_set(why, ERR_LIMIT, "the cluster holds %u objects, the most is %u", tree_count(o->base),
 		              CATALOG_OBJECTS_MAX);

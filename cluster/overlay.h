@@ -28,6 +28,7 @@ struct overlay {
 	uint64_t index;                 /* of the entry being applied */
 	unsigned level;
 	struct overlay_items items;     /* ordered by path */
+	bool machine;                   /* the cluster's own operation: no generation rises */
 };
 
 void overlay_init(struct overlay *o, const struct tree *base, uint64_t index, unsigned level);
@@ -41,6 +42,20 @@ const struct overlay_item *overlay_next(const struct overlay *o, const struct ov
 enum change_kind overlay_kind(const struct overlay_item *it);
 /* Deleted and made anew in one transaction? */
 bool overlay_remade(const struct overlay_item *it);
+/* The item of a path, if it was touched; the object of a path, to be changed (copied from the tree at the first touch). */
+const struct overlay_item *overlay_item(const struct overlay *o, const char *path);
+struct object *overlay_edit(struct overlay *o, const char *path);
+
+/* ---- overlay_machine.c: volumes with copies ---- */
+
+/* Do the machine's one operation. */
+int overlay_machine(struct overlay *o, const struct txn *t, struct why *why);
+/* A leg that is created, below the volume that this item (NULL: untouched) is of. */
+void overlay_leg_born(struct overlay *o, const struct overlay_item *volume, struct object *leg);
+/* Does the item say something of a volume's legs? Then whose. */
+bool overlay_about_legs(const struct overlay_item *it, char *volume);
+int overlay_check_legs(const struct overlay *o, const char *path, struct why *why);
+
 /* Move the changes into `t`, which is the base. The overlay is empty after. */
 void overlay_commit(struct overlay *o, struct tree *t);
 

@@ -105,27 +105,6 @@ static bool wants_beats(const struct own *o)
 	return false;
 }
 
-static void beat_send(struct own *o, struct own_out *out)
-{
-	struct own_beat *b;
-
-	if (!o->view.quorate || !wants_beats(o) || !mono_due(o->beat_due, o->now))
-		return;
-	o->beat_due = mono_add_ms(o->now, OWN_BEAT_MS);
-	b = &o->beat[++o->number % OWN_BEATS];
-	memset(b, 0, sizeof(*b));
-	b->number = o->number;
-	b->sent = o->now;
-	act(out, OWN_ACT_BEAT)->number = b->number;
-}
-
-static struct own_beat *beat_find(struct own *o, uint64_t number)
-{
-	struct own_beat *b = &o->beat[number % OWN_BEATS];
-
-	return number && b->number == number ? b : NULL;
-}
-
 static void echo_add(struct own *o, struct own_beat *b, const struct node_id *node, uint64_t end)
 {
 	if (b->n_echo == OWN_NODES_MAX || !own_listed(o->view.voter, o->view.n_voter, node))
@@ -137,12 +116,36 @@ static void echo_add(struct own *o, struct own_beat *b, const struct node_id *no
 	b->echo[b->n_echo++].end = end;
 }
 
+static void beat_send(struct own *o, struct own_out *out)
+{
+	struct own_beat *b;
+
+	if (!wants_beats(o) || !mono_due(o->beat_due, o->now))
+		return;
+	o->beat_due = mono_add_ms(o->now, OWN_BEAT_MS);
+	/* Numbers go on from those of an earlier life of this process, whose echoes may still be under way. */
+	if (!o->number)
+		o->number = o->now.ns / 1000000;
+	b = &o->beat[++o->number % OWN_BEATS];
+	memset(b, 0, sizeof(*b));
+	b->number = o->number;
+	b->sent = o->now;
+	if (!o->view.mute)
+		echo_add(o, b, &o->self, o->log_end);
+	act(out, OWN_ACT_BEAT)->number = b->number;
+}
+
+static struct own_beat *beat_find(struct own *o, uint64_t number)
+{
+	struct own_beat *b = &o->beat[number % OWN_BEATS];
+
+	return number && b->number == number ? b : NULL;
+}
+
 static bool beat_counts(const struct own *o, const struct own_beat *b)
 {
 	unsigned n = 0;
 
-	if (!b->back)
-		return false;
 	if (OWN_PLANTED(OWN_PLANT_NO_ECHO))
 		return true;
 	for (unsigned i = 0; i < b->n_echo; i++)
@@ -318,6 +321,8 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	struct mono wait = wait_end(o, v, row, known);
 	bool was_open = v->phase != OWN_CLOSED;
 
+	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
+	v->taken = o->now;
 	v->row = *row;
 	v->wait = wait;
 	v->until = (struct mono){ 0 };
@@ -405,6 +410,21 @@ static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
 	act_row(out, OWN_ACT_LEGS, v);
 }
 
+/*
+ * Whatever ran on the node when the row was applied here is dead, its director-target too. What it starts after that finds the
+ * row in the logs of a majority before it is echoed into a lease (doc/ownership.md 2).
+ */
+static void fenced(struct own *o, const struct own_in *in)
+{
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		struct own_vol *v = &o->vol[i];
+
+		if (is_mine(o, v) && node_id_eq(&v->before, &in->node) && !mono_before(in->begun, v->taken) &&
+		    mono_before(o->now, v->wait))
+			v->wait = o->now;
+	}
+}
+
 static void leg_asked(struct own *o, const struct own_in *in, enum own_change_kind kind, struct own_out *out)
 {
 	struct own_vol *v = vol_find(o, in->volume);
@@ -454,30 +474,22 @@ static void refused(struct own *o, const struct own_change *c)
 
 /* ---- beats ---- */
 
-static void beat_in(struct own *o, const struct own_in *in, struct own_out *out)
+/* It needs no view: what an echo proves is in the voter's log. */
+static void beat_in(const struct own *o, const struct own_in *in, struct own_out *out)
 {
-	struct own_beat *b;
 	struct own_act *a;
 
-	if (!o->view.quorate || in->stamp != o->stamp || !in_view(o, &in->node))
+	if (o->view.mute || !own_listed(o->view.voter, o->view.n_voter, &o->self) || node_id_eq(&in->node, &o->self))
 		return;
-	if (node_id_eq(&in->node, &o->self)) {
-		b = beat_find(o, in->number);
-		if (b) {
-			b->back = true;
-			echo_add(o, b, &o->self, o->log_end);
-		}
-	} else if (own_listed(o->view.voter, o->view.n_voter, &o->self)) {
-		a = act(out, OWN_ACT_ECHO);
-		a->node = in->node;
-		a->number = in->number;
-		a->index = o->log_end;
-	}
+	a = act(out, OWN_ACT_ECHO);
+	a->node = in->node;
+	a->number = in->number;
+	a->index = o->log_end;
 }
 
 static void wake(const struct own *o, struct own_out *out)
 {
-	struct mono t = wants_beats(o) && o->view.quorate ? o->beat_due : MONO_NEVER;
+	struct mono t = wants_beats(o) ? o->beat_due : MONO_NEVER;
 
 	for (unsigned i = 0; i < o->n_vol; i++) {
 		const struct own_vol *v = &o->vol[i];
@@ -504,7 +516,6 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 		break;
 	case OWN_IN_VIEW:
 		o->view = *in->view;
-		o->stamp = in->stamp;
 		break;
 	case OWN_IN_ROW:
 		row_in(o, in->row, out);
@@ -553,9 +564,32 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	case OWN_IN_REFUSED:
 		refused(o, in->change);
 		break;
+	case OWN_IN_FENCED:
+		fenced(o, in);
+		break;
 	}
 	consider(o, out);
 	wake(o, out);
+}
+
+bool own_waits(const struct own *o, unsigned i, struct node_id *node)
+{
+	for (unsigned k = 0; k < o->n_vol; k++) {
+		const struct own_vol *v = &o->vol[k];
+
+		if (!is_mine(o, v) || mono_due(v->wait, o->now) || node_id_none(&v->before) || i-- > 0)
+			continue;
+		*node = v->before;
+		return true;
+	}
+	return false;
+}
+
+struct mono own_right(const struct own *o, const uint8_t volume[16])
+{
+	const struct own_vol *v = vol_find((struct own *)o, volume);
+
+	return v && is_mine(o, v) && mono_due(v->wait, o->now) ? o->until : (struct mono){ 0 };
 }
 
 struct own *own_new(const struct node_id *self)

@@ -2,7 +2,7 @@
 /*
  * Who may serve a mirrored volume: the agreed row and its four changes, and one node's machine that keeps
  * leases, succeeds to dead owners, moves volumes and puts legs in and out of sync. Pure: see
- * doc/ownership.md for the rules and why they are safe. The log, CPG, the mesh and director-target are the caller's.
+ * doc/ownership.md for the rules and why they are safe. The log, datagrams and director-target are the caller's.
  */
 #ifndef CLUSTER_OWN_H
 #define CLUSTER_OWN_H
@@ -71,13 +71,13 @@ struct own;
 
 enum own_in_kind {
 	OWN_IN_TIMER = 1,       /* out.wake was reached */
-	OWN_IN_VIEW,            /* view: a new view, or the quorum or the roster changed; stamp: which view this is */
+	OWN_IN_VIEW,            /* view: a new view, or the quorum or the roster changed */
 	OWN_IN_ROW,             /* row: applied, as of `index`. Rows first, then APPLIED. */
 	OWN_IN_GONE,            /* volume: deleted */
 	OWN_IN_APPLIED,         /* index: all rows as of this index were given */
 	OWN_IN_LOG,             /* index: the end of our own log, stored or not */
-	OWN_IN_BEAT,            /* CPG delivered a beat: node, number, stamp of the view it was delivered in */
-	OWN_IN_ECHO,            /* mesh: node, number, index: the end of that voter's log */
+	OWN_IN_BEAT,            /* a datagram: node, number */
+	OWN_IN_ECHO,            /* a datagram: node, number, index: the end of that voter's log */
 	OWN_IN_TARGET_UP,       /* director-target is there and has nothing of ours open but what was ADOPTED */
 	OWN_IN_TARGET_DOWN,     /* its process is dead, not only silent */
 	OWN_IN_ADOPTED,         /* before UP: it has volume open under epoch; number 1: and leased before */
@@ -87,6 +87,7 @@ enum own_in_kind {
 	OWN_IN_LEG_FAILED,      /* volume, epoch, leg */
 	OWN_IN_LEG_READY,       /* volume, epoch, leg, turn */
 	OWN_IN_REFUSED,         /* change: was refused or not committed */
+	OWN_IN_FENCED,          /* node, begun: it was switched off, by something that began then: nothing that ran on it before runs on */
 };
 
 struct own_view {
@@ -99,23 +100,24 @@ struct own_view {
 	struct node_id down[OWN_NODES_MAX];     /* their director-target does not run */
 	unsigned n_down;
 	bool quorate;
+	bool mute;                              /* our log says nothing about what we acknowledged once: our echoes do not count */
 };
 
 struct own_in {
 	enum own_in_kind kind;
 	struct mono now;                /* CLOCK_BOOTTIME, always */
 	const struct own_view *view;
-	uint64_t stamp;
 	const struct own_row *row;
 	const uint8_t *volume, *leg;
 	uint64_t index, number, epoch, turn;
 	struct node_id node;
+	struct mono begun;
 	int err;
 	const struct own_change *change;
 };
 
 enum own_act_kind {
-	OWN_ACT_BEAT = 1,       /* number: to CPG */
+	OWN_ACT_BEAT = 1,       /* number: to all other voters */
 	OWN_ACT_ECHO,           /* to node: number, index */
 	OWN_ACT_PROPOSE,        /* change */
 	OWN_ACT_OPEN,           /* row: open under row.epoch; claim the legs; then OPENED */
@@ -146,6 +148,15 @@ void own_free(struct own **o);
 /* Appends to `out`; the caller resets out->n when all is done. */
 void own_step(struct own *o, const struct own_in *in, struct own_out *out);
 void own_out_fini(struct own_out *out);
+/* The i-th volume of ours that waits for the lease of one other node alone: which node. False after the last. */
+bool own_waits(const struct own *o, unsigned i, struct node_id *node);
+/*
+ * Until when nobody else may serve the volume, as of the last step, whether director-target does or not; zero: this node
+ * may not. For what follows the right without answering in its name: floating addresses.
+ */
+struct mono own_right(const struct own *o, const uint8_t volume[16]);
+
+bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 /* Planted bugs of the simulator, as in cluster/plant.h. */
 enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END };

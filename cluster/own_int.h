@@ -20,6 +20,8 @@ struct own_vol {
 	enum own_phase phase;
 	uint64_t used;                  /* the epoch under which a director-target was told to open it */
 	struct mono wait;               /* until then an earlier right may be in use */
+	struct node_id before;          /* whose, when it is that of one node alone; none: nobody can say */
+	struct mono taken;              /* when the row as it is was applied */
 	struct mono until;              /* the lease that director-target has */
 	struct mono again;              /* no proposal before */
 	struct mono reopen;
@@ -37,7 +39,6 @@ struct own_echo {
 struct own_beat {
 	uint64_t number;
 	struct mono sent;
-	bool back;                      /* CPG delivered it to us, in a quorate view that is the current one */
 	struct own_echo echo[OWN_NODES_MAX];
 	unsigned n_echo;
 };
@@ -46,7 +47,6 @@ struct own {
 	struct node_id self;
 	struct mono now;
 	struct own_view view;
-	uint64_t stamp;
 	uint64_t applied, log_end;
 	bool target;
 	struct own_vol *vol;
@@ -55,7 +55,5 @@ struct own {
 	uint64_t number;
 	struct mono beat_due, until;
 };
-
-bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 #endif

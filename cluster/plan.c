@@ -2,6 +2,7 @@
 /* What is there, what was tried, and the actions as data. Which actions there are is decided in plan_make.c. */
 #include "cluster/plan.h"
 
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,13 @@ void plan_action_fini(struct plan_action *a)
 	}
 	for (unsigned i = 0; i < a->n_portals; i++)
 		free(a->portals[i]);
+	for (unsigned i = 0; i < a->n_child; i++)
+		free(a->child[i].portals);
+	for (unsigned i = 0; i < a->n_elsewhere; i++)
+		free(a->elsewhere[i].address);
+	free(a->child);
+	free(a->group);
+	free(a->elsewhere);
 	free(a->luns);
 	free(a->hosts);
 	free(a->portals);
@@ -160,13 +168,19 @@ void plan_action_text(const struct plan_action *a, struct buf *out)
 		buf_printf(out, "resize volume %s to %s", a->name, text_size(a->size, size));
 		return;
 	case PLAN_VOLUME_CHANGE:
-		buf_printf(out, "change parameters of volume %s", a->name);
+		if (a->forwards)
+			buf_printf(out, "forward volume %s to %s", a->name, a->child[0].portals);
+		else
+			buf_printf(out, "change parameters of volume %s", a->name);
 		return;
 	case PLAN_VOLUME_CREATE:
 		buf_printf(out, "create volume %s: %s, %s", a->name, a->backstore, a->size ? text_size(a->size, size) : "its own size");
 		return;
 	case PLAN_VOLUME_OPEN:
-		buf_printf(out, "open volume %s: %s", a->name, a->backstore);
+		if (a->forwards)
+			buf_printf(out, "forward volume %s to %s", a->name, a->child[0].portals);
+		else
+			buf_printf(out, "open volume %s: %s", a->name, a->backstore);
 		return;
 	case PLAN_TARGET_SET:
 		buf_printf(out, "set target %s: %u luns, %u hosts, %u portals%s", a->name, a->n_luns, a->n_hosts, a->n_portals,
@@ -175,7 +189,48 @@ void plan_action_text(const struct plan_action *a, struct buf *out)
 	case PLAN_REPORT:
 		buf_printf(out, "%s is as desired", a->path);
 		return;
+	case PLAN_SERVE:
+		buf_printf(out, "serve volume %s under epoch %" PRIu64, a->name, a->epoch);
+		return;
+	case PLAN_SERVE_CHANGE:
+		buf_printf(out, "legs of volume %s: %s", a->name, attrs_get(&a->params, "p.legs"));
+		return;
+	case PLAN_FREEZE:
+		buf_printf(out, "freeze volume %s under epoch %" PRIu64, a->name, a->epoch);
+		return;
+	case PLAN_HOLD:
+		buf_printf(out, "hold volume %s: epoch %" PRIu64 " is over", a->name, a->epoch);
+		return;
 	}
+}
+
+/* ---- nodes ---- */
+
+void plan_nodes_fini(struct plan_nodes *ns)
+{
+	for (unsigned i = 0; i < ns->n; i++) {
+		free(ns->node[i].name);
+		free(ns->node[i].inner);
+		free(ns->node[i].addresses);
+	}
+	free(ns->node);
+	*ns = (struct plan_nodes){ 0 };
+}
+
+const struct plan_node *plan_node(const struct plan_nodes *ns, const struct node_id *id)
+{
+	for (unsigned i = 0; ns && i < ns->n; i++)
+		if (node_id_eq(&ns->node[i].id, id))
+			return &ns->node[i];
+	return NULL;
+}
+
+const struct plan_node *plan_node_named(const struct plan_nodes *ns, const char *name)
+{
+	for (unsigned i = 0; ns && name && i < ns->n; i++)
+		if (strcmp(ns->node[i].name, name) == 0)
+			return &ns->node[i];
+	return NULL;
 }
 
 /* ---- failures ---- */
@@ -278,6 +333,9 @@ void plan_failed(struct plan_retry *r, const struct plan_action *a, struct mono 
 	memcpy(f->wish, wish, sizeof(wish));
 	for (unsigned i = 1; i < f->n && wait < PLAN_RETRY_LAST_MS; i++)
 		wait *= 2;
+	/* Its owner may be about to open it: commands wait meanwhile. */
+	if (a->forwards)
+		wait = f->n < 20 ? PLAN_RETRY_FORWARD_MS : PLAN_RETRY_FIRST_MS * 4;
 	f->due = mono_add_ms(now, wait < PLAN_RETRY_LAST_MS ? wait : PLAN_RETRY_LAST_MS);
 	if (r->n > PLAN_RETRY_MAX)
 		failure_drop(r, TAILQ_FIRST(&r->by_age));

@@ -20,10 +20,12 @@
 #include "base/buf.h"
 #include "base/mono.h"
 #include "cluster/catalog.h"
+#include "cluster/id.h"
 #include "cluster/obj.h"
 
 #define PLAN_RETRY_MAX 4096             /* failures that are remembered */
 #define PLAN_RETRY_FIRST_MS 500
+#define PLAN_RETRY_FORWARD_MS 100       /* of a volume at another node */
 #define PLAN_RETRY_LAST_MS 30000        /* the wait doubles up to this */
 
 /* ---- what is there ---- */
@@ -36,6 +38,12 @@ struct plan_have_volume {
 	uint8_t hash[16];               /* as the action said */
 	bool created;                   /* its storage was made, here, at some time (durable knowledge of this node) */
 	bool open;                      /* director-target has it */
+	bool ours;                      /* ownership opens and closes it (cluster/owner.c): the plan leaves it alone */
+	uint64_t epoch;                 /* it is open under; 0: none */
+	bool leased;                    /* it answers, or answered, under a lease of that epoch */
+	bool keeps;                     /* what its unit keeps is agreed (as director-target was told) */
+	bool keep_any, keep_busy;       /* it has agreed reservations; they are on their way (cluster/owner_keep.c) */
+	uint64_t keep_told, keep_done;  /* of this version */
 	struct attrs params;            /* what opened it; kept so that it can be destroyed after the object is gone */
 };
 
@@ -78,6 +86,34 @@ enum plan_kind {
 	PLAN_VOLUME_OPEN,
 	PLAN_TARGET_SET,                /* the whole target; replaces what was there */
 	PLAN_REPORT,                    /* all is as it shall be: only generation and applied move on */
+	/* Of a volume with copies that this node owns; made by cluster/owner.c. */
+	PLAN_SERVE,                     /* open it over its legs, under a new right */
+	PLAN_SERVE_CHANGE,              /* the legs' agreed state changed, or where they are */
+	PLAN_FREEZE,                    /* finish what runs, leave it quiet, close it */
+	PLAN_HOLD,                      /* the right is gone: answer nothing more, close it */
+};
+
+/* How director-targets of other nodes reach it, as in proto/target.h. */
+enum plan_inner { PLAN_INNER_NONE, PLAN_INNER_LEG, PLAN_INNER_SERVED };
+
+/* What a volume lies on, where that is another volume: of this node, or at the inner portals of another. */
+struct plan_child {
+	uint8_t uuid[16];
+	char *portals;                  /* "10.0.0.2:7341,…"; NULL: of this node */
+	uint64_t epoch;                 /* what to log in under */
+	uint32_t key;                   /* epoch of the cluster key to prove it with */
+};
+
+/* ALUA: the ports of one node, SPC-4 5.15.2. */
+struct plan_group {
+	uint16_t id;
+	uint8_t state;
+	bool preferred;
+};
+
+struct plan_elsewhere {
+	char *address;
+	uint16_t tag;
 };
 
 struct plan_lun {
@@ -103,6 +139,15 @@ struct plan_action {
 	uint64_t size;
 	char *backstore;
 	struct attrs params;            /* all that is set on the object, defaults filled in; "p.x" as it is */
+	uint64_t epoch;
+	bool leased, fail_over;
+	bool keeps;                     /* what its unit keeps is agreed */
+	bool forwards;                  /* it lies on child[0] alone, which is the volume itself at another node */
+	enum plan_inner inner;
+	struct plan_child *child;       /* of mirror and stripe, in order */
+	unsigned n_child, cap_child;
+	struct plan_group *group;
+	unsigned n_group, cap_group;
 	/* targets */
 	char *alias;
 	struct plan_lun *luns;
@@ -111,8 +156,33 @@ struct plan_action {
 	unsigned n_hosts, cap_hosts;
 	char **portals;                 /* "[::]:3260" */
 	unsigned n_portals, cap_portals;
+	struct plan_elsewhere *elsewhere;       /* the portals of other nodes */
+	unsigned n_elsewhere, cap_elsewhere;
 	struct attrs options;           /* the target's other parameters, defaults filled in */
 };
+
+/* ---- the nodes, as far as they are known to each other's director-targets ---- */
+
+struct plan_node {
+	struct node_id id;
+	char *name;                     /* agreed */
+	char *inner;                    /* inner portals, with commas; NULL: not known */
+	char *addresses;                /* for initiators, without port, with spaces; NULL: not known */
+	uint16_t group;                 /* portal group tag */
+	bool up;                        /* it lives, and its director-target runs */
+};
+
+struct plan_nodes {
+	struct plan_node *node;
+	unsigned n, cap;
+	bool alone;                     /* this node sees no quorum: initiators had better go elsewhere */
+	uint32_t key;                   /* epoch of the newest cluster key, which logins at other nodes are proven with */
+	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
+};
+
+void plan_nodes_fini(struct plan_nodes *ns);
+const struct plan_node *plan_node(const struct plan_nodes *ns, const struct node_id *id);
+const struct plan_node *plan_node_named(const struct plan_nodes *ns, const char *name);
 
 struct plan {
 	struct plan_action *a;
@@ -136,9 +206,18 @@ void plan_done(struct plan_retry *r, const struct plan_action *a);
 
 /*
  * The plan of node `self` (its name) into *p, which must be zeroed. Everything is borrowed. What is there
- * but newer than the catalog (it has not caught up) is left alone.
+ * but newer than the catalog (it has not caught up) is left alone. Without `nodes` nothing of other nodes is reached.
  */
-void plan_make(const struct catalog *c, const char *self, const struct plan_have *have,
+void plan_make(const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
                const struct plan_retry *r, struct mono now, struct plan *p);
+
+/*
+ * The action that serves (PLAN_SERVE, PLAN_SERVE_CHANGE), freezes or holds a volume that this node owns; the legs are
+ * in the order of the row. For FREEZE and HOLD `o` may be NULL.
+ */
+struct own_row;
+struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, const char *self,
+			      const struct plan_nodes *nodes);
+void plan_action_fini(struct plan_action *a);
 
 #endif

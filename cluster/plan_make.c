@@ -9,19 +9,35 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/plan_int.h"
+#include "cluster/volume.h"
 
-/* One volume that this node shall have, with what it has of it. */
+#define DEFAULT_PORTAL "[::]:3260"      /* of a target without any */
+
+/* What this node has of a volume: doc/ownership.md 9. In the order in which they are opened. */
+enum want_kind {
+	WANT_PLAIN,             /* the only copy */
+	WANT_LEG,
+	WANT_SERVED,            /* of several: opened by ownership, not by the plan */
+	WANT_FORWARD,
+	WANT_STRIPE,
+};
+
+/* One volume that director-target of this node shall have, with what it has of it. */
 struct want_volume {
-	const struct object *o;
+	enum want_kind kind;
+	const struct object *o;                 /* a volume or a leg */
 	const struct plan_have_volume *have;    /* NULL: nothing */
 	bool ready;                             /* open, or will be when the plan has run so far */
 	bool stays;                             /* open already */
+	const struct plan_node *at;             /* FORWARD: who serves it; NULL: as it is */
+	uint64_t epoch;                         /* FORWARD: under which */
 };
 
 struct work {
 	const struct catalog *c;
 	const struct tree *tree;
 	const char *self;
+	const struct plan_nodes *nodes;
 	const struct plan_have *have;
 	const struct plan_retry *retry;
 	struct mono now;
@@ -107,23 +123,99 @@ static void want_targets(struct work *w, const struct object *volume)
 	}
 }
 
+/* Is there a LUN of it, or of the volume that it is a part of? */
+static bool offered(const struct work *w, const struct object *volume)
+{
+	const char *whole = attrs_get(&volume->attrs, "part-of");
+	const struct object *o = NULL;
+	char path[PATH_LEN_MAX];
+
+	while ((o = tree_referrer(w->tree, volume->path, o)))
+		if (o->type->id == TYPE_LUN)
+			return true;
+	if (!whole || snprintf(path, sizeof(path), "/volumes/%s", whole) >= (int)sizeof(path))
+		return false;
+	o = tree_get(w->tree, path);
+	return o && offered(w, o);
+}
+
+static struct want_volume *want_add(struct work *w, enum want_kind kind, const struct object *o)
+{
+	struct want_volume *v;
+
+	w->volumes = mem_grow(w->volumes, &w->cap_volumes, w->n_volumes, sizeof(*w->volumes));
+	v = &w->volumes[w->n_volumes++];
+	*v = (struct want_volume){ .kind = kind, .o = o, .have = have_volume(w, o->uuid) };
+	v->stays = v->have && v->have->open;
+	return v;
+}
+
+/* A volume whose data is at another node. */
+static void want_forward(struct work *w, const struct object *o, const struct plan_node *at, uint64_t epoch)
+{
+	const struct plan_have_volume *have = have_volume(w, o->uuid);
+	struct want_volume *v;
+
+	if (!w->nodes || !offered(w, o) || ((!at || !at->inner) && !(have && have->open)))
+		return;
+	v = want_add(w, WANT_FORWARD, o);
+	v->at = at && at->inner ? at : NULL;
+	v->epoch = epoch;
+	want_targets(w, o);
+}
+
+static void want_copies(struct work *w, const struct object *o)
+{
+	const struct plan_have_volume *have = have_volume(w, o->uuid);
+	const struct plan_node *self = plan_node_named(w->nodes, w->self);
+	const struct object *leg = NULL;
+	struct own_row row;
+
+	volume_row(w->tree, o, &row);
+	while ((leg = volume_leg(w->tree, o, leg)))
+		if (strcmp(attrs_get(&leg->attrs, "node"), w->self) == 0)
+			want_add(w, WANT_LEG, leg);
+	if ((have && have->ours) || (self && node_id_eq(&self->id, &row.owner))) {
+		want_add(w, WANT_SERVED, o);
+		want_targets(w, o);
+	} else if (!node_id_none(&row.owner)) {
+		want_forward(w, o, plan_node(w->nodes, &row.owner), row.epoch);
+	}
+}
+
+static void want_volume_of(struct work *w, const struct object *o)
+{
+	const char *node = attrs_get(&o->attrs, "node");
+
+	if (volume_is_striped(o)) {
+		if (w->nodes && offered(w, o)) {
+			want_add(w, WANT_STRIPE, o);
+			want_targets(w, o);
+		}
+	} else if (volume_has_legs(o)) {
+		want_copies(w, o);
+	} else if (node && strcmp(node, w->self) == 0) {
+		want_add(w, WANT_PLAIN, o);
+		want_targets(w, o);
+	} else {
+		want_forward(w, o, plan_node_named(w->nodes, node), 1);
+	}
+}
+
+static int want_cmp(const void *a, const void *b)
+{
+	return path_cmp(((const struct want_volume *)a)->o->path, ((const struct want_volume *)b)->o->path);
+}
+
 static void want_all(struct work *w)
 {
 	const struct object *o = NULL;
-	char node[PATH_LEN_MAX];
 	unsigned n = 0;
 
-	if ((size_t)snprintf(node, sizeof(node), "/nodes/%s", w->self) >= sizeof(node))
-		return;
-	while ((o = tree_referrer(w->tree, node, o))) {
-		if (o->type->id != TYPE_VOLUME)
-			continue;
-		w->volumes = mem_grow(w->volumes, &w->cap_volumes, w->n_volumes, sizeof(*w->volumes));
-		w->volumes[w->n_volumes] = (struct want_volume){ .o = o, .have = have_volume(w, o->uuid) };
-		w->volumes[w->n_volumes].stays = w->volumes[w->n_volumes].have && w->volumes[w->n_volumes].have->open;
-		w->n_volumes++;
-		want_targets(w, o);
-	}
+	while ((o = tree_child(w->tree, "/volumes", o)))
+		want_volume_of(w, o);
+	if (w->n_volumes)
+		qsort(w->volumes, w->n_volumes, sizeof(*w->volumes), want_cmp);
 	if (w->n_targets)
 		qsort(w->targets, w->n_targets, sizeof(*w->targets), target_cmp);
 	for (unsigned i = 0; i < w->n_targets; i++)
@@ -205,6 +297,11 @@ static void target_hash(struct plan_action *a)
 	feed(&st, "/");
 	for (unsigned i = 0; i < a->n_portals; i++)
 		feed(&st, a->portals[i]);
+	feed(&st, "/");
+	for (unsigned i = 0; i < a->n_elsewhere; i++) {
+		feed(&st, a->elsewhere[i].address);
+		crypto_generichash_update(&st, (const uint8_t *)&a->elsewhere[i].tag, sizeof(a->elsewhere[i].tag));
+	}
 	crypto_generichash_final(&st, a->hash, sizeof(a->hash));
 }
 
@@ -227,33 +324,25 @@ static bool plan_add(struct work *w, struct plan_action *a)
 	return true;
 }
 
-/* All that is set or has a default, but what only the cluster cares for. */
-static void params_of(const struct object *o, struct attrs *out)
+/* ---- volumes ---- */
+
+static struct plan_action volume_action(const struct work *w, enum plan_kind kind, const struct want_volume *v)
 {
-	static const char *const ours[] = { "comment", "node", "device", "allow-shrink", "size", "alias" };
+	const struct object *o = v->o;
+	struct plan_action a;
 
-	attrs_copy(out, &o->attrs);
-	for (const struct schema_param *p = o->type->params; p->name; p++)
-		if (p->value && !(p->flags & PARAM_OBSERVED) && !attrs_get(out, p->name))
-			attrs_set(out, p->name, p->value);
-	for (unsigned i = 0; i < ARRAY_LEN(ours); i++)
-		attrs_set(out, ours[i], NULL);
-}
-
-static struct plan_action volume_action(enum plan_kind kind, const struct object *o)
-{
-	struct plan_action a = {
-		.kind = kind, .path = mem_strdup(o->path), .name = mem_strdup(path_name(o->path)),
-		.generation = o->generation, .size = schema_get_uint(o->type, &o->attrs, "size"),
-		.backstore = mem_strdup(schema_get(o->type, &o->attrs, "backstore")),
-	};
-	crypto_generichash_state st;
-
-	memcpy(a.uuid, o->uuid, sizeof(a.uuid));
-	params_of(o, &a.params);
-	crypto_generichash_init(&st, NULL, 0, sizeof(a.hash));
-	feed_attrs(&st, &a.params);
-	crypto_generichash_final(&st, a.hash, sizeof(a.hash));
+	if (v->kind == WANT_LEG)
+		a = plan_leg(kind, volume_of_leg(w->tree, o), o);
+	else if (v->kind == WANT_FORWARD)
+		a = plan_forward(kind, w->tree, o, v->at, v->epoch, w->nodes->key);
+	else if (v->kind == WANT_STRIPE)
+		a = plan_stripe(kind, w->tree, o);
+	else
+		a = plan_plain(kind, o);
+	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
+		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at);
+	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
+	plan_volume_hash(&a);
 	return a;
 }
 
@@ -338,6 +427,24 @@ static void add_host(struct plan_action *a, const struct object *host)
 			attrs_set(&h->auth, keys[i], attrs_get(&host->attrs, keys[i]));
 }
 
+/* Has it a LUN whose only copy is here? Then this node was meant by its portals. */
+static bool own_target(const struct work *w, const struct object *target)
+{
+	const struct object *lun = NULL;
+	char folder[PATH_LEN_MAX + 8], path[PATH_LEN_MAX];
+
+	snprintf(folder, sizeof(folder), "%s/luns", target->path);
+	while ((lun = tree_child(w->tree, folder, lun))) {
+		const struct want_volume *v;
+
+		schema_ref_path(schema_param(lun->type, "volume"), attrs_get(&lun->attrs, "volume"), path);
+		v = want_volume(w, path);
+		if (v && v->kind == WANT_PLAIN)
+			return true;
+	}
+	return false;
+}
+
 static struct plan_action target_action(const struct work *w, enum plan_kind kind, const struct object *o)
 {
 	const char *alias = attrs_get(&o->attrs, "alias");
@@ -346,8 +453,10 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 		.alias = mem_strdup(alias ? alias : ""), .generation = o->touched,
 	};
 	const struct object *child = NULL;
+	char portals[PATH_LEN_MAX + 16];
 
-	params_of(o, &a.options);
+	snprintf(portals, sizeof(portals), "%s/portals", o->path);
+	plan_params(o, &a.options);
 	if (add_luns(w, &a, o, kind == PLAN_TARGET_TRIM))
 		a.generation = 0;
 	while ((child = tree_below(w->tree, o->path, child ? child : o))) {
@@ -355,9 +464,15 @@ static struct plan_action target_action(const struct work *w, enum plan_kind kin
 			add_host(&a, child);
 		if (child->type->id != TYPE_PORTAL)
 			continue;
+		plan_elsewhere(&a, w->nodes, w->self, path_name(child->path));
+		if (!plan_portal_here(w->nodes, w->self, path_name(child->path)) && !own_target(w, o))
+			continue;
 		a.portals = mem_grow(a.portals, &a.cap_portals, a.n_portals, sizeof(*a.portals));
 		a.portals[a.n_portals++] = mem_strdup(path_name(child->path));
 	}
+	if (!a.n_elsewhere && !tree_count_in(w->tree, portals))
+		plan_elsewhere(&a, w->nodes, w->self, DEFAULT_PORTAL);
+	plan_floating(&a, w->tree, o, w->self, DEFAULT_PORTAL);
 	target_hash(&a);
 	return a;
 }
@@ -377,10 +492,10 @@ static void report(struct work *w, const char *path, const char *name, uint64_t 
 
 /* ---- 1. targets let go ---- */
 
-/* The name of a volume is far shorter than a path (NAME_LABEL). */
+/* The name of a volume or, with "/legs/" in it, of a leg: far shorter than a path (NAME_LABEL). */
 static void volume_path(const char *name, char *out)
 {
-	snprintf(out, PATH_LEN_MAX, "/volumes/%.63s", name);
+	snprintf(out, PATH_LEN_MAX, "/volumes/%.200s", name);
 }
 
 /* Does the target as it is use a volume that is not to stay as it is? */
@@ -430,7 +545,7 @@ static bool leaving(const struct work *w, const struct plan_have_volume *v)
 	char path[PATH_LEN_MAX];
 	struct want_volume *want;
 
-	if (v->generation > catalog_applied(w->c))
+	if (v->ours || v->generation > catalog_applied(w->c))
 		return false;
 	volume_path(v->name, path);
 	want = want_volume(w, path);
@@ -478,12 +593,16 @@ static void plan_volumes_leaving(struct work *w)
 static void plan_volume_open(struct work *w, struct want_volume *v)
 {
 	const struct plan_have_volume *h = v->have;
-	struct plan_action change = volume_action(PLAN_VOLUME_CHANGE, v->o);
-	uint64_t size = change.size;
+	struct plan_action change;
+	uint64_t size;
 
 	v->ready = true;
-	if (size && h->size && size != h->size) {
-		struct plan_action resize = volume_action(PLAN_VOLUME_RESIZE, v->o);
+	if (v->kind == WANT_SERVED || (v->kind == WANT_FORWARD && !v->at))
+		return;
+	change = volume_action(w, PLAN_VOLUME_CHANGE, v);
+	size = change.size;
+	if (size && h->size && size != h->size && !change.forwards) {
+		struct plan_action resize = volume_action(w, PLAN_VOLUME_RESIZE, v);
 
 		/* Not all is done when other parameters differ too; they are next. */
 		if (memcmp(change.hash, h->hash, sizeof(h->hash)) != 0)
@@ -504,7 +623,7 @@ static bool name_taken(const struct work *w, const struct object *o)
 		const struct plan_have_volume *v = &w->have->volumes[i];
 		bool going = false;
 
-		if (strcmp(v->name, path_name(o->path)) != 0 || memcmp(v->uuid, o->uuid, 16) == 0)
+		if (strcmp(v->name, plan_name(o->path)) != 0 || memcmp(v->uuid, o->uuid, 16) == 0)
 			continue;
 		for (unsigned k = 0; !going && k < w->p->n; k++)
 			going = (w->p->a[k].kind == PLAN_VOLUME_DESTROY || w->p->a[k].kind == PLAN_VOLUME_FORGET) &&
@@ -523,14 +642,16 @@ static void plan_volume_come(struct work *w, struct want_volume *v)
 {
 	struct plan_action a;
 
-	if (!v->have || !v->have->created) {
+	if (v->kind == WANT_SERVED || (v->kind == WANT_FORWARD && !v->at))
+		return;
+	if ((v->kind == WANT_PLAIN || v->kind == WANT_LEG) && (!v->have || !v->have->created)) {
 		if (name_taken(w, v->o))
 			return;
-		a = volume_action(PLAN_VOLUME_CREATE, v->o);
+		a = volume_action(w, PLAN_VOLUME_CREATE, v);
 		if (!plan_add(w, &a))
 			return;
 	}
-	a = volume_action(PLAN_VOLUME_OPEN, v->o);
+	a = volume_action(w, PLAN_VOLUME_OPEN, v);
 	v->ready = plan_add(w, &a);
 }
 
@@ -539,12 +660,22 @@ static void plan_volumes(struct work *w)
 	for (unsigned i = 0; i < w->n_volumes; i++)
 		if (w->volumes[i].stays)
 			plan_volume_open(w, &w->volumes[i]);
-	for (unsigned i = 0; i < w->n_volumes; i++)
-		if (!w->volumes[i].stays)
-			plan_volume_come(w, &w->volumes[i]);
+	for (enum want_kind kind = WANT_PLAIN; kind <= WANT_STRIPE; kind++)
+		for (unsigned i = 0; i < w->n_volumes; i++)
+			if (w->volumes[i].kind == kind && !w->volumes[i].stays)
+				plan_volume_come(w, &w->volumes[i]);
 }
 
 /* ---- 5. targets as they shall be ---- */
+
+/* It has portals, and none of them is of this node. */
+static bool elsewhere_only(const struct work *w, const struct object *target, const struct plan_action *a)
+{
+	char folder[PATH_LEN_MAX + 16];
+
+	snprintf(folder, sizeof(folder), "%s/portals", target->path);
+	return a->n_portals == 0 && tree_count_in(w->tree, folder);
+}
 
 static void plan_targets(struct work *w)
 {
@@ -554,7 +685,8 @@ static void plan_targets(struct work *w)
 		const uint8_t *hash = t ? t->hash : NULL;
 		uint64_t generation = t ? t->generation : 0;
 
-		if (t && t->generation > catalog_applied(w->c)) {
+		if ((t && t->generation > catalog_applied(w->c)) || elsewhere_only(w, w->targets[i], &a) ||
+		    (!t && !a.generation && w->nodes && w->nodes->settling)) {
 			plan_action_fini(&a);
 			continue;
 		}
@@ -573,10 +705,10 @@ static void plan_targets(struct work *w)
 	}
 }
 
-void plan_make(const struct catalog *c, const char *self, const struct plan_have *have,
+void plan_make(const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
                const struct plan_retry *r, struct mono now, struct plan *p)
 {
-	struct work w = { .c = c, .tree = catalog_tree(c), .self = self, .have = have, .retry = r, .now = now, .p = p };
+	struct work w = { .c = c, .tree = catalog_tree(c), .self = self, .nodes = nodes, .have = have, .retry = r, .now = now, .p = p };
 
 	*p = (struct plan){ .wake = MONO_NEVER };
 	have_sort(&w);

@@ -10,33 +10,16 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/facts.h"
-#include "cluster/names_int.h"
+#include "cluster/prepare_int.h"
+#include "cluster/volume.h"
 
-#define LUN_MAX 16383
 #define BACKSTORE_OF_DEVICES "block"
-
-/* What this transaction has placed on a node so far. */
-struct placed {
-	const char *node;               /* lent by the tree */
-	uint64_t size;
-	unsigned n;
-};
-
-struct work {
-	const struct names *n;
-	struct txn *t;
-	unsigned level;
-	struct why *why;
-	struct placed *placed;
-	unsigned n_placed, cap_placed;
-	char *luns_of;                  /* the folder whose taken numbers are in `taken` */
-	uint8_t taken[(LUN_MAX + 1) / 8];
-};
 
 /* ---- what the transaction does so far ---- */
 
-static const struct txn_op *op_on(const struct txn *t, unsigned upto, enum txn_op_kind kind, const char *path)
+const struct txn_op *prepare_op_on(const struct txn *t, unsigned upto, enum txn_op_kind kind, const char *path)
 {
 	for (unsigned i = 0; i < upto; i++)
 		if (t->ops[i].kind == kind && strcmp(t->ops[i].path, path) == 0)
@@ -143,42 +126,6 @@ static int normalise(struct work *w, unsigned i, const struct schema_type **type
 
 /* ---- nodes as places ---- */
 
-static uint64_t fact_uint(const struct fact *f, const char *key, uint64_t if_unset)
-{
-	const char *v = f ? attrs_get(&f->attrs, key) : NULL;
-	uint64_t n;
-
-	return v && text_u64_parse(v, &n) == 0 ? n : if_unset;
-}
-
-static const struct fact *node_fact(const struct work *w, const char *node, const char *path)
-{
-	const struct names_node *nd = names_node_by_name(w->n, node);
-
-	return nd ? facts_get(w->n->facts, &nd->id, path) : NULL;
-}
-
-/* Does the node have the plugin? A node that reports no plugin at all is not judged. */
-static bool has_plugin(const struct work *w, const char *node, const char *plugin)
-{
-	const struct names_node *nd = names_node_by_name(w->n, node);
-	char path[PATH_LEN_MAX];
-	const struct fact *f;
-	const char *state;
-
-	if (!nd)
-		return true;
-	snprintf(path, sizeof(path), "/plugins/%s", plugin);
-	f = facts_get(w->n->facts, &nd->id, path);
-	state = f ? attrs_get(&f->attrs, "state") : NULL;
-	if (f)
-		return !state || strcmp(state, "ready") == 0;
-	for (f = facts_first(w->n->facts, "/plugins/"); f && path_below(f->path, "/plugins"); f = facts_next(w->n->facts, f))
-		if (node_id_eq(&f->node, &nd->id))
-			return false;
-	return true;
-}
-
 static const struct placed *placed_on(const struct work *w, const char *node)
 {
 	for (unsigned i = 0; i < w->n_placed; i++)
@@ -187,50 +134,42 @@ static const struct placed *placed_on(const struct work *w, const char *node)
 	return NULL;
 }
 
-static void placed_add(struct work *w, const char *node, uint64_t size)
+static struct placed *placed_make(struct work *w, const char *node)
 {
 	struct placed *p = (struct placed *)placed_on(w, node);
 	char path[PATH_LEN_MAX];
 
-	if (!p) {
-		snprintf(path, sizeof(path), "/nodes/%s", node);
-		w->placed = mem_grow(w->placed, &w->cap_placed, w->n_placed, sizeof(*w->placed));
-		p = &w->placed[w->n_placed++];
-		*p = (struct placed){ .node = path_name(catalog_get(w->n->catalog, path)->path) };
-	}
+	if (p)
+		return p;
+	snprintf(path, sizeof(path), "/nodes/%s", node);
+	w->placed = mem_grow(w->placed, &w->cap_placed, w->n_placed, sizeof(*w->placed));
+	p = &w->placed[w->n_placed++];
+	*p = (struct placed){ .node = path_name(catalog_get(w->n->catalog, path)->path) };
+	return p;
+}
+
+void prepare_placed(struct work *w, const char *node, uint64_t size)
+{
+	struct placed *p = placed_make(w, node);
+
 	p->size += size;
 	p->n++;
 }
 
-struct place {
-	const char *node;
-	uint64_t total;                 /* bytes; UINT64_MAX: not reported */
-	uint64_t left;                  /* after all that is agreed for it, and not more than is free */
-	unsigned volumes;
-};
-
-static struct place place_of(const struct work *w, const struct object *node, bool ram)
+/* The tree is asked once per node. */
+struct place prepare_place(struct work *w, const struct object *node, bool ram)
 {
-	const char *name = path_name(node->path);
-	const struct fact *f = node_fact(w, name, node->path);
-	uint64_t agreed, free_now = fact_uint(f, ram ? "memory-free" : "space-free", UINT64_MAX);
-	struct place p = { .node = name, .total = fact_uint(f, ram ? "memory-total" : "space-total", UINT64_MAX) };
-	const struct placed *here = placed_on(w, name);
+	struct placed *here = placed_make(w, path_name(node->path));
+	struct place p;
 
-	p.volumes = tree_referrers(catalog_tree(w->n->catalog), node->path, &agreed) + (here ? here->n : 0);
-	agreed += here ? here->size : 0;
-	p.left = p.total > agreed ? p.total - agreed : 0;
-	if (p.left > free_now)
-		p.left = free_now;
+	if (!here->known[ram]) {
+		here->base[ram] = place_of(w->n, node, ram);
+		here->known[ram] = true;
+	}
+	p = here->base[ram];
+	p.agreed += here->size;
+	p.holds += here->n;
 	return p;
-}
-
-/* More space left, then fewer volumes; equals keep their order, which is by name. */
-static bool better(const struct place *a, const struct place *b)
-{
-	if (a->left != b->left)
-		return a->left > b->left;
-	return a->volumes < b->volumes;
 }
 
 /*
@@ -253,15 +192,14 @@ static int place_volume(struct work *w, unsigned i)
 		struct place p;
 
 		n_nodes++;
-		if (names_node_state(w->n, name) != NODE_ALIVE || schema_get_bool(o->type, &o->attrs, "drain") ||
-		    strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
+		if (!place_takes(w->n, o, NULL))
 			continue;
 		n_up++;
-		if (!has_plugin(w, name, backstore))
+		if (!place_has_plugin(w->n, name, backstore))
 			continue;
 		n_able++;
-		p = place_of(w, o, strcmp(backstore, "ram") == 0);
-		if (size <= p.total && (!best.node || better(&p, &best)))
+		p = prepare_place(w, o, strcmp(backstore, "ram") == 0);
+		if (size <= p.total && (!best.node || place_better(&p, &best)))
 			best = p;
 	}
 	if (best.node) {
@@ -277,31 +215,30 @@ static int place_volume(struct work *w, unsigned i)
 	return why_set(w->why, ERR_NOSPC, "%s: no node is large enough for %s", op->path, text_size(size, text));
 }
 
-static int check_node(struct work *w, const struct txn_op *op, const char *node)
+int prepare_node(struct work *w, const char *what, const char *node, const char *backstore)
 {
-	const char *backstore = schema_get(schema_type(TYPE_VOLUME), &op->attrs, "backstore");
 	char path[PATH_LEN_MAX];
 	const struct object *o;
 
 	snprintf(path, sizeof(path), "/nodes/%s", node);
 	o = catalog_get(w->n->catalog, path);
 	if (!o)
-		return why_set(w->why, ERR_NOENT, "%s: there is no node %s; \"director node list\" shows them", op->path, node);
+		return why_set(w->why, ERR_NOENT, "%s: there is no node %s; \"director node list\" shows them", what, node);
 	if (strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
-		return why_set(w->why, ERR_INVAL, "%s: node %s is a witness and holds no volumes; use another", op->path, node);
+		return why_set(w->why, ERR_INVAL, "%s: node %s is a witness and holds no volumes; use another", what, node);
 	if (schema_get_bool(o->type, &o->attrs, "drain"))
 		return why_set(w->why, ERR_INVAL, "%s: node %s is being drained; use another, or: director set /nodes/%s "
-		               "drain=no", op->path, node, node);
-	if (!has_plugin(w, node, backstore))
+		               "drain=no", what, node, node);
+	if (!place_has_plugin(w->n, node, backstore))
 		return why_set(w->why, ERR_NOTSUP, "%s: node %s has no backstore \"%s\"; \"director plugin list\" shows what "
-		               "there is", op->path, node, backstore);
+		               "there is", what, node, backstore);
 	return 0;
 }
 
 /* ---- devices ---- */
 
 /* No other volume may lie on the same file or device of the node. */
-static int check_path_free(struct work *w, unsigned i, const char *node, const char *path)
+int prepare_path_free(struct work *w, unsigned i, const char *node, const char *path)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
 	const struct object *o = NULL;
@@ -311,14 +248,14 @@ static int check_path_free(struct work *w, unsigned i, const char *node, const c
 	while ((o = tree_referrer(t, ref, o))) {
 		const char *p = attrs_get(&o->attrs, "path");
 
-		if (p && strcmp(p, path) == 0 && !op_on(w->t, i, TXN_DELETE, o->path))
+		if (p && strcmp(p, path) == 0 && !prepare_op_on(w->t, i, TXN_DELETE, o->path))
 			return why_set(w->why, ERR_BUSY, "%s: %s of node %s holds volume %s already", w->t->ops[i].path, path,
 			               node, path_name(o->path));
 	}
 	return 0;
 }
 
-static int use_device(struct work *w, unsigned i, const char *node, const char *device)
+int prepare_device(struct work *w, unsigned i, const char *node, const char *device, bool sized)
 {
 	struct txn_op *op = &w->t->ops[i];
 	char path[2 * PATH_LEN_MAX], size[32];
@@ -327,7 +264,7 @@ static int use_device(struct work *w, unsigned i, const char *node, const char *
 	uint64_t bytes, block;
 
 	snprintf(path, sizeof(path), "/nodes/%s/devices/%s", node, device);
-	f = node_fact(w, node, path);
+	f = place_fact(w->n, node, path);
 	at = f ? attrs_get(&f->attrs, "path") : NULL;
 	if (!at)
 		return why_set(w->why, ERR_NOENT, "%s: node %s reports no device %.100s; \"director device list --node %s\" "
@@ -338,9 +275,9 @@ static int use_device(struct work *w, unsigned i, const char *node, const char *
 	attrs_set(&op->attrs, "path", at);
 	if (!attrs_get(&op->attrs, "backstore"))
 		attrs_set(&op->attrs, "backstore", BACKSTORE_OF_DEVICES);
-	bytes = fact_uint(f, "size", 0);
+	bytes = place_uint(f, "size", 0);
 	block = schema_get_uint(schema_type(TYPE_VOLUME), &op->attrs, "block-size");
-	if (!attrs_get(&op->attrs, "size") && bytes >= block) {
+	if (sized && !attrs_get(&op->attrs, "size") && bytes >= block) {
 		snprintf(size, sizeof(size), "%" PRIu64, bytes - bytes % block);
 		attrs_set(&op->attrs, "size", size);
 	}
@@ -408,19 +345,20 @@ static int plugin_required(struct work *w, const char *path, const char *backsto
 	return 0;
 }
 
-static int plugin_params(struct work *w, struct txn_op *op, const char *node, const char *backstore)
+int prepare_plugin(struct work *w, unsigned i, const char *node, const char *backstore)
 {
+	struct txn_op *op = &w->t->ops[i];
 	char path[PATH_LEN_MAX];
 	const struct fact *f;
 	int err = 0;
 
 	snprintf(path, sizeof(path), "/plugins/%s", backstore);
-	f = node_fact(w, node, path);
+	f = place_fact(w->n, node, path);
 	if (!f)
 		return 0;
-	for (unsigned i = 0; err == 0 && i < op->attrs.n; i++)
-		if (strncmp(op->attrs.a[i].key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
-			err = plugin_value(w, op->path, backstore, f, &op->attrs.a[i]);
+	for (unsigned k = 0; err == 0 && k < op->attrs.n; k++)
+		if (strncmp(op->attrs.a[k].key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
+			err = plugin_value(w, op->path, backstore, f, &op->attrs.a[k]);
 	if (err == 0 && op->kind == TXN_CREATE)
 		err = plugin_required(w, op->path, backstore, f, &op->attrs);
 	return err;
@@ -437,30 +375,31 @@ static int volume_create(struct work *w, unsigned i)
 	if (device && !node)
 		return why_set(w->why, ERR_INVAL, "%s: device=%.100s needs node= too; \"director device list\" shows both",
 		               op->path, device);
-	err = device ? use_device(w, i, node, device) : 0;
+	err = device ? prepare_device(w, i, node, device, true) : 0;
 	if (err < 0)
 		return err;
 	path = attrs_get(&op->attrs, "path");
 	if (path && !node)
 		return why_set(w->why, ERR_INVAL, "%s: path=%.100s needs node= too: whose file is it?", op->path, path);
-	err = node ? check_node(w, op, node) : place_volume(w, i);
+	err = node ? prepare_node(w, op->path, node, schema_get(schema_type(TYPE_VOLUME), &op->attrs, "backstore")) : place_volume(w, i);
 	node = attrs_get(&op->attrs, "node");
 	if (err == 0 && path)
-		err = check_path_free(w, i, node, path);
+		err = prepare_path_free(w, i, node, path);
 	if (err < 0)
 		return err;
-	placed_add(w, node, schema_get_uint(schema_type(TYPE_VOLUME), &op->attrs, "size"));
-	return plugin_params(w, op, node, schema_get(schema_type(TYPE_VOLUME), &op->attrs, "backstore"));
+	prepare_placed(w, node, schema_get_uint(schema_type(TYPE_VOLUME), &op->attrs, "size"));
+	return prepare_plugin(w, i, node, schema_get(schema_type(TYPE_VOLUME), &op->attrs, "backstore"));
 }
 
-static int volume_set(struct work *w, unsigned i)
+static int volume_set(struct work *w, unsigned i, const char *on)
 {
-	struct txn_op *op = &w->t->ops[i];
-	const struct object *o = catalog_get(w->n->catalog, op->path);
+	const struct object *o = catalog_get(w->n->catalog, w->t->ops[i].path);
 
 	if (!o)
 		return 0;
-	return plugin_params(w, op, attrs_get(&o->attrs, "node"), schema_get(o->type, &o->attrs, "backstore"));
+	if (attrs_get(&o->attrs, "copies") || attrs_get(&w->t->ops[i].attrs, "copies"))
+		return prepare_copies_set(w, i, on);
+	return prepare_plugin(w, i, attrs_get(&o->attrs, "node"), schema_get(o->type, &o->attrs, "backstore"));
 }
 
 static void target_portal(struct work *w, unsigned i)
@@ -491,29 +430,92 @@ static int check_level(struct work *w, const struct txn_op *op)
 		return why_set(w->why, ERR_VERSION, "/cluster: level=%" PRIu64 " is not known to this version (%d is)", level,
 		               SCHEMA_LEVEL);
 	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
-		if (fact_uint(node_fact(w, path_name(o->path), o->path), "schema-level", 1) < level)
+		if (place_uint(place_fact(w->n, path_name(o->path), o->path), "schema-level", 1) < level)
 			return why_set(w->why, ERR_VERSION, "/cluster: node %s does not know level=%" PRIu64 "; upgrade it first",
 			               path_name(o->path), level);
 	return 0;
 }
 
+/* A shard is reached through what it is a part of. */
+static int lun_create(struct work *w, unsigned i)
+{
+	const char *name = attrs_get(&w->t->ops[i].attrs, "volume"), *of;
+	char path[PATH_LEN_MAX];
+	const struct object *v;
+
+	snprintf(path, sizeof(path), "/volumes/%s", name ? name : "");
+	v = catalog_get(w->n->catalog, path);
+	of = v ? attrs_get(&v->attrs, "part-of") : NULL;
+	return of ? why_set(w->why, ERR_INVAL, "%s: volume %s is a part of %s; use that", w->t->ops[i].path, name, of) : 0;
+}
+
+/* An address of a node stays there; it is no floating one. That no two targets have one is judged when it is agreed. */
+static int address_create(struct work *w, unsigned i)
+{
+	const char *path = w->t->ops[i].path;
+	const struct object *o = NULL;
+	struct addr ip, own;
+	unsigned prefix;
+
+	if (address_parse(path_name(path), &ip, &prefix) < 0)
+		return 0;
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o))) {
+		const struct fact *f = place_fact(w->n, path_name(o->path), o->path);
+		const char *list = f ? attrs_get(&f->attrs, "addresses") : NULL;
+		char text[64];
+
+		for (; list && *list; list += strcspn(list, " "), list += strspn(list, " ")) {
+			snprintf(text, sizeof(text), "%.*s", (int)(strcspn(list, " ") < 63 ? strcspn(list, " ") : 63), list);
+			if (addr_parse(text, 0, &own) < 0)
+				continue;
+			own.port = 0;
+			if (addr_eq(&own, &ip))
+				return why_set(w->why, ERR_EXIST, "%s: this is the address of node %s itself; take one that no machine has",
+				               path, path_name(o->path));
+		}
+	}
+	return 0;
+}
+
+static int prepare_create(struct work *w, unsigned i, enum schema_type_id type, const char *on)
+{
+	switch (type) {
+	case TYPE_VOLUME:
+		return attrs_get(&w->t->ops[i].attrs, "copies") ? prepare_copies_create(w, i, on) : volume_create(w, i);
+	case TYPE_LEG:
+		return prepare_leg_create(w, i);
+	case TYPE_LUN:
+		return lun_create(w, i);
+	case TYPE_ADDRESS:
+		return address_create(w, i);
+	case TYPE_TARGET:
+		target_portal(w, i);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
 static int prepare_op(struct work *w, unsigned i)
 {
 	const struct schema_type *type;
-	int err = normalise(w, i, &type);
-	struct txn_op *op = &w->t->ops[i];
+	char *on = prepare_is_copies(w, &w->t->ops[i]) ? prepare_take_on(&w->t->ops[i]) : NULL;
+	int err = ends_with(w->t->ops[i].path, "/legs/auto") ? prepare_leg_name(w, i) : 0;
 
-	if (err < 0)
-		return err;
-	if (type->id == TYPE_VOLUME && op->kind == TXN_CREATE)
-		return volume_create(w, i);
-	if (type->id == TYPE_VOLUME && op->kind == TXN_SET)
-		return volume_set(w, i);
-	if (type->id == TYPE_CLUSTER && op->kind != TXN_DELETE)
-		return check_level(w, op);
-	if (type->id == TYPE_TARGET && op->kind == TXN_CREATE)
-		target_portal(w, i);
-	return 0;
+	if (err == 0)
+		err = prepare_scrub(w, i);
+	if (err == 0)
+		err = normalise(w, i, &type);
+	if (err == 0 && type->id == TYPE_CLUSTER && w->t->ops[i].kind != TXN_DELETE)
+		err = check_level(w, &w->t->ops[i]);
+	else if (err == 0 && w->t->ops[i].kind == TXN_CREATE)
+		err = prepare_create(w, i, type->id, on);
+	else if (err == 0 && type->id == TYPE_LEG && w->t->ops[i].kind == TXN_DELETE)
+		err = prepare_leg_delete(w, i);
+	else if (err == 0 && type->id == TYPE_VOLUME)
+		err = w->t->ops[i].kind == TXN_SET ? volume_set(w, i, on) : prepare_copies_delete(w, i);
+	free(on);
+	return err;
 }
 
 int catalog_prepare(const struct names *n, struct txn *t, struct mono now, struct why *why)

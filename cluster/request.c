@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/prepare.h"
+#include "cluster/volume.h"
 
 #define REFUSE_MS 500           /* a request is held no longer than this once its node is known to be in a minority */
 
@@ -33,7 +34,7 @@ static void refuse(struct cluster_out *out, uint64_t id, int err, const struct w
  * Does this node know that it has no majority? By the view it is in; without one, by whom gossip reaches: a
  * node outside the ring could only hand the request to others who are as few.
  */
-static bool minority(const struct cluster *c, struct why *why)
+bool request_minority(const struct cluster *c, struct why *why)
 {
 	const struct agree_status *s = c->status;
 	unsigned have = 0, of = roster_n_voters(&s->roster);
@@ -79,11 +80,11 @@ static int not_now(const struct cluster *c, struct why *why)
 		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
 	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
 		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s", c->status->reason);
-	return minority(c, why) ? ERR_NOQUORUM : 0;
+	return request_minority(c, why) ? ERR_NOQUORUM : 0;
 }
 
-/* `told`: what the answer says when it was done, a line per step; emptied. NULL: nothing. */
-static void propose(struct cluster *c, uint64_t request, struct txn *t, struct buf *told, struct cluster_out *out)
+/* `w` says who waits for it. */
+static void propose(struct cluster *c, const struct waiting *w, struct txn *t, struct cluster_out *out)
 {
 	struct agree_in in = { .kind = AGREE_IN_PROPOSE };
 	struct buf b = { 0 };
@@ -93,8 +94,9 @@ static void propose(struct cluster *c, uint64_t request, struct txn *t, struct b
 		struct why why;
 
 		why_set(&why, ERR_LIMIT, "the transaction is too large: %zu bytes of at most %u", b.len, AGREE_PAYLOAD_MAX);
-		if (request)
-			refuse(out, request, ERR_LIMIT, &why);
+		if (w->request)
+			refuse(out, w->request, ERR_LIMIT, &why);
+		free(w->told);
 		buf_fini(&b);
 		return;
 	}
@@ -103,28 +105,67 @@ static void propose(struct cluster *c, uint64_t request, struct txn *t, struct b
 	in.propose.payload = b.data;
 	in.propose.len = (uint32_t)b.len;
 	c->waiting = mem_grow(c->waiting, &c->cap_waiting, c->n_waiting, sizeof(*c->waiting));
-	c->waiting[c->n_waiting++] = (struct waiting){ .rid = in.propose.rid, .request = request, .few_since = MONO_NEVER,
-	                                               .told = told && told->len ? buf_take(told) : NULL };
+	c->waiting[c->n_waiting] = *w;
+	c->waiting[c->n_waiting].rid = in.propose.rid;
+	c->waiting[c->n_waiting++].few_since = MONO_NEVER;
 	c->dirty |= c->status->mode != AGREE_ACTIVE;
 	cluster_agree_step(c, &in, out);
 	buf_fini(&b);
 }
 
+static void author_is(struct cluster *c, struct txn *t)
+{
+	free(t->author);
+	free(t->node);
+	t->author = mem_strdup("director");
+	t->node = mem_strdup(cluster_self_name(c));
+	t->time_ms = c->wall_ms;
+}
+
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out)
 {
+	struct catalog_result res;
 	crypto_generichash_state st;
 
 	crypto_generichash_init(&st, NULL, 0, 16);
 	crypto_generichash_update(&st, c->lineage, 16);
 	crypto_generichash_update(&st, (const uint8_t *)what, strlen(what));
 	crypto_generichash_final(&st, t->request_id, 16);
-	free(t->author);
-	free(t->node);
-	t->author = mem_strdup("director");
-	t->node = mem_strdup(cluster_self_name(c));
-	t->time_ms = c->wall_ms;
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, t->request_id, 16) == 0)
+			return;
+	author_is(c, t);
+	/* What was answered before, or would be refused now, is asked again when something has changed. */
+	catalog_check(c->catalog, t, &res, NULL);
+	if (res.err || res.again)
+		return;
 	log_debug(c->log, "request: own proposal: %s", what);
-	propose(c, 0, t, NULL, out);
+	propose(c, &(struct waiting){ .request = 0 }, t, out);
+}
+
+/* The life of this process is in it: such a proposal is never taken for an earlier one. */
+static void rid_anew(struct cluster *c, struct txn *t)
+{
+	crypto_generichash_state st;
+
+	c->own_rids++;
+	crypto_generichash_init(&st, NULL, 0, 16);
+	crypto_generichash_update(&st, c->self.b, sizeof(c->self.b));
+	crypto_generichash_update(&st, c->card.boot, sizeof(c->card.boot));
+	crypto_generichash_update(&st, (const uint8_t *)&c->own_rids, sizeof(c->own_rids));
+	crypto_generichash_final(&st, t->request_id, 16);
+}
+
+void request_propose_change(struct cluster *c, struct txn *t, const struct own_change *change, uint64_t proposal,
+                            struct cluster_out *out)
+{
+	/* The same change is refused or has no effect the second time: let the first one come about. */
+	for (unsigned i = 0; !proposal && i < c->n_waiting; i++)
+		if (c->waiting[i].owns && !c->waiting[i].proposal && memcmp(&c->waiting[i].change, change, sizeof(*change)) == 0)
+			return;
+	rid_anew(c, t);
+	author_is(c, t);
+	propose(c, &(struct waiting){ .owns = true, .change = *change, .proposal = proposal }, t, out);
 }
 
 static struct waiting *waiting_find(struct cluster *c, const struct agree_rid *rid)
@@ -166,6 +207,8 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 			else
 				a->plan = w->told ? mem_strdup(w->told) : NULL;
 		}
+		if (w->owns)
+			owner_settled(c, w, r->err || r->result);
 		free(w->told);
 		*w = c->waiting[--c->n_waiting];
 	}
@@ -178,7 +221,7 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 void request_tend(struct cluster *c, struct cluster_out *out)
 {
 	struct why why;
-	bool few = minority(c, &why);
+	bool few = request_minority(c, &why);
 
 	for (unsigned i = 0; i < c->n_waiting;) {
 		struct waiting *w = &c->waiting[i];
@@ -271,12 +314,46 @@ static bool deletes(const struct txn *t, const char *path)
 	return false;
 }
 
+/* Has another leg all data? Then this one can go, and the volume stays. */
+static bool leg_is_spare(const struct tree *tree, const struct object *leg)
+{
+	const struct object *v = volume_of_leg(tree, leg);
+	struct own_row row;
+
+	if (!v || !volume_row(tree, v, &row))
+		return false;
+	for (unsigned i = 0; i < row.n_leg; i++)
+		if (row.leg[i].state == OWN_LEG_IN && memcmp(row.leg[i].uuid, leg->uuid, 16) != 0)
+			return true;
+	return false;
+}
+
+static void take_along(const struct tree *tree, const char *path, struct txn *t, struct buf *told);
+
+/* A volume of which nothing is left, or that is a part of one. */
+static void take_volume(const struct tree *tree, const struct object *v, const char *path, struct txn *t, struct buf *told)
+{
+	const char *of = attrs_get(&v->attrs, "part-of");
+	char whole[PATH_LEN_MAX];
+
+	snprintf(whole, sizeof(whole), "/volumes/%.400s", of ? of : path_name(v->path));
+	if (deletes(t, whole))
+		return;
+	take_along(tree, whole, t, told);
+	txn_add(t, TXN_DELETE, whole);
+	buf_printf(told, "%s is deleted: its data is only on %s\n", whole, path);
+}
+
 /* Delete what refers to `path`, and what refers to that, the last first; a line for each. */
 static void take_along(const struct tree *tree, const char *path, struct txn *t, struct buf *told)
 {
 	for (const struct object *o = tree_referrer(tree, path, NULL); o; o = tree_referrer(tree, path, o)) {
 		if (deletes(t, o->path))
 			continue;
+		if (o->type->id == TYPE_LEG && !leg_is_spare(tree, o)) {
+			take_volume(tree, volume_of_leg(tree, o), path, t, told);
+			continue;
+		}
 		take_along(tree, o->path, t, told);
 		txn_add(t, TXN_DELETE, o->path);
 		buf_printf(told, "%s is deleted: it needs %s\n", o->path, path);
@@ -367,6 +444,8 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 	if (!err) {
 		switch (r->verb) {
 		case CLUSTER_TXN:
+			if (txn_is_machine(&t))
+				err = why_set(&why, ERR_INVAL, "only the cluster itself makes such a change");
 			break;
 		case CLUSTER_UNDO: {
 			struct txn inverse = { 0 };
@@ -419,7 +498,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 		if (res.err)
 			refuse(out, r->id, res.err, &res.why);
 		else
-			propose(c, r->id, &t, &told, out);
+			propose(c, &(struct waiting){ .request = r->id, .told = told.len ? buf_take(&told) : NULL }, &t, out);
 	}
 	buf_fini(&told);
 	txn_fini(&t);

@@ -57,7 +57,7 @@ uint64_t ring_active(const struct cluster *c)
 	return c->ring_running && c->ring_started ? c->ring_started : c->ring_active;
 }
 
-static bool in_ring(const struct cluster *c, uint32_t nodeid)
+bool ring_has(const struct cluster *c, uint32_t nodeid)
 {
 	for (unsigned i = 0; i < c->n_ring_ids; i++)
 		if (c->ring_ids[i] == nodeid)
@@ -73,7 +73,7 @@ static void growth_ring(const struct cluster *c, struct growth_in *in, struct gr
 	for (unsigned i = 0; i < in->n_fact && c->status->has_log; i++) {
 		const struct roster_node *n = roster_find(r, &fact[i].id);
 
-		fact[i].in_ring = n && in_ring(c, n->nodeid);
+		fact[i].in_ring = n && ring_has(c, n->nodeid);
 	}
 	for (unsigned i = 0; i < c->n_ring_ids && c->status->has_log; i++)
 		in->strangers |= !roster_find_nodeid(r, c->ring_ids[i]);

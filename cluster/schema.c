@@ -97,7 +97,7 @@ static const char *next_fixed(const char *pattern, const char *path, size_t *n)
 
 /* Fixed names as strings of their own, so that callers need not cut patterns. */
 static const char *const folder_names[] = {
-	"cluster", "devices", "hosts", "luns", "nodes", "plugins", "portals", "sessions", "targets", "tasks", "volumes",
+	"addresses", "cluster", "devices", "hosts", "legs", "luns", "nodes", "plugins", "portals", "sessions", "targets", "tasks", "volumes",
 };
 
 const char *schema_folder_at(const char *path, unsigned i)

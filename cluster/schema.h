@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "cluster/obj.h"
 
-#define SCHEMA_LEVEL 1          /* the newest level this program knows */
+#define SCHEMA_LEVEL 2          /* the newest level this program knows; 2: volumes with copies, floating addresses */
 #define SCHEMA_PLUGIN_PREFIX "p."
 #define WHY_LEN 400
 
@@ -36,7 +36,7 @@ int why_set(struct why *w, int err, const char *fmt, ...) __attribute__((format(
 enum schema_type_id {
 	TYPE_NONE,              /* no object: a folder ("/", "/volumes") or no path of ours */
 	TYPE_CLUSTER, TYPE_NODE, TYPE_DEVICE, TYPE_VOLUME, TYPE_TARGET, TYPE_LUN, TYPE_HOST, TYPE_PORTAL,
-	TYPE_SESSION, TYPE_TASK, TYPE_PLUGIN,
+	TYPE_SESSION, TYPE_TASK, TYPE_PLUGIN, TYPE_LEG, TYPE_ADDRESS,
 	TYPE_COUNT,
 };
 
@@ -63,6 +63,7 @@ enum schema_value {
 #define PARAM_UNIQUE   0x20u    /* no two objects of the type have the same value */
 #define PARAM_OBSERVED 0x40u    /* observed side: reported, never set */
 #define PARAM_GROWS    0x80u    /* gets smaller only while `allow-shrink` is yes */
+#define PARAM_MACHINE 0x100u    /* desired side: agreed by the cluster itself (cluster/volume.h), never set by people */
 
 struct schema_param {
 	const char *name;
@@ -90,6 +91,7 @@ enum schema_name {
 	NAME_ISCSI_ANY,         /* the same, or "any" */
 	NAME_LUN,               /* 0 to 16383, no leading zero */
 	NAME_PORTAL,            /* ADDR:PORT or [V6]:PORT */
+	NAME_ADDRESS,           /* ADDR-LEN, what people write ADDR/LEN: 10.0.0.9-24, fd00::9-64 */
 	NAME_FREE,              /* anything a path may hold */
 };
 

@@ -10,6 +10,8 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "cluster/address.h"
+#include "cluster/float.h"
 #include "cluster/schema.h"
 
 /* ---- names ---- */
@@ -102,13 +104,31 @@ static int portal_form(const char *s, char *out)
 	return 0;
 }
 
+/* "10.0.0.9-24"; with one that cannot float, *bad says why. */
+static int address_form(const char *s, char *out, const char **bad)
+{
+	struct addr a;
+	unsigned len;
+	char ip[64];
+
+	*bad = NULL;
+	if (address_parse(s, &a, &len) < 0)
+		return ERR_INVAL;
+	if (float_addr_check(&a, len, bad) < 0)
+		return ERR_INVAL;
+	addr_text(&a, ip);
+	snprintf(out, PATH_LEN_MAX, "%s-%u", ip, len);
+	return 0;
+}
+
 static int name_bad(const struct schema_type *t, const char *name, const char *rule, struct why *why)
 {
-	return why_set(why, ERR_INVAL, "\"%.100s\" is no name for a %s: %s", name, t->name, rule);
+	return why_set(why, ERR_INVAL, "\"%.100s\" is no name for a%s %s: %s", name, strchr("aeiou", *t->name) ? "n" : "", t->name, rule);
 }
 
 int schema_name(const struct schema_type *t, const char *name, char *out, struct why *why)
 {
+	const char *bad;
 	uint64_t v;
 
 	if (!path_name_ok(name))
@@ -143,6 +163,12 @@ int schema_name(const struct schema_type *t, const char *name, char *out, struct
 		if (portal_form(name, out) < 0)
 			return name_bad(t, name, "use ADDRESS:PORT or [IPV6-ADDRESS]:PORT, such as 10.0.0.1:3260", why);
 		return 0;
+	case NAME_ADDRESS:
+		if (address_form(name, out, &bad) == 0)
+			return 0;
+		if (bad)
+			return why_set(why, ERR_INVAL, "\"%.100s\" cannot be a floating address: it %s", name, bad);
+		return name_bad(t, name, "use ADDRESS-LENGTH, such as 10.0.0.9-24 or fd00::9-64", why);
 	case NAME_FIXED:
 	case NAME_FREE:
 		return 0;
@@ -397,17 +423,22 @@ int schema_attr(const struct schema_type *t, unsigned level, const char *path, c
 		if (!key_ok(key))
 			return why_set(why, ERR_INVAL, "%s: \"%.40s\" is no name of a parameter", path, key);
 		/* A plugin's own; see the header for who judges it. */
-		if (t->id == TYPE_VOLUME && strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0) {
+		if ((t->id == TYPE_VOLUME || t->id == TYPE_LEG) && strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0) {
 			if (!text_ok(value, ATTR_VALUE_MAX))
 				return why_set(why, ERR_INVAL, "%s: %s is too long or not text", path, key);
 			set(out, value);
 			return 0;
 		}
+		if (p)
+			return why_set(why, ERR_INVAL, "%s: %s needs level %u of the cluster, which has %u; it rises by itself when every node "
+			               "runs a version that knows it", path, key, p->since, level);
 		return why_set(why, ERR_INVAL, "%s: a %s has no parameter \"%s\"; \"director help %s\" lists them", path,
 		               t->name, key, t->name);
 	}
 	if (p->flags & PARAM_OBSERVED)
 		return why_set(why, ERR_INVAL, "%s: %s is reported by nodes, it cannot be set", path, key);
+	if (p->flags & PARAM_MACHINE)
+		return why_set(why, ERR_INVAL, "%s: %s is kept by the cluster itself, it cannot be set", path, key);
 	return *value ? schema_value(p, path, value, out, why) : 0;
 }
 

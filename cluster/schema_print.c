@@ -178,6 +178,7 @@ static void json_param(struct buf *out, const struct schema_param *p)
 	json_flag(out, "secret", p->flags & PARAM_SECRET);
 	json_flag(out, "live", p->flags & PARAM_LIVE);
 	json_flag(out, "create_only", p->flags & PARAM_CREATE);
+	json_flag(out, "machine", p->flags & PARAM_MACHINE);
 	json_flag(out, "unique", p->flags & PARAM_UNIQUE);
 	json_member(out, "help", p->help);
 	buf_puts(out, " }");
@@ -302,7 +303,7 @@ static unsigned mdoc_side(struct buf *out, const struct schema_type *t, uint32_t
 	unsigned n = 0;
 
 	for (const struct schema_param *p = t->params; p->name; p++) {
-		if ((p->flags & PARAM_OBSERVED) != side)
+		if ((p->flags & (PARAM_OBSERVED | PARAM_MACHINE)) != side)
 			continue;
 		if (n++ == 0)
 			buf_printf(out, ".Pp\n%s\n.Bl -tag -width Ds\n", head);
@@ -321,8 +322,9 @@ void schema_mdoc(struct buf *out)
 		buf_printf(out, ".Ss %s\n.Pa %s\n.Pp\n", t->name, t->pattern);
 		mdoc_sentence(out, t->help);
 		mdoc_side(out, t, 0, "Parameters:");
+		mdoc_side(out, t, PARAM_MACHINE, "Agreed by the cluster itself:");
 		mdoc_side(out, t, PARAM_OBSERVED, "Reported by nodes:");
-		if (t->id == TYPE_VOLUME)
+		if (t->id == TYPE_VOLUME || t->id == TYPE_LEG)
 			buf_puts(out, ".Pp\nParameters that begin with\n.Cm p.\nbelong to the backstore plugin; "
 			         "see its own page.\n");
 	}

@@ -7,6 +7,7 @@
 #define LIVE PARAM_LIVE
 #define CREATE PARAM_CREATE
 #define OBS PARAM_OBSERVED
+#define MACHINE PARAM_MACHINE
 
 #define COMMENT { .name = "comment", .type = VALUE_STRING, .flags = LIVE, .max = 255, \
 	.help = "Free text for people" }
@@ -46,6 +47,10 @@ static const struct schema_param node_params[] = {
 	{ .name = "drain", .type = VALUE_BOOL, .flags = LIVE, .value = "no",
 	  .help = "Place nothing new here and move away what can be moved" },
 	KEY_BOX,
+	{ .name = "fence", .type = VALUE_WORD, .flags = LIVE, .since = 2,
+	  .help = "Plugin that switches the node off when it does not answer, so that its volumes need not wait for its lease" },
+	{ .name = "fence-options", .type = VALUE_STRING, .flags = LIVE | PARAM_SECRET, .needs = "fence", .min = 3, .max = 1024, .since = 2,
+	  .help = "What that plugin needs: KEY=VALUE, separated by spaces" },
 	COMMENT,
 	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "alive suspect dead left pending",
 	  .help = "What the members make of it" },
@@ -62,6 +67,9 @@ static const struct schema_param node_params[] = {
 	{ .name = "quorate", .type = VALUE_BOOL, .flags = OBS, .help = "Does it see a majority of the voters?" },
 	{ .name = "voter", .type = VALUE_BOOL, .flags = OBS, .help = "Is it one of the voters?" },
 	{ .name = "target", .type = VALUE_ENUM, .flags = OBS, .choices = "running stopped", .help = "Its director-target" },
+	{ .name = "drained", .type = VALUE_ENUM, .flags = OBS, .choices = "no partly yes", .since = 2,
+	  .help = "Whether all is moved away from a node that is drained; partly: what is left has no other place" },
+	{ .name = "drain-left", .type = VALUE_STRING, .flags = OBS, .since = 2, .help = "What is still there" },
 	{ .name = NULL },
 };
 
@@ -85,7 +93,11 @@ static const struct schema_param volume_params[] = {
 	{ .name = "size", .type = VALUE_SIZE, .flags = PARAM_REQUIRED | LIVE | PARAM_GROWS, .unless = "path",
 	  .granule = "block-size", .min = 4096, .max = 1ull << 60, .unit = "bytes",
 	  .help = "Size; larger at any time, smaller only with allow-shrink=yes" },
-	{ .name = "node", .type = VALUE_REF, .flags = PARAM_REQUIRED | CREATE | PARAM_AUTO, .ref = TYPE_NODE,
+	{ .name = "copies", .type = VALUE_UINT, .flags = LIVE, .min = 1, .max = 3, .since = 2,
+	  .help = "How many nodes hold the data, each a leg of the volume; left out, one node holds it, and it cannot get more" },
+	{ .name = "stripe", .type = VALUE_UINT, .flags = CREATE, .min = 2, .max = 16, .needs = "copies", .since = 2,
+	  .help = "Over how many volumes, each with its own owner, the data is spread" },
+	{ .name = "node", .type = VALUE_REF, .flags = PARAM_REQUIRED | CREATE | PARAM_AUTO, .ref = TYPE_NODE, .unless = "copies",
 	  .help = "Node that holds the volume; left out, the one with the most space" },
 	{ .name = "backstore", .type = VALUE_WORD, .flags = CREATE, .value = "file",
 	  .help = "Plugin that stores the data: file, block, ram and so on" },
@@ -98,9 +110,63 @@ static const struct schema_param volume_params[] = {
 	{ .name = "read-only", .type = VALUE_BOOL, .flags = 0, .value = "no", .help = "Refuse all writes" },
 	{ .name = "allow-shrink", .type = VALUE_BOOL, .flags = LIVE, .value = "no",
 	  .help = "Allow a smaller size, which loses the data behind it" },
+	{ .name = "want", .type = VALUE_STRING, .flags = LIVE, .max = 63, .needs = "copies", .since = 2,
+	  .help = "Node that shall serve it; unset again once it does" },
+	{ .name = "scrub-asked", .type = VALUE_UINT, .flags = LIVE | PARAM_GROWS, .needs = "copies", .since = 2,
+	  .help = "How often a scrub was asked for; next: once more" },
+	{ .name = "part-of", .type = VALUE_REF, .flags = CREATE, .ref = TYPE_VOLUME, .needs = "copies", .since = 2,
+	  .help = "The striped volume that this one is a part of" },
+	{ .name = "owner", .type = VALUE_HEX, .flags = MACHINE, .max = 16, .since = 2,
+	  .help = "Identity of the node that may serve it" },
+	{ .name = "epoch", .type = VALUE_UINT, .flags = MACHINE, .since = 2,
+	  .help = "Number of that right; rises whenever it is given anew" },
+	{ .name = "left", .type = VALUE_UINT, .flags = MACHINE, .since = 2, .help = "Rights up to this one are over" },
+	{ .name = "reservations-version", .type = VALUE_UINT, .flags = MACHINE, .since = 2,
+	  .help = "How often its reservations were agreed anew" },
 	COMMENT,
-	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting",
-	  .help = "How it is on its node" },
+	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting degraded syncing waiting",
+	  .help = "How it is on its node; with copies, degraded: fewer are in sync than there shall be, syncing: that gets better, "
+	          "waiting: nobody serves it" },
+	{ .name = "in-sync", .type = VALUE_STRING, .flags = OBS, .since = 2, .help = "How many legs have all data, of how many" },
+	{ .name = "resync-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2,
+	  .help = "What legs that come back still lack" },
+	{ .name = "resync-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2, .help = "Of how much" },
+	{ .name = "resync-rate", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2,
+	  .help = "How much of it is copied in a second" },
+	{ .name = "scrub-done", .type = VALUE_UINT, .flags = OBS, .since = 2, .help = "Which scrub-asked is over" },
+	{ .name = "scrub-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2,
+	  .help = "What the scrub that runs has still to compare" },
+	{ .name = "scrub-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .since = 2, .help = "Of how much" },
+	{ .name = "scrub-found", .type = VALUE_UINT, .flags = OBS, .since = 2,
+	  .help = "Regions that differed between legs in the last scrub, and were repaired" },
+	APPLIED,
+	ERROR,
+	{ .name = NULL },
+};
+
+static const struct schema_param leg_params[] = {
+	{ .name = "node", .type = VALUE_REF, .flags = PARAM_REQUIRED | CREATE | PARAM_AUTO, .ref = TYPE_NODE,
+	  .help = "Node that holds it; no two legs of a volume are on one" },
+	{ .name = "backstore", .type = VALUE_WORD, .flags = CREATE, .value = "file",
+	  .help = "Plugin that stores the data: file, block, ram and so on" },
+	{ .name = "path", .type = VALUE_PATH, .flags = CREATE,
+	  .help = "File or device on the node, instead of a new file; what is there is lost" },
+	{ .name = "device", .type = VALUE_STRING, .flags = CREATE, .max = 223,
+	  .help = "Name of one of the node's devices; sets path" },
+	{ .name = "replaces", .type = VALUE_STRING, .flags = LIVE, .max = 63,
+	  .help = "The leg that goes when this one is in sync" },
+	{ .name = "state", .type = VALUE_ENUM, .flags = MACHINE, .choices = "in-sync out-of-sync new",
+	  .help = "Whether it has all data; new: it never had" },
+	{ .name = "turn", .type = VALUE_UINT, .flags = MACHINE, .help = "Rises with every change of state" },
+	{ .name = "member", .type = VALUE_UINT, .flags = MACHINE, .help = "The turn at which it last came into sync" },
+	{ .name = "since", .type = VALUE_UINT, .flags = MACHINE, .help = "The last epoch that served with it in sync" },
+	COMMENT,
+	{ .name = "serves", .type = VALUE_BOOL, .flags = OBS, .help = "Whether its node is the one that serves the volume" },
+	{ .name = "storage", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting",
+	  .help = "How its storage is on its node" },
+	{ .name = "resync-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "What it still lacks" },
+	{ .name = "resync-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "Of how much" },
+	{ .name = "resync-rate", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "How much of it is copied in a second" },
 	APPLIED,
 	ERROR,
 	{ .name = NULL },
@@ -141,6 +207,19 @@ static const struct schema_param host_params[] = {
 
 static const struct schema_param portal_params[] = {
 	COMMENT,
+	{ .name = NULL },
+};
+
+static const struct schema_param address_params[] = {
+	{ .name = "interface", .type = VALUE_STRING, .flags = LIVE, .min = 1, .max = 15,
+	  .help = "Network interface that carries it; left out, the one with an address of the same network" },
+	COMMENT,
+	{ .name = "node", .type = VALUE_STRING, .flags = OBS, .help = "Node that has it" },
+	{ .name = "on", .type = VALUE_STRING, .flags = OBS, .help = "The interface there" },
+	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "up waiting conflict failed",
+	  .help = "How it is there; conflict: another machine of the network uses it" },
+	APPLIED,
+	ERROR,
 	{ .name = NULL },
 };
 
@@ -215,4 +294,8 @@ const struct schema_type schema_types[TYPE_COUNT] = {
 	                task_params, "A change that is being carried out" },
 	[TYPE_PLUGIN] = { TYPE_PLUGIN, "plugin", "/plugins/PLUGIN", TYPE_NONE, NAME_FREE, false, false, 0,
 	                  plugin_params, "A plugin that nodes have loaded" },
+	[TYPE_LEG] = { TYPE_LEG, "leg", "/volumes/VOLUME/legs/LEG", TYPE_VOLUME, NAME_LABEL, true, false, 2,
+	               leg_params, "One copy of a volume's data, on one node" },
+	[TYPE_ADDRESS] = { TYPE_ADDRESS, "address", "/targets/TARGET/addresses/ADDRESS", TYPE_TARGET, NAME_ADDRESS, true, false, 2,
+	                   address_params, "An address that is where the target's volumes are served; ADDRESS/LENGTH is written with '-'" },
 };

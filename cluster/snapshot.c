@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cluster/catalog.h"
 #include "cluster/history.h"
+#include "cluster/volume.h"
 
 static struct history *history_copy(const struct history *from)
 {
@@ -68,17 +69,33 @@ void snapshot_fini(struct snapshot *s)
 
 /* ---- loading: nothing is taken on trust, so that a bad snapshot cannot become state ---- */
 
+/* What the machine sets raises no generation, and is not judged as a wish. */
+static bool machine_attr_ok(const struct snapshot *s, const struct object *o, unsigned i, const struct schema_param *p, unsigned level)
+{
+	char form[ATTR_VALUE_MAX + 1];
+
+	return p->since <= level && o->by[i] && o->by[i] <= s->applied &&
+	       schema_value(p, o->path, o->attrs.a[i].value, form, NULL) == 0 && strcmp(form, o->attrs.a[i].value) == 0;
+}
+
 static bool object_ok(const struct snapshot *s, const struct object *o, unsigned level)
 {
 	const struct schema_type *type;
 	char form[ATTR_VALUE_MAX + 1];
 
 	if (schema_path(o->path, level, &type, NULL) < 0 || type != o->type || o->created == 0 ||
-	    o->created > o->generation || o->generation > o->touched || o->touched > s->applied)
+	    o->created > o->generation || o->generation > o->touched || o->touched > s->applied ||
+	    (o->n_blob && (type->id != TYPE_VOLUME || level < VOLUME_LEVEL)))
 		return false;
 	for (unsigned i = 0; i < o->attrs.n; i++) {
 		const struct attr *a = &o->attrs.a[i];
+		const struct schema_param *p = schema_param(type, a->key);
 
+		if (p && (p->flags & PARAM_MACHINE)) {
+			if (!machine_attr_ok(s, o, i, p, level))
+				return false;
+			continue;
+		}
 		if (schema_attr(type, level, o->path, a->key, a->value, form, NULL) < 0 || strcmp(form, a->value) != 0 ||
 		    *form == '\0' || o->by[i] == 0 || o->by[i] > o->generation)
 			return false;

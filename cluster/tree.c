@@ -149,6 +149,10 @@ static void object_hash(struct object *o)
 		hash_str(&st, o->attrs.a[i].value);
 		hash_u64(&st, o->by[i]);
 	}
+	if (o->n_blob) {
+		hash_u64(&st, o->n_blob);
+		crypto_generichash_update(&st, o->blob, o->n_blob);
+	}
 	crypto_generichash_final(&st, o->hash, sizeof(o->hash));
 }
 
@@ -174,6 +178,7 @@ struct object *object_copy(const struct object *from)
 	attrs_copy(&o->attrs, &from->attrs);
 	if (from->attrs.n)
 		o->by = mem_dup(from->by, from->attrs.n * sizeof(*o->by));
+	object_set_blob(o, from->blob, from->n_blob);
 	return o;
 }
 
@@ -186,6 +191,7 @@ void object_free(struct object **op)
 	free(o->path);
 	attrs_fini(&o->attrs);
 	free(o->by);
+	free(o->blob);
 	free(o);
 	*op = NULL;
 }
@@ -215,6 +221,15 @@ bool object_set(struct object *o, const char *key, const char *value, uint64_t i
 	}
 	o->by[i] = index;
 	return true;
+}
+
+void object_set_blob(struct object *o, const uint8_t *blob, size_t n)
+{
+	uint8_t *copy = n ? mem_dup(blob, n) : NULL;
+
+	free(o->blob);
+	o->blob = copy;
+	o->n_blob = n;
 }
 
 uint64_t object_by(const struct object *o, const char *key)

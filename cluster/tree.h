@@ -8,6 +8,7 @@
 #define CLUSTER_TREE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/tree.h>
 
@@ -25,6 +26,8 @@ struct object {
 	uint64_t touched;               /* log index of the last change of it or of anything below it */
 	struct attrs attrs;             /* the desired side: what was set, without defaults, normalised */
 	uint64_t *by;                   /* per attribute (same order): the log index that set it */
+	uint8_t *blob;                  /* a volume's reservations; NULL: none */
+	size_t n_blob;
 	/* private */
 	uint8_t hash[32];
 	struct tree *tree;
@@ -47,6 +50,8 @@ struct object *object_copy(const struct object *o);
 void object_free(struct object **o);
 /* Set or, with NULL, remove an attribute and note who did. Says whether anything changed. */
 bool object_set(struct object *o, const char *key, const char *value, uint64_t index);
+/* Set (copying) the blob; n 0: none. */
+void object_set_blob(struct object *o, const uint8_t *blob, size_t n);
 /* The log index that set `key`; 0 if it is not set. */
 uint64_t object_by(const struct object *o, const char *key);
 

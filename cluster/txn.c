@@ -7,11 +7,20 @@
 
 #include "base/mem.h"
 
+bool txn_is_machine(const struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_ops; i++)
+		if (t->ops[i].kind == TXN_OWN || t->ops[i].kind == TXN_KEEP)
+			return true;
+	return false;
+}
+
 void txn_fini(struct txn *t)
 {
 	for (unsigned i = 0; i < t->n_ops; i++) {
 		free(t->ops[i].path);
 		attrs_fini(&t->ops[i].attrs);
+		free(t->ops[i].keep.blob);
 	}
 	free(t->ops);
 	free(t->author);
@@ -32,6 +41,9 @@ void txn_copy(struct txn *to, const struct txn *from)
 
 		op->if_generation = from->ops[i].if_generation;
 		attrs_copy(&op->attrs, &from->ops[i].attrs);
+		op->own = from->ops[i].own;
+		op->keep = from->ops[i].keep;
+		op->keep.blob = op->keep.n ? mem_dup(op->keep.blob, op->keep.n) : NULL;
 	}
 }
 

@@ -48,6 +48,8 @@ static const struct row rows[] = {
 	  "The UDP port of gossip. The same on all nodes, unless every node is found by discovery or a seed with a port." },
 	{ "mesh-port", T_PORT, F(mesh_port), "0", NULL, false,
 	  "The TCP port of the mesh; 0: the number of port. The same on all nodes unless it is 0." },
+	{ "inner-port", T_PORT, F(inner_port), "7341", NULL, false,
+	  "The TCP port where director-targets of other nodes come in, for legs and volumes of this one." },
 	{ "interfaces", T_WORDS, F(interfaces), "", NULL, true,
 	  "Network interfaces on which discovery speaks. Empty: all but loopback." },
 	{ "seeds", T_SEEDS, F(seeds), "", NULL, true,

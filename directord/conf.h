@@ -32,6 +32,7 @@ struct conf {
 	char *run;                      /* directory */
 	struct conf_list listen;        /* literal addresses; n 0: all */
 	unsigned port;                  /* UDP, gossip */
+	unsigned inner_port;
 	unsigned mesh_port;             /* TCP; 0: the same as `port` */
 	struct conf_list interfaces;    /* for discovery; n 0: all */
 	struct conf_list seeds;         /* address or name, with or without port */

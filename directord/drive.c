@@ -4,6 +4,7 @@
 
 #include <ev.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "director/plugin.h"
 #include "directord/file.h"
 #include "directord/target.h"
+#include "proto/inner.h"
 
 #define STATS_S 10.0            /* counters of sessions are looked at this often, while there are any */
 
@@ -29,6 +32,9 @@ struct drive {
 	ev_timer stats, unsent_timer;
 	unsigned n_sessions;
 	struct pending *unsent;         /* could not be sent; answered from the loop */
+	struct target_inner inner;
+	struct target_lease *lease;     /* to be sent */
+	unsigned n_lease, cap_lease;
 };
 
 struct pending {
@@ -52,11 +58,21 @@ static void session_path(struct drive *d, const struct target_session *s, char *
 	snprintf(out, PATH_LEN_MAX, "/sessions/%.200s-%" PRIu64, d->ops.node_name(d->arg), s->id);
 }
 
+/* Of another node's director-target: no initiator, as people count them. */
+static bool is_inner(const struct target_session *s)
+{
+	uint8_t uuid[16];
+
+	return s->target && inner_name_parse(s->target, uuid);
+}
+
 static void session_fact(struct drive *d, const struct target_session *s)
 {
 	struct attrs as = { 0 };
 	char path[PATH_LEN_MAX];
 
+	if (is_inner(s))
+		return;
 	session_path(d, s, path);
 	attrs_set(&as, "target", s->target);
 	attrs_set(&as, "initiator", s->initiator);
@@ -86,6 +102,68 @@ static void sessions(struct drive *d, const struct target_list *list)
 		session_fact(d, &list->sessions[i]);
 }
 
+/* ---- what it is told first, and often ---- */
+
+static void inner_send(struct drive *d)
+{
+	struct target_msg m = { .kind = TARGET_INNER, .inner = d->inner };
+
+	if (d->inner.n_keys)
+		target_link_send(d->link, &m, NULL, NULL);
+}
+
+static void inner_fini(struct target_inner *in)
+{
+	for (unsigned i = 0; i < in->n_portals; i++)
+		free(in->portals[i]);
+	free(in->portals);
+	sodium_memzero(in, sizeof(*in));
+}
+
+void drive_inner(struct drive *d, const char *portals, const struct keys *keys)
+{
+	static const uint8_t no_salt[16];
+	auto_free char *list = mem_strdup(portals);
+	char *save = NULL;
+
+	inner_fini(&d->inner);
+	for (char *p = strtok_r(list, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		d->inner.portals = mem_realloc(d->inner.portals, (d->inner.n_portals + 1) * sizeof(char *));
+		d->inner.portals[d->inner.n_portals++] = mem_strdup(p);
+	}
+	for (unsigned i = keys->n; i-- > 0 && d->inner.n_keys < TARGET_KEYS_MAX;)
+		keys_derive(&keys->k[i], "inner", no_salt, d->inner.keys[d->inner.n_keys++], TARGET_KEY_LEN);
+	inner_send(d);
+}
+
+void drive_flush(struct drive *d)
+{
+	struct target_msg m = { .kind = TARGET_VOLUME_LEASE, .leases = d->lease, .n_leases = d->n_lease };
+
+	if (d->n_lease)
+		target_link_send(d->link, &m, NULL, NULL);
+	d->n_lease = 0;
+}
+
+void drive_lease(struct drive *d, const uint8_t volume[16], uint64_t epoch, struct mono until)
+{
+	struct target_lease *l;
+
+	if (d->n_lease == TARGET_LEASES_MAX)
+		drive_flush(d);
+	d->lease = mem_grow(d->lease, &d->cap_lease, d->n_lease, sizeof(*d->lease));
+	l = &d->lease[d->n_lease++];
+	*l = (struct target_lease){ .epoch = epoch, .until_ms = until.ns / 1000000 };
+	memcpy(l->volume, volume, 16);
+}
+
+/* Made by ownership or the plan over other volumes: there is no storage of its own. */
+static bool lies_on_others(const struct target_volume *v)
+{
+	return v->agreed && (strcmp(v->store.plugin, "mirror") == 0 || strcmp(v->store.plugin, "stripe") == 0 ||
+	                     strcmp(v->store.plugin, "iscsi") == 0);
+}
+
 static void on_up(void *arg, const struct target_hello *hello, const struct target_list *list, bool adopted)
 {
 	struct drive *d = arg;
@@ -97,12 +175,17 @@ static void on_up(void *arg, const struct target_hello *hello, const struct targ
 		const struct target_volume *v = &list->volumes[i];
 		struct plan_have_volume *h;
 
-		if (v->state != TARGET_STATE_READY)
+		if (v->state != TARGET_STATE_READY && !v->leased)
 			continue;
 		h = plan_have_volume_add(&have, v->name ? v->name : "?", v->uuid);
 		h->open = true;
+		h->created = !lies_on_others(v);
 		h->generation = v->generation;
 		h->size = v->size;
+		h->epoch = v->epoch;
+		h->ours = v->leased;
+		h->leased = v->leased && v->lease_ms;
+		h->keeps = v->keeps;
 	}
 	for (unsigned i = 0; i < list->n_targets; i++) {
 		struct plan_have_target *h = plan_have_target_add(&have, list->targets[i].iqn);
@@ -111,6 +194,7 @@ static void on_up(void *arg, const struct target_hello *hello, const struct targ
 		for (unsigned k = 0; k < list->targets[i].n_luns; k++)
 			plan_have_target_add_volume(h, list->targets[i].luns[k].volume);
 	}
+	inner_send(d);
 	d->ops.have(d->arg, &have);
 	plan_have_fini(&have);
 	sessions(d, list);
@@ -133,12 +217,16 @@ static void on_event(void *arg, const struct target_event *ev)
 
 	switch (ev->kind) {
 	case TARGET_EV_SESSION_UP:
+		if (is_inner(&ev->session))
+			break;
 		d->n_sessions++;
 		log_info(d->log, "target: session %" PRIu64 " of %s from %s with %s", ev->session.id, ev->session.initiator,
 		         ev->session.address, ev->session.target ? ev->session.target : "discovery");
 		session_fact(d, &ev->session);
 		break;
 	case TARGET_EV_SESSION_DOWN:
+		if (is_inner(&ev->session))
+			break;
 		d->n_sessions -= d->n_sessions > 0;
 		log_info(d->log, "target: session %" PRIu64 " of %s ended", ev->session.id, ev->session.initiator);
 		session_path(d, &ev->session, path);
@@ -147,9 +235,18 @@ static void on_event(void *arg, const struct target_event *ev)
 	case TARGET_EV_ACCESS:
 		log_info(d->log, "target: an initiator set port group %" PRIu64 " of a volume to access state %" PRIu64,
 			ev->value, ev->of);
+		d->ops.volume(d->arg, ev);
 		break;
 	case TARGET_EV_KEEP:
+		d->ops.volume(d->arg, ev);
+		break;
 	case TARGET_EV_VOLUME:
+		if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
+			log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");
+		else if (ev->what != DIRECTOR_EV_PROGRESS)
+			log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
+		d->ops.volume(d->arg, ev);
+		break;
 	case TARGET_EV_ERROR:
 		log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
 		break;
@@ -200,12 +297,78 @@ static bool attr_is(const struct attrs *as, const char *key, const char *want)
 	return v && strcmp(v, want) == 0;
 }
 
-static void volume_of(struct drive *d, const struct plan_action *a, struct target_volume *v)
+static void param_add_u64(struct target_store *s, const char *key, uint64_t value)
 {
-	const char *path = attrs_get(&a->params, "path"), *block = attrs_get(&a->params, "block-size");
+	char n[24];
+
+	snprintf(n, sizeof(n), "%" PRIu64, value);
+	param_add(s, key, n);
+}
+
+static void plugin_params(struct target_store *s, const struct attrs *as)
+{
+	for (unsigned i = 0; i < as->n; i++)
+		if (strncmp(as->a[i].key, "p.", 2) == 0)
+			param_add(s, as->a[i].key + 2, as->a[i].value);
+}
+
+/* What is at the inner portals of another node: doc/ownership.md 9. */
+static void store_remote(const struct drive *d, const struct plan_child *c, struct target_store *s)
+{
+	char name[INNER_NAME_LEN], user[INNER_USER_LEN], secret[INNER_SECRET_LEN];
+
+	s->plugin = mem_strdup("iscsi");
+	param_add(s, "portal", c->portals);
+	param_add(s, "target", inner_name(c->uuid, name));
+	param_add(s, "inner", "yes");
+	param_add(s, "user", inner_user(c->epoch, user));
+	if (d->inner.n_keys)
+		param_add(s, "secret", inner_secret(d->inner.keys[0], c->uuid, c->epoch, secret));
+	sodium_memzero(secret, sizeof(secret));
+}
+
+static void store_local(const struct plan_child *c, struct target_store *s)
+{
+	char uuid[37];
+
+	s->plugin = mem_strdup("volume");
+	param_add(s, "uuid", text_uuid(c->uuid, uuid));
+}
+
+static void store_of(const struct drive *d, const struct plan_action *a, struct target_store *s)
+{
+	const char *path = attrs_get(&a->params, "path");
 	const char *plugin = a->backstore ? a->backstore : attrs_get(&a->params, "backstore");
 	auto_free char *own = NULL;
 	char uuid[37];
+
+	if (a->forwards) {
+		store_remote(d, &a->child[0], s);
+		param_add(s, "lazy", "yes");
+		param_add_u64(s, "size", a->size);
+		param_add(s, "block-size", attrs_get(&a->params, "block-size"));
+		plugin_params(s, &a->params);
+		return;
+	}
+	s->plugin = mem_strdup(plugin ? plugin : "file");
+	/* A file without a path of its own is named by what never changes. */
+	if (!path && strcmp(s->plugin, "file") == 0)
+		path = own = mem_printf("%s/%s.img", d->volumes, text_uuid(a->uuid, uuid));
+	param_add(s, "path", path);
+	plugin_params(s, &a->params);
+	s->n_children = a->n_child;
+	s->children = a->n_child ? mem_zalloc(a->n_child * sizeof(*s->children)) : NULL;
+	for (unsigned i = 0; i < a->n_child; i++) {
+		if (a->child[i].portals)
+			store_remote(d, &a->child[i], &s->children[i]);
+		else
+			store_local(&a->child[i], &s->children[i]);
+	}
+}
+
+static void volume_of(const struct drive *d, const struct plan_action *a, struct target_volume *v)
+{
+	const char *block = attrs_get(&a->params, "block-size");
 	uint64_t n;
 
 	memcpy(v->uuid, a->uuid, 16);
@@ -214,14 +377,18 @@ static void volume_of(struct drive *d, const struct plan_action *a, struct targe
 	v->generation = a->generation;
 	v->read_only = attr_is(&a->params, "read-only", "yes");
 	v->block_size = block && text_u64_parse(block, &n) == 0 ? (uint32_t)n : 0;
-	v->store.plugin = mem_strdup(plugin ? plugin : "file");
-	/* A file without a path of its own is named by what never changes. */
-	if (!path && strcmp(v->store.plugin, "file") == 0)
-		path = own = mem_printf("%s/%s.img", d->volumes, text_uuid(a->uuid, uuid));
-	param_add(&v->store, "path", path);
-	for (unsigned i = 0; i < a->params.n; i++)
-		if (strncmp(a->params.a[i].key, "p.", 2) == 0)
-			param_add(&v->store, a->params.a[i].key + 2, a->params.a[i].value);
+	v->epoch = a->epoch;
+	v->leased = a->leased;
+	v->fail_over = a->fail_over;
+	v->agreed = a->inner != PLAN_INNER_LEG;
+	v->keeps = a->keeps;
+	v->inner = a->inner == PLAN_INNER_LEG ? TARGET_INNER_LEG : a->inner == PLAN_INNER_SERVED ? TARGET_INNER_SERVED :
+	           TARGET_INNER_NONE;
+	v->n_groups = a->n_group;
+	v->groups = a->n_group ? mem_zalloc(a->n_group * sizeof(*v->groups)) : NULL;
+	for (unsigned i = 0; i < a->n_group; i++)
+		v->groups[i] = (struct target_group){ a->group[i].id, a->group[i].state, a->group[i].preferred };
+	store_of(d, a, &v->store);
 }
 
 static char *dup_attr(const struct attrs *as, const char *key)
@@ -258,6 +425,10 @@ static void target_of(const struct drive *d, const struct plan_action *a, struct
 	t->portals = mem_zalloc(a->n_portals * sizeof(*t->portals));
 	for (unsigned i = 0; i < a->n_portals; i++)
 		t->portals[i] = mem_strdup(a->portals[i]);
+	t->n_elsewhere = a->n_elsewhere;
+	t->elsewhere = a->n_elsewhere ? mem_zalloc(a->n_elsewhere * sizeof(*t->elsewhere)) : NULL;
+	for (unsigned i = 0; i < a->n_elsewhere; i++)
+		t->elsewhere[i] = (struct target_elsewhere){ mem_strdup(a->elsewhere[i].address), a->elsewhere[i].tag };
 }
 
 static enum target_msg_kind kind_of(enum plan_kind k)
@@ -270,6 +441,8 @@ static enum target_msg_kind kind_of(enum plan_kind k)
 	case PLAN_VOLUME_DESTROY: return TARGET_VOLUME_DESTROY;
 	case PLAN_VOLUME_RESIZE: return TARGET_VOLUME_RESIZE;
 	case PLAN_VOLUME_CREATE: return TARGET_VOLUME_CREATE;
+	case PLAN_FREEZE: return TARGET_VOLUME_FREEZE;
+	case PLAN_HOLD: return TARGET_VOLUME_HOLD;
 	default: return TARGET_VOLUME_SET;
 	}
 }
@@ -294,23 +467,39 @@ static void on_unsent(struct ev_loop *loop, ev_timer *w, int revents)
 	}
 }
 
-void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
+static void ask(struct drive *d, uint64_t act, struct target_msg *m)
 {
-	struct target_msg m = { .kind = kind_of(a->kind) };
 	struct pending *p = mem_zalloc(sizeof(*p));
 
+	drive_flush(d);
 	p->drive = d;
 	p->act = act;
-	if (a->kind == PLAN_TARGET_DELETE || a->kind == PLAN_TARGET_TRIM || a->kind == PLAN_TARGET_SET)
-		target_of(d, a, &m.target);
-	else
-		volume_of(d, a, &m.volume);
-	if (target_link_send(d->link, &m, replied, p) < 0) {
+	if (target_link_send(d->link, m, replied, p) < 0) {
 		p->next = d->unsent;
 		d->unsent = p;
 		ev_timer_start(d->loop, &d->unsent_timer);
 	}
+}
+
+void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
+{
+	struct target_msg m = { .kind = kind_of(a->kind) };
+
+	if (a->kind == PLAN_TARGET_DELETE || a->kind == PLAN_TARGET_TRIM || a->kind == PLAN_TARGET_SET)
+		target_of(d, a, &m.target);
+	else
+		volume_of(d, a, &m.volume);
+	ask(d, act, &m);
 	target_msg_fini(&m);
+}
+
+void drive_keep(struct drive *d, uint64_t act, const struct cluster_keep *k)
+{
+	struct target_msg m = { .kind = TARGET_VOLUME_KEEP, .number = k->version, .blob = k->blob, .n_blob = k->n_blob,
+	                        .proposal = k->proposal, .err = k->err };
+
+	memcpy(m.volume.uuid, k->volume, 16);
+	ask(d, act, &m);
 }
 
 /* ---- life ---- */
@@ -366,6 +555,8 @@ void drive_free(struct drive **dp)
 		free(p);
 	}
 	target_link_free(&d->link);
+	inner_fini(&d->inner);
+	free(d->lease);
 	free(d->volumes);
 	free(d->socket);
 	free(d->pid_file);

@@ -10,7 +10,10 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "cluster/cluster.h"
+#include "cluster/keys.h"
 #include "cluster/plan.h"
+#include "proto/target.h"
 
 struct ev_loop;
 struct drive;
@@ -22,6 +25,8 @@ struct drive_ops {
 	void (*facts_gone)(void *arg, const char *path);                        /* CLUSTER_IN_FACTS_GONE */
 	const char *(*node_name)(void *arg);
 	unsigned (*portal_group)(void *arg);    /* the node's portal group tag; 0: it has none yet */
+	/* CLUSTER_IN_VOLUME: what an event of director-target says about a volume */
+	void (*volume)(void *arg, const struct target_event *ev);
 };
 
 struct drive_conf {
@@ -40,6 +45,13 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 void drive_free(struct drive **d);
 /* Carry out `a` (borrowed) and answer done(act, ...) once. */
 void drive_act(struct drive *d, uint64_t act, const struct plan_action *a);
+/* Inner portals, with commas, and the keys that logins there are proven with: for the target that runs, and later ones. */
+void drive_inner(struct drive *d, const char *portals, const struct keys *keys);
+/* A lease: gathered, and sent with what comes next, or by drive_flush. */
+void drive_lease(struct drive *d, const uint8_t volume[16], uint64_t epoch, struct mono until);
+void drive_flush(struct drive *d);
+/* Agreed reservations; answers done(act, ...) once. */
+void drive_keep(struct drive *d, uint64_t act, const struct cluster_keep *k);
 /* End director-target too: a node that leaves for good. */
 void drive_stop(struct drive *d, void (*done)(void *arg), void *arg);
 

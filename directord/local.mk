@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # The world around cluster/. A library of adapters, so that tests link them one by one, and the program.
 noinst_LTLIBRARIES += directord/libworld.la
-directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $(AVAHI_CFLAGS) $(LIBBSD_CFLAGS)
+directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(ZMQ_CFLAGS) $(AVAHI_CFLAGS) $(LIBBSD_CFLAGS) $(MNL_CFLAGS)
 directord_libworld_la_SOURCES = \
 	%D%/avahi_client.c %D%/avahi_core.c \
 	%D%/avahi_ev.c %D%/avahi_ev.h \
 	%D%/avahi_names.c \
 	%D%/avahi_way.c %D%/avahi_way.h \
+	%D%/claim.c %D%/claim.h \
 	%D%/conf.c %D%/conf.h \
 	%D%/discover.c %D%/discover.h \
 	%D%/file.c %D%/file.h \
+	%D%/floataddr.c %D%/floataddr.h \
 	%D%/identity.c %D%/identity.h \
 	%D%/logger.c %D%/logger.h \
 	%D%/mesh.c %D%/mesh.h \
 	%D%/netaddr.c %D%/netaddr.h \
 	%D%/notify.c %D%/notify.h \
 	%D%/record.c %D%/record.h \
+	%D%/rtaddr.c %D%/rtaddr.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/sock.c %D%/sock.h \
 	%D%/udp.c %D%/udp.h
-directord_libworld_la_LIBADD = $(EV_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread
+directord_libworld_la_LIBADD = $(EV_LIBS) $(MNL_LIBS) $(ZMQ_LIBS) $(AVAHI_LIBS) $(SODIUM_LIBS) -lpthread
 
 # The control socket's server; what it serves comes in as struct api_ops, so tests link it with their own.
 noinst_LTLIBRARIES += directord/libapi.la
@@ -51,10 +54,10 @@ sbin_PROGRAMS += directord/directord
 directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
 directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
-	%D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
+	%D%/fence.c %D%/fence.h %D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
 	%D%/main.c \
 	%D%/run.c %D%/run.h %D%/run_int.h \
-	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
+	%D%/run_disk.c %D%/run_facts.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libplugins.la directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 

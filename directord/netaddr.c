@@ -2,8 +2,10 @@
 /* Own addresses: getifaddrs says which, a netlink socket says when. */
 #include "directord/netaddr.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <ifaddrs.h>
+#include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "directord/rtaddr.h"
 #include "directord/sock.h"
 
 #define SETTLE 0.05             /* an interface that comes up tells several things at once */
@@ -38,6 +41,29 @@ static int entry_cmp(const void *x, const void *y)
 	return d ? d : addr_cmp(&a->addr, &b->addr);
 }
 
+/* Addresses that float are here for a target; they are no address of this node. */
+static unsigned without_floating(struct netaddr_entry list[NETADDR_MAX], unsigned n)
+{
+	struct mnl_socket *nl = rtaddr_open();
+	struct float_host *host = NULL;
+	unsigned n_host = 0, kept = 0;
+
+	if (!nl || rtaddr_list(nl, &host, &n_host) < 0)
+		n_host = 0;
+	for (unsigned i = 0; i < n; i++) {
+		bool floats = false;
+
+		for (unsigned k = 0; k < n_host; k++)
+			floats |= host[k].floating && addr_eq(&host[k].ip, &list[i].addr);
+		if (!floats)
+			list[kept++] = list[i];
+	}
+	memset(list + kept, 0, (n - kept) * sizeof(*list));
+	free(host);
+	rtaddr_close(&nl);
+	return kept;
+}
+
 static unsigned list_read(struct netaddr_entry list[NETADDR_MAX])
 {
 	struct ifaddrs *all, *i;
@@ -60,6 +86,7 @@ static unsigned list_read(struct netaddr_entry list[NETADDR_MAX])
 		n++;
 	}
 	freeifaddrs(all);
+	n = without_floating(list, n);
 	qsort(list, n, sizeof(*list), entry_cmp);
 	return n;
 }
@@ -81,10 +108,20 @@ static void settled(struct ev_loop *loop, ev_timer *w, int revents)
 static void told(struct ev_loop *loop, ev_io *w, int revents)
 {
 	struct netaddr *n = w->data;
-	char waste[8192];
+	_Alignas(struct nlmsghdr) char text[8192];
+	bool news = false;
+	ssize_t len;
 
-	while (recv(w->fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
-		;
+	/* One that floats is renewed several times a second. */
+	while ((len = recv(w->fd, text, sizeof(text), MSG_DONTWAIT)) > 0 || (len < 0 && errno == ENOBUFS)) {
+		int left = (int)len;
+
+		news |= len < 0;
+		for (const struct nlmsghdr *m = (void *)text; len > 0 && mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
+			news |= !rtaddr_is_floating(m);
+	}
+	if (!news)
+		return;
 	if (!ev_is_active(&n->settle)) {
 		ev_timer_set(&n->settle, SETTLE, 0.);
 		ev_timer_start(loop, &n->settle);

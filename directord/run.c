@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "directord/answer.h"
+#include "directord/fence.h"
 #include "directord/file.h"
+#include "directord/floataddr.h"
 #include "directord/notify.h"
 #include "directord/run_int.h"
 #include "directord/store.h"
@@ -33,6 +35,11 @@ static const struct cluster_codec codec = {
 };
 
 /* ---- output ---- */
+
+static void fenced(void *arg, uint64_t act, int err, const char *text)
+{
+	run_done(arg, act, err, text);
+}
 
 static void do_act(struct run *r, const struct cluster_act *a)
 {
@@ -72,6 +79,22 @@ static void do_act(struct run *r, const struct cluster_act *a)
 	case CLUSTER_ACT_DEVICES:
 		run_host_devices(r);
 		break;
+	case CLUSTER_ACT_INNER:
+		run_host_inner(r);
+		break;
+	case CLUSTER_ACT_LEASE:
+		run_host_lease(r, a);
+		break;
+	case CLUSTER_ACT_KEEP:
+		run_host_keep(r, a);
+		break;
+	case CLUSTER_ACT_FENCE:
+		fence_off(r->plugins, a->id, a->fence, fenced, r);
+		break;
+	case CLUSTER_ACT_ADDRESS:
+		if (r->floataddr)
+			floataddr_act(r->floataddr, &a->address);
+		break;
 	}
 }
 
@@ -107,6 +130,7 @@ static void do_out(struct run *r, struct mono now)
 		run_ring_cast(r, &out.cast[i]);
 	for (unsigned i = 0; i < out.n_act; i++)
 		do_act(r, &out.act[i]);
+	run_host_flush(r);
 	for (unsigned i = 0; i < out.n_reply && r->answer; i++)
 		answer_reply(r->answer, &out.reply[i]);
 	if (out.names_changed)
@@ -178,7 +202,7 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	struct cluster_conf c = {
 		.codec = &codec, .log = r->log, .software = VERSION, .incarnation = r->incarnation, .fact_base = wall_ms() * 1000,
 		.votes = r->conf->agreement != CONF_AGREEMENT_OFF, .founds = r->conf->found,
-		.host_ring = r->conf->agreement == CONF_AGREEMENT_HOST,
+		.host_ring = r->conf->agreement == CONF_AGREEMENT_HOST, .inner_port = (uint16_t)r->conf->inner_port,
 	};
 	struct cluster_in in = { .kind = CLUSTER_IN_START, .disk = &disk.disk };
 	int err;
@@ -290,9 +314,12 @@ struct run *run_new(struct ev_loop *loop, struct conf *conf, struct log *log, in
 	if (!*err) {
 		log_info(log, "directord: %s, identity %s", VERSION, node_id_text(&r->id.id, id));
 		run_ring_open(r);
+		run_facts_read(r);
 		*err = cluster_begin(r, &image, why);
-		if (!*err)
+		if (!*err) {
+			run_facts_give(r);
 			run_ring_begin(r);
+		}
 	}
 	store_image_fini(&image);
 	if (!*err)
@@ -346,6 +373,9 @@ void run_free(struct run **rp)
 	run_host_close(r);
 	run_net_close(r);
 	run_ring_close(r);
+	if (r->cluster && r->store)
+		run_facts_save(r);
+	run_facts_close(r);
 	run_disk_close(r);
 	cluster_out_fini(&r->out);
 	if (r->cluster)

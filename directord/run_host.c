@@ -15,9 +15,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "director/plugin.h"
 #include "directord/answer.h"
 #include "directord/drive.h"
 #include "directord/file.h"
+#include "directord/floataddr.h"
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
@@ -100,6 +102,7 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 			LOAD_STEP + r->told.load / 2));
 	fact(r, "/node", &as);
 	attrs_fini(&as);
+	run_facts_save(r);
 	malloc_trim(0);
 }
 
@@ -276,12 +279,101 @@ static unsigned target_portal_group(void *arg)
 	return o ? (unsigned)schema_get_uint(o->type, &o->attrs, "portal-group") : 0;
 }
 
+static void target_volume(void *arg, const struct target_event *ev)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_VOLUME, .volume = ev->volume, .number = ev->value, .of = ev->of, .epoch = ev->epoch,
+	                         .blob = ev->blob, .n_blob = ev->n_blob };
+
+	if (ev->kind == TARGET_EV_ACCESS)
+		in.event = CLUSTER_EV_ACCESS;
+	else if (ev->kind == TARGET_EV_KEEP)
+		in.event = CLUSTER_EV_KEEP;
+	else if (ev->what == DIRECTOR_EV_LEG_FAILED)
+		in.event = CLUSTER_EV_LEG_FAILED;
+	else if (ev->what == DIRECTOR_EV_LEG_READY)
+		in.event = CLUSTER_EV_LEG_READY;
+	else if (ev->what == DIRECTOR_EV_LOST)
+		in.event = CLUSTER_EV_LOST;
+	else if (ev->what == DIRECTOR_EV_PROGRESS)
+		in.event = CLUSTER_EV_PROGRESS;
+	else if (ev->what == DIRECTOR_EV_SCRUBBED)
+		in.event = CLUSTER_EV_SCRUBBED;
+	else
+		return;
+	run_step(arg, &in);
+}
+
+void run_host_inner(struct run *r)
+{
+	if (r->drive)
+		drive_inner(r->drive, cluster_inner(r->cluster), cluster_keys(r->cluster));
+}
+
+void run_host_lease(struct run *r, const struct cluster_act *a)
+{
+	if (r->drive)
+		drive_lease(r->drive, a->volume, a->epoch, a->until);
+}
+
+void run_host_flush(struct run *r)
+{
+	if (r->drive)
+		drive_flush(r->drive);
+}
+
+void run_host_keep(struct run *r, const struct cluster_act *a)
+{
+	if (r->drive)
+		drive_keep(r->drive, a->id, a->keep);
+	else
+		run_done(r, a->id, ERR_NOTSUP, "this node has no director-target");
+}
+
 void run_host_plan(struct run *r, const struct cluster_act *a)
 {
 	if (r->drive)
 		drive_act(r->drive, a->id, a->plan);
 	else
 		run_done(r, a->id, ERR_NOTSUP, "this node has no director-target");
+}
+
+/* ---- floating addresses ---- */
+
+static void address_news(struct run *r, const struct float_news *news)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_ADDRESS, .address = news };
+
+	run_step(r, &in);
+}
+
+static void address_host(void *arg, const struct float_host *h, unsigned n)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_HOST, .host = h, .n_host = n });
+}
+
+static void address_gone(void *arg, const struct addr *ip)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_GONE, .ip = *ip });
+}
+
+static void address_conflict(void *arg, const struct addr *ip, const char *who)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_CONFLICT, .ip = *ip, .text = who });
+}
+
+static void address_failed(void *arg, const struct addr *ip, const char *why)
+{
+	address_news(arg, &(struct float_news){ .kind = FLOAT_NEWS_FAILED, .ip = *ip, .text = why });
+}
+
+static void addresses_open(struct run *r)
+{
+	static const struct floataddr_ops ops = {
+		.host = address_host, .gone = address_gone, .conflict = address_conflict, .failed = address_failed,
+	};
+
+	r->floataddr = floataddr_new(r->loop, &ops, r, r->log);
+	floataddr_tell(r->floataddr);
 }
 
 /* ---- the API ---- */
@@ -317,6 +409,8 @@ void run_host_cluster(struct run *r)
 {
 	run_host_bind(r);
 	host_look(r->loop, &r->host, 0);
+	if (r->floataddr)
+		floataddr_tell(r->floataddr);
 	if (r->plugins)
 		plugins_scanned(r);
 }
@@ -348,7 +442,7 @@ static void drive_open(struct run *r)
 {
 	static const struct drive_ops ops = {
 		.have = target_have, .done = target_done, .fact = target_fact, .facts_gone = target_facts_gone, .node_name = target_node_name,
-		.portal_group = target_portal_group,
+		.portal_group = target_portal_group, .volume = target_volume,
 	};
 	auto_free char *volumes = volumes_dir(r);
 	struct drive_conf c = {
@@ -357,8 +451,10 @@ static void drive_open(struct run *r)
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};
 
-	if (strcmp(r->conf->target_program, "/") != 0)
+	if (strcmp(r->conf->target_program, "/") != 0) {
 		r->drive = drive_new(&c, &ops, r);
+		run_host_inner(r);
+	}
 }
 
 void run_host_init(struct run *r)
@@ -391,6 +487,7 @@ int run_host_open(struct run *r, char **why)
 			*why = mem_printf("%s: %s", socket_path, err_text(err));
 		return err;
 	}
+	addresses_open(r);
 	drive_open(r);
 	uevents_open(r);
 	host_look(r->loop, &r->host, 0);
@@ -412,6 +509,8 @@ void run_host_close(struct run *r)
 		answer_free(&r->answer);
 	if (r->drive)
 		drive_free(&r->drive);
+	if (r->floataddr)
+		floataddr_free(&r->floataddr);
 	if (r->plugins)
 		plugins_free(&r->plugins);
 	list_free(&r->device, &r->n_devices);

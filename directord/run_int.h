@@ -17,6 +17,7 @@ struct corosync;
 struct cpg;
 struct discover;
 struct drive;
+struct floataddr;
 struct mesh;
 struct netaddr;
 struct plugins;
@@ -66,6 +67,10 @@ struct run {
 	uint32_t incarnation_put;       /* on its way */
 	ev_timer members;               /* who to remember, written lazily */
 
+	/* run_facts.c */
+	struct run_kept *kept;
+	unsigned n_kept, cap_kept;
+
 	/* run_ring.c */
 	struct corosync *corosync;
 	struct cpg *cpg;
@@ -83,6 +88,7 @@ struct run {
 	struct drive *drive;
 	struct answer *answer;
 	struct plugins *plugins;
+	struct floataddr *floataddr;
 	bool target_there;
 	ev_timer host, status;
 	ev_io uevents;
@@ -142,6 +148,12 @@ int run_disk_wipe(struct run *r, char **why);
 int run_keys_load(struct run *r, struct keys *ks, char **why);
 int run_keys_store(struct run *r, const struct keys *ks, char **why);
 
+/* ---- run_facts.c: other nodes' facts, from one process to the next ---- */
+void run_facts_read(struct run *r);     /* after run_disk_open, before anything is put */
+void run_facts_give(struct run *r);     /* to the cluster that has started */
+void run_facts_save(struct run *r);     /* what changed */
+void run_facts_close(struct run *r);
+
 /* ---- run_ring.c: Corosync ---- */
 void run_ring_open(struct run *r);
 void run_ring_begin(struct run *r);     /* tell the cluster, which is there now, what runs already */
@@ -156,6 +168,10 @@ int run_host_open(struct run *r, char **why);
 void run_host_close(struct run *r);
 void run_host_plan(struct run *r, const struct cluster_act *a);
 void run_host_devices(struct run *r);
+void run_host_inner(struct run *r);
+void run_host_lease(struct run *r, const struct cluster_act *a);
+void run_host_keep(struct run *r, const struct cluster_act *a);
+void run_host_flush(struct run *r);
 void run_host_changed(struct run *r);   /* the namespace changed */
 void run_host_bind(struct run *r);      /* r->cluster is another one: before its first step */
 void run_host_cluster(struct run *r);   /* the cluster was made anew and has started */

@@ -33,10 +33,11 @@
 
 #define BACKOFF_MS_MIN 100
 #define BACKOFF_MS_MAX 10000
-#define CONNECT_MS 50                   /* between tries while a process that we started comes up */
+#define CONNECT_MS 10                   /* between tries while a process that we started comes up */
 #define START_MS 10000                  /* that it has for it */
 #define ANSWER_MS 10000                 /* to hello and the first list */
 #define HEALTHY_MS 30000                /* up for so long: the back-off starts anew */
+#define ONCE_MS 3000                    /* up for so long: the next is started at once */
 
 enum link_state { LINK_DOWN, LINK_HELLO, LINK_LISTING, LINK_UP };
 
@@ -68,6 +69,7 @@ struct target_link {
 	struct request *requests, **requests_tail;
 	struct target_hello hello;
 	bool adopted;                   /* it ran before we did */
+	bool at_once;                   /* it died after it had worked: volumes wait for the next one */
 	bool stopping;
 	void (*stopped)(void *arg);
 	void *stopped_arg;
@@ -165,7 +167,8 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 	/* The socket says the same, at once; without one (it never came up) the next try is due after the
 	 * back-off. */
 	if (l->state == LINK_DOWN && !l->stopping)
-		retry_in(l, l->backoff_ms);
+		retry_in(l, l->at_once ? 0 : l->backoff_ms);
+	l->at_once = false;
 }
 
 static void spawn(struct target_link *l)
@@ -240,6 +243,7 @@ static void go_down(struct target_link *l, const char *why)
 	l->state = LINK_DOWN;
 	free(l->hello.software);
 	memset(&l->hello, 0, sizeof(l->hello));
+	l->at_once = was_up && mono_ms_between(l->up_since, mono_now()) >= ONCE_MS;
 	if (was_up && mono_ms_between(l->up_since, mono_now()) >= HEALTHY_MS)
 		l->backoff_ms = or_default(l->conf.backoff_ms_min, BACKOFF_MS_MIN);
 	requests_fail(l);
@@ -250,7 +254,7 @@ static void go_down(struct target_link *l, const char *why)
 	if (l->stopping)
 		stop_done(l);
 	else
-		retry_in(l, was_up ? 10 : l->backoff_ms);
+		retry_in(l, l->at_once ? 0 : was_up ? 10 : l->backoff_ms);
 }
 
 /* ---- bytes ---- */

@@ -144,7 +144,10 @@ int view_blame(struct view *v, const char *path, bool (*fn)(void *fn_arg, const 
 		struct control_entry e = { 0 };
 		struct blame b;
 
-		if (catalog_blame(catalog_of(v), path, o->attrs.a[i].key, &b) < 0)
+		const struct schema_param *p = schema_param(o->type, o->attrs.a[i].key);
+
+		/* Nobody set what the cluster itself agrees. */
+		if ((p && (p->flags & PARAM_MACHINE)) || catalog_blame(catalog_of(v), path, o->attrs.a[i].key, &b) < 0)
 			continue;
 		if (b.commit) {
 			e = entry_of(b.commit);
@@ -177,7 +180,8 @@ static uint32_t param_flags(uint32_t f)
 {
 	return (f & PARAM_REQUIRED ? CONTROL_PF_REQUIRED : 0) | (f & PARAM_SECRET ? CONTROL_PF_SECRET : 0) |
 	       (f & PARAM_LIVE ? CONTROL_PF_LIVE : 0) | (f & PARAM_OBSERVED ? CONTROL_PF_OBSERVED : 0) |
-	       (f & PARAM_CREATE ? CONTROL_PF_CREATE : 0) | (f & PARAM_AUTO ? CONTROL_PF_AUTO : 0);
+	       (f & PARAM_CREATE ? CONTROL_PF_CREATE : 0) | (f & PARAM_AUTO ? CONTROL_PF_AUTO : 0) |
+	       (f & PARAM_MACHINE ? CONTROL_PF_MACHINE : 0);
 }
 
 static struct control_param param_of(const struct schema_param *p)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "directord/view_priv.h"
 
@@ -32,25 +33,35 @@ static void forget_below(struct view *v, const char *path)
 			attrs_set(&v->unsettled, v->unsettled.a[i - 1].key, NULL);
 }
 
-/* What an event at `path` may have changed: the object, or the whole target, whose report speaks for all of it. */
+/* What an event at `path` may have changed: the whole target, whose report speaks for all of it, or volume, whose legs do. */
 static void check(struct view *v, const char *path)
 {
 	char top[PATH_LEN_MAX], up[PATH_LEN_MAX];
 
 	memcpy(top, path, strlen(path) + 1);
-	if (path_below(path, "/targets"))
+	if (path_below(path, "/targets") || path_below(path, "/volumes"))
 		while (path_depth(top) > 2) {
 			path_parent(top, up);
 			memcpy(top, up, strlen(up) + 1);
 		}
 	if (!catalog_get(catalog_of(v), top))
 		forget_below(v, top);
-	else if (path_below(top, "/targets"))
+	else if (path_below(top, "/targets") || path_below(top, "/volumes"))
 		names_walk(v->names, top, UINT32_MAX, mono_now(), note_one, v);
 	else if (names_get(v->names, top, mono_now(), &v->check) == 0)
 		note(v, &v->check);
 	if (!catalog_get(catalog_of(v), path))
 		forget_below(v, path);
+}
+
+/* A node came or went: volumes with a leg there may have got worse or better. */
+static void check_node(struct view *v, const char *path)
+{
+	const struct object *leg = NULL;
+
+	while ((leg = tree_referrer(catalog_tree(catalog_of(v)), path, leg)))
+		if (leg->type->id == TYPE_LEG)
+			check(v, leg->path);
 }
 
 static void check_all(struct view *v)
@@ -76,9 +87,34 @@ static void catch_up(struct view *v)
 			return;
 		if (e->seq > v->checked)
 			v->checked = e->seq;
-		if (e->kind != EVENT_NODE && e->kind != EVENT_RESET)
+		if (e->kind == EVENT_NODE)
+			check_node(v, e->path);
+		else if (e->kind != EVENT_RESET)
 			check(v, e->path);
 	}
+}
+
+/* A volume that lacks a copy, or whom nobody serves, says so before it is asked. */
+static void warn_volume(struct view *v, struct control_status *s, const char *path)
+{
+	const char *state, *sync;
+	struct buf text = { 0 };
+	char hint[PATH_LEN_MAX + 32];
+
+	if (s->n_warnings >= WARNINGS_MAX || path_depth(path) != 2 || !path_below(path, "/volumes") ||
+	    names_get(v->names, path, mono_now(), &v->check) < 0)
+		return;
+	state = attrs_get(&v->check.derived, "state");
+	sync = attrs_get(&v->check.derived, "in-sync");
+	if (!state || !sync || attrs_get(&v->check.desired->attrs, "stripe") ||
+	    (strcmp(state, "degraded") != 0 && strcmp(state, "syncing") != 0 && strcmp(state, "waiting") != 0))
+		return;
+	buf_printf(&text, "%s, %s in sync", state, sync);
+	if (*v->check.reason.text)
+		buf_printf(&text, "; %s", v->check.reason.text);
+	snprintf(hint, sizeof(hint), "director volume show %s", path_name(path));
+	control_status_warn(s, path, buf_str(&text), hint);
+	buf_fini(&text);
 }
 
 void view_status(struct view *v, struct control_status *s)
@@ -94,6 +130,7 @@ void view_status(struct view *v, struct control_status *s)
 
 		if (*a->value == 'p') {
 			s->pending++;
+			warn_volume(v, s, a->key);
 			continue;
 		}
 		s->failed++;

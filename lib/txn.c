@@ -113,7 +113,8 @@ size_t director_txn_n(const struct director_txn *t)
 
 const char *director_txn_at(const struct director_txn *t, size_t i, const char **path)
 {
-	static const char *const names[] = { [TXN_CREATE] = "create", [TXN_SET] = "set", [TXN_DELETE] = "delete" };
+	static const char *const names[] = { [TXN_CREATE] = "create", [TXN_SET] = "set", [TXN_DELETE] = "delete",
+	                                     [TXN_OWN] = "own", [TXN_KEEP] = "keep" };
 
 	if (i >= t->t.n_ops)
 		return NULL;

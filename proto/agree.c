@@ -139,6 +139,8 @@ union body {
 	Director__AgreePullSnap pull_snap;
 	Director__AgreePart part;
 	Director__AgreeForwarded forwarded;
+	Director__AgreeBeat beat;
+	Director__AgreeKept kept;
 };
 
 static void encode_state(const struct agree_state *s, Director__AgreeMsg *pb, union body *b, struct buf *out)
@@ -304,6 +306,22 @@ static void encode_small(const struct agree_msg *m, Director__AgreeMsg *pb, unio
 		b->forwarded.in_doubt = m->forwarded.in_doubt;
 		pb->body_case = DIRECTOR__AGREE_MSG__BODY_FORWARDED;
 		pb->forwarded = &b->forwarded;
+		break;
+	case AGREE_MSG_BEAT:
+	case AGREE_MSG_ECHO:
+		director__agree_beat__init(&b->beat);
+		b->beat.number = m->beat.number;
+		b->beat.end = m->beat.end;
+		pb->body_case = m->kind == AGREE_MSG_BEAT ? DIRECTOR__AGREE_MSG__BODY_BEAT : DIRECTOR__AGREE_MSG__BODY_ECHO;
+		pb->beat = &b->beat;
+		break;
+	case AGREE_MSG_KEEP:
+	case AGREE_MSG_KEPT:
+		director__agree_kept__init(&b->kept);
+		b->kept.volume = bin(m->kept.volume, sizeof(m->kept.volume));
+		b->kept.version = m->kept.version;
+		pb->body_case = m->kind == AGREE_MSG_KEEP ? DIRECTOR__AGREE_MSG__BODY_KEEP : DIRECTOR__AGREE_MSG__BODY_KEPT;
+		pb->keep = &b->kept;
 		break;
 	default:
 		return;
@@ -480,6 +498,16 @@ static bool decode_forwarded(const Director__AgreeForwarded *pb, struct agree_ms
 	return fixed(&pb->rid, m->forwarded.rid.b, sizeof(m->forwarded.rid.b)) && number(pb->index, &m->forwarded.index);
 }
 
+static bool decode_beat(const Director__AgreeBeat *pb, struct agree_msg *m)
+{
+	return number(pb->number, &m->beat.number) && number(pb->end, &m->beat.end);
+}
+
+static bool decode_kept(const Director__AgreeKept *pb, struct agree_msg *m)
+{
+	return fixed(&pb->volume, m->kept.volume, sizeof(m->kept.volume)) && number(pb->version, &m->kept.version);
+}
+
 static bool decode_body(const Director__AgreeMsg *pb, struct agree_msg *m)
 {
 	switch (pb->body_case) {
@@ -530,6 +558,18 @@ static bool decode_body(const Director__AgreeMsg *pb, struct agree_msg *m)
 	case DIRECTOR__AGREE_MSG__BODY_FORWARDED:
 		m->kind = AGREE_MSG_FORWARDED;
 		return decode_forwarded(pb->forwarded, m);
+	case DIRECTOR__AGREE_MSG__BODY_BEAT:
+		m->kind = AGREE_MSG_BEAT;
+		return decode_beat(pb->beat, m);
+	case DIRECTOR__AGREE_MSG__BODY_ECHO:
+		m->kind = AGREE_MSG_ECHO;
+		return decode_beat(pb->echo, m);
+	case DIRECTOR__AGREE_MSG__BODY_KEEP:
+		m->kind = AGREE_MSG_KEEP;
+		return decode_kept(pb->keep, m);
+	case DIRECTOR__AGREE_MSG__BODY_KEPT:
+		m->kind = AGREE_MSG_KEPT;
+		return decode_kept(pb->kept, m);
 	default:
 		return false;
 	}

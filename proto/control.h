@@ -120,6 +120,7 @@ enum control_param_type {
 #define CONTROL_PF_OBSERVED 8u          /* reported by nodes, never set */
 #define CONTROL_PF_CREATE   16u         /* given at creation, never changed */
 #define CONTROL_PF_AUTO     32u         /* left out, a rule fills it in */
+#define CONTROL_PF_MACHINE  64u         /* agreed by the cluster itself, never set */
 
 struct control_param {
 	char *name;

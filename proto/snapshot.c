@@ -65,6 +65,7 @@ static void put_object(struct buf *out, const struct object *o)
 		m.attrs[i]->value = o->attrs.a[i].value;
 		m.attrs[i]->by = o->by[i];
 	}
+	m.blob = (ProtobufCBinaryData){ o->n_blob, o->blob };
 	r.what_case = DIRECTOR__SNAPSHOT_RECORD__WHAT_OBJECT;
 	r.object = &m;
 	put_record(out, &r);
@@ -153,7 +154,8 @@ static int take_object(const Director__SnapshotObject *m, struct snapshot *s)
 	const struct schema_type *type;
 	struct object *o;
 
-	if (s->n_objects >= CATALOG_OBJECTS_MAX || !path_ok(m->path) || m->uuid.len != 16 || m->n_attrs > ATTRS_MAX)
+	if (s->n_objects >= CATALOG_OBJECTS_MAX || !path_ok(m->path) || m->uuid.len != 16 || m->n_attrs > ATTRS_MAX ||
+	    m->blob.len > KEEP_BLOB_MAX)
 		return ERR_MALFORMED;
 	type = schema_type_of(m->path);
 	if (!type)
@@ -165,6 +167,7 @@ static int take_object(const Director__SnapshotObject *m, struct snapshot *s)
 	o->created = m->created;
 	o->generation = m->generation;
 	o->touched = m->touched;
+	object_set_blob(o, m->blob.data, m->blob.len);
 	for (size_t i = 0; i < m->n_attrs; i++) {
 		const Director__SnapshotAttr *a = m->attrs[i];
 

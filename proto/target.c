@@ -271,6 +271,7 @@ static Director__TargetVolume *volume_out(struct arena *a, const struct target_v
 	p->inner = (uint32_t)v->inner;
 	p->fail_over = v->fail_over;
 	p->agreed = v->agreed;
+	p->lease_ms = v->lease_ms;
 	p->keeps = v->keeps;
 	p->n_groups = v->n_groups;
 	p->groups = take(a, v->n_groups * sizeof(*p->groups));
@@ -568,6 +569,7 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 	v->inner = (enum target_inner_kind)p->inner;
 	v->fail_over = p->fail_over;
 	v->agreed = p->agreed;
+	v->lease_ms = p->lease_ms;
 	v->keeps = p->keeps;
 	if (p->n_groups > TARGET_GROUPS_MAX)
 		return ERR_MALFORMED;

@@ -90,6 +90,7 @@ struct target_volume {
 	enum target_state state;
 	char *error;                    /* why it failed; NULL: it did not */
 	uint64_t reads, writes, read_bytes, write_bytes, errors;
+	uint64_t lease_ms;              /* until when it was last leased, under `epoch`, CLOCK_BOOTTIME; 0: never */
 };
 
 struct target_lun {

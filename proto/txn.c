@@ -13,6 +13,36 @@
 
 /* ---- operations, as transactions and remembered commits hold them ---- */
 
+static ProtobufCBinaryData bytes16(const uint8_t *p)
+{
+	static const uint8_t none[16];
+
+	return (ProtobufCBinaryData){ memcmp(p, none, 16) == 0 ? 0 : 16, (uint8_t *)p };
+}
+
+static void machine_pack(const struct txn_op *from, Director__TxnOp *op)
+{
+	if (from->kind == TXN_OWN) {
+		const struct own_change *c = &from->own;
+
+		op->volume = (ProtobufCBinaryData){ 16, (uint8_t *)c->volume };
+		op->own = mem_alloc(sizeof(*op->own));
+		director__txn_own__init(op->own);
+		op->own->kind = (uint32_t)c->kind;
+		op->own->epoch = c->epoch;
+		op->own->node = bytes16(c->node.b);
+		op->own->leg = bytes16(c->leg);
+		op->own->turn = c->turn;
+		op->own->served = c->served;
+	} else if (from->kind == TXN_KEEP) {
+		op->volume = (ProtobufCBinaryData){ 16, (uint8_t *)from->keep.volume };
+		op->keep = mem_alloc(sizeof(*op->keep));
+		director__txn_keep__init(op->keep);
+		op->keep->version = from->keep.version;
+		op->keep->blob = (ProtobufCBinaryData){ from->keep.n, from->keep.blob };
+	}
+}
+
 size_t txn_ops_pack(const struct txn *t, Director__TxnOp ***ops)
 {
 	*ops = t->n_ops ? mem_alloc(t->n_ops * sizeof(**ops)) : NULL;
@@ -32,6 +62,7 @@ size_t txn_ops_pack(const struct txn *t, Director__TxnOp ***ops)
 			op->attrs[a]->key = from->attrs.a[a].key;
 			op->attrs[a]->value = from->attrs.a[a].value;
 		}
+		machine_pack(from, op);
 		(*ops)[i] = op;
 	}
 	return t->n_ops;
@@ -43,16 +74,54 @@ void txn_ops_unpacked(Director__TxnOp **ops, size_t n)
 		for (size_t a = 0; a < ops[i]->n_attrs; a++)
 			free(ops[i]->attrs[a]);
 		free(ops[i]->attrs);
+		free(ops[i]->own);
+		free(ops[i]->keep);
 		free(ops[i]);
 	}
 	free(ops);
+}
+
+static bool take16(const ProtobufCBinaryData *b, uint8_t out[16])
+{
+	memset(out, 0, 16);
+	if (b->len == 16)
+		memcpy(out, b->data, 16);
+	return b->len == 16 || b->len == 0;
+}
+
+/* What only the machine's operations have is there exactly when it is one. */
+static int machine_take(const Director__TxnOp *from, struct txn_op *op)
+{
+	bool own = op->kind == TXN_OWN, keep = op->kind == TXN_KEEP;
+
+	if (own != (from->own != NULL) || keep != (from->keep != NULL) || from->volume.len != (own || keep ? 16 : 0) ||
+	    ((own || keep) && (op->attrs.n || op->if_generation)))
+		return ERR_MALFORMED;
+	if (own) {
+		if (from->own->kind < OWN_TAKE || from->own->kind > OWN_IN || !take16(&from->own->node, op->own.node.b) ||
+		    !take16(&from->own->leg, op->own.leg))
+			return ERR_MALFORMED;
+		op->own.kind = (enum own_change_kind)from->own->kind;
+		op->own.epoch = from->own->epoch;
+		op->own.turn = from->own->turn;
+		op->own.served = from->own->served;
+		memcpy(op->own.volume, from->volume.data, 16);
+	} else if (keep) {
+		if (from->keep->blob.len > KEEP_BLOB_MAX)
+			return ERR_MALFORMED;
+		op->keep.version = from->keep->version;
+		op->keep.n = from->keep->blob.len;
+		op->keep.blob = op->keep.n ? mem_dup(from->keep->blob.data, op->keep.n) : NULL;
+		memcpy(op->keep.volume, from->volume.data, 16);
+	}
+	return 0;
 }
 
 static int op_take(const Director__TxnOp *from, struct txn *t)
 {
 	struct txn_op *op;
 
-	if (from->kind < TXN_CREATE || from->kind > TXN_DELETE || !path_ok(from->path) || from->n_attrs > ATTRS_MAX)
+	if (from->kind < TXN_CREATE || from->kind > TXN_KEEP || !path_ok(from->path) || from->n_attrs > ATTRS_MAX)
 		return ERR_MALFORMED;
 	op = txn_add(t, (enum txn_op_kind)from->kind, from->path);
 	op->if_generation = from->if_generation;
@@ -65,7 +134,7 @@ static int op_take(const Director__TxnOp *from, struct txn *t)
 			return ERR_MALFORMED;
 		attrs_set(&op->attrs, at->key, at->value);
 	}
-	return 0;
+	return machine_take(from, op);
 }
 
 int txn_ops_take(Director__TxnOp **ops, size_t n, struct txn *t)

@@ -104,7 +104,9 @@ static void say_observed(struct shell *s, const char *path, const char *done, ui
 	}
 	status = object_status(o);
 	state = director_object_value(o, "state");
-	by = director_object_observer(o, 0, NULL);
+	by = director_object_derived(o, "node");
+	if (!by)
+		by = director_object_observer(o, 0, NULL);
 	if (director_object_status(o) == DIRECTOR_CONVERGED && state && by && *by)
 		say(s, "%s %s: %s on %s (commit %llu)", path, done, state, by, (unsigned long long)index);
 	else
@@ -179,7 +181,7 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 	if (s->dry_run) {
 		say_plan(s, r, "dry-run");
 	} else if (*task && !s->no_wait) {
-		err = change_wait(s, task, CHANGE_WAIT_MS);
+		err = change_wait(s, task, s->patient ? 0 : CHANGE_WAIT_MS);
 		if (err) {
 			say_note(s, "%s %s: agreed as commit %llu, but:", path, done, (unsigned long long)index);
 			err = say_error(s);

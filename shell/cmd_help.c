@@ -8,7 +8,7 @@
 #include "shell/cmds.h"
 
 const struct cmd *const cmd_tables[] = {
-	cmd_status, cmd_node, cmd_volume, cmd_target, cmd_task, cmd_tree, cmd_txn, cmd_plugin, cmd_help, NULL,
+	cmd_status, cmd_node, cmd_volume, cmd_target, cmd_address, cmd_task, cmd_tree, cmd_txn, cmd_plugin, cmd_help, NULL,
 };
 
 /* ---- help ---- */
@@ -21,7 +21,7 @@ static void help_params(struct shell *s, const char *type)
 	for (size_t i = 0; schema && director_schema_param(schema, type, i, &p); i++) {
 		auto_free char *value = NULL;
 
-		if (p.flags & DIRECTOR_OBSERVED)
+		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_MACHINE))
 			continue;
 		if (i == 0)
 			puts("Parameters, as KEY=VALUE or --KEY VALUE:");

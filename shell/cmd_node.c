@@ -130,14 +130,38 @@ static int set_one(struct shell *s, struct call *c, const char *path, const char
 	return change_commit(s, c, &t, path, done);
 }
 
+/* May it be switched off, and what would that cost? */
+static void say_drained(struct shell *s, const char *path)
+{
+	struct director_object *o;
+	const char *drained, *left;
+
+	if (director_get(s->d, path, &o) < 0)
+		return;
+	drained = director_object_derived(o, "drained");
+	left = director_object_derived(o, "drain-left");
+	if (drained && strcmp(drained, "yes") == 0)
+		say(s, "%s may be switched off: nothing is served from there, and no data is there", path);
+	else if (drained && strcmp(drained, "partly") == 0)
+		say(s, "%s serves no volume that could be served elsewhere, but: %s", path, left ? left : "");
+	else
+		say(s, "%s must stay on: %s", path, left ? left : "it is being drained");
+	director_object_free(&o);
+}
+
 static int node_drain(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 	bool undo = call_opt(c, "undo") != NULL;
+	int err;
 
 	if (path_make(s, path, "/nodes/%s", c->arg[0]) < 0)
 		return ERR_INVAL;
-	return set_one(s, c, path, "drain", undo ? "no" : "yes", undo ? "takes volumes again" : "takes no new volumes");
+	s->patient = true;
+	err = set_one(s, c, path, "drain", undo ? "no" : "yes", undo ? "takes volumes again" : "takes no new volumes");
+	if (!err && !undo && !s->dry_run && !s->json && !s->no_wait)
+		say_drained(s, path);
+	return err;
 }
 
 static int node_set(struct shell *s, struct call *c)
@@ -197,7 +221,7 @@ const struct cmd cmd_node[] = {
 	  .help = "Let a waiting node into the cluster, after comparing its fingerprint" },
 	{ .words = "node drain", .run = node_drain, .args = { ARG("NODE", WORD_NODE) }, .changes = true,
 	  .opts = { { "undo", 0, NULL, 0, NULL, "take volumes again" } },
-	  .help = "Place nothing new on a node, and move away what can be moved" },
+	  .help = "Place nothing new on a node, move away what can be moved, and say when it may be switched off" },
 	{ .words = "node remove", .run = node_remove, .args = { ARG("NODE", WORD_NODE) },
 	  .opts = { { "force", 0, NULL, 0, NULL, "with the volumes and LUNs that need it; for a node that is gone for good" } },
 	  .help = "Remove a node for good; its key no longer works" },

@@ -13,7 +13,9 @@
 
 /* What is worth a glance, by type. */
 static const struct { const char *type, *keys[5]; } glance[] = {
-	{ "volume", { "size", "backstore", "node", "state" } },
+	{ "volume", { "size", "backstore", "node", "in-sync", "state" } },
+	{ "leg", { "node", "state", "storage", "resync-left" } },
+	{ "address", { "node", "interface", "state" } },
 	{ "node", { "state", "role", "version", "addresses" } },
 	{ "device", { "size", "kind", "model", "used-by" } },
 	{ "target", { "alias", "state", "sessions" } },

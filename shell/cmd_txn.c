@@ -247,6 +247,7 @@ static const struct {
 	{ "volume", "volume create", { 2 }, 1 },
 	{ "target", "target create", { 2 }, 1 },
 	{ "portal", "portal add", { 2, 4 }, 2 },
+	{ "address", "target address add", { 2, 4 }, 2 },
 	{ "host", "host add", { 2, 4 }, 2 },
 };
 
@@ -274,7 +275,11 @@ static bool is_secret(struct shell *s, const char *type, const char *key)
 static bool internal(const char *type, const char *key)
 {
 	static const char *const keys[] = { "lineage", "key-epoch", "level" };
+	static const char *const of_volume[] = { "want", "scrub-asked", "owner", "epoch", "left", "reservations-version" };
 
+	for (unsigned i = 0; strcmp(type, "volume") == 0 && i < ARRAY_LEN(of_volume); i++)
+		if (strcmp(of_volume[i], key) == 0)
+			return true;
 	for (unsigned i = 0; strcmp(type, "cluster") == 0 && i < ARRAY_LEN(keys); i++)
 		if (strcmp(keys[i], key) == 0)
 			return true;
@@ -302,6 +307,11 @@ static char *dump_line(struct shell *s, const struct director_object *o)
 	char *line = NULL, name[PATH_LEN_MAX], name2[PATH_LEN_MAX], *secrets = mem_strdup("");
 	unsigned n_attrs = 0;
 
+	/* A part comes again with the whole. */
+	if (strcmp(type, "volume") == 0 && director_object_desired(o, "part-of")) {
+		mem_autofree(&secrets);
+		return NULL;
+	}
 	if (strcmp(type, "portal") == 0 && strcmp(director_object_name(o), default_portal(s)) == 0) {
 		mem_autofree(&secrets);
 		return NULL;
@@ -362,6 +372,45 @@ static char *dump_line(struct shell *s, const struct director_object *o)
 	return line;
 }
 
+static char *appended(char *line, const char *key, const char *value)
+{
+	auto_free char *quoted = line_quote(value);
+	char *more = mem_printf("%s %s=%s", line, key, quoted);
+
+	mem_autofree(&line);
+	return more;
+}
+
+/* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
+static char *dump_legs(const struct director_list *l, size_t i, char *line)
+{
+	const struct director_object *o = director_list_at(l, i);
+	char *nodes = mem_strdup("");
+	const char *key, *value;
+	bool first = true;
+
+	for (size_t k = i + 1; line && k < director_list_n(l); k++) {
+		const struct director_object *leg = director_list_at(l, k);
+		char *more;
+
+		if (!path_below(director_object_path(leg), director_object_path(o)))
+			break;
+		if (strcmp(director_object_type(leg), "leg") != 0 || director_object_desired(leg, "replaces"))
+			continue;
+		more = mem_printf("%s%s%s", nodes, *nodes ? "," : "", director_object_desired(leg, "node"));
+		mem_autofree(&nodes);
+		nodes = more;
+		for (size_t a = 0; first && director_object_desired_at(leg, a, &key, &value); a++)
+			if (strncmp(key, "p.", 2) == 0 || (strcmp(key, "backstore") == 0 && !director_object_desired(leg, "path")))
+				line = appended(line, key, value);
+		first = false;
+	}
+	if (line && *nodes)
+		line = appended(line, "node", nodes);
+	mem_autofree(&nodes);
+	return line;
+}
+
 /* After what is below the i-th object, a target: it may lack the portal that it would get by itself. */
 static char *dump_portal(struct shell *s, const struct director_list *l, size_t i)
 {
@@ -405,6 +454,8 @@ static void dump_of(struct shell *s, const struct director_list *l, const char *
 		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
 			continue;
 		line = dump_line(s, o);
+		if (strcmp(type, "volume") == 0)
+			line = dump_legs(l, i, line);
 		portal = dump_portal(s, l, i);
 		dump_out(s, line, lines);
 		dump_out(s, portal, lines);

@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* director volume … */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "shell/cmds.h"
 
 static const struct column columns[] = {
 	{ "NAME", "name", CELL_TEXT }, { "SIZE", "size", CELL_SIZE }, { "NODE", "node", CELL_TEXT },
-	{ "BACKSTORE", "backstore", CELL_TEXT }, { "STATE", "state", CELL_TEXT }, { "STATUS", "status", CELL_TEXT },
+	{ "BACKSTORE", "backstore", CELL_TEXT }, { "IN SYNC", "in-sync", CELL_TEXT }, { "STATE", "state", CELL_TEXT },
+	{ "STATUS", "status", CELL_TEXT },
 };
+
+static const struct column leg_columns[] = {
+	{ "LEG", "name", CELL_TEXT }, { "NODE", "node", CELL_TEXT }, { "BACKSTORE", "backstore", CELL_TEXT },
+	{ "STATE", "state", CELL_TEXT }, { "STORAGE", "storage", CELL_TEXT }, { "SERVES", "serves", CELL_BOOL },
+	{ "TO COPY", "resync-left", CELL_SIZE }, { "TIME LEFT", "time-left", CELL_AGE }, { "REPLACES", "replaces", CELL_TEXT },
+};
+
+/* The store of one with copies is its legs'. */
+static char *volume_cell(void *arg, const struct director_object *o, const char *key)
+{
+	return strcmp(key, "backstore") == 0 && director_object_desired(o, "copies") ? mem_strdup("") : NULL;
+}
 
 static int volume_list(struct shell *s, struct call *c)
 {
-	return object_table(s, "/volumes", 1, "volume", columns, ARRAY_LEN(columns));
+	return object_table_with(s, "/volumes", 1, "volume", columns, ARRAY_LEN(columns), volume_cell, NULL);
 }
 
 static int volume_path(struct shell *s, const char *name, char *path)
@@ -21,11 +36,107 @@ static int volume_path(struct shell *s, const char *name, char *path)
 	return path_make(s, path, "%s%s", *name == '/' ? "" : "/volumes/", name);
 }
 
+static uint64_t number(const struct director_object *o, const char *key)
+{
+	const char *v = director_object_value(o, key);
+	uint64_t n = 0;
+
+	if (v)
+		text_u64_parse(v, &n);
+	return n;
+}
+
+/* What the two numbers of the owner say; NULL: nothing is copied, or not yet known how fast. In ms, for the cell. */
+static char *leg_cell(void *arg, const struct director_object *o, const char *key)
+{
+	uint64_t rate = number(o, "resync-rate"), left = number(o, "resync-left");
+
+	return strcmp(key, "time-left") == 0 && rate && left ? mem_printf("%llu", (unsigned long long)(left / rate + 1) * 1000) : NULL;
+}
+
+/* What stands below a volume, or the parts of a striped one, after the object itself. */
+static int show_parts(struct shell *s, const char *path, const struct director_object *o)
+{
+	const char *stripe = director_object_desired(o, "stripe");
+	uint64_t n = 0;
+	char part[PATH_LEN_MAX + 40];
+	int err = 0;
+
+	if (stripe)
+		text_u64_parse(stripe, &n);
+	if (!director_object_desired(o, "copies"))
+		return 0;
+	for (uint64_t i = 0; i < n && !err; i++) {
+		snprintf(part, sizeof(part), "%s.%llu/legs", path, (unsigned long long)i);
+		printf("part %llu\n", (unsigned long long)i);
+		err = object_table_with(s, part, 1, "leg", leg_columns, ARRAY_LEN(leg_columns), leg_cell, NULL);
+	}
+	snprintf(part, sizeof(part), "%s/legs", path);
+	return err || stripe ? err : object_table_with(s, part, 1, "leg", leg_columns, ARRAY_LEN(leg_columns), leg_cell, NULL);
+}
+
+static json_t *below_json(struct shell *s, const char *path, const char *type)
+{
+	struct director_list *l = NULL;
+	json_t *all = json_array();
+
+	if (director_list(s->d, path, 1, NULL, 0, &l) < 0)
+		return all;
+	for (size_t i = 0; i < director_list_n(l); i++)
+		if (strcmp(director_object_type(director_list_at(l, i)), type) == 0)
+			json_array_append_new(all, object_json(s, director_list_at(l, i)));
+	director_list_free(&l);
+	return all;
+}
+
+static json_t *volume_json(struct shell *s, const char *path, const struct director_object *o)
+{
+	const char *stripe = director_object_desired(o, "stripe");
+	json_t *j = object_json(s, o), *parts = json_array();
+	char part[PATH_LEN_MAX + 24], legs[PATH_LEN_MAX + 40];
+	uint64_t n = 0;
+
+	if (stripe)
+		text_u64_parse(stripe, &n);
+	for (uint64_t i = 0; i < n; i++) {
+		struct director_object *p;
+		json_t *one;
+
+		snprintf(part, sizeof(part), "%s.%llu", path, (unsigned long long)i);
+		if (director_get(s->d, part, &p) < 0)
+			continue;
+		snprintf(legs, sizeof(legs), "%s/legs", part);
+		one = object_json(s, p);
+		json_object_set_new(one, "legs", below_json(s, legs, "leg"));
+		json_array_append_new(parts, one);
+		director_object_free(&p);
+	}
+	snprintf(legs, sizeof(legs), "%s/legs", path);
+	json_object_set_new(j, "legs", stripe ? json_array() : below_json(s, legs, "leg"));
+	json_object_set_new(j, "parts", parts);
+	return j;
+}
+
 static int volume_show(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	struct director_object *o;
+	int err = 0;
 
-	return volume_path(s, c->arg[0], path) < 0 ? ERR_INVAL : object_show(s, path);
+	if (volume_path(s, c->arg[0], path) < 0)
+		return ERR_INVAL;
+	if (director_get(s->d, path, &o) < 0)
+		return say_error(s);
+	if (s->json) {
+		say_look(s);
+		say_json(s, volume_json(s, path, o));
+	} else {
+		err = object_show(s, path);
+		if (!err)
+			err = show_parts(s, path, o);
+	}
+	director_object_free(&o);
+	return err;
 }
 
 static int volume_create(struct shell *s, struct call *c)
@@ -79,6 +190,108 @@ static int volume_set(struct shell *s, struct call *c)
 	return change_commit(s, c, &t, path, "changed");
 }
 
+/* One parameter of a volume, and what else the command gives. */
+static int set_one(struct shell *s, struct call *c, const char *key, const char *value, const char *done)
+{
+	char path[PATH_LEN_MAX];
+	struct director_txn *t;
+
+	if (volume_path(s, c->arg[0], path) < 0)
+		return ERR_INVAL;
+	director_txn_new(&t);
+	director_txn_set(t, path);
+	if (change_params(s, c, t) < 0 || (key && director_txn_attr(t, key, value) < 0)) {
+		director_txn_free(&t);
+		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value ? value : "");
+	}
+	return change_commit(s, c, &t, path, done);
+}
+
+static int volume_convert(struct shell *s, struct call *c)
+{
+	if (!call_param(c, "copies"))
+		return say_fail(s, ERR_INVAL, NULL, "director volume convert NAME --copies 2", "how many copies?");
+	s->patient = true;
+	return set_one(s, c, NULL, NULL, "converted");
+}
+
+static int volume_scrub(struct shell *s, struct call *c)
+{
+	return set_one(s, c, "scrub-asked", "next", "is going to be scrubbed");
+}
+
+/* The leg that is meant: named, or the only one. */
+static int leg_meant(struct shell *s, const char *path, const char *named, char *leg)
+{
+	struct director_list *l;
+	char folder[PATH_LEN_MAX + 8], *list = mem_strdup("");
+	unsigned n = 0;
+
+	snprintf(leg, PATH_LEN_MAX, "%s", named ? named : "");
+	if (named) {
+		mem_autofree(&list);
+		return 0;
+	}
+	snprintf(folder, sizeof(folder), "%s/legs", path);
+	if (director_list(s->d, folder, 1, NULL, 0, &l) < 0) {
+		mem_autofree(&list);
+		return say_error(s);
+	}
+	for (size_t i = 0; i < director_list_n(l); i++) {
+		const struct director_object *o = director_list_at(l, i);
+		char *more;
+
+		if (strcmp(director_object_type(o), "leg") != 0)
+			continue;
+		snprintf(leg, PATH_LEN_MAX, "%s", director_object_name(o));
+		more = mem_printf("%s%s%s (%s)", list, n++ ? ", " : "", leg, director_object_desired(o, "node"));
+		mem_autofree(&list);
+		list = more;
+	}
+	director_list_free(&l);
+	if (n == 0)
+		say_fail(s, ERR_NOTSUP, path, NULL, "it was made without --copies, and has no legs that could be moved");
+	else if (n > 1)
+		say_fail(s, ERR_INVAL, path, "director volume move NAME --leg LEG", "which leg? It has %s", list);
+	mem_autofree(&list);
+	return n == 1 ? 0 : n ? ERR_INVAL : ERR_NOTSUP;
+}
+
+static int move_leg(struct shell *s, struct call *c, const char *path)
+{
+	const char *to = call_opt(c, "to"), *device = call_opt(c, "device"), *backstore = call_opt(c, "backstore");
+	char leg[PATH_LEN_MAX], made[PATH_LEN_MAX];
+	struct director_txn *t;
+	int err = leg_meant(s, path, call_opt(c, "leg"), leg);
+
+	if (err || path_make(s, made, "%s/legs/auto", path) < 0)
+		return err ? err : ERR_INVAL;
+	director_txn_new(&t);
+	director_txn_create(t, made);
+	director_txn_attr(t, "replaces", leg);
+	if ((to && director_txn_attr(t, "node", to) < 0) || (device && director_txn_attr(t, "device", device) < 0) ||
+	    (backstore && director_txn_attr(t, "backstore", backstore) < 0)) {
+		director_txn_free(&t);
+		return say_fail(s, ERR_INVAL, NULL, NULL, "a name is one word");
+	}
+	s->patient = true;
+	return change_commit(s, c, &t, made, "has taken its place");
+}
+
+static int volume_move(struct shell *s, struct call *c)
+{
+	const char *owner = call_opt(c, "owner");
+	char path[PATH_LEN_MAX];
+
+	if (volume_path(s, c->arg[0], path) < 0)
+		return ERR_INVAL;
+	if (owner && (call_opt(c, "to") || call_opt(c, "leg")))
+		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--owner says who serves it, --leg and --to where its data is: one of them");
+	if (owner)
+		return set_one(s, c, "want", owner, "goes there");
+	return move_leg(s, c, path);
+}
+
 static int volume_delete(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
@@ -97,7 +310,9 @@ const struct cmd cmd_volume[] = {
 	  .help = "Show a volume: what is desired, and what its node observes" },
 	{ .words = "volume create", .run = volume_create, .args = { ARG("NAME", WORD_TEXT) }, .type = "volume",
 	  .opts = { { "size", 0, "SIZE", WORD_SIZE, "size", "its size: 1G, 500M, 1.5T" },
-	            { "on", 0, "NODE", WORD_NODE, "node", "the node that holds it; left out, the one with the most space" },
+	            { "copies", 0, "N", WORD_NUMBER, "copies", "so many nodes hold the data: 1 to 3; more or fewer at any time" },
+	            { "stripe", 0, "N", WORD_NUMBER, "stripe", "spread over N volumes, each with its copies and its own owner" },
+	            { "on", 0, "NODE,...", WORD_NODE, "node", "the node that holds it, or one for each copy; left out, those with the most space" },
 	            { "backstore", 0, "PLUGIN", WORD_TEXT, "backstore", "the plugin that stores the data: file, ram, block" } },
 	  .changes = true, .help = "Create a volume" },
 	{ .words = "volume resize", .run = volume_resize, .args = { ARG("NAME", WORD_VOLUME), MAYBE("SIZE", WORD_SIZE) },
@@ -105,6 +320,19 @@ const struct cmd cmd_volume[] = {
 	  .changes = true, .help = "Change the size of a volume" },
 	{ .words = "volume set", .run = volume_set, .args = { ARG("NAME", WORD_VOLUME) }, .type = "volume", .changes = true,
 	  .help = "Change parameters of a volume" },
+	{ .words = "volume convert", .run = volume_convert, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
+	  .opts = { { "copies", 0, "N", WORD_NUMBER, "copies", "how many copies it shall have" },
+	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" } }, .type = "volume",
+	  .help = "Give a volume more or fewer copies, while it is used" },
+	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
+	  .opts = { { "leg", 0, "LEG", WORD_TEXT, NULL, "the copy to move; left out, the only one" },
+	            { "to", 0, "NODE", WORD_NODE, NULL, "where to; left out, the node with the most space" },
+	            { "device", 0, "DEVICE", WORD_TEXT, NULL, "onto this device of the node" },
+	            { "backstore", 0, "PLUGIN", WORD_TEXT, NULL, "the plugin that stores it there" },
+	            { "owner", 0, "NODE", WORD_NODE, NULL, "let this node serve the volume; no data moves" } },
+	  .help = "Move a copy of a volume, or who serves it, to another node, while it is used" },
+	{ .words = "volume scrub", .run = volume_scrub, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
+	  .help = "Compare the copies of a volume, and repair what differs" },
 	{ .words = "volume delete", .run = volume_delete, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
 	  .help = "Delete a volume and its data" },
 	{ .words = NULL },

@@ -11,6 +11,6 @@
 #define REST(word, what) { .name = (word), .kind = (what), .optional = true, .rest = true }
 
 extern const struct cmd cmd_tree[], cmd_volume[], cmd_node[], cmd_target[], cmd_task[], cmd_txn[], cmd_status[],
-	cmd_plugin[], cmd_help[];
+	cmd_plugin[], cmd_help[], cmd_address[];
 
 #endif

@@ -144,6 +144,7 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_LUN: offer_in_target(t, "luns"); break;
 	case WORD_HOST: offer_in_target(t, "hosts"); break;
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
+	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
@@ -196,7 +197,7 @@ static void offer_params(struct typed *t, const char *type, const char *before, 
 		auto_free char *word = mem_printf("%s%s%s", before, p.name, behind);
 		unsigned n = t->out->n;
 
-		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_SECRET) || given(t, p.name))
+		if (p.flags & (DIRECTOR_OBSERVED | DIRECTOR_MACHINE | DIRECTOR_SECRET) || given(t, p.name))
 			continue;
 		offer(t, word);
 		if (*behind && t->out->n > n)

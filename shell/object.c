@@ -145,6 +145,24 @@ static void print_side(struct shell *s, const struct director_object *o, const c
 	}
 }
 
+/* What people asked for, or what the cluster itself agreed about it. */
+static void print_desired(struct shell *s, const struct director_object *o, const char *head, bool machine)
+{
+	const char *key, *value, *type = director_object_type(o), *node = director_object_derived(o, "node");
+	struct director_param_info info;
+	bool said = false;
+
+	for (size_t i = 0; director_object_desired_at(o, i, &key, &value); i++) {
+		if ((param_of(s, type, key, &info) && (info.flags & DIRECTOR_MACHINE)) != machine)
+			continue;
+		if (!said)
+			printf("%s\n", head);
+		said = true;
+		/* Agreed by identity; people know it by its name. */
+		print_attr(s, type, key, machine && strcmp(key, "owner") == 0 && node ? node : value);
+	}
+}
+
 static void print_observed(struct shell *s, const struct director_object *o)
 {
 	for (size_t i = 0; i < director_object_observers(o); i++) {
@@ -173,7 +191,8 @@ static void print_object(struct shell *s, const struct director_object *o)
 	if (*director_object_uuid(o))
 		printf("  %-16s %s\n  %-16s %llu\n", "uuid", director_object_uuid(o), "generation",
 		       (unsigned long long)director_object_generation(o));
-	print_side(s, o, "desired", director_object_desired_at);
+	print_desired(s, o, "desired", false);
+	print_desired(s, o, "agreed by the cluster", true);
 	print_side(s, o, "derived", director_object_derived_at);
 	print_observed(s, o);
 }

@@ -27,6 +27,7 @@ struct shell {
 	bool interactive, script, stop;         /* stop: at the first error of a script */
 	bool tty;                               /* standard output is a terminal */
 	bool quit;
+	bool patient;                           /* the command that runs waits as long as it takes */
 	uint64_t timeout_ms;                    /* --timeout, for waiting; 0: not given */
 	char cwd[PATH_LEN_MAX];
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
@@ -46,7 +47,7 @@ bool shell_in_tx(struct shell *s);
 enum word_kind {
 	WORD_TEXT = 1, WORD_PATH, WORD_FILE, WORD_SIZE, WORD_NUMBER, WORD_DURATION,
 	WORD_NODE, WORD_VOLUME, WORD_TARGET, WORD_LUN, WORD_HOST, WORD_PORTAL, WORD_TASK, WORD_PLUGIN, WORD_SESSION,
-	WORD_ERROR, WORD_COMMAND, WORD_INITIATOR, WORD_FORMAT,
+	WORD_ERROR, WORD_COMMAND, WORD_INITIATOR, WORD_FORMAT, WORD_ADDRESS,
 };
 
 struct cmd_arg {

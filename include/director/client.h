@@ -291,7 +291,10 @@ DIRECTOR_API void director_result_free(struct director_result **r);
  */
 DIRECTOR_API int director_task_wait(struct director *d, const char *task, uint64_t timeout_ms, director_progress_fn *progress,
 	void *arg);
-/* Ask for a task to be stopped. Errors: NOT_FOUND, UNSUPPORTED if it cannot be. */
+/*
+ * Stop a task: what its commit asked for is taken back by another commit, done or not. Errors: NOT_FOUND, BUSY when it is
+ * done, CANCELED when it is canceled already, CONFLICT when a later commit built on it.
+ */
 DIRECTOR_API int director_task_cancel(struct director *d, const char *task);
 
 /* ---- candidates: a transaction that the daemon keeps for this user, over several programs ---- */
@@ -414,9 +417,10 @@ enum director_param_kind {
 	DIRECTOR_REF,           /* the name of an object of the type `ref` */
 	DIRECTOR_WORD, DIRECTOR_HEX, DIRECTOR_UUID, DIRECTOR_PORTAL,
 };
-/* OBSERVED: reported, never set. AT_CREATE: never changed after. AUTO: left out, a rule fills it in. */
+/* OBSERVED: reported, never set. AT_CREATE: never changed after. AUTO: left out, a rule fills it in. MACHINE: agreed by the cluster itself, never set. */
 enum director_param_flag {
 	DIRECTOR_REQUIRED = 1, DIRECTOR_SECRET = 2, DIRECTOR_LIVE = 4, DIRECTOR_OBSERVED = 8, DIRECTOR_AT_CREATE = 16, DIRECTOR_AUTO = 32,
+	DIRECTOR_MACHINE = 64,
 };
 
 struct director_param_info {    /* only ever appended to; strings lent until the schema is freed, "" for none */

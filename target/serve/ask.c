@@ -260,9 +260,30 @@ static void put(struct buf *out, const char *key, const char *value)
 	buf_put(out, value, strlen(value) + 1);
 }
 
+/* An address that floats is listened at by all and is said to be where it is: with that node's tag. */
+static bool is_elsewhere(const struct target_def *t, const struct addr *portal)
+{
+	struct addr there;
+
+	for (unsigned i = 0; i < t->n_elsewhere; i++)
+		if (addr_parse(t->elsewhere[i].address, 3260, &there) == 0 && addr_eq(&there, portal))
+			return true;
+	return false;
+}
+
+static bool is_named(const struct target_def *t, const struct addr *portal)
+{
+	struct addr a;
+
+	for (unsigned i = 0; i < t->n_portals; i++)
+		if (addr_parse(t->portals[i], 3260, &a) == 0 && addr_eq(&a, portal))
+			return true;
+	return false;
+}
+
 static void put_target(struct buf *out, const struct target_def *t, const struct addr *local)
 {
-	char a[64], line[80];
+	char a[64], line[96];
 	unsigned tag = t->tag ? t->tag : 1;
 
 	put(out, "TargetName", t->iqn);
@@ -285,7 +306,11 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 
 			portal = *local;
 			portal.port = port;
+			if (is_named(t, &portal))
+				continue;
 		}
+		if (is_elsewhere(t, &portal))
+			continue;
 		snprintf(line, sizeof(line), "%s,%u", addr_text(&portal, a), tag);
 		put(out, "TargetAddress", line);
 	}
@@ -294,9 +319,10 @@ static void put_target(struct buf *out, const struct target_def *t, const struct
 		put(out, "TargetAddress", line);
 	}
 	for (unsigned i = 0; i < t->n_elsewhere; i++) {
-		char *there = mem_printf("%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag);
+		char *there = t->elsewhere[i].tag ? mem_printf("%s,%u", t->elsewhere[i].address, t->elsewhere[i].tag) : NULL;
 
-		put(out, "TargetAddress", there);
+		if (there)
+			put(out, "TargetAddress", there);
 		free(there);
 	}
 }

@@ -188,6 +188,7 @@ static void volume_list(struct volume *v, struct target_volume *to)
 	struct backstore_stats now = { 0 };
 
 	target_volume_copy(to, &v->def);
+	to->lease_ms = v->lost ? 0 : atomic_load(&v->lease_ms);
 	if (v->shaped)
 		access_list(v, to);
 	if (v->bs)

@@ -161,6 +161,9 @@ static int socket_open(const struct addr *a, int *err)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (a->family == 6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	/* An address that floats may come here at any time, and is listened at before that. */
+	setsockopt(fd, a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP, a->family == 6 ? IPV6_FREEBIND : IP_FREEBIND, &one,
+		sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, 1024) < 0) {
 		*err = errno;
 		close(fd);

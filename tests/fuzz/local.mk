@@ -111,6 +111,11 @@ FUZZ_TARGETS += tests/fuzz/fuzz_kept
 tests_fuzz_fuzz_kept_SOURCES = %D%/fuzz_kept.c
 tests_fuzz_fuzz_kept_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_kept_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+# Claims of addresses.
+FUZZ_TARGETS += tests/fuzz/fuzz_claim
+tests_fuzz_fuzz_claim_SOURCES = %D%/fuzz_claim.c
+tests_fuzz_fuzz_claim_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_claim_LDADD = $(FUZZ_MAIN) directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 FUZZ_TARGETS += tests/fuzz/fuzz_agreed
 tests_fuzz_fuzz_agreed_SOURCES = %D%/fuzz_agreed.c
 tests_fuzz_fuzz_agreed_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)

@@ -21,7 +21,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/facts.h"
+#include "cluster/move.h"
 #include "cluster/prepare.h"
+#include "cluster/volume.h"
 #include "directord/view.h"
 
 struct fake {
@@ -115,16 +117,136 @@ static void done_target(struct fake *f, const struct object *o)
 	attrs_fini(&as);
 }
 
+/* ---- volumes with copies: the first leg's node serves them, new legs are in sync at once ---- */
+
+static void agreed(struct fake *f, struct txn *t)
+{
+	struct catalog_result r;
+
+	snprintf((char *)t->request_id, sizeof(t->request_id), "by-%llu", (unsigned long long)f->index + 1);
+	t->author = mem_strdup("director");
+	t->node = mem_strdup("n1");
+	t->message = t->message ? t->message : mem_strdup("");
+	catalog_apply(f->catalog, ++f->index, t, &r);
+	if (!r.err)
+		names_committed(f->names, &r);
+	txn_fini(t);
+}
+
+static bool agree_own(struct fake *f, const struct own_row *row, enum own_change_kind kind, const struct own_leg *leg)
+{
+	struct own_change c = { .kind = kind, .epoch = row->epoch, .turn = leg->turn, .node = leg->node };
+	struct txn t = { 0 };
+
+	memcpy(c.volume, row->uuid, 16);
+	memcpy(c.leg, leg->uuid, 16);
+	if (volume_txn_own(catalog_tree(f->catalog), &c, &t) < 0)
+		return false;
+	agreed(f, &t);
+	return true;
+}
+
+/* One step towards what is wanted. */
+static bool legs_step(struct fake *f, const char *path)
+{
+	const struct object *v = catalog_get(f->catalog, path);
+	char what[MOVE_WHAT_MAX];
+	struct own_row row;
+	struct txn t;
+
+	if (!v || !volume_row(catalog_tree(f->catalog), v, &row))
+		return false;
+	if (node_id_none(&row.owner))
+		return agree_own(f, &row, OWN_TAKE, &row.leg[0]);
+	if (!node_id_none(&row.want))
+		return own_leg_of(&row, &row.want) && agree_own(f, &row, OWN_PASS, own_leg_of(&row, &row.want));
+	for (unsigned i = 0; i < row.n_leg && strncmp(path_name(path), "slow", 4) != 0; i++)
+		if (row.leg[i].state != OWN_LEG_IN)
+			return agree_own(f, &row, OWN_IN, &row.leg[i]);
+	if (!move_next(f->names, v, &t, what))
+		return false;
+	agreed(f, &t);
+	return true;
+}
+
+static void legs_gone(struct fake *f, const char *path)
+{
+	char gone[PATH_LEN_MAX + 16];
+
+	for (char c = 'a'; c < 'f' && path_below(path, "/volumes"); c++) {
+		snprintf(gone, sizeof(gone), "%s/legs/%c", path, c);
+		for (unsigned i = 1; i <= 3 && !catalog_get(f->catalog, gone); i++)
+			report(f, i, gone, NULL);
+	}
+}
+
+static void done_legs(struct fake *f, const char *path)
+{
+	const struct tree *tree = catalog_tree(f->catalog);
+	const struct object *v, *leg = NULL;
+	struct attrs as = { 0 };
+	struct own_row row;
+
+	while (legs_step(f, path))
+		;
+	v = catalog_get(f->catalog, path);
+	volume_row(tree, v, &row);
+	attrs_set(&as, "storage", "ready");
+	while ((leg = volume_leg(tree, v, leg))) {
+		auto_free char *applied = mem_printf("%" PRIu64, leg->generation);
+
+		attrs_set(&as, "applied", applied);
+		report(f, node_of(attrs_get(&leg->attrs, "node")), leg->path, &as);
+	}
+	attrs_fini(&as);
+	legs_gone(f, path);
+	if (volume_has_legs(v)) {
+		auto_free char *applied = mem_printf("%" PRIu64, v->generation);
+		bool lacks = false;
+
+		for (unsigned i = 0; i < row.n_leg; i++)
+			lacks |= row.leg[i].state != OWN_LEG_IN;
+		attrs_set(&as, "state", "ready");
+		attrs_set(&as, "applied", applied);
+		if (lacks) {
+			attrs_set(&as, "resync-left", "1073741824");
+			attrs_set(&as, "resync-total", "2147483648");
+			attrs_set(&as, "resync-rate", "104857600");
+		}
+		report(f, node_of(volume_node_name(tree, &row.owner)), path, &as);
+		attrs_fini(&as);
+	}
+}
+
+/* A node is drained: each volume does its part. */
+static void done_node(struct fake *f)
+{
+	const struct object *v = NULL;
+
+	while ((v = volume_next(catalog_tree(f->catalog), v))) {
+		auto_free char *path = mem_strdup(v->path);
+
+		done_legs(f, path);
+		v = catalog_get(f->catalog, path);
+	}
+}
+
 static void carry_out(struct fake *f, const char *path)
 {
 	const struct object *o = catalog_get(f->catalog, path);
 
-	if (o && o->type->id == TYPE_VOLUME)
+	if (o && o->type->id == TYPE_VOLUME && attrs_get(&o->attrs, "copies"))
+		done_legs(f, path);
+	else if (o && o->type->id == TYPE_VOLUME)
 		done_volume(f, o);
+	else if (o && o->type->id == TYPE_NODE)
+		done_node(f);
 	else if (o && o->type->id == TYPE_TARGET)
 		done_target(f, o);
 	for (unsigned i = 1; i <= 3 && !o; i++)
 		report(f, i, path, NULL);
+	if (!o)
+		legs_gone(f, path);
 	if (f->api)
 		view_events(f->view, f->api);
 }
@@ -391,6 +513,7 @@ static void seed(struct fake *f, unsigned volumes, unsigned targets)
 	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
 
 	set(op, "name", "test");
+	set(op, "level", "2");
 	for (unsigned i = 1; i <= 3; i++) {
 		struct node_id id = id_of(i);
 		struct attrs as = { 0 };

@@ -16,18 +16,16 @@ unsigned sim_node_of(const struct node_id *id)
 
 struct beat_msg {
 	unsigned from;
-	uint64_t number, index, stamp;
+	uint64_t number, index;
 };
 
 static void beat_arrives(struct sim *s, unsigned node, void *data)
 {
 	struct beat_msg *m = data;
-	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number, .stamp = m->stamp };
+	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number };
 
-	/* CPG delivers it in the view it was sent in, or not at all. Its sender gets it whoever else does. */
-	if (s->node[node].stamp != m->stamp || (node != m->from && !sim_reach(s, m->from, node)))
-		return;
-	node_own(s, node, &in);
+	if (sim_reach(s, m->from, node))
+		node_own(s, node, &in);
 }
 
 static void echo_arrives(struct sim *s, unsigned node, void *data)
@@ -60,12 +58,11 @@ static void timer_set(struct sim *s, unsigned node, struct mono wake)
 
 static void beat(struct sim *s, unsigned node, uint64_t number)
 {
-	struct beat_msg m = { .from = node, .number = number, .stamp = s->node[node].stamp };
+	struct beat_msg m = { .from = node, .number = number };
 
 	for (unsigned i = 0; i < s->n; i++)
-		if (s->node[node].members >> i & 1)
-			sim_post(s, i, i == node ? world_between(&s->w, 10, 500) : world_between(&s->w, 100, s->slow ? 90000 : 4000),
-				 beat_arrives, &m, sizeof(m));
+		if (i != node && sim_reach(s, node, i))
+			sim_post(s, i, world_between(&s->w, 100, s->slow ? 90000 : 4000), beat_arrives, &m, sizeof(m));
 }
 
 static void do_act(struct sim *s, unsigned node, const struct own_act *a)
@@ -127,7 +124,7 @@ void node_view(struct sim *s, unsigned node)
 {
 	struct sim_node *n = &s->node[node];
 	struct own_view v = { .quorate = n->quorate };
-	struct own_in in = { .kind = OWN_IN_VIEW, .view = &v, .stamp = n->stamp };
+	struct own_in in = { .kind = OWN_IN_VIEW, .view = &v };
 
 	for (unsigned i = 0; i < s->n; i++) {
 		v.voter[v.n_voter++] = sim_id(i);

@@ -16,7 +16,7 @@ done <<END
 3 1000 a write is answered before the leg that failed it is out
 4 1000 no intent bits
 5 1000 committed before a majority has it on disk
-6 1000 the return of one's own beat is the lease
+6 1000 a beat is a lease, whoever echoes it
 7 1000 a successor does not wait for the old lease
 8 1000 echoes count whatever the voter's log holds
 9 1000 a leg is called in sync before it has everything

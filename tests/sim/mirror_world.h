@@ -28,7 +28,7 @@ enum sim_plant {
 	SIM_PLANT_OUT,          /* a write is answered before the leg that failed it is out */
 	SIM_PLANT_INTENT,       /* no intent bits */
 	SIM_PLANT_DISK,         /* the log commits before a majority has it on disk */
-	SIM_PLANT_ECHO,         /* the beat's own return is the lease */
+	SIM_PLANT_ECHO,         /* a beat is a lease, whoever echoes it */
 	SIM_PLANT_WAIT,         /* a successor does not wait */
 	SIM_PLANT_END,          /* echoes count whatever the voter's log holds */
 	SIM_PLANT_EARLY,        /* a leg is called in sync before it has everything */

@@ -17,7 +17,7 @@ endif
 EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
 	%D%/adopt.sh %D%/aside.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh \
 	%D%/force.sh %D%/hold.sh %D%/hostring.sh %D%/initiator.sh %D%/ipv6.sh %D%/join.sh %D%/keep.sh %D%/kill.sh %D%/lab.sh \
-	%D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/orphan.sh %D%/pause.sh %D%/portals.sh \
+	%D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/mirror.sh %D%/orphan.sh %D%/pause.sh %D%/portals.sh \
 	%D%/powerloss.sh %D%/recovery.sh %D%/remove.sh %D%/restart.sh %D%/ring.sh %D%/rotate.sh \
 	%D%/takeover.sh %D%/upgrade.sh %D%/version.sh %D%/wrongkey.sh
 
@@ -26,4 +26,9 @@ noinst_PROGRAMS += tests/bench/commit
 tests_bench_commit_SOURCES = tests/bench/commit.c
 tests_bench_commit_CFLAGS = $(AM_CFLAGS) $(COROSYNC_CFLAGS)
 tests_bench_commit_LDADD = lib/libdirector.la $(COROSYNC_LIBS)
+EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/failover tests/bench/membership tests/bench/mirror
+noinst_PROGRAMS += tests/bench/pause
+tests_bench_pause_SOURCES = tests/bench/pause.c
+tests_bench_pause_LDADD = initiator/libdirector-iscsi.la
 EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/membership
+EXTRA_DIST += %D%/address.sh %D%/follow.sh %D%/fence.sh

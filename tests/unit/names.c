@@ -5,74 +5,7 @@
 #include "base/buf.h"
 #include "cluster/facts.h"
 #include "cluster/prepare.h"
-#include "tests/unit/txns.h"
-
-struct world {
-	struct catalog *c;
-	struct facts *f;        /* of node 1; the others' facts come in as deltas */
-	struct names *n;
-	struct mono now;
-};
-
-static struct node_id id_of(unsigned i)
-{
-	struct node_id id = { { 0 } };
-
-	id.b[15] = (uint8_t)i;
-	return id;
-}
-
-/* "path key=value …" as an observation of node `i`. */
-static void observe(struct world *w, unsigned i, const char *text)
-{
-	static uint64_t version = 1000;
-	struct txn t = { 0 };
-	char op[1024];
-	const struct fact *f;
-
-	snprintf(op, sizeof(op), "+ %s", text);
-	txn_op_text(&t, op);
-	if (i == 1) {
-		CHECK_EQ(facts_set(w->f, t.ops[0].path, &t.ops[0].attrs), 0);
-	} else {
-		struct node_id id = id_of(i);
-		struct facts_have have = facts_have(w->f, &id);
-		struct fact one = { .node = id, .path = t.ops[0].path, .attrs = t.ops[0].attrs, .version = ++version,
-		                    .deleted = t.ops[0].attrs.n == 0 };
-		const struct fact *list[] = { &one };
-		struct facts_part part = { .node = id, .floor = have.floor, .from = have.max, .upto = version,
-		                           .facts = list, .n_facts = 1 };
-		bool news;
-
-		CHECK_EQ(facts_apply(w->f, &part, &news), 0);
-	}
-	txn_fini(&t);
-	while ((f = facts_changed(w->f)))
-		names_fact_changed(w->n, f);
-}
-
-static struct world world_new(void)
-{
-	struct node_id self = id_of(1);
-	struct world w = { .c = small_cluster(), .f = facts_new(&self, 1), .now = { 5000000000ull } };
-
-	w.n = names_new(w.c, w.f);
-	for (unsigned i = 1; i <= 3; i++) {
-		struct node_id id = id_of(i);
-		char name[8];
-
-		snprintf(name, sizeof(name), "n%u", i);
-		names_node(w.n, &id, name, NODE_ALIVE, w.now);
-	}
-	return w;
-}
-
-static void world_free(struct world *w)
-{
-	names_free(&w->n);
-	facts_free(&w->f);
-	catalog_free(&w->c);
-}
+#include "tests/unit/names_world.h"
 
 /* All children of a path, separated by spaces. */
 static void children(const struct world *w, const char *path, struct buf *out)
@@ -111,7 +44,7 @@ static void test_children_of_both_sides(void)
 
 	CHILDREN(&w, "/", "cluster nodes plugins sessions targets tasks volumes");
 	CHILDREN(&w, "/volumes", "v1 v2 v3");
-	CHILDREN(&w, "/targets/" IQN, "hosts luns portals");
+	CHILDREN(&w, "/targets/" IQN, "addresses hosts luns portals");
 	CHILDREN(&w, "/targets/" IQN "/luns", "0");
 	CHILDREN(&w, "/nodes/n1", "devices");
 	CHILDREN(&w, "/nodes/n1/devices", "");
@@ -146,7 +79,7 @@ static void test_walk(void)
 	struct buf b = { 0 };
 
 	CHECK_EQ(names_walk(w.n, "/targets", 3, w.now, count, &b), 0);
-	CHECK_STR(buf_str(&b), "/targets\n/targets/" IQN "\n/targets/" IQN "/hosts\n/targets/" IQN "/hosts/any\n"
+	CHECK_STR(buf_str(&b), "/targets\n/targets/" IQN "\n/targets/" IQN "/addresses\n/targets/" IQN "/hosts\n/targets/" IQN "/hosts/any\n"
 	          "/targets/" IQN "/luns\n/targets/" IQN "/luns/0\n/targets/" IQN "/portals\n"
 	          "/targets/" IQN "/portals/[::]:3260\n");
 	buf_reset(&b);
@@ -162,12 +95,17 @@ static void test_both_sides_of_an_object(void)
 {
 	struct world w = world_new();
 	struct names_entry e = { 0 };
+	struct node_id id;
 
 	observe(&w, 2, "/volumes/v2 state=ready applied=2 used=77");
 	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK(e.desired);
 	CHECK_EQ(e.n_facts, 1);
 	CHECK_STR(e.facts[0].node_name, "n2");
+	CHECK_EQ(e.facts[0].age_ms, 0);
+	id = id_of(2);
+	names_node(w.n, &id, "n2", NODE_DEAD, w.now);
+	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK_EQ(e.facts[0].age_ms, 250);
 	CHECK_STR(names_value(&e, "used"), "77");
 	CHECK_STR(names_value(&e, "size"), "2147483648");
@@ -248,6 +186,32 @@ static void test_task_of_a_commit(void)
 	CHECK_EQ(names_get(w.n, "/tasks/99", w.now, &e), ERR_NOENT);
 	names_entry_fini(&e);
 	CHECK_EQ(names_task(w.n, 99, w.now, &t), ERR_NOENT);
+	world_free(&w);
+}
+
+static void test_canceled_task(void)
+{
+	struct world w = world_new();
+	struct txn t = txn_of("- /volumes/v3", NULL);
+	struct names_task task;
+	struct names_entry e = { 0 };
+
+	observe(&w, 1, "/volumes/v1 applied=2");
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(!task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "running");
+	names_entry_fini(&e);
+	free(t.message);
+	t.message = mem_strdup("cancel task 2");
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "canceled");
+	names_entry_fini(&e);
+	CHECK_EQ(names_task(w.n, 3, w.now, &task), 0);
+	CHECK(!task.canceled);
 	world_free(&w);
 }
 
@@ -570,6 +534,7 @@ int main(void)
 	RUN(test_volume_converges);
 	RUN(test_target_converges_where_its_volumes_are);
 	RUN(test_task_of_a_commit);
+	RUN(test_canceled_task);
 	RUN(test_task_of_a_deletion);
 	RUN(test_events_are_numbered_without_holes);
 	RUN(test_lost_events_are_told);

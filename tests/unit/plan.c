@@ -11,7 +11,7 @@ static void plan_text(const struct catalog *c, const struct plan_have *h, const 
 	struct plan p;
 
 	buf_reset(out);
-	plan_make(c, "n1", h, r, now, &p);
+	plan_make(c, "n1", NULL, h, r, now, &p);
 	for (unsigned i = 0; i < p.n; i++) {
 		plan_action_text(&p.a[i], out);
 		buf_puts(out, "\n");
@@ -81,6 +81,12 @@ static void perform(struct plan_have *h, const struct plan_action *a)
 		if (a->generation)
 			v->generation = a->generation;
 		return;
+	case PLAN_SERVE:
+	case PLAN_SERVE_CHANGE:
+	case PLAN_FREEZE:
+	case PLAN_HOLD:
+		CHECK(false);           /* ownership's */
+		return;
 	case PLAN_REPORT:
 		v = plan_have_volume(h, a->uuid);
 		if (v)
@@ -98,7 +104,7 @@ static unsigned converge(const struct catalog *c, struct plan_have *h)
 	unsigned rounds = 0;
 
 	while (p.n) {
-		plan_make(c, "n1", h, NULL, T0, &p);
+		plan_make(c, "n1", NULL, h, NULL, T0, &p);
 		for (unsigned i = 0; i < p.n; i++)
 			perform(h, &p.a[i]);
 		rounds += p.n > 0;
@@ -255,12 +261,12 @@ static void test_failure_waits_and_doubles(void)
 	struct plan p;
 
 	for (unsigned i = 0; i < 10; i++) {
-		plan_make(c, "n1", &h, r, now, &p);
+		plan_make(c, "n1", NULL, &h, r, now, &p);
 		CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 		plan_failed(r, &p.a[0], now);
 		plan_fini(&p);
 		/* The target goes on without it, and does not claim to be done. */
-		plan_make(c, "n1", &h, r, now, &p);
+		plan_make(c, "n1", NULL, &h, r, now, &p);
 		CHECK_EQ(p.n, 1);
 		CHECK_EQ(p.a[0].kind, PLAN_TARGET_SET);
 		CHECK_EQ(p.a[0].n_luns, 0);
@@ -272,11 +278,11 @@ static void test_failure_waits_and_doubles(void)
 		wait = wait * 2 < PLAN_RETRY_LAST_MS ? wait * 2 : PLAN_RETRY_LAST_MS;
 	}
 	/* A changed wish is tried at once. */
-	plan_make(c, "n1", &h, r, now, &p);
+	plan_make(c, "n1", NULL, &h, r, now, &p);
 	plan_failed(r, &p.a[0], now);
 	plan_fini(&p);
 	APPLY_OK(c, "~ /volumes/v1 size=5G");
-	plan_make(c, "n1", &h, r, now, &p);
+	plan_make(c, "n1", NULL, &h, r, now, &p);
 	CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 	CHECK_EQ(p.n_waiting, 0);
 	plan_done(r, &p.a[0]);
@@ -296,7 +302,7 @@ static void test_volume_in_use_is_not_closed(void)
 
 	converge(c, &h);
 	APPLY_OK(c, "- /targets/" IQN, "- /volumes/v1");
-	plan_make(c, "n1", &h, r, T0, &p);
+	plan_make(c, "n1", NULL, &h, r, T0, &p);
 	plan_failed(r, &p.a[0], T0);
 	plan_fini(&p);
 	PLAN(c, &h, r, T0, "");

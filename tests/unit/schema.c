@@ -164,7 +164,9 @@ static void test_where_types_stand(void)
 	CHECK_STR(schema_folder_at("/", 0), "cluster");
 	CHECK_STR(schema_folder_at("/", 6), "volumes");
 	CHECK(!schema_folder_at("/", 7));
-	CHECK_STR(schema_folder_at("/targets/t", 1), "luns");
+	CHECK_STR(schema_folder_at("/targets/t", 0), "addresses");
+	CHECK_STR(schema_folder_at("/targets/t", 2), "luns");
+	CHECK_STR(schema_folder_at("/volumes/v", 0), "legs");
 	CHECK(!schema_folder_at("/volumes", 0));
 }
 

@@ -72,7 +72,7 @@ static int decode_with(void (*spoil)(struct txn *))
 }
 
 static void spoil_nothing(struct txn *t) { (void)t; }
-static void spoil_kind(struct txn *t) { t->ops[0].kind = 4; }
+static void spoil_kind(struct txn *t) { t->ops[0].kind = 6; }
 static void spoil_path(struct txn *t) { t->ops[0].path[0] = 'x'; }
 static void spoil_utf8(struct txn *t) { t->ops[0].attrs.a[0].value[0] = (char)0xff; }
 static void spoil_control(struct txn *t) { t->message[0] = '\n'; }

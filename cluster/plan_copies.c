@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes as director-target is told of them: plain, as a leg, over legs, forwarded to where they are served, striped. */
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/plan_int.h"
+#include "cluster/volume.h"
+
+#define ACCESS_OPTIMIZED 0
+#define ACCESS_NON_OPTIMIZED 1
+#define GROUPS_MAX 32           /* TARGET_GROUPS_MAX */
+#define ELSEWHERE_MAX 1024      /* TARGET_ELSEWHERE_MAX */
+
+const char *plan_name(const char *path)
+{
+	return path_below(path, "/volumes") && path[8] ? path + 9 : path_name(path);
+}
+
+void plan_params(const struct object *o, struct attrs *out)
+{
+	static const char *const ours[] = { "comment", "node", "device", "allow-shrink", "size", "alias", "copies", "stripe",
+		"want", "scrub-asked", "part-of", "replaces" };
+
+	attrs_copy(out, &o->attrs);
+	for (const struct schema_param *p = o->type->params; p->name; p++) {
+		if (p->flags & PARAM_MACHINE)
+			attrs_set(out, p->name, NULL);
+		else if (p->value && !(p->flags & PARAM_OBSERVED) && !attrs_get(out, p->name))
+			attrs_set(out, p->name, p->value);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(ours); i++)
+		attrs_set(out, ours[i], NULL);
+}
+
+static struct plan_action action_of(enum plan_kind kind, const struct object *o, const char *backstore)
+{
+	struct plan_action a = {
+		.kind = kind, .path = mem_strdup(o->path), .name = mem_strdup(plan_name(o->path)), .generation = o->generation,
+		.size = schema_get_uint(o->type, &o->attrs, "size"), .backstore = mem_strdup(backstore),
+	};
+
+	memcpy(a.uuid, o->uuid, sizeof(a.uuid));
+	return a;
+}
+
+/* What initiators see of it is the volume's, whatever it lies on. */
+static void params_seen(const struct object *volume, struct attrs *out)
+{
+	attrs_set(out, "block-size", schema_get(volume->type, &volume->attrs, "block-size"));
+	attrs_set(out, "read-only", schema_get(volume->type, &volume->attrs, "read-only"));
+}
+
+static void child_add(struct plan_action *a, const uint8_t uuid[16], const char *portals, uint64_t epoch, uint32_t key)
+{
+	struct plan_child *c;
+
+	a->child = mem_grow(a->child, &a->cap_child, a->n_child, sizeof(*a->child));
+	c = &a->child[a->n_child++];
+	*c = (struct plan_child){ .portals = mem_strdup(portals), .epoch = epoch, .key = portals ? key : 0 };
+	memcpy(c->uuid, uuid, 16);
+}
+
+struct plan_action plan_plain(enum plan_kind kind, const struct object *o)
+{
+	struct plan_action a = action_of(kind, o, schema_get(o->type, &o->attrs, "backstore"));
+
+	plan_params(o, &a.params);
+	a.inner = PLAN_INNER_SERVED;
+	a.epoch = 1;
+	return a;
+}
+
+struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, const struct object *leg)
+{
+	struct plan_action a = action_of(kind, leg, schema_get(leg->type, &leg->attrs, "backstore"));
+
+	plan_params(leg, &a.params);
+	params_seen(volume, &a.params);
+	attrs_set(&a.params, "read-only", NULL);
+	a.size = schema_get_uint(volume->type, &volume->attrs, "size") + VOLUME_LEG_META;
+	a.inner = PLAN_INNER_LEG;
+	return a;
+}
+
+/* Storage that takes blocks back: what initiators see of the volume must be the same at every node. */
+static bool is_thin(const struct tree *t, const struct object *o)
+{
+	static const char *const thin[] = { "file", "ram", "null" };
+	const struct object *leg = volume_has_legs(o) ? volume_leg(t, o, NULL) : o;
+	const char *backstore = leg ? schema_get(leg->type, &leg->attrs, "backstore") : "";
+
+	for (unsigned i = 0; i < ARRAY_LEN(thin); i++)
+		if (strcmp(backstore, thin[i]) == 0)
+			return true;
+	return false;
+}
+
+struct plan_action plan_forward(enum plan_kind kind, const struct tree *t, const struct object *o, const struct plan_node *at, uint64_t epoch, uint32_t key)
+{
+	struct plan_action a = action_of(kind, o, "iscsi");
+
+	params_seen(o, &a.params);
+	attrs_set(&a.params, "p.thin", is_thin(t, o) ? "yes" : NULL);
+	a.forwards = true;
+	a.epoch = epoch;
+	child_add(&a, o->uuid, at->inner, epoch, key);
+	return a;
+}
+
+struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const struct object *o)
+{
+	struct plan_action a = action_of(kind, o, "stripe");
+	const struct object *shard;
+
+	params_seen(o, &a.params);
+	for (const struct attr *p = o->attrs.a; p < o->attrs.a + o->attrs.n; p++)
+		if (strncmp(p->key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
+			attrs_set(&a.params, p->key, p->value);
+	for (unsigned i = 0; (shard = volume_shard(t, o, i)) != NULL; i++)
+		child_add(&a, shard->uuid, NULL, 0, 0);
+	return a;
+}
+
+/* ---- served by this node ---- */
+
+static void legs_text(const struct own_row *row, const char *self, const struct plan_nodes *nodes, struct buf *out)
+{
+	static const char *const states[] = { [OWN_LEG_NEW] = "new", [OWN_LEG_OUT] = "out", [OWN_LEG_IN] = "in" };
+
+	for (unsigned i = 0; i < row->n_leg; i++) {
+		const struct own_leg *l = &row->leg[i];
+		const struct plan_node *at = plan_node(nodes, &l->node);
+		char uuid[37];
+
+		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid), states[l->state],
+			   l->turn, l->member, l->since, at && strcmp(at->name, self) == 0 ? "local" : "remote");
+	}
+}
+
+struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, const char *self,
+			      const struct plan_nodes *nodes)
+{
+	struct plan_action a = { .kind = kind };
+	struct buf legs = { 0 };
+	char uuid[37];
+
+	if (o) {
+		a = action_of(kind, o, "mirror");
+		params_seen(o, &a.params);
+	} else {
+		a.path = mem_printf("/volumes/%s", text_uuid(row->uuid, uuid));
+		a.name = mem_strdup(uuid);
+		memcpy(a.uuid, row->uuid, 16);
+	}
+	a.epoch = row->epoch;
+	a.inner = PLAN_INNER_SERVED;
+	a.leased = a.fail_over = a.keeps = true;
+	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
+		return a;
+	legs_text(row, self, nodes, &legs);
+	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
+	attrs_set(&a.params, "p.legs", buf_str(&legs));
+	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);
+	buf_fini(&legs);
+	for (unsigned i = 0; i < row->n_leg; i++) {
+		const struct plan_node *at = plan_node(nodes, &row->leg[i].node);
+		bool here = at && strcmp(at->name, self) == 0;
+
+		/* Not known where: a place where nobody answers, and the leg counts as missing. */
+		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch,
+			  nodes ? nodes->key : 0);
+	}
+	plan_groups(&a, nodes, plan_node_named(nodes, self));
+	plan_volume_hash(&a);
+	return a;
+}
+
+/* ---- access states ---- */
+
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at)
+{
+	for (unsigned i = 0; nodes && i < nodes->n && a->n_group < GROUPS_MAX; i++) {
+		const struct plan_node *n = &nodes->node[i];
+
+		if (!n->group)
+			continue;
+		a->group = mem_grow(a->group, &a->cap_group, a->n_group, sizeof(*a->group));
+		a->group[a->n_group++] = (struct plan_group){ .id = n->group, .preferred = n == at,
+			.state = n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };
+	}
+}
+
+static void feed(crypto_generichash_state *st, const char *s)
+{
+	crypto_generichash_update(st, (const uint8_t *)s, strlen(s) + 1);
+}
+
+void plan_volume_hash(struct plan_action *a)
+{
+	crypto_generichash_state st;
+	struct buf b = { 0 };
+
+	crypto_generichash_init(&st, NULL, 0, sizeof(a->hash));
+	feed(&st, a->backstore ? a->backstore : "");
+	for (unsigned i = 0; i < a->params.n; i++) {
+		feed(&st, a->params.a[i].key);
+		feed(&st, a->params.a[i].value);
+	}
+	buf_printf(&b, "%" PRIu64 " %d%d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps);
+	if (a->leased || a->forwards)
+		buf_printf(&b, " %" PRIu64, a->size);
+	for (unsigned i = 0; i < a->n_group; i++)
+		buf_printf(&b, " %u=%u%d", a->group[i].id, a->group[i].state, a->group[i].preferred);
+	for (unsigned i = 0; i < a->n_child; i++) {
+		crypto_generichash_update(&st, a->child[i].uuid, 16);
+		buf_printf(&b, " %s %" PRIu32, a->child[i].portals ? a->child[i].portals : "", a->child[i].key);
+	}
+	feed(&st, buf_str(&b));
+	crypto_generichash_final(&st, a->hash, sizeof(a->hash));
+	buf_fini(&b);
+}
+
+/* ---- portals ---- */
+
+static bool is_any(const struct addr *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->ip, zero, sizeof(zero)) == 0;
+}
+
+/* The next of a list with spaces; false: no more. */
+static bool address_next(const char **list, struct addr *a)
+{
+	char text[64];
+
+	while (*list && **list) {
+		size_t n = strcspn(*list, " ");
+
+		snprintf(text, sizeof(text), "%.*s", (int)(n < 63 ? n : 63), *list);
+		*list += n + strspn(*list + n, " ");
+		if (addr_parse(text, 0, a) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_address(const struct plan_node *n, const struct addr *a)
+{
+	const char *list = n->addresses;
+	struct addr own;
+
+	while (address_next(&list, &own))
+		if (own.family == a->family && memcmp(own.ip, a->ip, sizeof(own.ip)) == 0)
+			return true;
+	return false;
+}
+
+bool plan_portal_here(const struct plan_nodes *nodes, const char *self, const char *portal)
+{
+	const struct plan_node *me = plan_node_named(nodes, self);
+	struct addr a;
+
+	/* What is not known cannot be judged. */
+	return !me || !me->addresses || addr_parse(portal, 0, &a) < 0 || is_any(&a) || has_address(me, &a);
+}
+
+static void elsewhere_add(struct plan_action *a, const struct plan_node *n, const struct addr *at)
+{
+	char text[64];
+
+	if (a->n_elsewhere == ELSEWHERE_MAX)
+		return;
+	a->elsewhere = mem_grow(a->elsewhere, &a->cap_elsewhere, a->n_elsewhere, sizeof(*a->elsewhere));
+	a->elsewhere[a->n_elsewhere++] = (struct plan_elsewhere){ .address = mem_strdup(addr_text(at, text)), .tag = n->group };
+}
+
+void plan_elsewhere(struct plan_action *a, const struct plan_nodes *nodes, const char *self, const char *portal)
+{
+	struct addr p;
+
+	if (!nodes || addr_parse(portal, 0, &p) < 0)
+		return;
+	for (unsigned i = 0; i < nodes->n; i++) {
+		const struct plan_node *n = &nodes->node[i];
+		const char *list = n->addresses;
+		struct addr own;
+
+		if (!n->up || !n->inner || !n->group || strcmp(n->name, self) == 0)
+			continue;
+		while (address_next(&list, &own)) {
+			bool same = own.family == p.family && memcmp(own.ip, p.ip, sizeof(p.ip)) == 0;
+
+			/* [::] takes both families. */
+			if (!same && !(is_any(&p) && (p.family == 6 || own.family == 4)))
+				continue;
+			own.port = p.port;
+			elsewhere_add(a, n, &own);
+		}
+	}
+}

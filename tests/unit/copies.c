@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a proposer makes of wishes about copies, what moves legs, and how both are shown. */
+#include "cluster/move.h"
+
+#include "base/buf.h"
+#include "cluster/prepare.h"
+#include "cluster/volume.h"
+#include "tests/unit/names_world.h"
+
+static struct world copies_world(void)
+{
+	struct world w = world_new();
+
+	APPLY_OK(w.c, "~ /cluster level=2");
+	APPLY_OK(w.c, "- /targets/" IQN, "- /volumes/v1", "- /volumes/v2", "- /volumes/v3");
+	observe(&w, 1, "/nodes/n1 space-total=10000000000 space-free=9000000000");
+	observe(&w, 2, "/nodes/n2 space-total=20000000000 space-free=19000000000");
+	observe(&w, 3, "/nodes/n3 space-total=15000000000 space-free=14000000000");
+	return w;
+}
+
+static void node_dies(struct world *w, unsigned i)
+{
+	struct node_id id = id_of(i);
+	char name[8];
+
+	snprintf(name, sizeof(name), "n%u", i);
+	names_node(w->n, &id, name, NODE_DEAD, w->now);
+}
+
+/* Operations as text, without the texts that a person typed: "+ /volumes/v/legs/a node=n1; - …" */
+static void ops_text(const struct txn *t, struct buf *out)
+{
+	static const char *const signs[] = { [TXN_CREATE] = "+", [TXN_SET] = "~", [TXN_DELETE] = "-", [TXN_OWN] = "own" };
+
+	buf_reset(out);
+	for (unsigned i = 0; i < t->n_ops; i++) {
+		buf_printf(out, "%s%s %s", i ? "; " : "", signs[t->ops[i].kind], t->ops[i].path);
+		for (unsigned k = 0; k < t->ops[i].attrs.n; k++)
+			buf_printf(out, " %s=%s", t->ops[i].attrs.a[k].key, t->ops[i].attrs.a[k].value);
+	}
+}
+
+/* Prepare these operations, compare, apply. */
+#define DO(w, want, ...) do { \
+		struct txn t_ = txn_of(__VA_ARGS__, NULL); \
+		struct why why_ = { "" }; \
+		struct buf said_ = { 0 }; \
+		if (catalog_prepare((w)->n, &t_, (w)->now, &why_) != 0) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, why_.text); \
+			exit(1); \
+		} \
+		ops_text(&t_, &said_); \
+		if (*(const char *)(want)) \
+			CHECK_STR(buf_str(&said_), want); \
+		buf_fini(&said_); \
+		{ \
+			struct catalog_result r_ = apply((w)->c, t_); \
+			if (r_.err) { \
+				fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, r_.why.text); \
+				exit(1); \
+			} \
+		} \
+	} while (0)
+
+#define REFUSED(w, code, words, ...) do { \
+		struct txn t_ = txn_of(__VA_ARGS__, NULL); \
+		struct why why_ = { "" }; \
+		int err_ = catalog_prepare((w)->n, &t_, (w)->now, &why_); \
+		if (err_ != (code) || !strstr(why_.text, words)) { \
+			fprintf(stderr, "%s:%d: wanted %s with \"%s\", got %s: %s\n", __FILE__, __LINE__, err_name(code), words, err_name(err_), \
+			        why_.text); \
+			exit(1); \
+		} \
+		txn_fini(&t_); \
+	} while (0)
+
+static int own(struct world *w, const char *path, enum own_change_kind kind, unsigned node, const char *leg)
+{
+	static unsigned n;
+	const struct object *v = catalog_get(w->c, path);
+	struct own_change ch = { .kind = kind, .node = id_of(node) };
+	struct own_row row;
+	struct txn t = { 0 };
+
+	CHECK(volume_row(catalog_tree(w->c), v, &row));
+	memcpy(ch.volume, row.uuid, 16);
+	ch.epoch = row.epoch;
+	if (leg) {
+		char text[PATH_LEN_MAX + 8];
+
+		snprintf(text, sizeof(text), "%s/legs/%s", path, leg);
+		memcpy(ch.leg, catalog_get(w->c, text)->uuid, 16);
+		ch.turn = own_leg(&row, ch.leg)->turn;
+	}
+	snprintf((char *)t.request_id, sizeof(t.request_id), "own%u", ++n);
+	CHECK_EQ(volume_txn_own(catalog_tree(w->c), &ch, &t), 0);
+	return apply(w->c, t).err;
+}
+
+/* The next step of what moves, as text; "" for none. It is applied. */
+static void step(struct world *w, const char *path, char *out)
+{
+	struct txn t;
+	struct buf b = { 0 };
+	char what[MOVE_WHAT_MAX], again[MOVE_WHAT_MAX];
+	struct txn u;
+
+	*out = '\0';
+	if (!move_next(w->n, catalog_get(w->c, path), &t, what))
+		return;
+	CHECK(move_next(w->n, catalog_get(w->c, path), &u, again));
+	CHECK_STR(what, again);
+	txn_fini(&u);
+	ops_text(&t, &b);
+	snprintf(out, 400, "%s", buf_str(&b));
+	buf_fini(&b);
+	snprintf((char *)t.request_id, sizeof(t.request_id), "%.15s", what + strlen(what) - (strlen(what) < 15 ? strlen(what) : 15));
+	CHECK_EQ(apply(w->c, t).err, 0);
+}
+
+#define STEP(w, path, want) do { \
+		char text_[400]; \
+		step(w, path, text_); \
+		CHECK_STR(text_, want); \
+	} while (0)
+
+/* ---- creating ---- */
+
+static void test_legs_go_where_there_is_room(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "+ /volumes/v copies=2 size=1073741824; + /volumes/v/legs/a node=n2; + /volumes/v/legs/b node=n3", "+ /volumes/v size=1G copies=2");
+	/* Legs count: n2 has 4 G less, so n3 comes first. */
+	APPLY_OK(w.c, "+ /volumes/x size=5G copies=1", "+ /volumes/x/legs/a node=n2");
+	DO(&w, "+ /volumes/u copies=1 size=1073741824; + /volumes/u/legs/a node=n3", "+ /volumes/u size=1G copies=1");
+	world_free(&w);
+}
+
+static void test_named_nodes(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "+ /volumes/v copies=2 size=1073741824; + /volumes/v/legs/a node=n1; + /volumes/v/legs/b node=n3", "+ /volumes/v size=1G node=N1,n3");
+	DO(&w, "+ /volumes/u copies=1 size=1073741824; + /volumes/u/legs/a node=n1", "+ /volumes/u size=1G copies=1 node=n1");
+	REFUSED(&w, ERR_INVAL, "n1 has a copy already", "+ /volumes/t size=1G copies=2 node=n1,n1");
+	REFUSED(&w, ERR_INVAL, "2 copies need 2 nodes, and 1 is named", "+ /volumes/t size=1G copies=2 node=n1");
+	REFUSED(&w, ERR_INVAL, "3 nodes are named for 2 copies", "+ /volumes/t size=1G copies=2 node=n1,n2,n3");
+	REFUSED(&w, ERR_NOENT, "no node n9", "+ /volumes/t size=1G node=n1,n9");
+	APPLY_OK(w.c, "~ /nodes/n3 role=witness");
+	REFUSED(&w, ERR_INVAL, "n3 is a witness", "+ /volumes/t size=1G node=n1,n3");
+	node_dies(&w, 2);
+	REFUSED(&w, ERR_UNREACHABLE, "n2 is not up", "+ /volumes/t size=1G node=n1,n2");
+	world_free(&w);
+}
+
+static void test_too_few_nodes_says_who_is_not_taken(void)
+{
+	struct world w = copies_world();
+
+	APPLY_OK(w.c, "~ /nodes/n3 role=witness", "~ /nodes/n1 drain=yes");
+	REFUSED(&w, ERR_NOSPC, "there are 3 nodes; n1 is being drained; n3 is a witness", "+ /volumes/t size=1G copies=2");
+	APPLY_OK(w.c, "~ /nodes/n1 drain=no");
+	REFUSED(&w, ERR_NOSPC, "n1 is too small", "+ /volumes/t size=14G copies=2");
+	REFUSED(&w, ERR_INVAL, "range", "+ /volumes/t size=1G copies=4");
+	world_free(&w);
+}
+
+static void test_storage_goes_to_the_legs(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "+ /volumes/v copies=1 size=1048576; + /volumes/v/legs/a backstore=ram node=n1 p.x=1", "+ /volumes/v size=1M copies=1 backstore=ram p.x=1");
+	REFUSED(&w, ERR_INVAL, "a file or device is a leg's", "+ /volumes/u size=1M copies=1 path=/srv/x");
+	REFUSED(&w, ERR_INVAL, "p.x is a leg's", "~ /volumes/v p.x=2");
+	REFUSED(&w, ERR_INVAL, "size is missing", "+ /volumes/u copies=2");
+	world_free(&w);
+}
+
+static void test_legs_that_are_named_one_by_one(void)
+{
+	struct world w = copies_world();
+
+	observe(&w, 1, "/nodes/n1/devices/sdb path=/dev/sdb size=2000000000 block-size=512");
+	observe(&w, 2, "/nodes/n2/devices/sdb path=/dev/sdb size=1000000 block-size=512");
+	DO(&w, "+ /volumes/v copies=2 size=1073741824; + /volumes/v/legs/a backstore=block device=sdb node=n1 path=/dev/sdb; + /volumes/v/legs/b node=n2",
+	   "+ /volumes/v size=1G copies=2", "+ /volumes/v/legs/a node=n1 device=sdb");
+	REFUSED(&w, ERR_BUSY, "/dev/sdb of node n1 holds", "+ /volumes/u size=1G copies=1", "+ /volumes/u/legs/a node=n1 device=sdb");
+	REFUSED(&w, ERR_NOSPC, "smaller than", "+ /volumes/u size=1G copies=1", "+ /volumes/u/legs/a node=n2 device=sdb");
+	REFUSED(&w, ERR_INVAL, "volume convert", "+ /volumes/v/legs/c node=n3");
+	world_free(&w);
+}
+
+static void test_striped(void)
+{
+	struct world w = copies_world();
+	unsigned legs[4] = { 0 };
+	const struct object *v;
+
+	DO(&w, "", "+ /volumes/s size=2998272000 stripe=3 copies=2 block-size=4096 backstore=file");
+	for (unsigned k = 0; (v = volume_shard(catalog_tree(w.c), catalog_get(w.c, "/volumes/s"), k)); k++) {
+		const struct object *leg = NULL;
+
+		CHECK_STR(attrs_get(&v->attrs, "size"), "1000341504");
+		CHECK_STR(attrs_get(&v->attrs, "block-size"), "4096");
+		CHECK_STR(attrs_get(&v->attrs, "part-of"), "s");
+		while ((leg = volume_leg(catalog_tree(w.c), v, leg)))
+			legs[attrs_get(&leg->attrs, "node")[1] - '0']++;
+	}
+	/* Two on each node. */
+	CHECK(legs[1] == 2 && legs[2] == 2 && legs[3] == 2);
+	REFUSED(&w, ERR_INVAL, "part of s", "- /volumes/s.1");
+	REFUSED(&w, ERR_INVAL, "part of s", "~ /volumes/s.1 size=2G");
+	REFUSED(&w, ERR_INVAL, "part of s", "+ /targets/" IQN, "+ /targets/" IQN "/luns/0 volume=s.1");
+	DO(&w, "~ /volumes/s size=6291456000; ~ /volumes/s.0 size=2097152000; ~ /volumes/s.1 size=2097152000; ~ /volumes/s.2 size=2097152000",
+	   "~ /volumes/s size=6000M");
+	DO(&w, "- /volumes/s; - /volumes/s.0; - /volumes/s.1; - /volumes/s.2", "- /volumes/s");
+	CHECK(!catalog_get(w.c, "/volumes/s.0/legs/a"));
+	world_free(&w);
+}
+
+static void test_striped_over_named_nodes(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "+ /volumes/s copies=1 size=2097152 stripe=2; + /volumes/s.0 copies=1 part-of=s size=1048576; + /volumes/s.0/legs/a node=n3; "
+	   "+ /volumes/s.1 copies=1 part-of=s size=1048576; + /volumes/s.1/legs/a node=n1", "+ /volumes/s size=2M stripe=2 node=n3,n1");
+	world_free(&w);
+}
+
+static void test_old_level_says_why(void)
+{
+	struct world w = world_new();
+
+	REFUSED(&w, ERR_INVAL, "copies needs level 2 of the cluster, which has 1", "+ /volumes/v size=1G copies=2");
+	world_free(&w);
+}
+
+/* ---- converting ---- */
+
+static void test_convert(void)
+{
+	struct world w = copies_world();
+
+	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
+	REFUSED(&w, ERR_NOTSUP, "made without --copies", "~ /volumes/p copies=2");
+	DO(&w, "", "+ /volumes/v size=1G copies=1 node=n1 backstore=ram");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	DO(&w, "~ /volumes/v copies=2; + /volumes/v/legs/b backstore=ram node=n3", "~ /volumes/v copies=2 node=n3");
+	/* The owner's stays, whichever was first. */
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b");
+	STEP(&w, "/volumes/v", "");
+	DO(&w, "~ /volumes/v copies=3; + /volumes/v/legs/b backstore=ram node=n2; + /volumes/v/legs/c backstore=ram node=n3", "~ /volumes/v copies=3");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_OUT, 0, "a"), 0);
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b");
+	/* The only one with all data stays until another has it. */
+	STEP(&w, "/volumes/v", "");
+	DO(&w, "~ /volumes/v copies=2", "~ /volumes/v copies=2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "a"), 0);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 3, NULL), 0);
+	REFUSED(&w, ERR_BUSY, "volume convert v --copies N", "- /volumes/v/legs/a");
+	DO(&w, "~ /volumes/v copies=1", "~ /volumes/v copies=1");
+	/* What serves it must need it no more before its storage goes. */
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a");
+	STEP(&w, "/volumes/v", "");
+	world_free(&w);
+}
+
+static void test_convert_of_a_striped_one(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/s size=2M stripe=2 copies=1 node=n1,n2");
+	DO(&w, "~ /volumes/s copies=2; ~ /volumes/s.0 copies=2; + /volumes/s.0/legs/b node=n2; ~ /volumes/s.1 copies=2; + /volumes/s.1/legs/b node=n3",
+	   "~ /volumes/s copies=2");
+	world_free(&w);
+}
+
+static void test_owner_and_scrub(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	DO(&w, "~ /volumes/v want=n2", "~ /volumes/v want=n2");
+	REFUSED(&w, ERR_INVAL, "n3 has no leg of it", "~ /volumes/v want=n3");
+	REFUSED(&w, ERR_NOENT, "no node n9", "~ /volumes/v want=n9");
+	DO(&w, "~ /volumes/v scrub-asked=1", "~ /volumes/v scrub-asked=next");
+	DO(&w, "~ /volumes/v scrub-asked=2", "~ /volumes/v scrub-asked=next");
+	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
+	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/p scrub-asked=next");
+	world_free(&w);
+}
+
+/* ---- moving ---- */
+
+static void test_move_of_a_leg(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	STEP(&w, "/volumes/v", "");
+	REFUSED(&w, ERR_NOENT, "no leg z", "+ /volumes/v/legs/auto node=n3 replaces=z");
+	REFUSED(&w, ERR_INVAL, "n2 has a copy already", "+ /volumes/v/legs/auto node=n2 replaces=a");
+	DO(&w, "+ /volumes/v/legs/c node=n3 replaces=a", "+ /volumes/v/legs/auto replaces=a");
+	REFUSED(&w, ERR_BUSY, "c is taking the place of a", "~ /volumes/v copies=3");
+	REFUSED(&w, ERR_BUSY, "c is taking the place of a", "+ /volumes/v/legs/auto replaces=b node=n3");
+	STEP(&w, "/volumes/v", "");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
+	/* The old one is the owner's: that goes first. */
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
+	STEP(&w, "/volumes/v", "");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/c replaces=");
+	STEP(&w, "/volumes/v", "");
+	/* The letter is free again, and nobody is taken for the one that went. */
+	DO(&w, "~ /volumes/v copies=3; + /volumes/v/legs/a node=n1", "~ /volumes/v copies=3");
+	STEP(&w, "/volumes/v", "");
+	world_free(&w);
+}
+
+static void test_move_of_the_only_leg(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=1 node=n1");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	DO(&w, "+ /volumes/v/legs/b node=n2 replaces=a", "+ /volumes/v/legs/auto node=n2 replaces=a");
+	STEP(&w, "/volumes/v", "");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "b"), 0);
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/b replaces=");
+	world_free(&w);
+}
+
+static void test_missing_copy_is_made_anew(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2 backstore=ram");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	APPLY_OK(w.c, "- /volumes/v/legs/b", "- /nodes/n2");
+	STEP(&w, "/volumes/v", "+ /volumes/v/legs/b backstore=ram node=n3");
+	STEP(&w, "/volumes/v", "");
+	world_free(&w);
+}
+
+static void drain_is(const struct world *w, const char *node, const char *want)
+{
+	struct move_drain d;
+	char text[120];
+
+	move_drain(w->n, node, &d);
+	snprintf(text, sizeof(text), "owned %u moving %u stuck %u only %u %s", d.owned, d.moving, d.stuck, d.only, d.first);
+	CHECK_STR(text, want);
+}
+
+static void test_drain(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	DO(&w, "", "+ /volumes/u size=1G copies=3");
+	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	CHECK_EQ(own(&w, "/volumes/u", OWN_TAKE, 2, NULL), 0);
+	APPLY_OK(w.c, "~ /nodes/n1 drain=yes");
+	drain_is(&w, "n1", "owned 1 moving 1 stuck 1 only 1 p");
+	/* First what it serves, then its data. */
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
+	STEP(&w, "/volumes/v", "+ /volumes/v/legs/c node=n3 replaces=a");
+	STEP(&w, "/volumes/v", "");
+	STEP(&w, "/volumes/u", "");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	drain_is(&w, "n1", "owned 0 moving 1 stuck 1 only 1 p");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/c replaces=");
+	drain_is(&w, "n1", "owned 0 moving 0 stuck 1 only 1 p");
+	APPLY_OK(w.c, "- /volumes/p", "- /volumes/u");
+	drain_is(&w, "n1", "owned 0 moving 0 stuck 0 only 0 ");
+	world_free(&w);
+}
+
+static void test_drain_moves_a_few_at_a_time(void)
+{
+	struct world w = copies_world();
+	char name[64], text[400];
+	unsigned moved = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "+ /volumes/w%u size=1M copies=2 node=n1,n2", i);
+		DO(&w, "", name);
+	}
+	APPLY_OK(w.c, "~ /nodes/n1 drain=yes");
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "/volumes/w%u", i);
+		step(&w, name, text);
+		moved += text[0] == '+';
+	}
+	CHECK_EQ(moved, 4);
+	world_free(&w);
+}
+
+/* ---- showing ---- */
+
+#define STATUS(w, path, want_status, words, want_state) do { \
+		struct names_entry e_ = { 0 }; \
+		CHECK_EQ(names_get((w)->n, path, (w)->now, &e_), 0); \
+		if (e_.status != (want_status) || !strstr(e_.reason.text, words)) { \
+			fprintf(stderr, "%s:%d: status %d: %s\n", __FILE__, __LINE__, e_.status, e_.reason.text); \
+			exit(1); \
+		} \
+		if (*(const char *)(want_state)) \
+			CHECK_STR(attrs_get(&e_.derived, "state"), want_state); \
+		names_entry_fini(&e_); \
+	} while (0)
+
+static void report(struct world *w, unsigned i, const char *path, const char *more)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s applied=%llu %s", path, (unsigned long long)catalog_applied(w->c), more);
+	observe(w, i, text);
+}
+
+static void test_status_says_how_far_it_is(void)
+{
+	struct world w = copies_world();
+	uint64_t created, converted;
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	created = catalog_applied(w.c);
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "no node serves it yet", "waiting");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "node n1 is at it", "creating");
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "legs/b: node n2 is at it", "ready");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	STATUS(&w, "/volumes/v", STATUS_CONVERGED, "", "ready");
+	DO(&w, "", "~ /volumes/v copies=3");
+	converted = catalog_applied(w.c);
+	report(&w, 1, "/volumes/v", "state=ready resync-left=1073741824 resync-total=4294967296 resync-rate=104857600");
+	report(&w, 3, "/volumes/v/legs/c", "storage=ready");
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "legs/c on node n3 is new, and not in sync yet, 1G of 4G to copy, about 11", "syncing");
+	CHECK_EQ(names_task(w.n, converted, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_IN, 0, "c"), 0);
+	report(&w, 1, "/volumes/v", "state=ready");
+	STATUS(&w, "/volumes/v", STATUS_CONVERGED, "", "ready");
+	/* What breaks later is the volume's, not the commit's. */
+	CHECK_EQ(own(&w, "/volumes/v", OWN_OUT, 0, "c"), 0);
+	node_dies(&w, 3);
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "legs/c: node n3 is not up", "degraded");
+	CHECK_EQ(names_task(w.n, converted, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(names_task(w.n, created, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	world_free(&w);
+}
+
+static void test_drained_node_says_so(void)
+{
+	struct world w = copies_world();
+	struct names_entry e = { 0 };
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	APPLY_OK(w.c, "~ /nodes/n1 drain=yes");
+	STATUS(&w, "/nodes/n1", STATUS_PENDING, "serves 1 volume, 1 leg to move", "alive");
+	APPLY_OK(w.c, "- /volumes/v");
+	STATUS(&w, "/nodes/n1", STATUS_CONVERGED, "", "alive");
+	CHECK_EQ(names_get(w.n, "/nodes/n1", w.now, &e), 0);
+	CHECK_STR(attrs_get(&e.derived, "drained"), "yes");
+	names_entry_fini(&e);
+	world_free(&w);
+}
+
+int main(void)
+{
+	RUN(test_legs_go_where_there_is_room);
+	RUN(test_named_nodes);
+	RUN(test_too_few_nodes_says_who_is_not_taken);
+	RUN(test_storage_goes_to_the_legs);
+	RUN(test_legs_that_are_named_one_by_one);
+	RUN(test_striped);
+	RUN(test_striped_over_named_nodes);
+	RUN(test_old_level_says_why);
+	RUN(test_convert);
+	RUN(test_convert_of_a_striped_one);
+	RUN(test_owner_and_scrub);
+	RUN(test_move_of_a_leg);
+	RUN(test_move_of_the_only_leg);
+	RUN(test_missing_copy_is_made_anew);
+	RUN(test_drain);
+	RUN(test_drain_moves_a_few_at_a_time);
+	RUN(test_status_says_how_far_it_is);
+	RUN(test_drained_node_says_so);
+	return 0;
+}
