@@ -102,6 +102,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		pthread_mutex_lock(&v->lu_lock);
 		if (v->lu.block_size)
 			lu_resize(&v->lu, value);
+		if (v->inner_lu.inner)
+			lu_resize(&v->inner_lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
 	pthread_mutex_lock(&v->serve->registry.lock);
@@ -395,6 +397,8 @@ static int resize(struct serve *s, struct volume *v, uint64_t size, uint64_t gen
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_lock(&v->lu_lock);
 	lu_resize(&v->lu, backstore_size(v->bs));
+	if (v->inner_lu.inner)
+		lu_resize(&v->inner_lu, backstore_size(v->bs));
 	pthread_mutex_unlock(&v->lu_lock);
 	return 0;
 }
