@@ -212,7 +212,7 @@ static void show_node(struct cluster *c, const struct node_id *id)
 
 	if (gossip_find(c->gossip, id, &m)) {
 		names_node(c->names, id, o ? path_name(o->path) : m.card->name, names_state(m.state),
-		           m.self ? c->now : m.heard);
+		           m.self || m.state == MEMBER_ALIVE ? c->now : m.heard.ns ? m.heard : m.since);
 	} else if (gossip_pending_find(c->gossip, id, &p)) {
 		names_node(c->names, id, p.name, NODE_PENDING, p.last);
 	} else {
@@ -233,6 +233,7 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 	case GOSSIP_EV_RESTARTED:
 	case GOSSIP_EV_READDRESSED:
 	case GOSSIP_EV_CARD:
+		kept_joined(c, &ev->id);
 		peer(c, &ev->id, false, out);
 		if (ev->kind == GOSSIP_EV_READDRESSED)
 			log_warn(c->log, "gossip: node %s is at %s now, no longer at %s", ev->name, addr_text(&ev->addr, a),

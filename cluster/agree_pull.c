@@ -43,6 +43,29 @@ static bool behind(const struct agree *a)
 	return !a->installed || a->seen > last;
 }
 
+/*
+ * Before there is an epoch: the member that has said it knows the most as committed, if that is more than we do. Without
+ * the rosters that it has applied we may never have the view that it has, and so never its epoch.
+ */
+static const struct member *ahead(const struct agree *a)
+{
+	const struct member *best = NULL;
+	uint64_t commit = a->commit;
+
+	if (!a->has_log || a->phase == PHASE_NONE || in_epoch(a))
+		return NULL;
+	for (unsigned i = 0; i < a->n_member; i++) {
+		const struct member *m = &a->member[i];
+
+		if (m->has_state && !m->mute && m->state.commit > commit &&
+		    memcmp(m->state.lineage, a->lineage, sizeof(a->lineage)) == 0) {
+			commit = m->state.commit;
+			best = m;
+		}
+	}
+	return best;
+}
+
 /* Another member that has the log of the epoch; each try asks the next one. */
 static bool source(const struct agree *a, struct node_id *from)
 {
@@ -100,19 +123,22 @@ void agree_pull(struct agree *a)
 {
 	bool learn = !node_id_none(&a->learn) && a->started &&
 		     (a->phase == PHASE_NONE || a->phase == PHASE_NO_QUORUM);
+	const struct member *m = ahead(a);
 
 	if (a->pulling || agree_mute(a))
 		return;
 	if (behind(a)) {
 		if (!source(a, &a->pull_from))
 			return;
+	} else if (m) {
+		a->pull_from = m->id;
 	} else if (learn) {
 		a->pull_from = a->learn;
 	} else {
 		return;
 	}
 	a->pulling = true;
-	a->pull_due = mono_add_ms(a->now, in_epoch(a) ? PULL_MS : LEARN_MS);
+	a->pull_due = mono_add_ms(a->now, in_epoch(a) || m ? PULL_MS : LEARN_MS);
 	ask(a);
 }
 

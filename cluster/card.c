@@ -12,7 +12,8 @@ bool card_eq(const struct card *a, const struct card *b)
 	    memcmp(a->boot, b->boot, sizeof(a->boot)) != 0 || strcmp(a->name, b->name) != 0 ||
 	    a->n_addrs != b->n_addrs || a->incarnation != b->incarnation || a->version_min != b->version_min ||
 	    a->version_max != b->version_max || a->features != b->features || a->n_extra != b->n_extra ||
-	    memcmp(a->extra, b->extra, a->n_extra) != 0)
+	    memcmp(a->extra, b->extra, a->n_extra) != 0 || a->n_later != b->n_later ||
+	    memcmp(a->later, b->later, a->n_later) != 0)
 		return false;
 	for (unsigned i = 0; i < a->n_addrs; i++)
 		if (!addr_eq(&a->addrs[i], &b->addrs[i]))

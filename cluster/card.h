@@ -12,6 +12,7 @@
 #define CARD_ADDRS_MAX 4
 #define CARD_NAME_MAX 64                /* with its NUL */
 #define CARD_EXTRA_MAX 64
+#define CARD_LATER_MAX 96
 #define BOOT_LEN 16
 
 struct card {
@@ -26,6 +27,8 @@ struct card {
 	uint64_t features;              /* what it can do beyond that */
 	uint8_t extra[CARD_EXTRA_MAX];  /* the aggregator's own bytes (lineage, role …), opaque here */
 	uint8_t n_extra;
+	uint8_t later[CARD_LATER_MAX];  /* fields of a later version, as they came: told on, never looked at */
+	uint8_t n_later;
 };
 
 bool card_eq(const struct card *a, const struct card *b);

@@ -118,6 +118,9 @@ static void doing_free(struct doing *d)
 
 	plan_fini(&p);
 	free(d->record.name);
+	free(d->fence.node);
+	free(d->fence.plugin);
+	free(d->fence.options);
 	attrs_fini(&d->record.params);
 	free(d->keep.blob);
 	free(d);
@@ -464,6 +467,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		level_tend(c, out);
 		ring_tend(c, out);
 		owner_tend(c, out);
+		fencing_tend(c, out);
 		carry_tend(c, out);
 		floating_tend(c, out);
 		request_tend(c, out);
@@ -550,6 +554,8 @@ static void done(struct cluster *c, const struct cluster_in *in, struct cluster_
 			ring_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_PLAN || d->kind == CLUSTER_ACT_RECORD)
 			carry_done(c, d, in->err, in->text, out);
+		else if (d->kind == CLUSTER_ACT_FENCE)
+			fencing_done(c, d, in->err, in->text, out);
 		else if (d->kind == CLUSTER_ACT_KEEP)
 			keep_done(c, d, in->err);
 		else if (d->kind == CLUSTER_ACT_KEYS && in->err)
@@ -736,6 +742,9 @@ static void dispatch(struct cluster *c, const struct cluster_in *in, struct clus
 	case CLUSTER_IN_ADDRESS:
 		floating_news(c, in->address);
 		break;
+	case CLUSTER_IN_KEPT:
+		kept_in(c, in);
+		break;
 	case CLUSTER_IN_LEAVE:
 		floating_leave(c, out);
 		g.kind = GOSSIP_IN_LEAVE;
@@ -826,6 +835,7 @@ void cluster_free(struct cluster **cp)
 		free(c->waiting[i].told);
 	free(c->waiting);
 	free(c->view);
+	free(c->kept);
 	free(c->candidates);
 	free(c->software);
 	buf_fini(&c->knock);

@@ -153,6 +153,11 @@ enum cluster_in_kind {
 	CLUSTER_IN_FACT,
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
 	CLUSTER_IN_ADDRESS,     /* address: what the host says of floating addresses */
+	/*
+	 * node, boot, sync: the parts that cluster_keep gave of a node, in a former process. Right after START; of who is no
+	 * node of the cluster, or has started again, nothing is taken.
+	 */
+	CLUSTER_IN_KEPT,
 	CLUSTER_IN_LEAVE,       /* say goodbye; step no more after it */
 };
 
@@ -177,6 +182,7 @@ struct cluster_in {
 	const struct gossip_head *head;
 	const struct gossip_msg *dgram;
 	const struct gossip_sync *sync;
+	const uint8_t *boot;
 	const struct agree_msg *agree;
 	const uint32_t *nodeids;
 	unsigned n_nodeids;
@@ -224,6 +230,7 @@ enum cluster_act_kind {
 	CLUSTER_ACT_RESET,              /* this node's agreed state is void (it yields to another lineage): forget it, start anew */
 	CLUSTER_ACT_MEMBERS,            /* addr of members changed: remember them for the next start (lazily) */
 	CLUSTER_ACT_DEVICES,            /* scan devices now */
+	CLUSTER_ACT_FENCE,              /* fence: switch that node off; answer DONE, without an error only if it is certain */
 	CLUSTER_ACT_ADDRESS,            /* address: do this; what comes of it is CLUSTER_IN_ADDRESS */
 	CLUSTER_ACT_INNER,              /* cluster_inner(c) or the keys changed: tell director-target */
 	CLUSTER_ACT_LEASE,              /* volume, epoch, until: may be answered until then. After what was planned before it. */
@@ -238,6 +245,12 @@ struct cluster_keep {
 	size_t n_blob;
 	uint64_t proposal;              /* whose outcome it is; 0: another node's */
 	int err;
+};
+
+/* How a node is switched off, as its object says. */
+struct cluster_fence {
+	char *node, *plugin;
+	char *options;                  /* "KEY=VALUE KEY=VALUE"; secret; NULL: none */
 };
 
 struct cluster_ring_conf {
@@ -259,6 +272,7 @@ struct cluster_act {
 	const struct plan_action *plan;         /* lent by the core until its DONE */
 	const struct cluster_record *record;    /* lent by the core until its DONE */
 	struct float_act address;
+	const struct cluster_fence *fence;      /* lent by the core until its DONE */
 	uint8_t volume[16];
 	uint64_t epoch;
 	struct mono until;
@@ -312,5 +326,20 @@ const char *cluster_inner(const struct cluster *c);
 bool cluster_owner(const struct cluster *c, const uint8_t volume[16], struct node_id *owner, struct mono *until);
 /* The state at a glance, as attributes of status: node, mode, quorum, reason, members, warnings … */
 void cluster_status(const struct cluster *c, struct attrs *out);
+
+/* ---- what is kept of other nodes' facts ---- */
+
+#define CLUSTER_KEPT_BYTES (512u << 10) /* of one node; of who has more nothing is kept */
+
+struct cluster_kept {
+	struct facts_have have;         /* also when nothing can be kept: whose, up to where */
+	uint8_t boot[BOOT_LEN];
+	struct facts_part part;         /* lent until the next step */
+	const struct fact **room;
+};
+
+/* Of node `i` of facts_node_at. False: nothing can be kept (now). True: cluster_kept_fini frees it. */
+bool cluster_keep(const struct cluster *c, unsigned i, struct cluster_kept *k);
+void cluster_kept_fini(struct cluster_kept *k);
 
 #endif

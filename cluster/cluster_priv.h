@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c knock.c rotate.c ring.c ring_host.c aside.c request.c
+ * The inside of struct cluster, for the files that make it up: cluster.c admit.c found.c kept.c knock.c rotate.c ring.c ring_host.c aside.c request.c
  * carry.c owner*.c.
  */
 #ifndef CLUSTER_CLUSTER_PRIV_H
@@ -10,6 +10,7 @@
 #include "cluster/own.h"
 
 #define RING_NODES_MAX 128              /* of a node list of the host's */
+#define FENCES_MAX 8
 #define FACT_SELF "/cluster"            /* where each node reports what it knows of the cluster */
 
 /* What a node says of itself in its card, beyond gossip's own fields. */
@@ -40,6 +41,9 @@ struct doing {
 	uint64_t epoch;                 /* RING_WRITE: the ring epoch; KEYS: the key epoch */
 	struct plan_action plan;        /* PLAN: given */
 	struct cluster_record record;   /* RECORD: given */
+	struct cluster_fence fence;     /* FENCE: given; */
+	struct node_id node;            /* whom, */
+	struct mono begun;              /* and since when */
 	struct cluster_keep keep;       /* KEEP: given */
 };
 
@@ -130,6 +134,8 @@ struct cluster {
 	struct buf direct;              /* scratch: a message to a member */
 	struct node_id passed;          /* whose PASS the datagram of this step is */
 	struct mono knock_next, offer_next;
+	struct kept { struct node_id id; uint8_t boot[BOOT_LEN]; } *kept;       /* whose facts are of before this process */
+	unsigned n_kept, cap_kept;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
 	bool was_admitted;
@@ -197,6 +203,7 @@ struct cluster {
 	uint64_t next_act;
 
 	struct floating *floating;
+	struct { struct node_id node; struct mono again; } fenced[FENCES_MAX];     /* the last tries */
 	bool dirty;                     /* something that the housekeeping looks at changed */
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
@@ -217,6 +224,10 @@ void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs
 void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);
 bool cluster_leads(const struct cluster *c);    /* this node does what one node must do */
 void cluster_reset_state(struct cluster *c, struct cluster_out *out);
+
+/* kept.c: what was known of others before this process */
+void kept_in(struct cluster *c, const struct cluster_in *in);
+void kept_joined(struct cluster *c, const struct node_id *id);  /* a member is there: is what is kept of it of this life? */
 
 /* admit.c: who belongs here */
 void admit_extra_pack(const struct extra *x, struct card *card);
@@ -292,6 +303,12 @@ void request_tend(struct cluster *c, struct cluster_out *out);
 void request_applied(struct cluster *c, const struct agree_rid *rid, const struct why *why);
 /* Propose for ourselves; `what` makes the request id (same text, same state: same id). */
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out);
+
+void owner_fenced(struct cluster *c, const struct node_id *node, struct mono begun, struct cluster_out *out);
+
+/* fencing.c: switching off nodes whose lease is waited for */
+void fencing_tend(struct cluster *c, struct cluster_out *out);
+void fencing_done(struct cluster *c, const struct doing *d, int err, const char *text, struct cluster_out *out);
 
 /* floating.c: floating addresses */
 void floating_new(struct cluster *c);

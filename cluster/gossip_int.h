@@ -40,11 +40,13 @@
 #define RECONNECT_SLOW_MS 30000         /* and this often when all are long dead */
 #define LONG_DEAD_MS (10u * 60 * 1000)
 #define FORGET_MS (72u * 3600 * 1000)
-#define SYNC_MS 30000
+#define SYNC_MS 30000                   /* facts that differ are compared over the mesh this often */
+#define SYNC_REST_MS 600000             /* and without a sign that they do, since a connection costs 2 KB */
 #define SYNC_BUSY_MS 2000
 #define BUSY_MS 5000                    /* after a change, the time in which hashes are compared more often */
 #define SETTLE_MS 300                   /* after a change, the time in which a differing hash says nothing; */
 #define SETTLE_LARGE_MS 3000            /* in a table too long to repair by datagrams */
+#define SETTLE_FACTS_MS 2500            /* facts are pushed, over connections that may have to be made */
 #define REPAIR_MS 400                   /* between two repairs of a differing member list */
 #define REPAIR_TABLE_MAX 192            /* larger tables are repaired over the mesh only */
 #define HOUSEKEEPING_MS 1000
@@ -65,6 +67,7 @@ struct contact {
 	uint32_t tag;                   /* of the boot, as in NEAR headers */
 	struct addr addr;               /* it last spoke from here */
 	bool moved;                     /* `addr` was another one before, which nobody was told */
+	bool first_tried;               /* it was asked at the first address of its card */
 	bool near;                      /* it answered us, so it knows our boot */
 	uint64_t sent;                  /* our datagram count when it was last sent one */
 	uint64_t top;                   /* highest counter seen, with the window below it */
@@ -196,7 +199,7 @@ struct gossip {
 	unsigned n_candidates, cap_candidates;
 	struct mono reconnect;
 
-	struct mono sync, repaired, facts_changed;
+	struct mono sync, repaired, facts_changed, facts_compared;
 	uint64_t facts_pushed;          /* own facts are told up to this version */
 
 	struct gossip_pending pending[GOSSIP_PENDING_MAX];
@@ -312,7 +315,10 @@ void rumor_table(struct gossip *g, struct member *to, bool cards, struct gossip_
 void rumor_repair_in(struct gossip *g, struct member *from, const struct gossip_msg *msg, struct gossip_out *out);
 void self_raise(struct gossip *g, uint32_t above, bool card, struct gossip_out *out);
 void hash_in(struct gossip *g, struct member *from, uint32_t hash, struct gossip_out *out);
-uint32_t hash_for_ping(struct gossip *g);
+/* Of the members, and of the facts if the first is not 0. */
+void hash_for_ping(struct gossip *g, struct gossip_msg *m);
+/* What somebody who was pinged holds as facts is known by its hash. */
+void facts_hash_in(struct gossip *g, const struct member *from, uint32_t hash, struct gossip_out *out);
 void news_to(struct gossip *g, struct member *to, const struct node_id *about, bool confirm, struct gossip_out *out);
 
 /* sync.c */

@@ -64,6 +64,7 @@ struct gossip_msg {
 	enum gossip_msg_kind kind;
 	uint32_t seq;                   /* PING, ACK, PINGREQ, NACK */
 	uint32_t hash;                  /* PING, ACK: digest of the member list; 0: not included */
+	uint32_t facts;                 /* PING, ACK: of all facts, when there is one of the members */
 	bool confirm;                   /* NEWS: probe the suspects named here yourself, now */
 	struct node_id from;            /* datagrams with the full boot in front: who sends */
 	struct node_id target;          /* PINGREQ, QUERY */

@@ -235,7 +235,7 @@ static void entry_facts(const struct names *n, struct names_entry *e, struct mon
 		e->facts = mem_grow(e->facts, &e->cap, e->n_facts, sizeof(*e->facts));
 		e->facts[e->n_facts++] = (struct names_fact){
 			.node = f->node, .node_name = names_node_name(n, &f->node), .attrs = &f->attrs,
-			.age_ms = nd ? mono_ms_between(nd->heard, now) : 0,
+			.age_ms = nd && nd->state != NODE_ALIVE ? mono_ms_between(nd->heard, now) : 0,
 		};
 	}
 }

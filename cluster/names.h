@@ -34,7 +34,7 @@ struct names_fact {
 	struct node_id node;
 	const char *node_name;  /* NULL: a node that is not known (any more) */
 	const struct attrs *attrs;
-	uint64_t age_ms;        /* since its node was last heard of */
+	uint64_t age_ms;        /* since its node was last heard of; 0 while it is alive: then it says so itself when it changes */
 };
 
 struct names_entry {
@@ -102,7 +102,10 @@ struct names_task {
 	enum names_status status;       /* CONVERGED: done */
 	unsigned done, total;           /* objects */
 	struct why reason;              /* of the first that is not done */
+	bool canceled;                  /* a later commit, which says so, took it back before it was done */
 };
+
+#define NAMES_TASK_CANCELED "cancel task %" PRIu64     /* the message of that commit */
 
 int names_task(const struct names *n, uint64_t index, struct mono now, struct names_task *t);
 

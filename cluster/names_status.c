@@ -219,6 +219,18 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 	return object_status(n, o, true, why);
 }
 
+static bool canceled(const struct names *n, uint64_t index)
+{
+	const struct history *h = NULL;
+	char says[48];
+
+	snprintf(says, sizeof(says), NAMES_TASK_CANCELED, index);
+	while ((h = catalog_history(n->catalog, h)) && h->index > index)
+		if (h->message && strcmp(h->message, says) == 0)
+			return true;
+	return false;
+}
+
 int names_task(const struct names *n, uint64_t index, struct mono now, struct names_task *t)
 {
 	const struct history *h = catalog_commit(n->catalog, index);
@@ -228,6 +240,7 @@ int names_task(const struct names *n, uint64_t index, struct mono now, struct na
 	if (!h)
 		return ERR_NOENT;
 	t->total = h->ops.n_ops;
+	t->canceled = canceled(n, index);
 	for (unsigned i = 0; i < h->ops.n_ops; i++) {
 		struct why why = { "" };
 		enum names_status s = op_status(n, index, &h->ops.ops[i], &why);
@@ -286,7 +299,7 @@ static bool derive_task(const struct names *n, struct mono now, struct names_ent
 	e->reason = t.reason;
 	commit_words(h, text, sizeof(text));
 	attrs_set(&e->derived, "what", text);
-	attrs_set(&e->derived, "state", t.status == STATUS_CONVERGED ? "done" : "running");
+	attrs_set(&e->derived, "state", t.canceled ? "canceled" : t.status == STATUS_CONVERGED ? "done" : "running");
 	snprintf(text, sizeof(text), "%u", t.done);
 	attrs_set(&e->derived, "done", text);
 	snprintf(text, sizeof(text), "%u", t.total);

@@ -321,6 +321,8 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	struct mono wait = wait_end(o, v, row, known);
 	bool was_open = v->phase != OWN_CLOSED;
 
+	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
+	v->taken = o->now;
 	v->row = *row;
 	v->wait = wait;
 	v->until = (struct mono){ 0 };
@@ -406,6 +408,21 @@ static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
 	if (in->number)
 		v->wait = o->now;
 	act_row(out, OWN_ACT_LEGS, v);
+}
+
+/*
+ * Whatever ran on the node when the row was applied here is dead, its director-target too. What it starts after that finds the
+ * row in the logs of a majority before it is echoed into a lease (doc/ownership.md 2).
+ */
+static void fenced(struct own *o, const struct own_in *in)
+{
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		struct own_vol *v = &o->vol[i];
+
+		if (is_mine(o, v) && node_id_eq(&v->before, &in->node) && !mono_before(in->begun, v->taken) &&
+		    mono_before(o->now, v->wait))
+			v->wait = o->now;
+	}
 }
 
 static void leg_asked(struct own *o, const struct own_in *in, enum own_change_kind kind, struct own_out *out)
@@ -547,9 +564,25 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	case OWN_IN_REFUSED:
 		refused(o, in->change);
 		break;
+	case OWN_IN_FENCED:
+		fenced(o, in);
+		break;
 	}
 	consider(o, out);
 	wake(o, out);
+}
+
+bool own_waits(const struct own *o, unsigned i, struct node_id *node)
+{
+	for (unsigned k = 0; k < o->n_vol; k++) {
+		const struct own_vol *v = &o->vol[k];
+
+		if (!is_mine(o, v) || mono_due(v->wait, o->now) || node_id_none(&v->before) || i-- > 0)
+			continue;
+		*node = v->before;
+		return true;
+	}
+	return false;
 }
 
 struct mono own_right(const struct own *o, const uint8_t volume[16])

@@ -104,6 +104,7 @@ enum own_in_kind {
 	OWN_IN_LEG_FAILED,      /* volume, epoch, leg */
 	OWN_IN_LEG_READY,       /* volume, epoch, leg, turn */
 	OWN_IN_REFUSED,         /* change: was refused or not committed */
+	OWN_IN_FENCED,          /* node, begun: it was switched off, by something that began then: nothing that ran on it before runs on */
 };
 
 struct own_view {
@@ -127,6 +128,7 @@ struct own_in {
 	const uint8_t *volume, *leg;
 	uint64_t index, number, epoch, turn;
 	struct node_id node;
+	struct mono begun;
 	int err;
 	const struct own_change *change;
 };
@@ -163,6 +165,8 @@ void own_free(struct own **o);
 /* Appends to `out`; the caller resets out->n when all is done. */
 void own_step(struct own *o, const struct own_in *in, struct own_out *out);
 void own_out_fini(struct own_out *out);
+/* The i-th volume of ours that waits for the lease of one other node alone: which node. False after the last. */
+bool own_waits(const struct own *o, unsigned i, struct node_id *node);
 /*
  * Until when nobody else may serve the volume, as of the last step, whether director-target does or not; zero: this node
  * may not. For what follows the right without answering in its name: floating addresses.

@@ -20,6 +20,8 @@ struct own_vol {
 	enum own_phase phase;
 	uint64_t used;                  /* the epoch under which a director-target was told to open it */
 	struct mono wait;               /* until then an earlier right may be in use */
+	struct node_id before;          /* whose, when it is that of one node alone; none: nobody can say */
+	struct mono taken;              /* when the row as it is was applied */
 	struct mono until;              /* the lease that director-target has */
 	struct mono again;              /* no proposal before */
 	struct mono reopen;

@@ -247,6 +247,13 @@ static void step(struct cluster *c, struct own_in *in, struct cluster_out *out)
 		floating_leased(c);
 }
 
+void owner_fenced(struct cluster *c, const struct node_id *node, struct mono begun, struct cluster_out *out)
+{
+	struct own_in in = { .kind = OWN_IN_FENCED, .node = *node, .begun = begun };
+
+	step(c, &in, out);
+}
+
 static void step_index(struct cluster *c, enum own_in_kind kind, uint64_t index, struct cluster_out *out)
 {
 	struct own_in in = { .kind = kind, .index = index };

@@ -12,7 +12,7 @@
 
 static size_t card_bytes(const struct card *c)
 {
-	return 80 + strlen(c->name) + 20u * c->n_addrs + c->n_extra;
+	return 80 + strlen(c->name) + 20u * c->n_addrs + c->n_extra + c->n_later;
 }
 
 static size_t update_bytes(const struct gossip_update *u)
@@ -448,18 +448,37 @@ void updates_in(struct gossip *g, const struct gossip_msg *msg, const struct nod
 	}
 }
 
-static uint32_t hash32(const struct gossip *g)
+static uint32_t fold(uint64_t hash)
 {
-	uint32_t h = (uint32_t)(g->members_hash ^ g->members_hash >> 32);
+	uint32_t h = (uint32_t)(hash ^ hash >> 32);
 
 	return h ? h : 1;
 }
 
-uint32_t hash_for_ping(struct gossip *g)
+static uint32_t hash32(const struct gossip *g)
+{
+	return fold(g->members_hash);
+}
+
+void hash_for_ping(struct gossip *g, struct gossip_msg *m)
 {
 	bool busy = mono_ms_between(g->changed, g->now) < BUSY_MS;
 
-	return busy || g->ticks % 8 == 0 ? hash32(g) : 0;
+	if (!busy && g->ticks % 8)
+		return;
+	m->hash = hash32(g);
+	m->facts = fold(facts_hash(g->facts));
+}
+
+void facts_hash_in(struct gossip *g, const struct member *from, uint32_t hash, struct gossip_out *out)
+{
+	bool settled = !g->facts_changed.ns || mono_ms_between(g->facts_changed, g->now) >= SETTLE_FACTS_MS;
+
+	if (hash == 0 || hash == fold(facts_hash(g->facts)) || !settled || mono_before(g->now, g->facts_compared))
+		return;
+	/* Where it helps, the facts change. Where two hold for good what the other cannot take, it is not tried more often. */
+	g->facts_compared = gossip_in_about(g, SYNC_MS);
+	sync_offer(g, &from->card->id, out);
 }
 
 void hash_in(struct gossip *g, struct member *from, uint32_t hash, struct gossip_out *out)

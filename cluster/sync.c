@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Over the mesh: facts, and member lists too long for datagrams. A change of own facts is pushed at once
- * and told on by whoever it is news to; two hashes compared now and then find what was missed.
+ * and told on by whoever it is news to; hashes compared, now and then with pings, find what was missed.
  */
 #include <assert.h>
 
@@ -319,7 +319,7 @@ void sync_timer(struct gossip *g, struct gossip_out *out)
 
 	if (!mono_due(g->sync, g->now))
 		return;
-	g->sync = gossip_in_about(g, busy(g) ? SYNC_BUSY_MS : SYNC_MS);
+	g->sync = gossip_in_about(g, busy(g) ? SYNC_BUSY_MS : SYNC_REST_MS);
 	m = member_random(g);
 	if (m)
 		sync_offer(g, &m->card->id, out);

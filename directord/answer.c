@@ -281,6 +281,29 @@ static void verb_drain(struct answer *a, struct api_token token, const struct ap
 	txn_fini(&t);
 }
 
+/* A task is a commit that is being carried out: what is not done yet is no longer wanted, and what is done is taken back. */
+static void verb_cancel(struct answer *a, struct api_token token, const struct api_peer *who, const char *path)
+{
+	struct txn t = { .author = mem_strdup(who->user), .node = mem_strdup(cluster_self_name(a->cluster)), .time_ms = wall_ms() };
+	struct names_task task;
+	uint64_t index;
+	char hint[48];
+
+	if (text_u64_parse(path_name(path), &index) < 0 || names_task(cluster_names(a->cluster), index, mono_now(), &task) < 0) {
+		api_fail(a->api, token, ERR_NOENT, path, "director task list", "there is no task %s", path_name(path));
+	} else if (task.canceled) {
+		api_fail(a->api, token, ERR_CANCELED, path, NULL, "it is canceled already");
+	} else if (task.status == STATUS_CONVERGED) {
+		snprintf(hint, sizeof(hint), "director undo %" PRIu64, index);
+		api_fail(a->api, token, ERR_BUSY, path, hint, "it is done; what a commit did is taken back by another");
+	} else {
+		t.message = mem_printf(NAMES_TASK_CANCELED, index);
+		randombytes_buf(t.request_id, sizeof(t.request_id));
+		on_undo(a, token, &t, index, false);
+	}
+	txn_fini(&t);
+}
+
 static void verb_key(struct answer *a, struct api_token token, const struct api_peer *who)
 {
 	const struct key *k = keys_newest(cluster_keys(a->cluster));
@@ -343,8 +366,7 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 		a->conf.debug(a->conf.arg, subjects ? subjects : "");
 		api_done(a->api, token, &ok);
 	} else if (strcmp(verb, "task.cancel") == 0) {
-		api_fail(a->api, token, ERR_NOTSUP, path, NULL,
-		         "the changes of a commit cannot be canceled half way; 'director undo %s' takes it back", path_name(path));
+		verb_cancel(a, token, who, path);
 	} else {
 		api_fail(a->api, token, ERR_NOTSUP, path, NULL, "this daemon does not know '%s'", verb);
 	}

@@ -54,10 +54,10 @@ sbin_PROGRAMS += directord/directord
 directord_directord_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) -DVERSION='"$(PACKAGE_VERSION)"'
 directord_directord_SOURCES = \
 	%D%/answer.c %D%/answer.h \
-	%D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
+	%D%/fence.c %D%/fence.h %D%/drive.c %D%/drive.h %D%/target.c %D%/target.h \
 	%D%/main.c \
 	%D%/run.c %D%/run.h %D%/run_int.h \
-	%D%/run_disk.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
+	%D%/run_disk.c %D%/run_facts.c %D%/run_host.c %D%/run_net.c %D%/run_ring.c
 directord_directord_LDADD = directord/libplugins.la directord/libworld.la directord/libapi.la directord/libstore.la directord/libring.la \
 	proto/libproto.la cluster/libcluster.la base/libbase.la $(JANSSON_LIBS) $(EV_LIBS) $(SODIUM_LIBS)
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "directord/answer.h"
+#include "directord/fence.h"
 #include "directord/file.h"
 #include "directord/floataddr.h"
 #include "directord/notify.h"
@@ -34,6 +35,11 @@ static const struct cluster_codec codec = {
 };
 
 /* ---- output ---- */
+
+static void fenced(void *arg, uint64_t act, int err, const char *text)
+{
+	run_done(arg, act, err, text);
+}
 
 static void do_act(struct run *r, const struct cluster_act *a)
 {
@@ -81,6 +87,9 @@ static void do_act(struct run *r, const struct cluster_act *a)
 		break;
 	case CLUSTER_ACT_KEEP:
 		run_host_keep(r, a);
+		break;
+	case CLUSTER_ACT_FENCE:
+		fence_off(r->plugins, a->id, a->fence, fenced, r);
 		break;
 	case CLUSTER_ACT_ADDRESS:
 		if (r->floataddr)
@@ -305,9 +314,12 @@ struct run *run_new(struct ev_loop *loop, struct conf *conf, struct log *log, in
 	if (!*err) {
 		log_info(log, "directord: %s, identity %s", VERSION, node_id_text(&r->id.id, id));
 		run_ring_open(r);
+		run_facts_read(r);
 		*err = cluster_begin(r, &image, why);
-		if (!*err)
+		if (!*err) {
+			run_facts_give(r);
 			run_ring_begin(r);
+		}
 	}
 	store_image_fini(&image);
 	if (!*err)
@@ -361,6 +373,9 @@ void run_free(struct run **rp)
 	run_host_close(r);
 	run_net_close(r);
 	run_ring_close(r);
+	if (r->cluster && r->store)
+		run_facts_save(r);
+	run_facts_close(r);
 	run_disk_close(r);
 	cluster_out_fini(&r->out);
 	if (r->cluster)

@@ -102,6 +102,7 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 			LOAD_STEP + r->told.load / 2));
 	fact(r, "/node", &as);
 	attrs_fini(&as);
+	run_facts_save(r);
 	malloc_trim(0);
 }
 

@@ -67,6 +67,10 @@ struct run {
 	uint32_t incarnation_put;       /* on its way */
 	ev_timer members;               /* who to remember, written lazily */
 
+	/* run_facts.c */
+	struct run_kept *kept;
+	unsigned n_kept, cap_kept;
+
 	/* run_ring.c */
 	struct corosync *corosync;
 	struct cpg *cpg;
@@ -143,6 +147,12 @@ void run_disk_members(struct run *r);
 int run_disk_wipe(struct run *r, char **why);
 int run_keys_load(struct run *r, struct keys *ks, char **why);
 int run_keys_store(struct run *r, const struct keys *ks, char **why);
+
+/* ---- run_facts.c: other nodes' facts, from one process to the next ---- */
+void run_facts_read(struct run *r);     /* after run_disk_open, before anything is put */
+void run_facts_give(struct run *r);     /* to the cluster that has started */
+void run_facts_save(struct run *r);     /* what changed */
+void run_facts_close(struct run *r);
 
 /* ---- run_ring.c: Corosync ---- */
 void run_ring_open(struct run *r);

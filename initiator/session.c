@@ -15,26 +15,29 @@
 
 void director_iscsi_conf_init(struct director_iscsi_conf *c)
 {
+	struct ini_conf d;
+
 	memset(c, 0, sizeof(*c));
 	c->struct_size = sizeof(*c);
-	c->chap[0] = DIRECTOR_ISCSI_CHAP_SHA3_256;
-	c->chap[1] = DIRECTOR_ISCSI_CHAP_SHA256;
-	c->chap[2] = DIRECTOR_ISCSI_CHAP_SHA1;
-	c->chap[3] = DIRECTOR_ISCSI_CHAP_MD5;
-	c->connections = 1;
-	c->queue_depth = 128;
-	c->max_recv = 262144;
-	c->max_burst = 1u << 20;
-	c->first_burst = 262144;
-	c->max_r2t = 8;
-	c->immediate_data = 1;
-	c->time2retain = 60;
-	c->login_ms = 10000;
-	c->ping_ms = 5000;
-	c->retry_min_ms = 100;
-	c->retry_max_ms = 2000;
+	ini_conf_default(&d);
+	for (unsigned i = 0; i < d.n_chap; i++)
+		c->chap[i] = d.chap[i];
+	c->connections = d.connections;
+	c->queue_depth = d.depth;
+	c->max_recv = d.offer.max_recv;
+	c->max_burst = d.offer.max_burst;
+	c->first_burst = d.offer.first_burst;
+	c->max_r2t = d.offer.max_r2t;
+	c->initial_r2t = d.offer.initial_r2t;
+	c->immediate_data = d.offer.immediate_data;
+	c->time2wait = d.offer.time2wait;
+	c->time2retain = d.offer.time2retain;
+	c->login_ms = d.login_ms;
+	c->ping_ms = d.ping_ms;
+	c->retry_min_ms = d.retry_min_ms;
+	c->retry_max_ms = d.retry_max_ms;
+	c->command_retry_ms = d.command_retry_ms;
 	c->command_ms = 30000;
-	c->command_retry_ms = 2000;
 }
 
 static bool in(uint32_t v, uint32_t lo, uint32_t hi)

@@ -9,13 +9,15 @@ target_serve_libhost_la_SOURCES = \
 	target/serve/backstore.c target/serve/backstore.h \
 	target/serve/bs_host.c target/serve/bs_host.h target/serve/bs_queue.c target/serve/bs_service.c \
 	target/serve/bs_pool.c target/serve/bs_submit.c target/serve/bs_emulate.c target/serve/bs_range.c target/serve/bs_checksum.c \
-	target/serve/bs_share.c
+	target/serve/bs_lend.c target/serve/bs_share.c
 target_serve_libhost_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS) $(SODIUM_CFLAGS)
 target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS) $(SODIUM_LIBS)
 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
-PLUGIN_DISK = %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c
+PLUGIN_ERR = %D%/common/err.c %D%/common/err.h
+PLUGIN_DISK = $(PLUGIN_ERR) %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c \
+	%D%/common/order.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
 	plugins/fault/fault.la plugins/delay/delay.la plugins/log/log.la plugins/null/null.la plugins/nbd/nbd.la \
 	plugins/pscsi/pscsi.la
@@ -28,15 +30,15 @@ plugins_block_block_la_SOURCES = %D%/block/block.c $(PLUGIN_DISK)
 plugins_block_block_la_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
 plugins_block_block_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_block_block_la_LIBADD = $(URING_LIBS)
-plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h
+plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h $(PLUGIN_ERR)
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_null_null_la_SOURCES = %D%/null/null.c
 plugins_null_null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
-plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h
+plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h $(PLUGIN_ERR)
 plugins_nbd_nbd_la_CFLAGS = $(AM_CFLAGS) $(NBD_CFLAGS)
 plugins_nbd_nbd_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_nbd_nbd_la_LIBADD = $(NBD_LIBS)
-plugins_pscsi_pscsi_la_SOURCES = %D%/pscsi/pscsi.c %D%/pscsi/learn.c %D%/pscsi/command.c %D%/pscsi/pscsi.h
+plugins_pscsi_pscsi_la_SOURCES = %D%/pscsi/pscsi.c %D%/pscsi/learn.c %D%/pscsi/command.c %D%/pscsi/pscsi.h $(PLUGIN_ERR)
 plugins_pscsi_pscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 check_LTLIBRARIES += tests/plugins/sg_fake.la
 tests_plugins_sg_fake_la_SOURCES = tests/plugins/sg_fake.c
@@ -118,6 +120,10 @@ director_plugin_run_SOURCES = %D%/run/main.c
 director_plugin_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 director_plugin_run_LDADD = target/serve/libhost.la base/libbase.la $(JANSSON_LIBS)
 EXTRA_DIST += plugins/example4-exec/example4-exec
+plugin_PROGRAMS = plugins/fence-agent/fence-agent
+plugins_fence_agent_fence_agent_SOURCES = %D%/fence-agent/main.c
+plugins_fence_agent_fence_agent_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+plugins_fence_agent_fence_agent_LDADD = $(JANSSON_LIBS)
 
 # directord's side of plugins: linked into directord.
 noinst_LTLIBRARIES += directord/libplugins.la
@@ -130,7 +136,7 @@ directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh \
 	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
-	%D%/example4-exec/test.sh tests/plugins/kit.sh
+	%D%/example4-exec/test.sh %D%/fence-agent/test.sh tests/plugins/kit.sh
 dist_check_SCRIPTS += $(PLUGIN_TESTS)
 TESTS += $(PLUGIN_TESTS)
 EXTRA_DIST += %D%/test-lib.sh
@@ -151,3 +157,4 @@ plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh
 TESTS += %D%/iscsi/test.sh
 dist_man_MANS += %D%/iscsi/director-plugin-iscsi.7
+dist_man_MANS += plugins/fence-agent/director-plugin-fence-agent.7

@@ -14,10 +14,14 @@
 #define UPDATES_SYNC_MAX 32768
 #define VERSION_MAX (UINT64_MAX >> 1)
 
+/* Of a later version's card so many fields are passed on, each with the bytes that it has on the wire. */
+#define CARD_LATER_FIELDS 8
+
 /* Encoding: generated structs that borrow from ours; `addrs` is where addresses become bytes. */
 
 struct card_wire {
 	Director__PeerCard pb;
+	ProtobufCMessageUnknownField later[CARD_LATER_FIELDS];
 	ProtobufCBinaryData addrs[CARD_ADDRS_MAX];
 	uint8_t bytes[CARD_ADDRS_MAX][ADDR_WIRE_MAX];
 };
@@ -50,6 +54,64 @@ static size_t addr_put(const struct addr *a, uint8_t out[ADDR_WIRE_MAX])
 	return n + 2;
 }
 
+static size_t varint_get(const uint8_t *p, size_t n, uint64_t *v)
+{
+	*v = 0;
+	for (size_t i = 0; i < n && i < 10; i++) {
+		*v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
+		if (!(p[i] & 0x80))
+			return i + 1;
+	}
+	return 0;
+}
+
+static size_t varint_put(uint64_t v, uint8_t *p)
+{
+	size_t n = 0;
+
+	for (; v > 0x7f; v >>= 7)
+		p[n++] = (uint8_t)(v | 0x80);
+	p[n++] = (uint8_t)v;
+	return n;
+}
+
+/* A field's bytes after its tag; 0: they are not all there. */
+static size_t field_len(unsigned wire_type, const uint8_t *p, size_t n)
+{
+	uint64_t v;
+	size_t len = varint_get(p, n, &v);
+
+	switch (wire_type) {
+	case PROTOBUF_C_WIRE_TYPE_VARINT: return len;
+	case PROTOBUF_C_WIRE_TYPE_64BIT: return n < 8 ? 0 : 8;
+	case PROTOBUF_C_WIRE_TYPE_32BIT: return n < 4 ? 0 : 4;
+	case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED: return len && v <= n - len ? len + (size_t)v : 0;
+	default: return 0;
+	}
+}
+
+static void later_put(const struct card *c, struct card_wire *w)
+{
+	const uint8_t *p = c->later;
+	size_t n = c->n_later, tag, len;
+
+	w->pb.base.unknown_fields = w->later;
+	while (n && w->pb.base.n_unknown_fields < CARD_LATER_FIELDS) {
+		ProtobufCMessageUnknownField *f = &w->later[w->pb.base.n_unknown_fields];
+		uint64_t key;
+
+		tag = varint_get(p, n, &key);
+		len = tag ? field_len(key & 7, p + tag, n - tag) : 0;
+		if (!len)
+			return;
+		*f = (ProtobufCMessageUnknownField){ .tag = (uint32_t)(key >> 3), .wire_type = (ProtobufCWireType)(key & 7), .len = len };
+		memcpy(&f->data, &(const uint8_t *){ p + tag }, sizeof(p));
+		w->pb.base.n_unknown_fields++;
+		p += tag + len;
+		n -= tag + len;
+	}
+}
+
 static void card_put(const struct card *c, struct card_wire *w)
 {
 	static const Director__PeerCard init = DIRECTOR__PEER_CARD__INIT;
@@ -69,6 +131,7 @@ static void card_put(const struct card *c, struct card_wire *w)
 	w->pb.version_max = c->version_max;
 	w->pb.features = c->features;
 	w->pb.extra = bytes_of(c->extra, c->n_extra);
+	later_put(c, w);
 }
 
 struct update_wire {
@@ -129,6 +192,7 @@ void peer_dgram_encode(const struct gossip_msg *m, struct buf *out)
 	pb.kind = m->kind;
 	pb.seq = m->seq;
 	pb.hash = m->hash;
+	pb.facts = m->facts;
 	pb.confirm = m->confirm;
 	if (!node_id_none(&m->from))
 		pb.from = bytes_of(m->from.b, sizeof(m->from.b));
@@ -286,6 +350,22 @@ static bool addr_get(const ProtobufCBinaryData *b, struct addr *a)
 	return true;
 }
 
+/* Whole fields, in their order, as far as there is room: what a later version adds to cards has to fit. */
+static void later_get(const ProtobufCMessage *pb, struct card *c)
+{
+	for (unsigned i = 0; i < pb->n_unknown_fields && i < CARD_LATER_FIELDS; i++) {
+		const ProtobufCMessageUnknownField *f = &pb->unknown_fields[i];
+		uint8_t key[10];
+		size_t n = varint_put((uint64_t)f->tag << 3 | f->wire_type, key);
+
+		if (c->n_later + n + f->len > sizeof(c->later))
+			return;
+		memcpy(c->later + c->n_later, key, n);
+		memcpy(c->later + c->n_later + n, f->data, f->len);
+		c->n_later = (uint8_t)(c->n_later + n + f->len);
+	}
+}
+
 static bool card_get(const Director__PeerCard *pb, struct card *c)
 {
 	size_t name = strlen(pb->name);
@@ -310,6 +390,7 @@ static bool card_get(const Director__PeerCard *pb, struct card *c)
 	if (pb->extra.len)
 		memcpy(c->extra, pb->extra.data, pb->extra.len);
 	c->n_extra = (uint8_t)pb->extra.len;
+	later_get(&pb->base, c);
 	return card_ok(c);
 }
 
@@ -393,6 +474,7 @@ static bool dgram_get(const Director__PeerDgram *pb, struct gossip_msg *m, struc
 	m->kind = (enum gossip_msg_kind)pb->kind;
 	m->seq = pb->seq;
 	m->hash = pb->hash;
+	m->facts = pb->facts;
 	m->confirm = pb->confirm;
 	m->known = pb->known;
 	m->refusal = (enum gossip_refusal)pb->refusal;

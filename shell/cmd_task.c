@@ -168,7 +168,7 @@ const struct cmd cmd_task[] = {
 	{ .words = "task list", .run = task_list, .help = "List what is being done, and what was lately" },
 	{ .words = "task show", .run = task_show, .args = { ARG("ID", WORD_TASK) }, .help = "Show a task" },
 	{ .words = "task wait", .run = task_wait, .args = { ARG("ID", WORD_TASK) }, .help = "Wait until a task is over" },
-	{ .words = "task cancel", .run = task_cancel, .args = { ARG("ID", WORD_TASK) }, .help = "Stop a task, if it can be stopped" },
+	{ .words = "task cancel", .run = task_cancel, .args = { ARG("ID", WORD_TASK) }, .help = "Stop a task that is not done, and take back what it did" },
 	{ .words = "events", .run = cmd_events, .args = { MAYBE("PATH", WORD_PATH) },
 	  .opts = { { "follow", 'f', NULL, 0, NULL, "go on with what happens from now on" },
 	            { "since", 0, "SEQ", WORD_NUMBER, NULL, "only events after this number" },

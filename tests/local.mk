@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-EXTRA_DIST += tests/tsan.supp tests/installed.sh tests/install-deps
+EXTRA_DIST += tests/installed.sh tests/install-deps tests/timed
 include $(srcdir)/tests/unit/local.mk
 include $(srcdir)/tests/sim/local.mk
 include $(srcdir)/tests/shell/local.mk

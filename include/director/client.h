@@ -291,7 +291,10 @@ DIRECTOR_API void director_result_free(struct director_result **r);
  */
 DIRECTOR_API int director_task_wait(struct director *d, const char *task, uint64_t timeout_ms, director_progress_fn *progress,
 	void *arg);
-/* Ask for a task to be stopped. Errors: NOT_FOUND, UNSUPPORTED if it cannot be. */
+/*
+ * Stop a task: what its commit asked for is taken back by another commit, done or not. Errors: NOT_FOUND, BUSY when it is
+ * done, CANCELED when it is canceled already, CONFLICT when a later commit built on it.
+ */
 DIRECTOR_API int director_task_cancel(struct director *d, const char *task);
 
 /* ---- candidates: a transaction that the daemon keeps for this user, over several programs ---- */

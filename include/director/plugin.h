@@ -304,8 +304,9 @@ struct director_backstore_ops {
 	void (*thread_exit)(void *priv);
 	/*
 	 * Optional, for content that lies in memory anyway: where [offset, offset + len) is, so that a read can do
-	 * without a copy. Called from any thread, in the place of a READ. The memory is readable until close(), and
-	 * shows what is written later. NULL: not now; then a READ comes.
+	 * without a copy. Called from any thread, in the place of a READ. The memory is readable until close(). The host
+	 * submits no write while anything is lent; for that, submit() completes each I/O before it returns.
+	 * NULL: not now; then a READ comes.
 	 */
 	const void *(*lend)(void *obj, uint64_t offset, uint64_t len);
 	/*

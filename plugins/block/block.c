@@ -78,9 +78,9 @@ static int ask_size(struct block *b, const char *path, struct director_err *err)
 	uint64_t size;
 
 	if (ioctl(b->disk.fd, BLKGETSIZE64, &size) < 0)
-		return disk_err(err, -errno, "%s: its size cannot be read: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: its size cannot be read: %s", path, strerror(errno));
 	b->size = size / b->block_size * b->block_size;
-	return b->size ? 0 : disk_err(err, -ENODEV, "%s: there is no medium", path);
+	return b->size ? 0 : fail(err, -ENODEV, "%s: there is no medium", path);
 }
 
 static int look(struct block *b, const char *path, struct director_err *err)
@@ -91,11 +91,11 @@ static int look(struct block *b, const char *path, struct director_err *err)
 	int sector = 0, ro = 0;
 
 	if (fstat(b->disk.fd, &st) < 0)
-		return disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISBLK(st.st_mode))
-		return disk_err(err, -ENOTBLK, "%s is not a block device; for files there is the file backstore", path);
+		return fail(err, -ENOTBLK, "%s is not a block device; for files there is the file backstore", path);
 	if (ioctl(b->disk.fd, BLKSSZGET, &sector) < 0 || sector < 512)
-		return disk_err(err, -EINVAL, "%s: its block size cannot be read", path);
+		return fail(err, -EINVAL, "%s: its block size cannot be read", path);
 	b->block_size = (uint32_t)sector;
 	if (ioctl(b->disk.fd, BLKPBSZGET, &physical) < 0 || physical < b->block_size)
 		physical = b->block_size;
@@ -135,8 +135,8 @@ static int open_device(struct block *b, const char *path, struct director_err *e
 
 	b->disk.fd = o.fd;
 	if (r == -EBUSY)
-		return disk_err(err, r, "%s is in use on this node (mounted, or part of something else)", path);
-	return r < 0 ? disk_err(err, r, "%s: %s", path, strerror(-r)) : 0;
+		return fail(err, r, "%s is in use on this node (mounted, or part of something else)", path);
+	return r < 0 ? fail(err, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 /* Nothing is made: the device is there, and large enough. */
@@ -150,7 +150,7 @@ static int block_create(void *priv, const struct director_conf *conf, uint64_t s
 		return r;
 	r = look(&b, path, err);
 	if (r == 0 && size > b.size)
-		r = disk_err(err, -ENOSPC, "%s has only %llu bytes", path, (unsigned long long)b.size);
+		r = fail(err, -ENOSPC, "%s has only %llu bytes", path, (unsigned long long)b.size);
 	close(b.disk.fd);
 	return r;
 }
@@ -169,6 +169,11 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 	b->disk.block_device = true;
 	b->direct = conf->get_uint(conf, "direct", 1);
 	b->read_only = conf->get_uint(conf, "read-only", 0);
+	/* The page cache tears what a disk does not. */
+	if (!b->direct && !(b->disk.order = order_new())) {
+		free(b);
+		return -ENOMEM;
+	}
 	r = open_device(b, path, err);
 	if (r == 0) {
 		r = look(b, path, err);
@@ -176,6 +181,7 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 			close(b->disk.fd);
 	}
 	if (r < 0) {
+		order_free(&b->disk.order);
 		free(b);
 		return r;
 	}
@@ -214,7 +220,7 @@ static int block_resize(void *obj, uint64_t size, struct director_err *err)
 	int r = ask_size(b, "the device", err);
 
 	if (r == 0 && size > b->size)
-		r = disk_err(err, -ENOSPC, "the device has only %llu bytes", (unsigned long long)b->size);
+		r = fail(err, -ENOSPC, "the device has only %llu bytes", (unsigned long long)b->size);
 	return r;
 }
 
@@ -240,6 +246,7 @@ static void block_close(void *obj)
 	/* Nothing stays behind in a cache of the kernel's when the device changes hands. */
 	if (!b->read_only)
 		fdatasync(b->disk.fd);
+	order_free(&b->disk.order);
 	close(b->disk.fd);
 	free(b);
 }

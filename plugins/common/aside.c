@@ -82,6 +82,8 @@ static void *worker(void *arg)
 			break;
 		io = take(a);
 		pthread_mutex_unlock(&a->lock);
+		if (disk_state(io)->order == ORDER_WAITS)
+			order_hold(io);
 		while (disk_advance(io, disk_do(io)))
 			;
 		pthread_mutex_lock(&a->lock);

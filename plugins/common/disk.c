@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +23,6 @@ _Static_assert(sizeof(struct director_iov) == sizeof(struct iovec) &&
 	offsetof(struct director_iov, len) == offsetof(struct iovec, iov_len), "ours is the kernel's");
 
 #define IOV_LONGEST 1024        /* UIO_MAXIOV */
-
-int disk_err(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!err)
-		return code;
-	err->code = code;
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
 
 int disk_engine_new(const struct director_host *host, struct disk_engine **out)
 {
@@ -118,7 +104,9 @@ void disk_submit(struct disk *d, struct director_io *io)
 {
 	struct ring *r = ring_self(d->engine);
 
-	*disk_state(io) = (struct disk_state){ .disk = d };
+	*disk_state(io) = (struct disk_state){ .disk = d, .punch = d->no_zero_range };
+	if (d->order && !order_begin(d->order, io))
+		return;
 	if (d->memory)
 		while (disk_advance(io, disk_do(io)))
 			;
@@ -130,8 +118,8 @@ void disk_submit(struct disk *d, struct director_io *io)
 
 int disk_falloc_mode(const struct director_io *io)
 {
-	const struct disk *d = disk_state((struct director_io *)io)->disk;
-	bool punch = io->op == DIRECTOR_DISCARD || (io->flags & DIRECTOR_IOF_MAY_UNMAP) || d->no_zero_range;
+	bool punch = io->op == DIRECTOR_DISCARD || (io->flags & DIRECTOR_IOF_MAY_UNMAP) ||
+		disk_state((struct director_io *)io)->punch;
 
 	return FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 }
@@ -179,6 +167,9 @@ static void end(struct director_io *io, int32_t result)
 	struct statvfs vfs;
 
 	free(s->rest);
+	s->rest = NULL;
+	if (d->order && !order_end(io, result))
+		return;
 	if (result == -ENOSPC || result == -EDQUOT) {
 		uint64_t now = h->now_ns(h->arg);
 
@@ -201,7 +192,7 @@ static bool advance_rw(struct director_io *io, int64_t res)
 		end(io, -EIO);
 		return false;
 	}
-	s->done += (uint64_t)res;
+	s->done += (uint32_t)res;
 	if (s->done >= io->len) {
 		end(io, 0);
 		return false;
@@ -224,8 +215,9 @@ bool disk_advance(struct director_io *io, int64_t res)
 	/* Not a miscompare: the block layer's word for protection information that does not fit. */
 	if (res == -EILSEQ)
 		res = -EIO;
-	if (io->op == DIRECTOR_WRITE_ZEROES && res == -EOPNOTSUPP && !s->disk->no_zero_range) {
+	if (io->op == DIRECTOR_WRITE_ZEROES && res == -EOPNOTSUPP && !s->punch) {
 		s->disk->no_zero_range = true;
+		s->punch = true;
 		return true;
 	}
 	if (res < 0) {

@@ -7,6 +7,7 @@
  *   disk.c    operations: which go where, how they continue when they came back short
  *   ring.c    the rings
  *   aside.c   the threads aside
+ *   order.c   reads beside writes of the same blocks
  */
 #ifndef PLUGINS_COMMON_DISK_H
 #define PLUGINS_COMMON_DISK_H
@@ -15,10 +16,12 @@
 #include <stdint.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 struct ring;
 struct ring_op;
 struct aside;
+struct order;
 
 /* One plugin's engine: what its objects share. */
 struct disk_engine {
@@ -31,6 +34,7 @@ struct disk {
 	struct disk_engine *engine;
 	int fd;
 	void *owner;
+	struct order *order;            /* NULL: what is below keeps the reads and writes of a block apart */
 	bool block_device;              /* discard is an ioctl */
 	bool memory;                    /* a file on tmpfs: nothing is ever waited for, so nobody else need do it */
 	_Atomic bool no_zero_range;     /* ZERO_RANGE was refused: punch instead */
@@ -48,9 +52,6 @@ void disk_submit(struct disk *, struct director_io *io);
 void disk_plug(struct disk *);
 void disk_unplug(struct disk *);
 
-/* Put `code` and text into err (may be NULL). Returns code. */
-int disk_err(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
 /*
  * Call `again` until it gives something other than -EBUSY, for 3 seconds: when a process is killed, its ring lets
  * go of the files a moment after the process is gone.
@@ -63,14 +64,25 @@ int disk_when_free(int (*again)(void *arg), void *arg);
 struct disk_state {
 	struct disk *disk;              /* plugin[0] */
 	struct director_iov *rest;      /* plugin[1]: after a short transfer, what is left (allocated) */
-	uint64_t done;                  /* plugin[2]: bytes transferred */
-	uintptr_t stage;                /* plugin[3]: enum disk_stage */
+	uint32_t done;                  /* plugin[2]: bytes transferred */
+	uint32_t ended;                 /* ORDER_LOOKED: what the read saw */
+	uint16_t stage;                 /* plugin[3]: enum disk_stage */
+	uint16_t order;                 /* enum disk_order */
+	uint16_t punch;                 /* zero by a hole: the other way is refused here */
 };
 _Static_assert(sizeof(struct disk_state) <= sizeof(((struct director_io *)0)->plugin), "state fits");
 
 enum disk_stage {
 	STAGE_IO,
 	STAGE_SYNC,                     /* the fdatasync after a zeroing that must be stable */
+};
+
+enum disk_order {
+	ORDER_NONE,
+	ORDER_LOOKED,                   /* a read that met no write when it began */
+	ORDER_COUNTED,                  /* a write that others see */
+	ORDER_WAITS,                    /* to be alone, in the queue of the threads aside */
+	ORDER_HELD,                     /* alone */
 };
 
 static inline struct disk_state *disk_state(struct director_io *io)
@@ -103,5 +115,16 @@ struct aside *aside_new(void);
 void aside_free(struct aside **);
 /* Run the whole of `io` on another thread. */
 void aside_put(struct aside *, struct director_io *io);
+
+/* ---- order.c ---- */
+
+struct order *order_new(void);
+void order_free(struct order **);
+/* False: it met another one, and has gone aside. */
+bool order_begin(struct order *, struct director_io *io);
+/* On a thread aside: wait until `io` has its blocks for itself. Let go by order_end on the same thread. */
+void order_hold(struct director_io *io);
+/* It is done. False: a write went on beside the read, which is done again. */
+bool order_end(struct director_io *io, int32_t result);
 
 #endif

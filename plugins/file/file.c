@@ -82,15 +82,15 @@ static int dir_sync(const char *path)
 static int take_room(int fd, uint64_t size, bool thin, const char *path, struct director_err *err)
 {
 	if (ftruncate(fd, (off_t)size) < 0)
-		return disk_err(err, -errno, "%s: cannot have %llu bytes: %s", path, (unsigned long long)size,
+		return fail(err, -errno, "%s: cannot have %llu bytes: %s", path, (unsigned long long)size,
 			strerror(errno));
 	if (!thin && fallocate(fd, 0, 0, (off_t)size) < 0) {
 		if (errno == EOPNOTSUPP)
-			return disk_err(err, -errno, "%s: this file system cannot take room beforehand; use thin=yes", path);
-		return disk_err(err, -errno, "%s: cannot take %llu bytes: %s", path, (unsigned long long)size,
+			return fail(err, -errno, "%s: this file system cannot take room beforehand; use thin=yes", path);
+		return fail(err, -errno, "%s: cannot take %llu bytes: %s", path, (unsigned long long)size,
 			strerror(errno));
 	}
-	return fsync(fd) < 0 ? disk_err(err, -errno, "%s: %s", path, strerror(errno)) : 0;
+	return fsync(fd) < 0 ? fail(err, -errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
 static int file_create(void *priv, const struct director_conf *conf, uint64_t size, struct director_err *err)
@@ -101,26 +101,26 @@ static int file_create(void *priv, const struct director_conf *conf, uint64_t si
 	int fd, r;
 
 	if (new_name(path, fresh, sizeof(fresh)) < 0)
-		return disk_err(err, -ENAMETOOLONG, "the path is too long");
+		return fail(err, -ENAMETOOLONG, "the path is too long");
 	if (size == 0 || size % conf->get_uint(conf, "block-size", 512))
-		return disk_err(err, -EINVAL, "the size must be a multiple of the block size");
+		return fail(err, -EINVAL, "the size must be a multiple of the block size");
 	if (lstat(path, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
-			return disk_err(err, -EEXIST, "%s is there and is not a regular file", path);
+			return fail(err, -EEXIST, "%s is there and is not a regular file", path);
 		if ((uint64_t)st.st_size != size)
-			return disk_err(err, -EEXIST, "%s is there with another size (%lld bytes)", path, (long long)st.st_size);
+			return fail(err, -EEXIST, "%s is there with another size (%lld bytes)", path, (long long)st.st_size);
 		return 0;
 	}
 	/* What a crash left of an earlier attempt is made anew. */
 	fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: %s", path, strerror(errno));
 	r = take_room(fd, size, conf->get_uint(conf, "thin", 1), path, err);
 	close(fd);
 	/* Not over something that came up meanwhile. */
 	if (r == 0 && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) < 0 &&
 	    (errno != EINVAL || rename(fresh, path) < 0))
-		r = disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		r = fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (r == 0)
 		r = dir_sync(path);
 	else
@@ -137,11 +137,11 @@ static int file_destroy(void *priv, const struct director_conf *conf, struct dir
 	if (new_name(path, fresh, sizeof(fresh)) == 0)
 		unlink(fresh);
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0 : fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return disk_err(err, -EINVAL, "%s is not a regular file", path);
+		return fail(err, -EINVAL, "%s is not a regular file", path);
 	if (unlink(path) < 0 && errno != ENOENT)
-		return disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: %s", path, strerror(errno));
 	return dir_sync(path);
 }
 
@@ -158,7 +158,7 @@ static int direct_align(struct file *f, const char *path, struct director_err *e
 	    sx.stx_dio_mem_align) {
 		f->align = sx.stx_dio_mem_align;
 		if (sx.stx_dio_offset_align > f->block_size)
-			return disk_err(err, -EINVAL, "%s: direct=yes needs blocks of %u bytes here; use block-size=4096",
+			return fail(err, -EINVAL, "%s: direct=yes needs blocks of %u bytes here; use block-size=4096",
 				path, sx.stx_dio_offset_align);
 		if (f->align < sx.stx_dio_offset_align)
 			f->align = sx.stx_dio_offset_align;
@@ -186,11 +186,11 @@ static int look(struct file *f, const char *path, bool direct, struct director_e
 	struct stat st;
 
 	if (fstat(f->disk.fd, &st) < 0)
-		return disk_err(err, -errno, "%s: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return disk_err(err, -EINVAL, "%s is not a regular file", path);
+		return fail(err, -EINVAL, "%s is not a regular file", path);
 	if (disk_when_free(lock, f) < 0)
-		return disk_err(err, -EBUSY, "%s is open in another place already", path);
+		return fail(err, -EBUSY, "%s is open in another place already", path);
 	f->size = (uint64_t)st.st_size / f->block_size * f->block_size;
 	f->fs_block = st.st_blksize >= 512 && !(st.st_blksize & (st.st_blksize - 1)) && st.st_blksize <= 65536 ?
 		(uint32_t)st.st_blksize : 4096;
@@ -221,9 +221,14 @@ static int file_open(void *priv, const struct director_conf *conf, void *owner, 
 	flags |= f->read_only ? O_RDONLY : O_RDWR;
 	flags |= direct ? O_DIRECT : 0;
 	flags |= f->write_through ? O_DSYNC : 0;
+	f->disk.order = order_new();
+	if (!f->disk.order) {
+		free(f);
+		return -ENOMEM;
+	}
 	f->disk.fd = open(path, flags);
 	if (f->disk.fd < 0) {
-		r = disk_err(err, -errno, "%s: %s", path, errno == EINVAL && direct ?
+		r = fail(err, -errno, "%s: %s", path, errno == EINVAL && direct ?
 			"this file system has no O_DIRECT; use direct=no" : strerror(errno));
 	} else {
 		r = look(f, path, direct, err);
@@ -231,6 +236,7 @@ static int file_open(void *priv, const struct director_conf *conf, void *owner, 
 			close(f->disk.fd);
 	}
 	if (r < 0) {
+		order_free(&f->disk.order);
 		free(f);
 		return r;
 	}
@@ -278,10 +284,10 @@ static int file_resize(void *obj, uint64_t size, struct director_err *err)
 	struct file *f = obj;
 
 	if (!f->thin && size > f->size && fallocate(f->disk.fd, 0, (off_t)f->size, (off_t)(size - f->size)) < 0)
-		return disk_err(err, -errno, "cannot take room for %llu bytes: %s", (unsigned long long)size,
+		return fail(err, -errno, "cannot take room for %llu bytes: %s", (unsigned long long)size,
 			strerror(errno));
 	if (ftruncate(f->disk.fd, (off_t)size) < 0 || fsync(f->disk.fd) < 0)
-		return disk_err(err, -errno, "cannot have %llu bytes: %s", (unsigned long long)size, strerror(errno));
+		return fail(err, -errno, "cannot have %llu bytes: %s", (unsigned long long)size, strerror(errno));
 	f->size = size;
 	return 0;
 }
@@ -305,6 +311,7 @@ static void file_close(void *obj)
 {
 	struct file *f = obj;
 
+	order_free(&f->disk.order);
 	close(f->disk.fd);
 	free(f);
 }

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <libnbd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +26,6 @@ static const struct director_param params[] = {
 	{ .name = NULL },
 };
 
-int nbd_fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!err)
-		return code;
-	err->code = code;
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
-
 static int disk_init(const struct director_host *host, void **priv)
 {
 	*priv = (void *)host;
@@ -55,7 +41,7 @@ static int disk_check(void *priv, const struct director_conf *conf, struct direc
 	for (unsigned i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
 		if (strncmp(uri, schemes[i], strlen(schemes[i])) == 0)
 			return 0;
-	return nbd_fail(err, -EINVAL, "uri: \"%.100s\" is not nbd://, nbds://, nbd+unix:// or nbd+vsock://", uri);
+	return fail(err, -EINVAL, "uri: \"%.100s\" is not nbd://, nbds://, nbd+unix:// or nbd+vsock://", uri);
 }
 
 /* ---- open ---- */
@@ -89,9 +75,9 @@ static int learn(struct nbd_disk *d, struct nbd_handle *h, struct director_err *
 		best = nbd_get_block_size(h, LIBNBD_SIZE_PREFERRED), most = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);
 
 	if (size < (int64_t)d->block_size)
-		return nbd_fail(err, -EINVAL, "%s: the export has no room", d->uri);
+		return fail(err, -EINVAL, "%s: the export has no room", d->uri);
 	if (least > d->block_size)
-		return nbd_fail(err, -EINVAL, "%s: the server wants blocks of %lld bytes%s", d->uri, (long long)least,
+		return fail(err, -EINVAL, "%s: the server wants blocks of %lld bytes%s", d->uri, (long long)least,
 			least == 4096 ? "; use block-size=4096" : "");
 	d->size = (uint64_t)size / d->block_size * d->block_size;
 	d->max_io = most > 0 && most < MAX_IO ? (uint32_t)most / d->block_size * d->block_size : MAX_IO;

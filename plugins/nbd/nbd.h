@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 #define WIRES_MAX 16
 
@@ -69,7 +70,6 @@ struct nbd_disk {
 
 /* Connect, waiting until it is ready or `ms` are over. NULL with err->text; the error in *code. */
 struct nbd_handle *nbd_connect_wait(const struct nbd_disk *d, uint32_t ms, int *code, struct director_err *err);
-int nbd_fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Takes `h`, which is connected (NULL: to be connected). 0 or a negative errno. */
 int wire_start(struct wire *w, struct nbd_disk *d, struct nbd_handle *h);

@@ -237,9 +237,9 @@ struct nbd_handle *nbd_connect_wait(const struct nbd_disk *d, uint32_t ms, int *
 	if (h && nbd_aio_is_ready(h) == 1)
 		return h;
 	if (r >= 0 && now >= until)
-		*code = nbd_fail(err, -ETIMEDOUT, "%s: no answer within %u seconds", d->uri, ms / 1000);
+		*code = fail(err, -ETIMEDOUT, "%s: no answer within %u seconds", d->uri, ms / 1000);
 	else
-		*code = nbd_fail(err, nbd_get_errno() ? -nbd_get_errno() : -EIO, "%s: %s", d->uri,
+		*code = fail(err, nbd_get_errno() ? -nbd_get_errno() : -EIO, "%s: %s", d->uri,
 			nbd_get_error() ? nbd_get_error() : "cannot be reached");
 	nbd_close(h);
 	return NULL;

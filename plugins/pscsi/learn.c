@@ -154,18 +154,18 @@ int learn(struct pscsi *p, const char *path, struct director_err *err)
 	int r;
 
 	if (!inquiry(p, -1, data, 36))
-		return pscsi_fail(err, -ENODEV, "%s: it does not answer SCSI commands", path);
+		return fail(err, -ENODEV, "%s: it does not answer SCSI commands", path);
 	if (data[0] & 0xe0)
-		return pscsi_fail(err, -ENODEV, "%s: there is no unit behind it", path);
+		return fail(err, -ENODEV, "%s: there is no unit behind it", path);
 	if ((data[0] & 0x1f) != 0x00)
-		return pscsi_fail(err, -EINVAL, "%s is a SCSI device of type %02xh, not a disk (00h)", path, data[0] & 0x1f);
+		return fail(err, -EINVAL, "%s is a SCSI device of type %02xh, not a disk (00h)", path, data[0] & 0x1f);
 	r = capacity(p, cap, &blocks, &p->block_size);
 	if (r < 0)
-		return pscsi_fail(err, r, "%s: its capacity cannot be read: %s", path, strerror(-r));
+		return fail(err, r, "%s: its capacity cannot be read: %s", path, strerror(-r));
 	if (p->block_size != 512 && p->block_size != 4096)
-		return pscsi_fail(err, -EINVAL, "%s has blocks of %u bytes; 512 and 4096 can be served", path, p->block_size);
+		return fail(err, -EINVAL, "%s has blocks of %u bytes; 512 and 4096 can be served", path, p->block_size);
 	if (cap[12] & 1)
-		return pscsi_fail(err, -EINVAL, "%s is formatted with protection information, which is not supported", path);
+		return fail(err, -EINVAL, "%s is formatted with protection information, which is not supported", path);
 	p->size = blocks * p->block_size;
 	p->physical = p->block_size << (cap[13] & 15);
 	p->zeroes = (cap[14] & 0xc0) == 0xc0;

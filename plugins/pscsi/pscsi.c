@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,19 +28,6 @@ static const struct director_param params[] = {
 	{ .name = "read-only", .type = DIRECTOR_P_BOOL, .value = "no", .help = "refuse writes" },
 	{ .name = NULL },
 };
-
-int pscsi_fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!err)
-		return code;
-	err->code = code;
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
 
 static int pscsi_init(const struct director_host *host, void **priv)
 {
@@ -78,16 +64,16 @@ static int claim(struct pscsi *p, const char *path, struct director_err *err)
 	char name[300];
 
 	if (fstat(p->fd, &st) < 0)
-		return pscsi_fail(err, -errno, "%s: %s", path, strerror(errno));
+		return fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		snprintf(name, sizeof(name), "%s", path);
 	else if (!S_ISCHR(st.st_mode))
-		return pscsi_fail(err, -ENOTBLK, "%s is not a device", path);
+		return fail(err, -ENOTBLK, "%s is not a device", path);
 	else if (major(st.st_rdev) != SG_MAJOR || !block_name(st.st_rdev, name, sizeof(name)))
 		return 0;
 	p->claim_fd = open(name, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
 	if (p->claim_fd < 0 && errno == EBUSY)
-		return pscsi_fail(err, -EBUSY, "%s is in use on this node (mounted, or part of something else)", name);
+		return fail(err, -EBUSY, "%s is in use on this node (mounted, or part of something else)", name);
 	return 0;
 }
 
@@ -118,7 +104,7 @@ static int begin(const struct director_host *host, const struct director_conf *c
 	/* SG_IO of commands that write wants it open for writing, whatever is on the medium. */
 	p->fd = open(path, (p->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (p->fd < 0)
-		r = pscsi_fail(err, -errno, "%s: %s", path, strerror(errno));
+		r = fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (r == 0)
 		r = claim(p, path, err);
 	if (r == 0)
@@ -140,7 +126,7 @@ static int pscsi_create(void *priv, const struct director_conf *conf, uint64_t s
 	if (r < 0)
 		return r;
 	if (size > p->size)
-		r = pscsi_fail(err, -ENOSPC, "%s has only %llu bytes", conf->get(conf, "path"), (unsigned long long)p->size);
+		r = fail(err, -ENOSPC, "%s has only %llu bytes", conf->get(conf, "path"), (unsigned long long)p->size);
 	pscsi_close(p);
 	return r;
 }
@@ -189,8 +175,8 @@ static int pscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	int r = learn_size(p);
 
 	if (r < 0)
-		return pscsi_fail(err, r, "the device: %s", strerror(-r));
-	return size > p->size ? pscsi_fail(err, -ENOSPC, "the device has only %llu bytes", (unsigned long long)p->size) : 0;
+		return fail(err, r, "the device: %s", strerror(-r));
+	return size > p->size ? fail(err, -ENOSPC, "the device has only %llu bytes", (unsigned long long)p->size) : 0;
 }
 
 /* ---- block operations ---- */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 struct pscsi {
 	const struct director_host *host;
@@ -57,7 +58,6 @@ int learn(struct pscsi *p, const char *path, struct director_err *err);
 /* Its capacity alone, again. */
 int learn_size(struct pscsi *p);
 
-int pscsi_fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 static inline void put_be(uint8_t *p, uint64_t v, unsigned bytes)
 {

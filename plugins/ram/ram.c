@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ram: a disk in memory. Sparse: a page takes room when it is first written, and discard gives it back.
- * The content lives from open to close. There is nothing to wait for, so submit completes at once.
+ * The content lives from open to close. There is nothing to wait for, so submit completes at once. Regions share short
+ * locks, so that a block is read as before a write or as after it.
  */
 #include "config.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "director/plugin.h"
+#include "plugins/common/err.h"
 #include "plugins/common/life.h"
 
 #define PAGE 4096u
+#define REGION 16384u
+#define LOCKS 4096u
 #define ROOM_LEAST (16ull << 30)        /* address space taken for growing; costs nothing */
 
 struct ram {
@@ -24,6 +29,8 @@ struct ram {
 	uint8_t *used;                  /* a bit per page that holds data, for EXTENTS; behind the room */
 	uint64_t size, room;
 	uint32_t block_size;
+	uint8_t lock[LOCKS];            /* of regions, by number; 1: taken */
+	pthread_mutex_t forgets;        /* of who takes many of them */
 };
 
 static const struct director_param params[] = {
@@ -35,16 +42,6 @@ static const struct director_param params[] = {
 	  .help = "take memory 2M at a time: faster when all of it is used, wasteful when little is" },
 	{ .name = NULL },
 };
-
-static int fail(struct director_err *err, int code, const char *text)
-{
-	if (err) {
-		err->code = code;
-		strncpy(err->text, text, sizeof(err->text) - 1);
-		err->text[sizeof(err->text) - 1] = 0;
-	}
-	return code;
-}
 
 static int ram_init(const struct director_host *host, void **priv)
 {
@@ -63,6 +60,30 @@ static int ram_check(void *priv, const struct director_conf *conf, struct direct
 static size_t mapped(const struct ram *r)
 {
 	return (size_t)(r->room + ((r->room / PAGE / 8 + PAGE - 1) & ~(uint64_t)(PAGE - 1)));
+}
+
+/* ---- one at a time in a region ---- */
+
+static void region_take(struct ram *r, uint64_t region)
+{
+	uint8_t *lock = &r->lock[region % LOCKS];
+
+	for (unsigned turns = 0; __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE); turns++)
+		/* Whoever has it copies a few pages; unless it does not run. */
+		if (turns > 100)
+			sched_yield();
+}
+
+static void region_give(struct ram *r, uint64_t region)
+{
+	__atomic_store_n(&r->lock[region % LOCKS], 0, __ATOMIC_RELEASE);
+}
+
+static uint64_t region_end(uint64_t offset, uint64_t end)
+{
+	uint64_t next = (offset / REGION + 1) * REGION;
+
+	return next < end ? next : end;
 }
 
 /* ---- which pages hold data ---- */
@@ -113,6 +134,7 @@ static int ram_open(void *priv, const struct director_conf *conf, void *owner, u
 
 	if (!r)
 		return -ENOMEM;
+	pthread_mutex_init(&r->forgets, NULL);
 	r->host = priv;
 	r->size = conf->get_uint(conf, "size", 0);
 	r->block_size = (uint32_t)conf->get_uint(conf, "block-size", 512);
@@ -124,6 +146,7 @@ static int ram_open(void *priv, const struct director_conf *conf, void *owner, u
 		mprotect(r->base + r->room, mapped(r) - r->room, PROT_READ | PROT_WRITE) < 0) {
 		if (r->base != MAP_FAILED)
 			munmap(r->base, mapped(r));
+		pthread_mutex_destroy(&r->forgets);
 		free(r);
 		return fail(err, -ENOMEM, "there is no address space for a disk of this size");
 	}
@@ -151,7 +174,7 @@ static int ram_caps(void *obj, struct director_caps *c)
 }
 
 /* Whole pages go back to the system, the rest is written. Either way it reads as zeroes. */
-static void forget(struct ram *r, uint64_t offset, uint64_t len)
+static void forget_here(struct ram *r, uint64_t offset, uint64_t len)
 {
 	uint64_t from = (offset + PAGE - 1) & ~(uint64_t)(PAGE - 1), to = (offset + len) & ~(uint64_t)(PAGE - 1);
 	char *p = r->base + offset;
@@ -167,6 +190,28 @@ static void forget(struct ram *r, uint64_t offset, uint64_t len)
 	}
 	memset(p, 0, (size_t)(from - offset));
 	memset(r->base + to, 0, (size_t)(offset + len - to));
+}
+
+/*
+ * Many regions with one call, because the call is what costs. Only here does a thread have more than one lock, and never
+ * two threads: they would wait for each other.
+ */
+static void forget(struct ram *r, uint64_t offset, uint64_t len)
+{
+	uint64_t end = offset + len, to, first, last;
+
+	pthread_mutex_lock(&r->forgets);
+	for (; offset < end; offset = to) {
+		first = offset / REGION;
+		to = end - offset > (uint64_t)LOCKS / 2 * REGION ? (first + LOCKS / 2) * REGION : end;
+		last = (to - 1) / REGION;
+		for (uint64_t i = first; i <= last; i++)
+			region_take(r, i);
+		forget_here(r, offset, to - offset);
+		for (uint64_t i = first; i <= last; i++)
+			region_give(r, i);
+	}
+	pthread_mutex_unlock(&r->forgets);
 }
 
 #ifdef __SSE2__
@@ -197,26 +242,69 @@ static void put(char *to, const char *from, size_t n)
 }
 #endif
 
+/* Where the buffers of an I/O have come to. */
+struct cursor {
+	const struct director_iov *iov;
+	size_t done;                    /* of *iov */
+};
+
+/* The next `n` bytes, at `p`, all of one region. */
+static void move(struct cursor *c, char *p, size_t n, bool write)
+{
+	while (n) {
+		size_t part = c->iov->len - c->done < n ? c->iov->len - c->done : n;
+
+		if (write)
+			put(p, (const char *)c->iov->base + c->done, part);
+		else
+			memcpy((char *)c->iov->base + c->done, p, part);
+		p += part;
+		n -= part;
+		c->done += part;
+		if (c->done == c->iov->len)
+			*c = (struct cursor){ .iov = c->iov + 1 };
+	}
+}
+
+static void transfer(struct ram *r, struct director_io *io, bool write)
+{
+	uint64_t at = io->offset, end = io->offset + io->len, to;
+	struct cursor c = { .iov = io->iov };
+
+	for (; at < end; at = to) {
+		to = region_end(at, end);
+		region_take(r, at / REGION);
+		move(&c, r->base + at, (size_t)(to - at), write);
+		region_give(r, at / REGION);
+	}
+}
+
+static void zero(struct ram *r, uint64_t at, uint64_t end)
+{
+	for (uint64_t to; at < end; at = to) {
+		to = region_end(at, end);
+		region_take(r, at / REGION);
+		memset(r->base + at, 0, (size_t)(to - at));
+		region_give(r, at / REGION);
+	}
+}
+
 static void ram_submit(void *obj, struct director_io *io)
 {
 	struct ram *r = obj;
-	char *p = r->base + io->offset;
 	int32_t result = 0;
-	uint32_t i;
 
 	switch (io->op) {
 	case DIRECTOR_READ:
-		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
-			memcpy(io->iov[i].base, p, io->iov[i].len);
+		transfer(r, io, false);
 		break;
 	case DIRECTOR_WRITE:
-		for (i = 0; i < io->n_iov; p += io->iov[i++].len)
-			put(p, io->iov[i].base, io->iov[i].len);
+		transfer(r, io, true);
 		use(r, io->offset, io->len);
 		break;
 	case DIRECTOR_WRITE_ZEROES:
 		if (!(io->flags & DIRECTOR_IOF_MAY_UNMAP)) {
-			memset(p, 0, io->len);
+			zero(r, io->offset, io->offset + io->len);
 			use(r, io->offset, io->len);
 			break;
 		}
@@ -257,6 +345,7 @@ static void ram_close(void *obj)
 	struct ram *r = obj;
 
 	munmap(r->base, mapped(r));
+	pthread_mutex_destroy(&r->forgets);
 	free(r);
 }
 

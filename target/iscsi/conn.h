@@ -200,6 +200,8 @@ void conn_tmf_done(struct iscsi_session *s, struct iscsi_tmf *tmf, enum tmf_resp
 /* Up to `max` pieces to send; 0: nothing. They stay valid until conn_sent. */
 unsigned conn_output(struct iscsi_conn *c, struct iscsi_iov *iov, unsigned max);
 void conn_sent(struct iscsi_conn *c, size_t n);
+/* The data of an answer that waits or leaves, at task.in.p, are at `to` from now on; the owner sets in.p. */
+void conn_data_moved(struct iscsi_conn *c, const struct iscsi_task *t, const uint8_t *to);
 
 /* ---- time, and ends ---- */
 

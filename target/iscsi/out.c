@@ -577,6 +577,16 @@ static void piece(struct iscsi_iov *iov, unsigned *n, size_t *skip, const void *
 	*skip = 0;
 }
 
+void conn_data_moved(struct iscsi_conn *c, const struct iscsi_task *t, const uint8_t *to)
+{
+	for (unsigned i = 0; i < c->n_wire; i++) {
+		struct iscsi_wire *w = &c->wire[(c->wire_first + i) % CONN_WIRE_MAX];
+
+		if (w->task == t && w->data_len && w->data != t->task.sense_head)
+			w->data = to + ((const uint8_t *)w->data - t->task.in.p);
+	}
+}
+
 unsigned conn_output(struct iscsi_conn *c, struct iscsi_iov *iov, unsigned max)
 {
 	size_t skip = c->wire_sent;

@@ -90,7 +90,7 @@ static uint8_t *identification(const struct task *t, uint8_t *p)
 {
 	const struct scsi_lu *lu = task_lu(t);
 	const struct scsi_it *it = t->scsi.it;
-	uint8_t naa[8], uuid[18] = { 0x10, 0 }, number[4] = { 0 };
+	uint8_t naa[NAA_LEN], uuid[18] = { 0x10, 0 }, number[4] = { 0 };
 	char text[8 + 32 + 1] = VENDOR, port[264];
 
 	lu_naa(lu, naa);

@@ -205,11 +205,23 @@ void lu_space_set(struct scsi_lu *lu, uint64_t used, uint64_t available)
 
 /* ---- identity ---- */
 
-/* NAA 3, locally assigned (SPC-4 7.8.6.6.4): there is no company id to use, and 60 bits of a random UUID suffice. */
-void lu_naa(const struct scsi_lu *lu, uint8_t naa[8])
+/*
+ * NAA 6 (SPC-4 7.8.6.6.6): 24 bits of company id, 36 and 64 bits of ours, both from the volume's UUID: its first nine hex
+ * digits and its last sixteen. Not NAA 3, locally assigned: Linux prefers even the T10 vendor id to it. We have no company
+ * id; in this one the bit for local administration is set, so it is nobody's.
+ */
+void lu_naa(const struct scsi_lu *lu, uint8_t naa[NAA_LEN])
 {
-	memcpy(naa, lu->uuid, 8);
-	naa[0] = (uint8_t)(0x30 | (naa[0] & 0x0f));
+	static const uint8_t company[3] = { 0x02, 'D', 'I' };
+	const uint8_t *u = lu->uuid;
+
+	naa[0] = (uint8_t)(0x60 | company[0] >> 4);
+	naa[1] = (uint8_t)(company[0] << 4 | company[1] >> 4);
+	naa[2] = (uint8_t)(company[1] << 4 | company[2] >> 4);
+	naa[3] = (uint8_t)(company[2] << 4 | u[0] >> 4);
+	for (unsigned i = 0; i < 4; i++)
+		naa[4 + i] = (uint8_t)(u[i] << 4 | u[i + 1] >> 4);
+	memcpy(naa + 8, u + 8, 8);
 }
 
 int64_t lun_number(const uint8_t lun[8])
@@ -237,11 +249,11 @@ void lun_bytes(uint32_t number, uint8_t lun[8])
 
 bool lu_is(const struct scsi_lu *lu, unsigned type, const uint8_t *id, unsigned n)
 {
-	uint8_t naa[8];
+	uint8_t naa[NAA_LEN];
 
 	lu_naa(lu, naa);
 	if (type == 3)
-		return n == 8 && memcmp(id, naa, 8) == 0;
+		return n == NAA_LEN && memcmp(id, naa, NAA_LEN) == 0;
 	return type == 0xa && n == 18 && id[0] == 0x10 && memcmp(id + 2, lu->uuid, 16) == 0;
 }
 

@@ -202,7 +202,8 @@ static inline void nexus_attention(struct scsi_nexus *n, enum scsi_ua ua)
 }
 
 /* The LU's NAA designator, as VPD page 83h has it. */
-void lu_naa(const struct scsi_lu *lu, uint8_t naa[8]);
+#define NAA_LEN 16
+void lu_naa(const struct scsi_lu *lu, uint8_t naa[NAA_LEN]);
 /* Does the designator name this unit? */
 bool lu_is(const struct scsi_lu *lu, unsigned type, const uint8_t *id, unsigned n);
 /* Blocks of one threshold set, as a power of two (VPD page B2h). */

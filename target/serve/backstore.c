@@ -342,6 +342,7 @@ static void level_close(struct backstore *bs, bool opened)
 	if (opened) {
 		/* Nobody submits here any more; this makes every thread let go of its plugs too. */
 		bs_barrier_wait(bs, BS_CLOSED);
+		bs_lend_close(&bs->lend);
 		bs_pool_leave(bs->host->pool, bs);
 		bs->ops->close(bs->obj);
 	}
@@ -352,6 +353,7 @@ static void level_close(struct backstore *bs, bool opened)
 	delist(bs);
 	plugin_conf_free(&bs->conf);
 	bs_range_fini(&bs->range);
+	bs_lend_fini(&bs->lend);
 	pthread_mutex_destroy(&bs->caps_lock);
 	pthread_mutex_destroy(&bs->control);
 	for (i = 0; bs->missing && i < bs->n_children; i++)
@@ -379,9 +381,11 @@ static struct backstore *level_alloc(struct backstore_host *h, struct level *l, 
 	bs->async = bs->ops->threads == DIRECTOR_THREADS_ASYNC;
 	bs->has_fd = bs->async && bs->ops->thread_fd;
 	bs->has_plug = bs->async && bs->ops->plug;
+	bs->lends = bs->async && bs->ops->lend;
 	bs->serial_tail = &bs->serial_head;
 	STAILQ_INIT(&bs->barriers);
 	bs_range_init(&bs->range);
+	bs_lend_init(&bs->lend);
 	pthread_mutex_init(&bs->caps_lock, NULL);
 	pthread_mutex_init(&bs->control, NULL);
 	return bs;

@@ -216,10 +216,14 @@ void backstore_submit(struct backstore *, struct backstore_queue *, struct backs
 
 /*
  * Where [offset, offset + len) lies in memory, to send it from there instead of submitting a read; NULL: submit one.
- * Good until backstore_close, which must not be called before; a write or a compare on the same blocks shows in it.
+ * It does not change until backstore_lend_end on the same thread, once for each, and always before backstore_close. All
+ * writes of the object wait for that meanwhile, so it must not take long: see backstore_queue_recall.
  */
 const void *backstore_lend(struct backstore *, struct backstore_queue *, uint64_t epoch, uint64_t offset,
 	uint64_t len);
+void backstore_lend_end(struct backstore *, struct backstore_queue *);
+/* `recall` is called on the queue's thread when a write waits for what it was lent: copy it away, and end that. */
+void backstore_queue_recall(struct backstore_queue *, void (*recall)(void *arg, struct backstore *), void *arg);
 
 /* SCSI sense for a result that came without sense of its own; for -EILSEQ, miscompare. */
 void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, uint8_t *ascq);

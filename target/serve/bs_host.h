@@ -10,10 +10,12 @@
  *   bs_emulate.c  what takes more than one operation of the plugin
  *   bs_checksum.c CHECKSUM by reading and hashing
  *   bs_range.c    compare-and-write against other writes
+ *   bs_lend.c     lent memory against writes
  *   bs_share.c    volumes under other stacks: the store `volume`
  *   backstore.c   control verbs: open, close, fence, resize ...
  *
- * Locks, in order: share->claiming, plugins_lock, object->control, share->lock, host->lock or range.lock, pool lock, service lock. None
+ * Locks, in order: share->claiming, plugins_lock, object->control, share->lock, host->lock, range.lock or
+ * lend.lock, pool lock, service lock. None
  * but the first two is held while a plugin's code runs. What belongs to one thread (a queue, its slots)
  * has no lock; other threads send it messages.
  */
@@ -80,6 +82,7 @@ struct bs_barrier {
 
 #define BS_CLOSED 1u
 #define BS_RANGED 2u
+#define BS_COPIES 4u            /* of a slot alone: its thread knows that nothing is lent, and writes */
 
 #define BS_PARKED 2             /* the third generation, see struct bs_slot */
 
@@ -90,6 +93,17 @@ struct bs_range {
 	struct backstore_io *held, *waiting, **waiting_tail;
 	struct bs_barrier barrier;
 };
+
+/* Of an object that lends. */
+struct bs_lend {
+	pthread_mutex_t lock;
+	_Atomic enum { LEND_COPYING, LEND_TURNING, LEND_LENDING, LEND_RECALLING } state;        /* written with the lock held */
+	struct backstore_io *waiting, **waiting_tail;   /* writes, by range_next */
+	atomic_bool written;                    /* since reads were last looked at */
+	atomic_uint rounds;                     /* of messages, that have not come to an end */
+};
+
+struct lend_round;
 
 /* One level of a stack. */
 struct backstore {
@@ -104,7 +118,7 @@ struct backstore {
 	uint32_t max_io;
 	uint32_t seam;
 	bool fua_ok;                            /* FUA needs no flush of ours */
-	bool read_only, async, has_fd, has_plug, volatile_cache;
+	bool read_only, async, has_fd, has_plug, volatile_cache, lends;
 	_Atomic uint64_t size, epoch;
 	uint64_t plugin_bit;
 	uint64_t max_discard;
@@ -126,6 +140,7 @@ struct backstore {
 	uint8_t special;                        /* what slots begin with; host->lock */
 	STAILQ_HEAD(, bs_barrier) barriers;     /* the first is under way; host->lock */
 	struct bs_range range;
+	struct bs_lend lend;
 	struct backstore_stats base;            /* of threads that are gone; host->lock */
 	atomic_uint_fast64_t emulated, extra;
 
@@ -141,7 +156,10 @@ struct bs_slot {
 	uint32_t in_flight[3];                  /* by generation; BS_PARKED: what waited for compares to be armed */
 	uint8_t gen, special;
 	bool plugged;
+	uint32_t lent, copied;                  /* reads: answered with lent memory, and not given back; refused that */
 	struct bs_barrier *barrier;             /* waits for in_flight[!gen], and for the parked */
+	struct lend_round *recall;              /* waits for lent to be 0 */
+	bool joined;                            /* it lends or writes: it is told of what changes; lend.lock */
 	struct backstore_stats stats;
 };
 
@@ -157,6 +175,8 @@ struct backstore_queue {
 	uint64_t polled;                        /* bits of the plugins that were asked for thread_fd */
 	struct bs_plugin *pollers[BS_PLUGINS_MAX];
 	unsigned n_pollers;
+	void (*recall)(void *arg, struct backstore *);
+	void *recall_arg;
 	struct backstore *plugged[64];
 	unsigned n_plugged;
 	LIST_ENTRY(backstore_queue) link;
@@ -180,6 +200,8 @@ int bs_child_resize(struct backstore *, unsigned index, uint64_t size, struct di
 void bs_post(struct backstore_queue *, struct backstore_msg *);         /* from any thread */
 void bs_post_local(struct backstore_queue *, struct backstore_msg *);   /* its own thread */
 struct bs_slot *bs_slot_first(struct backstore_queue *, struct backstore *);
+/* The slot, if that thread has one. With host->lock held. */
+struct bs_slot *bs_slot_of(const struct backstore_queue *, const struct backstore *);
 /* Count `bio` as parked from now on. */
 void bs_slot_park(struct bs_slot *, struct backstore_io *bio);
 /* An I/O ended while a barrier waits: answer it if that was the last. */
@@ -211,6 +233,7 @@ void bs_level_submit(struct backstore *, struct director_io *io);
 /* Give it to the plugin, on a thread that may. */
 void bs_hand(struct backstore *, struct director_io *io);
 void bs_start(struct backstore_io *);           /* past the range lock */
+void bs_go_on(struct backstore *, struct bs_slot *, struct backstore_io *);     /* past lent memory */
 
 /* ---- bs_emulate.c ---- */
 void bs_emulate(struct backstore *, struct director_io *io);
@@ -224,6 +247,15 @@ void bs_range_fini(struct bs_range *);
 bool bs_range_needed(const struct backstore *, uint16_t op);
 void bs_range_submit(struct backstore *, struct backstore_io *);
 void bs_range_release(struct backstore *, struct backstore_io *);
+
+/* ---- bs_lend.c ---- */
+void bs_lend_init(struct bs_lend *);
+void bs_lend_fini(struct bs_lend *);
+/* No I/O comes any more: wait for the rounds under way. */
+void bs_lend_close(struct bs_lend *);
+/* A write, on a thread that does not know that nothing is lent. False: it has to wait, and goes on by itself. */
+bool bs_lend_write(struct backstore *, struct bs_slot *, struct backstore_io *);
+bool bs_lend_may(struct backstore *, struct bs_slot *);
 
 /* ---- bs_share.c ---- */
 extern const struct director_plugin bs_share_plugin;

@@ -60,7 +60,7 @@ static void stats_fold(struct backstore_stats *to, const struct backstore_stats 
 	to->errors += __atomic_load_n(&s->errors, __ATOMIC_RELAXED);
 }
 
-static struct bs_slot *slot_of(const struct backstore_queue *q, const struct backstore *bs)
+struct bs_slot *bs_slot_of(const struct backstore_queue *q, const struct backstore *bs)
 {
 	struct bs_slot *chunk = __atomic_load_n(&q->chunks[bs->slot / BS_CHUNK], __ATOMIC_ACQUIRE);
 	struct bs_slot *s = chunk ? &chunk[bs->slot % BS_CHUNK] : NULL;
@@ -76,7 +76,7 @@ void backstore_stats(const struct backstore *bs, struct backstore_stats *out)
 	pthread_mutex_lock(&h->lock);
 	*out = bs->base;
 	LIST_FOREACH(q, &h->queues, link) {
-		const struct bs_slot *s = slot_of(q, bs);
+		const struct bs_slot *s = bs_slot_of(q, bs);
 
 		if (!s)
 			continue;
@@ -103,7 +103,7 @@ void backstore_queue_free(struct backstore_queue **qp)
 	pthread_mutex_lock(&q->host->lock);
 	LIST_REMOVE(q, link);
 	LIST_FOREACH(bs, &q->host->objects, link) {
-		const struct bs_slot *s = slot_of(q, bs);
+		const struct bs_slot *s = bs_slot_of(q, bs);
 
 		if (s)
 			stats_fold(&bs->base, &s->stats);

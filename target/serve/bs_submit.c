@@ -197,6 +197,24 @@ void bs_start(struct backstore_io *bio)
 	bs_level_submit(bio->bs, &bio->io);
 }
 
+void bs_go_on(struct backstore *bs, struct bs_slot *s, struct backstore_io *bio)
+{
+	bio->msg.run = deliver;
+	if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE || bio->io.flags & BACKSTORE_IOF_ATOMIC) &&
+	    bs_range_needed(bs, bio->io.op))
+		bs_range_submit(bs, bio);
+	else
+		bs_level_submit(bs, &bio->io);
+}
+
+/* May this write go? Tells reads that there are writes. */
+static bool past_lent(struct backstore *bs, struct bs_slot *s, struct backstore_io *bio)
+{
+	if (!atomic_load_explicit(&bs->lend.written, memory_order_relaxed))
+		atomic_store(&bs->lend.written, true);
+	return likely(s->special & BS_COPIES) || bs_lend_write(bs, s, bio);
+}
+
 void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct backstore_io *bio)
 {
 	struct bs_slot *s = bs_slot(q, bs);
@@ -221,12 +239,8 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 		finish(bio, -ESTALE);
 	else if (unlikely(s->special & BS_CLOSED))
 		finish(bio, -ESHUTDOWN);
-	else if (unlikely(s->special & BS_RANGED || bio->io.op == DIRECTOR_COMPARE_AND_WRITE ||
-			  bio->io.flags & BACKSTORE_IOF_ATOMIC) &&
-		 bs_range_needed(bs, bio->io.op))
-		bs_range_submit(bs, bio);
-	else
-		bs_level_submit(bs, &bio->io);
+	else if (!bs->lends || !(WRITES >> (bio->io.op & 31) & 1) || past_lent(bs, s, bio))
+		bs_go_on(bs, s, bio);
 }
 
 const void *backstore_lend(struct backstore *bs, struct backstore_queue *q, uint64_t epoch, uint64_t offset,
@@ -236,17 +250,18 @@ const void *backstore_lend(struct backstore *bs, struct backstore_queue *q, uint
 	struct bs_slot *s;
 	const void *p;
 
-	if (!bs->ops->lend)
+	if (!bs->lends)
 		return NULL;
 	/* Whatever is not plain gets its error, or its turn behind a compare, as a read. */
 	s = bs_slot(q, bs);
-	if (unlikely(!s || s->special || epoch < atomic_load_explicit(&bs->epoch, memory_order_relaxed) ||
-		(offset | len) & bs->block_mask || offset > size || len > size - offset))
+	if (unlikely(!s || s->special & (uint8_t)~BS_COPIES || epoch < atomic_load_explicit(&bs->epoch, memory_order_relaxed) ||
+		(offset | len) & bs->block_mask || offset > size || len > size - offset) || !bs_lend_may(bs, s))
 		return NULL;
 	p = bs->ops->lend(bs->obj, offset, len);
 	if (p) {
 		count_add(&s->stats.ops[DIRECTOR_READ], 1);
 		count_add(&s->stats.read_bytes, len);
+		s->lent++;
 	}
 	return p;
 }

@@ -64,9 +64,42 @@ static void block_done(struct backstore_io *bio, int32_t result);
 static void lent_back(struct task *t)
 {
 	struct serve_task *st = (struct serve_task *)t;
+	struct nexus *n = st->nexus;
 
-	if (--st->nexus->n_lent == 0 && st->nexus->gone)
+	*st->lent_at = st->lent_next;
+	if (st->lent_next)
+		st->lent_next->lent_at = st->lent_at;
+	t->lent = NULL;
+	backstore_lend_end(st->lent_by, st->worker->queue);
+	if (!n->lent && n->gone)
 		st->worker->reap = true;
+}
+
+/* A write waits for what is on its way: that leaves from a copy. Without memory for one, the write waits longer. */
+static void lent_copy(struct serve_task *st)
+{
+	struct task *t = &st->it.task;
+	struct task_buf b = { 0 };
+
+	if (!st->it.conn || task_room(t, &b, t->op.len) != 0)
+		return;
+	memcpy(b.p, t->in.p, t->op.len);
+	conn_data_moved(st->it.conn, &st->it, b.p);
+	t->in = b;
+	lent_back(t);
+}
+
+void exec_recall(void *worker, struct backstore *bs)
+{
+	struct worker *w = worker;
+
+	for (struct session *ss = w->sessions; ss; ss = ss->next)
+		for (struct nexus *n = ss->nexuses; n; n = n->next)
+			for (struct serve_task *st = n->lent, *next; st; st = next) {
+				next = st->lent_next;
+				if (st->lent_by == bs)
+					lent_copy(st);
+			}
 }
 
 /*
@@ -93,7 +126,12 @@ static bool lend(struct serve_task *st)
 	task_unroom(t, &t->in);
 	t->in.p = (uint8_t *)p;
 	t->lent = lent_back;
-	st->nexus->n_lent++;
+	st->lent_by = v->bs;
+	st->lent_at = &st->nexus->lent;
+	st->lent_next = *st->lent_at;
+	if (st->lent_next)
+		st->lent_next->lent_at = &st->lent_next;
+	*st->lent_at = st;
 	st->touched = true;
 	t->op.result = 0;
 	t->op.key = 0;

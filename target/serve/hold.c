@@ -272,7 +272,7 @@ static bool lends(const struct worker *w, const struct volume *v)
 {
 	for (const struct session *ss = w->sessions; ss; ss = ss->next)
 		for (const struct nexus *n = ss->nexuses; n; n = n->next)
-			if (n->volume == v && n->n_lent)
+			if (n->volume == v && n->lent)
 				return true;
 	return false;
 }
@@ -320,7 +320,7 @@ static void lent_end_run(struct worker *w, struct worker_msg *m)
 	for (struct hold_msg *h = w->holds; h; h = h->next)
 		for (struct session *ss = w->sessions; ss; ss = ss->next)
 			for (struct nexus *n = ss->nexuses; n; n = n->next)
-				if (n->volume == h->round->volume && n->n_lent)
+				if (n->volume == h->round->volume && n->lent)
 					session_end(ss, "it does not take the data of a volume that is to be closed", true);
 }
 

@@ -169,7 +169,10 @@ void link_run(struct link *l)
 	struct iscsi_tmf *tmf;
 
 	while (l->conn->ask != ASK_NONE && !l->waiting && l->conn->closing == CLOSING_NO) {
-		ask_answer(l);
+		if (l->conn->ask == ASK_SESSION && !l->looked)
+			gone_ask(l);
+		if (!l->waiting)
+			ask_answer(l);
 		if (l->waiting)
 			return;
 	}

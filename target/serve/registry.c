@@ -128,7 +128,7 @@ static void retry_run(struct worker *w, struct worker_msg *m)
 {
 	free(m);
 	for (struct link *l = w->links; l; l = l->next)
-		if (l->waiting) {
+		if (l->waiting && !l->looks) {
 			l->waiting = false;
 			worker_dirty(w, l);
 		}

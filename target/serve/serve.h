@@ -150,6 +150,8 @@ struct serve_task {
 	struct nexus *nexus;            /* NULL: no LUN */
 	struct nexus *reached;          /* views of other units, for a copy between units */
 	struct serve_task *next;        /* paused, parked, or waiting for the volume */
+	struct serve_task *lent_next, **lent_at;        /* among the nexus's lent */
+	struct backstore *lent_by;
 	enum serve_wait wait;
 	bool touched;                   /* it has reached the medium */
 	bool settled;                   /* what it did is durable, or agreed: it needs no lease, and is never void */
@@ -168,8 +170,8 @@ struct nexus {
 	struct volume *volume;
 	unsigned n_tasks;               /* of this view, running */
 	unsigned n_aborting;            /* of these, aborted */
-	unsigned n_lent;                /* answers under way whose data lie in the volume */
-	bool gone;                      /* unmapped; goes when n_tasks and n_lent are 0 */
+	struct serve_task *lent;        /* answers under way whose data lie in the volume */
+	bool gone;                      /* unmapped; goes when n_tasks is 0 and nothing is lent */
 	struct nexus *next;
 };
 
@@ -197,6 +199,8 @@ struct link {
 	bool want_out;                  /* EPOLLOUT is asked for */
 	bool paused;                    /* EPOLLIN is not */
 	bool waiting;                   /* for an older session to end, or to be on its way */
+	bool looked;                    /* at what may have closed before it came (gone.c) */
+	unsigned looks;                 /* of these, not answered yet */
 	struct worker *moving_to;       /* where its session is */
 	bool inner;                     /* it came to an inner portal */
 	bool claimed;                   /* its claim is over, with claim_status */
@@ -210,6 +214,7 @@ struct link {
 struct drain;
 struct hold_msg;
 struct others;
+struct look;
 
 struct worker {
 	struct serve *serve;
@@ -224,6 +229,7 @@ struct worker {
 	struct drain *drains;
 	struct others *others;          /* commands that one elsewhere waits for */
 	struct serve_task *paused;
+	struct look *looks;             /* to be answered at the end of the turn */
 	struct serve_task *parked, **parked_tail;       /* they wait for their volumes, the oldest first */
 	unsigned n_parked;
 	uint64_t parked_bytes;
@@ -292,6 +298,10 @@ void source_logged_in(struct serve *s, const struct addr *from);
 void source_gone(struct serve *s, const struct addr *from, bool logged_in);
 void sources_fini(struct serve *s);
 
+/* gone.c: what has closed is seen to be gone before a session begins */
+void gone_ask(struct link *l);
+void gone_answer(struct worker *w);
+
 /* ask.c: the questions of a login, answered from the registry */
 void ask_answer(struct link *l);
 
@@ -335,6 +345,8 @@ void exec_begin(struct serve_task *st, bool first);
 void exec_locked(struct serve_task *st, struct volume *v, enum scsi_turn (*fn)(struct task *t));
 /* Those that paused go on; true: there are some still. */
 bool exec_tick(struct worker *w);
+/* Copy away what a volume has lent on this worker (backstore_queue_recall). */
+void exec_recall(void *worker, struct backstore *bs);
 
 /* hold.c: commands that wait for their volume. Those that give false have taken care of the task. */
 bool hold_begins(struct serve_task *st, bool first);

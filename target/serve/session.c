@@ -84,7 +84,7 @@ static void nexuses_sweep(struct session *ss)
 {
 	for (struct nexus *n = ss->nexuses, *next; n; n = next) {
 		next = n->next;
-		if (n->gone && n->n_tasks == 0 && n->n_lent == 0)
+		if (n->gone && n->n_tasks == 0 && !n->lent)
 			nexus_release(ss, n);
 	}
 }

@@ -189,6 +189,7 @@ static void *worker_main(void *arg)
 
 	if (backstore_queue_new(w->serve->host, &w->queue) != 0)
 		abort();
+	backstore_queue_recall(w->queue, exec_recall, w);
 	epoll_ctl(w->epfd, EPOLL_CTL_ADD, backstore_queue_fd(w->queue),
 	          &(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w->queue) });
 	w->now = mono_now();
@@ -212,9 +213,11 @@ static void *worker_main(void *arg)
 			flush_all(w);
 		}
 		sessions_reap(w);
+		gone_answer(w);
 	}
 	/* What was posted while it stopped. */
 	inbox_run(w);
+	gone_answer(w);
 	backstore_queue_run(w->queue, 0);
 	backstore_queue_free(&w->queue);
 	return NULL;

@@ -84,6 +84,15 @@ bool cpg_is_up(const struct cpg *c, unsigned node)
 	return c->up[node];
 }
 
+unsigned cpg_ring_size(const struct cpg *c, unsigned node)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; c->ring[node] && i < CPG_NODES; i++)
+		n += c->ring[node]->has[i];
+	return n;
+}
+
 static void hand_over(struct cpg *c, unsigned node, const struct item *it)
 {
 	if (!c->joined[node])

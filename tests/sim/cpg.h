@@ -29,6 +29,7 @@ void cpg_down(struct cpg *c, unsigned node);            /* its Corosync stops or
 void cpg_join(struct cpg *c, unsigned node);            /* its process joins the group */
 void cpg_leave(struct cpg *c, unsigned node);           /* its process is gone; Corosync goes on */
 bool cpg_is_up(const struct cpg *c, unsigned node);
+unsigned cpg_ring_size(const struct cpg *c, unsigned node);     /* Corosync nodes in its ring, with and without the process */
 void cpg_cast(struct cpg *c, unsigned node, const uint8_t *p, size_t n);
 /* Only nodes with equal numbers reach each other. */
 void cpg_split(struct cpg *c, const unsigned side[CPG_NODES]);

@@ -428,6 +428,17 @@ void world_run(struct world *w, uint64_t until)
 	w->now = until;
 }
 
+/* As a later version might: numbers, and 64 bytes, in fields that nobody here knows. */
+static void card_of_later(struct card *c)
+{
+	static const uint8_t fields[] = { 0x78, 0xac, 0x02, 0xe5, 0x03, 1, 2, 3, 4, 0xea, 0x03, 64 };
+
+	memcpy(c->later, fields, sizeof(fields));
+	memcpy(c->later + sizeof(fields), c->public_key, 32);
+	memcpy(c->later + sizeof(fields) + 32, c->boot, BOOT_LEN);
+	c->n_later = sizeof(fields) + 64;
+}
+
 static void node_make(struct world *w, struct sim_node *n, uint64_t fact_base)
 {
 	struct gossip_conf conf = { .incarnation = n->incarnation, .key_epoch = 1, .seed = rng_next(&w->rng) };
@@ -443,6 +454,8 @@ static void node_make(struct world *w, struct sim_node *n, uint64_t fact_base)
 	n->card.version_min = GOSSIP_VERSION_MIN;
 	n->card.version_max = GOSSIP_VERSION_MAX;
 	n->card.incarnation = n->incarnation + 1;
+	if (n->i % 3 == 0)
+		card_of_later(&n->card);
 	conf.self = n->card;
 	n->facts = facts_new(&n->card.id, fact_base);
 	n->gossip = gossip_new(&conf, n->facts);
@@ -616,6 +629,11 @@ bool world_members_agree(const struct world *w, char *why, size_t n_why)
 			}
 			if (up && memcmp(m.card->boot, w->nodes[k].card.boot, BOOT_LEN) != 0) {
 				snprintf(why, n_why, "node %u has an old boot of node %u", i, k);
+				return false;
+			}
+			if (up && (m.card->n_later != w->nodes[k].card.n_later ||
+			           memcmp(m.card->later, w->nodes[k].card.later, m.card->n_later) != 0)) {
+				snprintf(why, n_why, "node %u lacks the fields of a later version in the card of node %u", i, k);
 				return false;
 			}
 		}

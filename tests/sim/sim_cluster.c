@@ -11,7 +11,7 @@
  *   I9  all see all alive, facts converge
  *   I1 to I3 of two volumes with copies: cluster_data.h
  *
- *   sim_cluster [--seeds A-B] [--nodes N] [-v]
+ *   sim_cluster [--seeds A-B] [--nodes N] [--host] [-v]      (--host: all on the host's own ring; else each fourth)
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -46,6 +46,7 @@ struct disk {
 	uint32_t incarnation;
 	struct cluster_record record[256];
 	unsigned n_record;
+	struct { uint8_t boot[BOOT_LEN]; struct buf sync; } kept[NODES_MAX];    /* others' facts, now and then */
 };
 
 struct node {
@@ -65,6 +66,7 @@ struct node {
 	uint64_t stored_epoch, active_epoch;
 	bool ring_up;
 	bool host_quorate;
+	unsigned n_listed;              /* what it knows of the host's node list */
 	uint64_t wake_gen;
 	bool few;                       /* it knows that it has no majority, since then */
 	struct mono few_since;
@@ -94,7 +96,10 @@ struct sim {
 	bool was_broken;
 	unsigned loss;                  /* permille */
 	bool quiet;
+	bool calm;                      /* loss and stalls only: nobody begins anew, so what hangs goes on hanging */
+	bool keeps_corosync;            /* the next crash is of directord alone */
 	bool host;                      /* the nodes' own Corosyncs, which nobody but the host starts */
+	unsigned n_listed;              /* so many are in the host's node list; the administrator adds one at a time */
 	uint32_t nodeid[NODES_MAX];
 	struct op op[OPS_MAX];
 	unsigned n_op;
@@ -415,13 +420,26 @@ static void on_deliver(void *ctx, unsigned i, unsigned from, const uint8_t *p, s
 	agree_msg_fini(&msg);
 }
 
-/* votequorum's word comes some time after the view. */
+/* votequorum's word, and what the node list is, come some time after the view, or before it. */
 static void on_quorate(void *ctx, unsigned i, uint64_t life, void *p)
 {
-	struct node *n = &((struct sim *)ctx)->node[i];
+	struct sim *s = ctx;
+	struct node *n = &s->node[i];
+	bool quorate = 2 * cpg_ring_size(s->cpg, i) > s->n_listed;
 
-	if (n->up && n->life == life)
-		ring_state(n, 0);
+	if (!n->up || n->life != life || (quorate == n->host_quorate && n->n_listed == s->n_listed))
+		return;
+	n->host_quorate = quorate;
+	n->n_listed = s->n_listed;
+	ring_state(n, 0);
+}
+
+static void quorate_soon(struct node *n)
+{
+	struct sim *s = n->sim;
+
+	if (s->host && n->up)
+		world_in_us(&s->w, world_between(&s->w, 0, 100000), on_quorate, s, n->i, n->life, NULL);
 }
 
 static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_member)
@@ -436,10 +454,7 @@ static void on_view(void *ctx, unsigned i, const unsigned *member, unsigned n_me
 	if (!n->up)
 		return;
 	step(n, &in);
-	if (s->host && n->up && n->host_quorate != (2 * n_member > s->n)) {
-		n->host_quorate = !n->host_quorate;
-		world_in_us(&s->w, world_between(&s->w, 0, 100000), on_quorate, s, i, n->life, NULL);
-	}
+	quorate_soon(n);
 }
 
 static const struct cpg_ops cpg_ops = { .deliver = on_deliver, .view = on_view };
@@ -473,7 +488,7 @@ static void ring_state(struct node *n, int err)
 		in.active = 0;
 		in.nodeid = n->sim->nodeid[n->i];
 		in.nodeids = n->sim->nodeid;
-		in.n_nodeids = n->sim->n;
+		in.n_nodeids = n->n_listed;
 		in.quorate = n->host_quorate;
 	}
 	step(n, &in);
@@ -487,10 +502,14 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 	if (!n->up || n->life != life || n->ring_up)
 		return;
 	if (s->host) {
+		if (i >= s->n_listed)
+			return;
 		n->ring_up = true;
-		ring_state(n, 0);
+		n->n_listed = s->n_listed;
 		cpg_up(s->cpg, i);
+		ring_state(n, 0);
 		cpg_join(s->cpg, i);
+		quorate_soon(n);
 		return;
 	}
 	/* Who starts with another file than the running ring is not let in (and would harm it). */
@@ -506,10 +525,27 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 	ring_state(n, 0);
 }
 
+/* The administrator puts the next node into the list, and reloads; a running directord sees it seconds later. */
+static void on_listed(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	if (s->n_listed == s->n)
+		return;
+	i = s->n_listed++;
+	world_trace(&s->w, "%s is put into the list", s->node[i].name);
+	for (unsigned k = 0; k < i; k++)
+		world_in_us(&s->w, world_between(&s->w, 0, 5000000), on_quorate, s, k, s->node[k].life, NULL);
+	world_in_us(&s->w, world_between(&s->w, 0, 300000), on_ring_started, s, i, s->node[i].life, NULL);
+	world_in_us(&s->w, world_between(&s->w, 1000, 20000000), on_listed, s, 0, 0, NULL);
+}
+
 static void ring_stop(struct node *n)
 {
 	n->host_quorate = false;
-	if (n->ring_up)
+	if (n->ring_up && n->sim->host && n->sim->keeps_corosync)
+		cpg_leave(n->sim->cpg, n->i);
+	else if (n->ring_up)
 		cpg_down(n->sim->cpg, n->i);
 	n->ring_up = false;
 	n->active_epoch = 0;
@@ -742,6 +778,57 @@ static void reply(struct node *n, const struct cluster_reply *r)
 	}
 }
 
+/* ---- what is kept of others' facts ---- */
+
+static void keep_facts(struct node *n)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < facts_nodes(cluster_facts(n->c)); i++) {
+		struct cluster_kept k;
+		struct gossip_sync sync = { .kind = SYNC_DELTA, .parts = &k.part, .n_parts = 1 };
+		int of;
+
+		if (!cluster_keep(n->c, i, &k))
+			continue;
+		of = node_of(s, &k.have.node);
+		memcpy(n->disk.kept[of].boot, k.boot, BOOT_LEN);
+		buf_reset(&n->disk.kept[of].sync);
+		peer_sync_encode(&sync, &n->disk.kept[of].sync);
+		cluster_kept_fini(&k);
+	}
+}
+
+static void on_keep(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	for (unsigned k = 0; k < s->n; k++)
+		if (s->node[k].up && world_chance(&s->w, 300))
+			keep_facts(&s->node[k]);
+	world_in_us(&s->w, 3000000, on_keep, s, 0, 0, NULL);
+}
+
+static void give_facts(struct node *n)
+{
+	struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct cluster_in in = { .kind = CLUSTER_IN_KEPT, .node = s->node[i].id, .boot = n->disk.kept[i].boot };
+		struct peer_sync sync;
+
+		if (!n->disk.kept[i].sync.len || !n->up)
+			continue;
+		if (peer_sync_decode(n->disk.kept[i].sync.data, n->disk.kept[i].sync.len, &sync) < 0) {
+			fail(s, "kept facts do not decode");
+			return;
+		}
+		in.sync = &sync.sync;
+		step(n, &in);
+		peer_sync_fini(&sync);
+	}
+}
+
 /* ---- running the machine ---- */
 
 static void on_wake(void *ctx, unsigned i, uint64_t gen, void *p)
@@ -842,6 +929,7 @@ static void start(struct node *n)
 	step(n, &in);
 	data_up(&s->data, n->i);
 	data_have(&s->data, n->i, &have);
+	give_facts(n);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
 	step(n, &in);
 	plan_have_fini(&have);
@@ -1059,9 +1147,11 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 
 	if (s->quiet)
 		return;
-	switch (world_between(&s->w, 0, 9)) {
+	switch (world_between(&s->w, s->calm ? 6 : 0, 9)) {
 	case 0: case 1: case 2:
+		s->keeps_corosync = s->host && world_chance(&s->w, 500);
 		crash(&s->node[who]);
+		s->keeps_corosync = false;
 		/* One time in three only directord is gone. */
 		if (world_chance(&s->w, 667))
 			data_down(&s->data, who);
@@ -1085,6 +1175,8 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 		}
 		break;
 	case 7:
+		if (s->calm)
+			break;
 		make_deaf(s);
 		world_in_us(&s->w, world_between(&s->w, 500000, 15000000), on_heal, s, 0, 0, NULL);
 		break;
@@ -1129,7 +1221,7 @@ static void check_end(struct sim *s)
 	}
 }
 
-static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
+static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64_t *trace)
 {
 	struct sim *s = mem_zalloc(sizeof(*s));
 	bool ok;
@@ -1137,11 +1229,13 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_init(&s->w, seed, verbose);
 	s->w.now = (struct mono){ 1000000000 };
 	s->n = n_nodes;
-	s->host = seed % 4 == 3;
+	s->host = host;
 	/* As an administrator might number them: neither from one nor in our order. */
 	for (unsigned i = 0; s->host && i < NODES_MAX; i++)
 		s->nodeid[i] = 100 - 7 * i;
 	s->data = (struct data){ .w = &s->w, .ctx = s, .reach = data_reach, .event = data_event, .fail = data_fail };
+	s->calm = world_chance(&s->w, s->host ? 500 : 100);
+	s->n_listed = !s->host || world_chance(&s->w, 500) ? s->n : (unsigned)world_between(&s->w, 1, s->n);
 	s->cpg = cpg_new(&s->w, &cpg_ops, s);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
@@ -1164,6 +1258,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
 	world_in_us(&s->w, 60000, on_data, s, 0, 0, NULL);
 	world_in_us(&s->w, 200000, on_stall, s, 0, 0, NULL);
+	world_in_us(&s->w, 3000000, on_keep, s, 0, 0, NULL);
+	world_in_us(&s->w, world_between(&s->w, 2000000, 20000000), on_listed, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
 
@@ -1185,8 +1281,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	ok = !s->failed;
 	*trace = s->w.trace;
 	if (!ok)
-		printf("seed %" PRIu64 " failed: %s\nreplay: tests/sim/sim_cluster --seeds %" PRIu64 "-%" PRIu64 " --nodes %u -v\n", seed,
-		       s->why, seed, seed, n_nodes);
+		printf("seed %" PRIu64 " failed: %s\nreplay: tests/sim/sim_cluster --seeds %" PRIu64 "-%" PRIu64 " --nodes %u%s -v\n", seed,
+		       s->why, seed, seed, n_nodes, host ? " --host" : "");
 	else if (verbose)
 		printf("seed %" PRIu64 ": %u acknowledged, %u refused (%u for want of quorum), %u crashes, %u cuts, %u blackouts; %u owners, %u answered\n",
 		       seed, s->acked, s->refused, s->refused_few, s->crashes, s->cuts, s->blackouts, s->data.owners, s->data.answered);
@@ -1198,6 +1294,8 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 			entry_free(n->disk.entry[k]);
 		free(n->disk.entry);
 		snap_free(n->disk.snap);
+		for (unsigned k = 0; k < NODES_MAX; k++)
+			buf_fini(&n->disk.kept[k].sync);
 		for (unsigned k = 0; k < n->disk.n_record; k++) {
 			free(n->disk.record[k].name);
 			attrs_fini(&n->disk.record[k].params);
@@ -1213,7 +1311,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 int main(int argc, char **argv)
 {
 	unsigned long a = 1, b = 20, nodes = 0;
-	bool verbose = false;
+	bool verbose = false, host = false;
 	unsigned failed = 0;
 
 	if (sodium_init() < 0)
@@ -1226,20 +1324,23 @@ int main(int argc, char **argv)
 			b = *end == '-' ? strtoul(end + 1, NULL, 10) : a;
 		} else if (strcmp(argv[i], "--nodes") == 0 && i + 1 < argc) {
 			nodes = strtoul(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--host") == 0) {
+			host = true;
 		} else if (strcmp(argv[i], "-v") == 0) {
 			verbose = true;
 		} else {
-			fprintf(stderr, "usage: sim_cluster [--seeds A-B] [--nodes N] [-v]\n");
+			fprintf(stderr, "usage: sim_cluster [--seeds A-B] [--nodes N] [--host] [-v]\n");
 			return 2;
 		}
 	}
 	for (unsigned long seed = a; seed <= b; seed++) {
 		uint64_t trace, again;
 		unsigned n = nodes ? (unsigned)nodes : 1 + seed % 5;
+		bool on_host = host || seed % 4 == 3;
 
-		failed += !run(seed, n, verbose, &trace);
+		failed += !run(seed, n, on_host, verbose, &trace);
 		/* The same seed must give the same world, to the last line. */
-		if (seed == a && !verbose && (run(seed, n, false, &again), again != trace)) {
+		if (seed == a && !verbose && (run(seed, n, on_host, false, &again), again != trace)) {
 			printf("seed %lu does not replay\n", seed);
 			failed++;
 		}

@@ -15,6 +15,19 @@ step "n3 is known dead by all after $(($(now_ms) - start)) ms"
 until_true 5 "commits go on" makes n1 while-dead
 for n in n1 n2; do status_is $n quorate true || fail "$n is quorate"; done
 
+step "a volume for the dead node is a task that waits; it can be canceled, and who waits is told"
+d n1 --no-wait volume create on-n3 --size 1M --backstore ram --on n3 || fail "volume create"
+task=$(d n1 -o json task list | jq -r '[.data[] | select(.what | test("/volumes/on-n3")) | .name] | last')
+(d n2 task wait "$task" && echo done) >"/tmp/$LAB.wait" 2>&1 &
+waiting=$!
+d n2 task cancel "$task" || fail "task cancel $task"
+wait $waiting
+grep -q 'was canceled' "/tmp/$LAB.wait" || fail "who waits is told: $(cat "/tmp/$LAB.wait")"
+rm -f "/tmp/$LAB.wait"
+! has n1 /volumes/on-n3 || fail "the volume is still wanted"
+d n1 task cancel "$task" 2>/dev/null && fail "canceled twice"
+d n1 task cancel 1 2>/dev/null && fail "what is done cannot be canceled"
+
 step "n3 returns and has what it missed"
 lab start n3
 lab wait 20 || fail "all are well again"

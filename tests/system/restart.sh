@@ -28,4 +28,13 @@ lab stop n3
 until_true 5 "n1 knows that n3 left" eval '[ "$(node_state n1 n3)" = left ]'
 lab start n3
 lab wait 20 || fail "all are well again"
+step "all stop, one starts: it shows what the others said last"
+lab stop n2
+lab stop n3
+lab stop n1
+lab start n1
+until_true 10 "n1 knows of n2's version, which it has not met since" eval 'd n1 get /nodes/n2 | grep -A20 "observed by n2" | grep -q version'
+[ "$(node_state n1 n2)" = dead ] || fail "n2 is $(node_state n1 n2)"
+lab start n2,n3
+lab wait 20 || fail "all are well again"
 pass

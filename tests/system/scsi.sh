@@ -27,7 +27,7 @@ same() { # name, wanted, got
 }
 ctl() { "$build/tests/system/targetctl" "$sock" "$@"; }
 uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
-naa() { echo "3000000${1}aaaa4bbb"; }
+naa() { echo "60244490000000${1}a8cccdddddddddddd"; }
 # cdb INITIATOR TARGET LUN STEP…: each initiator has one ISID
 cdb() {
 	local i=$1 target=$2 lun=$3
@@ -80,7 +80,7 @@ same a-saved-page-outlives-the-process "check 7 27 00,good,good" "$(cdb a $t 2 '
 same write-source good "$(cdb a $u 1 '2a000000000000000800>4096*5a')"
 copy() { # source, destination: blocks 0 to 7, to block 100
 	printf '83000000000000000000%08x0000>01180040000000000000001c00000000' $((16 + 64 + 28))
-	printf 'e400000001030008%s00000000000000000000000000000200' "$(naa "$1")" "$(naa "$2")"
+	printf 'e400000001030010%s0000000000000200' "$(naa "$1")" "$(naa "$2")"
 	printf '0200001800000001000000080000000000000000 0000000000000064' | tr -d ' '
 }
 same copy-between-targets good "$(cdb a $u 1 "$(copy 1 2)")"

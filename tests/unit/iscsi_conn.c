@@ -244,6 +244,53 @@ static void data_in_is_cut_and_carries_the_status(void)
 	world_fini(&w);
 }
 
+/* The data's place is given up while a PDU of it is half sent and the next are cut already. */
+static void data_that_moved_leave_from_their_new_place(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	struct iscsi_iov iov[7];
+	struct task_buf to = { 0 };
+	struct task *t;
+	uint8_t cdb[16];
+	const uint8_t *r, *d;
+	uint32_t at = 0, n, part = 48 + 3000;
+
+	world_init(&w, DISK, 512);
+	pattern(w.disk, DISK, 9);
+	world_login(&w, KEYS("MaxRecvDataSegmentLength=8192\0"));
+	w.hold = true;
+	cdb_rw(cdb, false, 0, 100);
+	put_command(&w, &b, PDU_FINAL | CMD_READ, cdb, 51200, NULL, 0);
+	world_feed(&w, b.data, b.len, 0);
+	CHECK_EQ(w.n_held, 1);
+	w.n_held = 0;
+	t = w.held[0];
+	CHECK_EQ(task_room(t, &t->in, 51200), 0);
+	memcpy(t->in.p, w.disk, 51200);
+	t->in_len = 51200;
+	conn_task_done(t);
+	n = conn_output(w.conn, iov, 7);
+	CHECK(n >= 3 && iov[0].len == 48 && iov[1].len == 8192);
+	buf_put(&w.out, iov[0].base, 48);
+	buf_put(&w.out, iov[1].base, part - 48);
+	conn_sent(w.conn, part);
+	CHECK_EQ(task_room(t, &to, 51200), 0);
+	memcpy(to.p, t->in.p, 51200);
+	conn_data_moved(w.conn, (struct iscsi_task *)t, to.p);
+	memset(t->in.p, 0xdd, 51200);
+	task_unroom(t, &t->in);
+	t->in = to;
+	world_run(&w);
+	while ((r = world_pdu(&w, &d))) {
+		CHECK(get32(r + 40) == at && memcmp(d, w.disk + at, bhs_data_len(r)) == 0);
+		at += bhs_data_len(r);
+	}
+	CHECK_EQ(at, 51200);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 /* A command with data both ways: its AHS, residuals of both directions, and R2T and Data-In numbered as one (4.2.2.4). */
 static void residuals_of_both_directions(void)
 {
@@ -628,6 +675,7 @@ int main(void)
 	RUN(every_split_of_the_stream_gives_the_same_answers);
 	RUN(write_data_in_all_four_combinations);
 	RUN(data_in_is_cut_and_carries_the_status);
+	RUN(data_that_moved_leave_from_their_new_place);
 	RUN(residuals_of_both_directions);
 	RUN(commands_execute_in_cmdsn_order_and_outside_the_window_not_at_all);
 	RUN(an_aborted_task_is_not_answered_and_the_abort_waits_for_it);

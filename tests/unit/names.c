@@ -95,12 +95,17 @@ static void test_both_sides_of_an_object(void)
 {
 	struct world w = world_new();
 	struct names_entry e = { 0 };
+	struct node_id id;
 
 	observe(&w, 2, "/volumes/v2 state=ready applied=2 used=77");
 	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK(e.desired);
 	CHECK_EQ(e.n_facts, 1);
 	CHECK_STR(e.facts[0].node_name, "n2");
+	CHECK_EQ(e.facts[0].age_ms, 0);
+	id = id_of(2);
+	names_node(w.n, &id, "n2", NODE_DEAD, w.now);
+	CHECK_EQ(names_get(w.n, "/volumes/v2", mono_add_ms(w.now, 250), &e), 0);
 	CHECK_EQ(e.facts[0].age_ms, 250);
 	CHECK_STR(names_value(&e, "used"), "77");
 	CHECK_STR(names_value(&e, "size"), "2147483648");
@@ -181,6 +186,32 @@ static void test_task_of_a_commit(void)
 	CHECK_EQ(names_get(w.n, "/tasks/99", w.now, &e), ERR_NOENT);
 	names_entry_fini(&e);
 	CHECK_EQ(names_task(w.n, 99, w.now, &t), ERR_NOENT);
+	world_free(&w);
+}
+
+static void test_canceled_task(void)
+{
+	struct world w = world_new();
+	struct txn t = txn_of("- /volumes/v3", NULL);
+	struct names_task task;
+	struct names_entry e = { 0 };
+
+	observe(&w, 1, "/volumes/v1 applied=2");
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(!task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "running");
+	names_entry_fini(&e);
+	free(t.message);
+	t.message = mem_strdup("cancel task 2");
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK_EQ(names_task(w.n, 2, w.now, &task), 0);
+	CHECK(task.canceled);
+	CHECK_EQ(names_get(w.n, "/tasks/2", w.now, &e), 0);
+	CHECK_STR(names_value(&e, "state"), "canceled");
+	names_entry_fini(&e);
+	CHECK_EQ(names_task(w.n, 3, w.now, &task), 0);
+	CHECK(!task.canceled);
 	world_free(&w);
 }
 
@@ -503,6 +534,7 @@ int main(void)
 	RUN(test_volume_converges);
 	RUN(test_target_converges_where_its_volumes_are);
 	RUN(test_task_of_a_commit);
+	RUN(test_canceled_task);
 	RUN(test_task_of_a_deletion);
 	RUN(test_events_are_numbered_without_holes);
 	RUN(test_lost_events_are_told);

@@ -415,7 +415,8 @@ static void identity_is_the_uuid(void)
 	setup();
 	run(0, CDB("\x12\x01\x83\x04\0\0"), NULL, 0, 1024);
 	CHECK_EQ(last->status, STATUS_GOOD);
-	CHECK(last->in.p[1] == 0x83 && last->in.p[4] == 1 && last->in.p[5] == 3 && last->in.p[8] == 0x3b);
+	CHECK(last->in.p[1] == 0x83 && last->in.p[4] == 1 && last->in.p[5] == 3 && last->in.p[7] == 16);
+	CHECK(memcmp(last->in.p + 8, "\x60\x24\x44\x9a\xbc\xde\xf0\x10\x06\x07\x08\x09\x0a\x0b\x0c\x0d", 16) == 0);
 	len = last->in_len;
 	memcpy(first, last->in.p, len < 60 ? len : 60);
 	run(1, CDB("\x12\x01\x83\x04\0\0"), NULL, 0, 1024);

@@ -25,7 +25,7 @@ static void list_cscd(struct list *l, const struct scsi_lu *lu)
 	d[0] = 0xe4;
 	d[4] = 1;
 	d[5] = 3;
-	d[7] = 8;
+	d[7] = NAA_LEN;
 	lu_naa(lu, d + 8);
 	set24(d + 29, lu->block_size);
 	l->n += 32;
@@ -219,7 +219,7 @@ static void lid4_lists_are_understood(void)
 	p[48] = 0xe4;
 	p[52] = 1;
 	p[53] = 3;
-	p[55] = 8;
+	p[55] = NAA_LEN;
 	lu_naa(&units[0], p + 56);
 	p[80] = 0x0a;           /* by bytes, with offsets */
 	set16(p + 82, 0x1c);

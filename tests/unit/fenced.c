@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node that was switched off need not be waited for; when that is so, and when it is not. */
+#include <string.h>
+
+#include "cluster/own.h"
+#include "tests/unit/check.h"
+
+static const struct node_id A = { { 1 } }, B = { { 2 } }, C = { { 3 } };
+static struct own_out out;
+static struct own_view view;
+static struct own *own;
+
+static struct mono ms(uint64_t t)
+{
+	return (struct mono){ (1000 + t) * 1000000 };
+}
+
+static void step(struct own_in in, uint64_t at)
+{
+	in.now = ms(at);
+	out.n = 0;
+	own_step(own, &in, &out);
+}
+
+static struct own_row row(struct node_id owner, uint64_t epoch)
+{
+	struct own_row r = { .uuid = { 7 }, .owner = owner, .epoch = epoch, .n_leg = 2 };
+
+	r.leg[0] = (struct own_leg){ .uuid = { 8 }, .node = A, .state = OWN_LEG_IN };
+	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .node = B, .state = OWN_LEG_IN };
+	return r;
+}
+
+static uint64_t applied;
+
+static void apply(struct own_row r, uint64_t at)
+{
+	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = ++applied }, at);
+	step((struct own_in){ .kind = OWN_IN_APPLIED, .index = applied }, at);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = applied }, at);
+}
+
+/* B, the only voter, sees itself alone; the volume was of `before` since `since`. */
+static void world(struct node_id before, uint64_t since)
+{
+	view = (struct own_view){ .member = { B }, .n_member = 1, .voter = { B }, .n_voter = 1, .quorate = true };
+	own = own_new(&B);
+	applied = 0;
+	step((struct own_in){ .kind = OWN_IN_VIEW, .view = &view }, 0);
+	step((struct own_in){ .kind = OWN_IN_TARGET_UP }, 0);
+	apply(row(C, 1), 0);
+	apply(row(before, 2), since);
+}
+
+/* B takes it at 10 s, and its director-target opens it at once. */
+static void taken(void)
+{
+	apply(row(B, 3), 10000);
+	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(B, 3).uuid, .epoch = 3 }, 10010);
+}
+
+static bool leased(void)
+{
+	for (unsigned i = 0; i < out.n; i++)
+		if (out.act[i].kind == OWN_ACT_LEASE)
+			return true;
+	return false;
+}
+
+static bool leased_at(uint64_t at)
+{
+	step((struct own_in){ .kind = OWN_IN_TIMER }, at);
+	return leased();
+}
+
+static void test_its_lease_is_waited_for(void)
+{
+	struct node_id id;
+
+	world(A, 5000);
+	taken();
+	CHECK(own_waits(own, 0, &id) && node_id_eq(&id, &A) && !own_waits(own, 1, &id));
+	CHECK(!leased_at(10000 + OWN_WAIT_MS - 1));
+	CHECK(leased_at(10000 + OWN_WAIT_MS));
+	CHECK(!own_waits(own, 0, &id));
+	own_free(&own);
+}
+
+static void test_off_it_is_not(void)
+{
+	world(A, 5000);
+	taken();
+	CHECK(!leased_at(10300));
+	step((struct own_in){ .kind = OWN_IN_FENCED, .node = A, .begun = ms(10020) }, 10310);
+	CHECK(leased() || leased_at(10311));
+	own_free(&own);
+}
+
+static void test_off_before_the_volume_was_taken_says_nothing(void)
+{
+	world(A, 5000);
+	taken();
+	step((struct own_in){ .kind = OWN_IN_FENCED, .node = A, .begun = ms(9999) }, 10310);
+	CHECK(!leased() && !leased_at(10311));
+	own_free(&own);
+}
+
+static void test_another_node_that_is_off_says_nothing(void)
+{
+	world(A, 5000);
+	taken();
+	step((struct own_in){ .kind = OWN_IN_FENCED, .node = C, .begun = ms(10020) }, 10310);
+	CHECK(!leased() && !leased_at(10311));
+	own_free(&own);
+}
+
+/* A itself had still to wait for C, whose lease may be in use yet. */
+static void test_two_may_hold_a_lease_then_one_that_is_off_is_not_enough(void)
+{
+	struct node_id id;
+
+	world(A, 9900);
+	taken();
+	CHECK(!own_waits(own, 0, &id));
+	step((struct own_in){ .kind = OWN_IN_FENCED, .node = A, .begun = ms(10020) }, 10310);
+	CHECK(!leased() && !leased_at(10311));
+	own_free(&own);
+}
+
+int main(void)
+{
+	RUN(test_its_lease_is_waited_for);
+	RUN(test_off_it_is_not);
+	RUN(test_off_before_the_volume_was_taken_says_nothing);
+	RUN(test_another_node_that_is_off_says_nothing);
+	RUN(test_two_may_hold_a_lease_then_one_that_is_off_is_not_enough);
+	own_out_fini(&out);
+	return 0;
+}
