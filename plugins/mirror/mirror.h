@@ -133,6 +133,8 @@ void mirror_io_submit(void *obj, struct director_io *io);
 /* Have the machine, for calls that ask it something or tell it something; then do what it wants. Not on I/O paths. */
 void mirror_enter(struct mirror_obj *o);
 void mirror_leave(struct mirror_obj *o);
+/* The same after only having looked: who watches is not woken by it. */
+void mirror_leave_unchanged(struct mirror_obj *o);
 /* The object's thread submits what belongs to no operation of the host's. */
 void mirror_mine_submit(struct mirror_obj *o);
 /* Wait until nobody is in the object any more who does not wait for it. */

@@ -272,6 +272,16 @@ void mirror_leave(struct mirror_obj *o)
 	atomic_fetch_sub(&o->inside, 1);
 }
 
+void mirror_leave_unchanged(struct mirror_obj *o)
+{
+	pthread_mutex_unlock(&o->lock);
+	/* What came meanwhile was left to us. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load(&o->inbox))
+		run(o);
+	atomic_fetch_sub(&o->inside, 1);
+}
+
 void mirror_all_out(struct mirror_obj *o)
 {
 	while (atomic_load(&o->inside))

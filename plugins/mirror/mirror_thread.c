@@ -141,7 +141,7 @@ bool mirror_wait(struct mirror_obj *o, bool (*is)(const struct mirror *), unsign
 		pthread_mutex_unlock(&o->wake_lock);
 		mirror_enter(o);
 		yes = is(o->m);
-		mirror_leave(o);
+		mirror_leave_unchanged(o);
 		if (yes || late)
 			break;
 		pthread_mutex_lock(&o->wake_lock);

@@ -35,7 +35,8 @@ static bool lease_take(struct volume *v, const struct target_lease *l)
 	uint64_t epoch = atomic_load(&v->epoch);
 
 	if (l->epoch > epoch || !v->bs) {
-		v->next_lease = *l;
+		if (l->epoch >= v->next_lease.epoch)
+			v->next_lease = *l;
 		return false;
 	}
 	if (l->epoch < epoch || v->lost || l->until_ms <= atomic_load(&v->lease_ms))

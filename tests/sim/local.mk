@@ -31,7 +31,7 @@ tests_sim_sim_agree_planted_LDADD = proto/libproto.la base/libbase.la $(SODIUM_L
 
 check_PROGRAMS += tests/sim/sim_cluster
 TESTS += tests/sim/sim_cluster
-tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/world.c %D%/world.h %D%/cpg.c %D%/cpg.h
+tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/cluster_data.c %D%/cluster_data.h %D%/world.c %D%/world.h %D%/cpg.c %D%/cpg.h
 tests_sim_sim_cluster_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 tests_sim_sim_cluster_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 

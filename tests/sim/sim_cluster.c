@@ -9,6 +9,7 @@
  *   I8  with a majority up and quiet, a change is accepted; nothing was acknowledged without one; a node that knows
  *       itself in a minority refuses within a second
  *   I9  all see all alive, facts converge
+ *   I1 to I3 of two volumes with copies: cluster_data.h
  *
  *   sim_cluster [--seeds A-B] [--nodes N] [-v]
  */
@@ -29,6 +30,7 @@
 #include "proto/peer.h"
 #include "proto/seal.h"
 #include "proto/txn.h"
+#include "tests/sim/cluster_data.h"
 #include "tests/sim/cpg.h"
 #include "tests/sim/world.h"
 
@@ -102,6 +104,7 @@ struct sim {
 	unsigned acked, refused, crashes, cuts, blackouts;
 	uint64_t hash_index[4096];
 	uint8_t hash_at[4096][32], hash_lineage[4096][16];
+	struct data data;
 	bool failed;
 	char why[256];
 };
@@ -556,7 +559,10 @@ static void on_reset(void *ctx, unsigned i, uint64_t life, void *p)
 
 static void do_plan(struct node *n, const struct cluster_act *a)
 {
-	later_done(n, a->id, !n->sim->quiet && world_chance(&n->sim->w, 20) ? ERR_IO : 0, world_between(&n->sim->w, 500, 5000));
+	bool own = a->plan->kind >= PLAN_SERVE || strchr(a->plan->name, '/');
+	int err = !own && !n->sim->quiet && world_chance(&n->sim->w, 20) ? ERR_IO : data_plan(&n->sim->data, n->i, a->plan);
+
+	later_done(n, a->id, err, world_between(&n->sim->w, 500, 5000));
 }
 
 static void do_act(struct node *n, const struct cluster_act *a)
@@ -600,6 +606,12 @@ static void do_act(struct node *n, const struct cluster_act *a)
 		break;
 	case CLUSTER_ACT_PLAN:
 		do_plan(n, a);
+		break;
+	case CLUSTER_ACT_LEASE:
+		data_lease(&s->data, n->i, a);
+		break;
+	case CLUSTER_ACT_KEEP:
+		later_done(n, a->id, 0, 500);
 		break;
 	case CLUSTER_ACT_RECORD: {
 		struct disk *d = &n->disk;
@@ -799,7 +811,7 @@ static void start(struct node *n)
 {
 	struct sim *s = n->sim;
 	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true,
-	                             .host_ring = s->host };
+	                             .host_ring = s->host, .inner_port = 7341 };
 	struct agree_disk ad = { .promised = n->disk.promised, .synced = n->disk.synced, .commit = n->disk.commit,
 	                         .snap = n->disk.snap, .entry = (const struct agree_entry *const *)n->disk.entry,
 	                         .n_entry = n->disk.n_entry };
@@ -828,8 +840,11 @@ static void start(struct node *n)
 	seal_keys(n);
 	world_trace(&s->w, "%s starts", n->name);
 	step(n, &in);
+	data_up(&s->data, n->i);
+	data_have(&s->data, n->i, &have);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
 	step(n, &in);
+	plan_have_fini(&have);
 	if (s->host)
 		world_in_us(&s->w, world_between(&s->w, 100000, 800000), on_ring_started, s, n->i, n->life, NULL);
 	/* mDNS. */
@@ -856,6 +871,49 @@ static void crash(struct node *n)
 	n->sim->crashes++;
 }
 
+static bool data_reach(void *ctx, unsigned a, unsigned b)
+{
+	return reach(ctx, a, b);
+}
+
+static void data_event(void *ctx, unsigned i, struct cluster_in *in)
+{
+	struct node *n = &((struct sim *)ctx)->node[i];
+
+	if (n->up)
+		step(n, in);
+}
+
+static void data_fail(void *ctx, const char *why)
+{
+	fail(ctx, "%s", why);
+}
+
+static void on_data(void *ctx, unsigned i, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	for (unsigned k = 0; k < s->n; k++)
+		data_tick(&s->data, k);
+	world_in_us(&s->w, 40000, on_data, s, 0, 0, NULL);
+}
+
+/* director-target dies, and is there again a moment later. */
+static void target_dies(struct node *n)
+{
+	struct plan_have have = { 0 };
+	struct cluster_in in = { .kind = CLUSTER_IN_HAVE };
+
+	if (!n->up)
+		return;
+	world_trace(&n->sim->w, "%s: director-target dies", n->name);
+	data_down(&n->sim->data, n->i);
+	step(n, &in);
+	data_up(&n->sim->data, n->i);
+	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
+	step(n, &in);
+}
+
 static void on_start(void *ctx, unsigned i, uint64_t x, void *p)
 {
 	start(&((struct sim *)ctx)->node[i]);
@@ -880,8 +938,12 @@ static void request(struct sim *s, unsigned i, unsigned op)
 	t.message = mem_strdup("");
 	x = txn_add(&t, TXN_CREATE, o->path);
 	attrs_set(&x->attrs, "size", "1M");
-	attrs_set(&x->attrs, "backstore", "ram");
-	attrs_set(&x->attrs, "node", "n1");
+	if (strncmp(o->path, "/volumes/m", 10) == 0) {
+		attrs_set(&x->attrs, "copies", "2");
+	} else {
+		attrs_set(&x->attrs, "backstore", "ram");
+		attrs_set(&x->attrs, "node", "n1");
+	}
 	step(n, &in);
 	txn_fini(&t);
 }
@@ -901,7 +963,8 @@ static void on_load(void *ctx, unsigned i, uint64_t x, void *p)
 
 			for (unsigned k = 0; k < 16; k++)
 				o->rid[k] = (uint8_t)rng_next(&s->w.rng);
-			snprintf(o->path, sizeof(o->path), "/volumes/v%u", op);
+			/* The first two are asked for until they are there. */
+			snprintf(o->path, sizeof(o->path), "/volumes/%c%u", op < 2 && s->n > 1 ? 'm' : 'v', op);
 		}
 		if (op < s->n_op && !s->op[op].acked)
 			request(s, who, op);
@@ -999,6 +1062,9 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 	switch (world_between(&s->w, 0, 9)) {
 	case 0: case 1: case 2:
 		crash(&s->node[who]);
+		/* One time in three only directord is gone. */
+		if (world_chance(&s->w, 667))
+			data_down(&s->data, who);
 		world_in_us(&s->w, world_between(&s->w, 100000, 8000000), on_start, s, who, 0, NULL);
 		break;
 	case 3: case 4:
@@ -1014,6 +1080,7 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 		s->blackouts++;
 		for (unsigned k = 0; k < s->n; k++) {
 			crash(&s->node[k]);
+			data_down(&s->data, k);
 			world_in_us(&s->w, world_between(&s->w, 100000, 5000000), on_start, s, k, 0, NULL);
 		}
 		break;
@@ -1023,6 +1090,9 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 		break;
 	case 6:
 		cpg_stall(s->cpg, (unsigned)world_between(&s->w, 100, 4000));
+		break;
+	case 8:
+		target_dies(&s->node[who]);
 		break;
 	default:
 		s->loss = (unsigned)world_between(&s->w, 0, 200);
@@ -1071,6 +1141,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	/* As an administrator might number them: neither from one nor in our order. */
 	for (unsigned i = 0; s->host && i < NODES_MAX; i++)
 		s->nodeid[i] = 100 - 7 * i;
+	s->data = (struct data){ .w = &s->w, .ctx = s, .reach = data_reach, .event = data_event, .fail = data_fail };
 	s->cpg = cpg_new(&s->w, &cpg_ops, s);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
@@ -1091,6 +1162,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 	world_in_us(&s->w, world_between(&s->w, 1000000, 12000000), on_fault, s, 0, 0, NULL);
 	world_in_us(&s->w, 8000000, on_load, s, 0, 0, NULL);
 	world_in_us(&s->w, 50000, on_look, s, 0, 0, NULL);
+	world_in_us(&s->w, 60000, on_data, s, 0, 0, NULL);
 	world_in_us(&s->w, 200000, on_stall, s, 0, 0, NULL);
 	s->loss = 10;
 	world_run(&s->w, (struct mono){ 91000000000 });
@@ -1108,14 +1180,16 @@ static bool run(uint64_t seed, unsigned n_nodes, bool verbose, uint64_t *trace)
 		check_deaf(s);
 	world_run(&s->w, mono_add_ms(s->w.now, 20000));
 	check_end(s);
+	if (!s->failed)
+		data_check(&s->data, cluster_catalog(s->node[0].c));
 	ok = !s->failed;
 	*trace = s->w.trace;
 	if (!ok)
 		printf("seed %" PRIu64 " failed: %s\nreplay: tests/sim/sim_cluster --seeds %" PRIu64 "-%" PRIu64 " --nodes %u -v\n", seed,
 		       s->why, seed, seed, n_nodes);
 	else if (verbose)
-		printf("seed %" PRIu64 ": %u acknowledged, %u refused (%u for want of quorum), %u crashes, %u cuts, %u blackouts\n", seed,
-		       s->acked, s->refused, s->refused_few, s->crashes, s->cuts, s->blackouts);
+		printf("seed %" PRIu64 ": %u acknowledged, %u refused (%u for want of quorum), %u crashes, %u cuts, %u blackouts; %u owners, %u answered\n",
+		       seed, s->acked, s->refused, s->refused_few, s->crashes, s->cuts, s->blackouts, s->data.owners, s->data.answered);
 	for (unsigned i = 0; i < s->n; i++) {
 		struct node *n = &s->node[i];
 
