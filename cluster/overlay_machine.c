@@ -38,6 +38,7 @@ static void put_row(struct overlay *o, const struct object *v, const struct own_
 	object_set(obj, "owner", node_id_none(&row->owner) ? NULL : node_id_text(&row->owner, text), o->index);
 	put_uint(o, obj, "epoch", row->epoch);
 	put_uint(o, obj, "left", row->left);
+	object_set(obj, "begun", row->begun ? "yes" : NULL, o->index);
 	if (node_id_none(&row->want) && !node_id_none(&before->want))
 		object_set(obj, "want", NULL, o->index);
 	for (unsigned i = 0; i < row->n_leg && (leg = volume_leg(o->base, v, leg)); i++)

@@ -85,7 +85,7 @@ static void vol_lease(struct own *o, struct own_vol *v, struct own_out *out)
 {
 	struct own_act *a;
 
-	if (!is_mine(o, v) || (v->phase != OWN_OPEN && v->phase != OWN_FREEZING) || v->used != v->row.epoch)
+	if (!is_mine(o, v) || (v->phase != OWN_OPEN && v->phase != OWN_FREEZING) || v->used != v->row.epoch || !v->row.begun)
 		return;
 	if ((!mono_due(v->wait, o->now) && !OWN_PLANTED(OWN_PLANT_NO_WAIT)) || mono_due(o->until, o->now) ||
 	    !mono_before(v->until, o->until))
@@ -271,7 +271,9 @@ static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 	case OWN_OPENING:
 		return;
 	case OWN_OPEN:
-		if (pass_to(o, v)) {
+		if (!v->row.begun) {
+			propose(o, v, OWN_BEGIN, &o->self, out);
+		} else if (pass_to(o, v)) {
 			v->phase = OWN_FREEZING;
 			act_row(out, OWN_ACT_FREEZE, v);
 		}

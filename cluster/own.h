@@ -42,11 +42,12 @@ struct own_row {
 	struct node_id want;            /* none: as it is */
 	uint64_t epoch;
 	uint64_t left;                  /* all rights up to this epoch are over */
+	bool begun;                     /* it has been served: a blank leg has lost something */
 	struct own_leg leg[OWN_LEGS_MAX];
 	unsigned n_leg;
 };
 
-enum own_change_kind { OWN_TAKE = 1, OWN_PASS, OWN_OUT, OWN_IN };
+enum own_change_kind { OWN_TAKE = 1, OWN_PASS, OWN_OUT, OWN_IN, OWN_BEGIN };
 
 /* One change of one row, with its precondition: the row's epoch is `epoch`. */
 struct own_change {

@@ -82,6 +82,9 @@ int own_apply(struct own_row *row, const struct own_change *c)
 		return leg ? leg_out(row, leg, c) : ERR_CONFLICT;
 	case OWN_IN:
 		return leg ? leg_in(row, leg, c) : ERR_CONFLICT;
+	case OWN_BEGIN:
+		row->begun = true;
+		return 0;
 	}
 	return ERR_CONFLICT;
 }

@@ -184,7 +184,7 @@ static void beat(struct cluster *c, uint64_t number, struct cluster_out *out)
 
 static void propose(struct cluster *c, const struct own_change *change, struct cluster_out *out)
 {
-	static const char *const names[] = { [OWN_TAKE] = "take", [OWN_PASS] = "pass", [OWN_OUT] = "out", [OWN_IN] = "in" };
+	static const char *const names[] = { [OWN_TAKE] = "take", [OWN_PASS] = "pass", [OWN_OUT] = "out", [OWN_IN] = "in", [OWN_BEGIN] = "begin" };
 	struct txn t = { 0 };
 	char volume[37];
 

@@ -138,8 +138,8 @@ static void legs_text(const struct own_row *row, const char *self, const struct 
 		const struct plan_node *at = plan_node(nodes, &l->node);
 		char uuid[37];
 
-		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid), states[l->state],
-			   l->turn, l->member, l->since, at && strcmp(at->name, self) == 0 ? "local" : "remote");
+		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid),
+			   l->state == OWN_LEG_IN && !row->begun ? "first" : states[l->state], l->turn, l->member, l->since, at && strcmp(at->name, self) == 0 ? "local" : "remote");
 	}
 }
 

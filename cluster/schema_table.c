@@ -121,6 +121,8 @@ static const struct schema_param volume_params[] = {
 	{ .name = "epoch", .type = VALUE_UINT, .flags = MACHINE, .since = 2,
 	  .help = "Number of that right; rises whenever it is given anew" },
 	{ .name = "left", .type = VALUE_UINT, .flags = MACHINE, .since = 2, .help = "Rights up to this one are over" },
+	{ .name = "begun", .type = VALUE_BOOL, .flags = MACHINE, .since = 2,
+	  .help = "It has been served: from now on a blank leg is one that was lost" },
 	{ .name = "reservations-version", .type = VALUE_UINT, .flags = MACHINE, .since = 2,
 	  .help = "How often its reservations were agreed anew" },
 	COMMENT,

@@ -121,7 +121,8 @@ bool volume_row(const struct tree *t, const struct object *v, struct own_row *ro
 	const char *owner = attrs_get(&v->attrs, "owner");
 
 	*row = (struct own_row){ .epoch = schema_get_uint(v->type, &v->attrs, "epoch"),
-	                         .left = schema_get_uint(v->type, &v->attrs, "left") };
+	                         .left = schema_get_uint(v->type, &v->attrs, "left"),
+	                         .begun = schema_get_bool(v->type, &v->attrs, "begun") };
 	if (!volume_has_legs(v))
 		return false;
 	memcpy(row->uuid, v->uuid, 16);

@@ -98,7 +98,7 @@ static int machine_take(const Director__TxnOp *from, struct txn_op *op)
 	    ((own || keep) && (op->attrs.n || op->if_generation)))
 		return ERR_MALFORMED;
 	if (own) {
-		if (from->own->kind < OWN_TAKE || from->own->kind > OWN_IN || !take16(&from->own->node, op->own.node.b) ||
+		if (from->own->kind < OWN_TAKE || from->own->kind > OWN_BEGIN || !take16(&from->own->node, op->own.node.b) ||
 		    !take16(&from->own->leg, op->own.leg))
 			return ERR_MALFORMED;
 		op->own.kind = (enum own_change_kind)from->own->kind;

@@ -17,7 +17,7 @@
 static const struct director_param params[] = {
 	{ .name = "uuid", .type = DIRECTOR_P_STRING, .help = "identity of the volume; what a leg holds must be of it" },
 	{ .name = "legs", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_LIVE,
-	  .help = "agreed state of each child: UUID:new|out|in:TURN:MEMBER:SINCE:local|remote, with commas; left out: "
+	  .help = "agreed state of each child: UUID:new|out|in|first:TURN:MEMBER:SINCE:local|remote, with commas; left out: "
 		  "nothing is agreed, and what fails is remembered only while it is open" },
 	{ .name = "rate", .type = DIRECTOR_P_SIZE, .flags = DIRECTOR_PF_LIVE, .value = "0", .unit = "bytes a second",
 	  .help = "bound of resync; 0: none" },
