@@ -61,6 +61,36 @@ static struct shard *shard_mine(struct mirror_obj *o)
 	return &o->pool->shard[thread_shard - 1];
 }
 
+/* All that one shard has. What one thread takes may always be given back by another, so who has none looks at the others. */
+static struct request *shard_take(struct shard *s)
+{
+	struct request *r;
+
+	pthread_mutex_lock(&s->lock);
+	r = s->free;
+	s->free = NULL;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static struct request *request_others(struct mirror_obj *o, struct shard *mine)
+{
+	struct request *r = NULL, *last;
+
+	for (unsigned i = 0; i < SHARDS && !r; i++)
+		if (&o->pool->shard[i] != mine)
+			r = shard_take(&o->pool->shard[i]);
+	if (!r || !r->next)
+		return r;
+	for (last = r->next; last->next;)
+		last = last->next;
+	pthread_mutex_lock(&mine->lock);
+	last->next = mine->free;
+	mine->free = r->next;
+	pthread_mutex_unlock(&mine->lock);
+	return r;
+}
+
 static struct request *request_get(struct mirror_obj *o, struct director_io *io)
 {
 	struct shard *s = shard_mine(o);
@@ -71,6 +101,8 @@ static struct request *request_get(struct mirror_obj *o, struct director_io *io)
 	if (r)
 		s->free = r->next;
 	pthread_mutex_unlock(&s->lock);
+	if (!r)
+		r = request_others(o, s);
 	if (!r)
 		r = malloc(sizeof(*r));
 	if (r) {

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "target/serve/bs_host.h"
+#include "target/serve/plant.h"
 
 #define SENSE_ABORTED_COMMAND 0x0b
 
@@ -353,6 +354,8 @@ static int claim(struct backstore_share *s, uint64_t epoch, struct director_err 
 
 	pthread_mutex_lock(&s->claiming);
 	bs = atomic_load(&s->bs);
+	if (planted("epoch") && epoch < atomic_load(&s->epoch))
+		epoch = atomic_load(&s->epoch);
 	if (epoch < atomic_load(&s->epoch))
 		r = plugin_err(err, -ESTALE, "the leg was claimed under epoch %llu",
 			(unsigned long long)atomic_load(&s->epoch));
@@ -362,7 +365,7 @@ static int claim(struct backstore_share *s, uint64_t epoch, struct director_err 
 		r = s->conf.claim ? s->conf.claim(s->conf.arg, epoch, err) : 0;
 	if (r == 0) {
 		atomic_store(&s->epoch, epoch);
-		if (atomic_load(&bs->epoch) < epoch)
+		if (atomic_load(&bs->epoch) < epoch && !planted("epoch"))
 			r = backstore_fence(bs, epoch, err);
 	}
 	pthread_mutex_unlock(&s->claiming);

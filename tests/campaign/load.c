@@ -4,7 +4,9 @@
  * the record judged: per-block linearizability, and no acknowledged write lost.
  *
  *   campaign-load --portals A:3260,B:3260 --target IQN [--lun N] [--initiators N] [--depth N] [--blocks N]
- *                 [--seconds S] [--seed N] [--history FILE] [--chap USER%SECRET] [--stall-ms N]
+ *                 [--groups N] [--seconds S] [--seed N] [--history FILE] [--chap USER%SECRET] [--stall-ms N]
+ *
+ * The blocks are shared by all initiators, and lie in groups that are spread over the LUN.
  *
  * An initiator that loses its connection goes to the next portal; what it had outstanding is "unknown": a write that
  * may have happened, or may yet. At the end every block is read once more. Prints one line of figures, and one for each
@@ -68,7 +70,7 @@ struct block {
 static struct {
 	const char *portal[PORTALS_MAX];
 	unsigned n_portals, n_initiators, depth, seconds, stall_ms;
-	uint64_t n_blocks;
+	uint64_t n_blocks, groups, stride; /* the first blocks of two groups are `stride` apart */
 	const char *target, *history;
 	char *user, *secret;
 	int lun;
@@ -83,7 +85,7 @@ static struct {
 	uint64_t done, unknown, refused, lost, torn;
 	uint64_t last_done, pause, pause_at;
 	FILE *out;
-} t = { .n_initiators = 4, .depth = 4, .seconds = 10, .stall_ms = 5000, .n_blocks = 256, .rng = { 1 }, .next_value = 1 };
+} t = { .n_initiators = 4, .depth = 4, .seconds = 10, .stall_ms = 5000, .n_blocks = 256, .groups = 8, .rng = { 1 }, .next_value = 1 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -123,6 +125,14 @@ static void record(uint64_t lba, const struct linear_op *op)
 	if (t.out)
 		fprintf(t.out, "%" PRIu64 " %c %" PRIu64 " %" PRIu64 " %" PRIx64 "\n", lba, op->write ? 'w' : 'r', op->call,
 			op->ret == LINEAR_NEVER ? 0 : op->ret, op->value);
+}
+
+/* Where the block of that number is. */
+static uint64_t lba_of(uint64_t block)
+{
+	uint64_t each = t.n_blocks / t.groups;
+
+	return block / each * t.stride + block % each;
 }
 
 static void fill(uint8_t *p, uint64_t value)
@@ -258,7 +268,7 @@ static void submit(struct initiator *in, struct slot *s)
 	struct scsi_task *task;
 
 	s->n = 1 + (uint32_t)rng_below(&t.rng, PER_IO_MAX);
-	s->lba = rng_below(&t.rng, t.n_blocks - s->n + 1);
+	s->lba = rng_below(&t.rng, t.groups) * (t.n_blocks / t.groups) + rng_below(&t.rng, t.n_blocks / t.groups - s->n + 1);
 	s->write = rng_below(&t.rng, 2);
 	s->call = now_ns();
 	for (uint32_t i = 0; i < s->n && s->write; i++) {
@@ -268,10 +278,10 @@ static void submit(struct initiator *in, struct slot *s)
 	s->busy = true;
 	in->busy++;
 	if (s->write)
-		task = iscsi_write16_task(in->ctx, t.lun, s->lba, s->data, s->n * t.block_size, (int)t.block_size, 0, 0, 0, 0, 0,
+		task = iscsi_write16_task(in->ctx, t.lun, lba_of(s->lba), s->data, s->n * t.block_size, (int)t.block_size, 0, 0, 0, 0, 0,
 			answered, s);
 	else
-		task = iscsi_read16_task(in->ctx, t.lun, s->lba, s->n * t.block_size, (int)t.block_size, 0, 0, 0, 0, 0, answered, s);
+		task = iscsi_read16_task(in->ctx, t.lun, lba_of(s->lba), s->n * t.block_size, (int)t.block_size, 0, 0, 0, 0, 0, answered, s);
 	if (!task)
 		slot_end(s, false);
 }
@@ -363,8 +373,12 @@ static void look(void)
 	if (!cap || cap->block_length < 8)
 		die("READ CAPACITY(16) fails");
 	t.block_size = cap->block_length;
-	if (t.n_blocks > cap->returned_lba + 1)
-		t.n_blocks = cap->returned_lba + 1;
+	t.stride = (cap->returned_lba + 1) / t.groups;
+	if (t.n_blocks > t.stride * t.groups)
+		t.n_blocks = t.stride * t.groups;
+	t.n_blocks -= t.n_blocks % t.groups;
+	if (t.n_blocks / t.groups < PER_IO_MAX)
+		die("eight blocks a group or more");
 	scsi_free_scsi_task(task);
 	iscsi_logout_sync(ctx);
 	iscsi_destroy_context(ctx);
@@ -383,8 +397,8 @@ static bool sweep(bool write)
 
 		if (!ctx && !(ctx = connect_any(30)))
 			break;
-		task = write ? iscsi_write16_sync(ctx, t.lun, lba, zero, t.block_size, (int)t.block_size, 0, 0, 0, 0, 0) :
-			iscsi_read16_sync(ctx, t.lun, lba, t.block_size, (int)t.block_size, 0, 0, 0, 0, 0);
+		task = write ? iscsi_write16_sync(ctx, t.lun, lba_of(lba), zero, t.block_size, (int)t.block_size, 0, 0, 0, 0, 0) :
+			iscsi_read16_sync(ctx, t.lun, lba_of(lba), t.block_size, (int)t.block_size, 0, 0, 0, 0, 0);
 		if (task && task->status == SCSI_STATUS_GOOD) {
 			if (!write)
 				record(lba, &(struct linear_op){ .call = call, .ret = now_ns(), .value = value_of(task->datain.data, lba) });
@@ -424,7 +438,8 @@ static void options(int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "portals", 1, 0, 'p' }, { "target", 1, 0, 't' }, { "lun", 1, 0, 'l' }, { "initiators", 1, 0, 'i' },
 		{ "depth", 1, 0, 'd' }, { "blocks", 1, 0, 'b' }, { "seconds", 1, 0, 's' }, { "seed", 1, 0, 'S' },
-		{ "history", 1, 0, 'h' }, { "chap", 1, 0, 'c' }, { "stall-ms", 1, 0, 'w' }, { 0 },
+		{ "history", 1, 0, 'h' }, { "chap", 1, 0, 'c' }, { "stall-ms", 1, 0, 'w' }, { "groups", 1, 0, 'g' },
+		{ 0 },
 	};
 	int o;
 
@@ -442,6 +457,7 @@ static void options(int argc, char **argv)
 		case 's': t.seconds = (unsigned)atoi(optarg); break;
 		case 'S': t.rng.s = strtoull(optarg, NULL, 0); break;
 		case 'h': t.history = optarg; break;
+		case 'g': t.groups = strtoull(optarg, NULL, 0); break;
 		case 'w': t.stall_ms = (unsigned)atoi(optarg); break;
 		case 'c':
 			t.user = optarg;
@@ -454,7 +470,7 @@ static void options(int argc, char **argv)
 		}
 	}
 	if (!t.n_portals || !t.target || !t.n_initiators || t.n_initiators > INITIATORS_MAX || !t.depth || t.depth > DEPTH_MAX ||
-	    t.n_blocks < PER_IO_MAX)
+	    t.n_blocks < PER_IO_MAX || !t.groups)
 		die("--portals and --target are needed; 1 to 16 initiators, 1 to 64 deep, 8 blocks or more");
 }
 
