@@ -17,6 +17,7 @@
 
 #define TICK_MS 50
 #define GRACE_NS 500000000ull           /* for a leg whose connection is lost */
+#define PARK_NS UINT64_C(300000000)     /* that a forward keeps what could not be sent; then who asked decides again */
 #define PROBE_MS 2000
 #define PAGE_INNER 0xc0
 #define FORBIDDEN 0x0202
@@ -94,7 +95,7 @@ static void parked_expire(struct lun *l)
 
 	for (r = TAILQ_FIRST(&l->inner.parked); r; r = next) {
 		next = TAILQ_NEXT(r, entry);
-		if (t < r->deadline_ns)
+		if (t < r->deadline_ns && !(l->inner.lazy && t - r->parked_ns >= PARK_NS))
 			continue;
 		TAILQ_REMOVE(&l->inner.parked, r, entry);
 		TAILQ_INSERT_TAIL(&list, r, entry);
@@ -102,7 +103,7 @@ static void parked_expire(struct lun *l)
 	pthread_mutex_unlock(&l->lock);
 	while ((r = TAILQ_FIRST(&list)) != NULL) {
 		TAILQ_REMOVE(&list, r, entry);
-		req_end(r, -ETIMEDOUT);
+		req_end(r, t < r->deadline_ns ? -ENOTCONN : -ETIMEDOUT);
 	}
 	pthread_mutex_lock(&l->lock);
 }
@@ -232,6 +233,7 @@ void inner_send(struct req *r)
 		TAILQ_INSERT_TAIL(&in->busy, r, entry);
 		director_iscsi_submit(l->h, &r->cmd);
 	} else if (in->way == WAY_DOWN) {
+		r->parked_ns = now(l);
 		TAILQ_INSERT_TAIL(&in->parked, r, entry);
 		tick_arm(l);
 	} else {
@@ -259,6 +261,15 @@ static bool is_stale(const struct director_iscsi_io *c)
 	return c->result == 0 && c->status == 2 && c->sense_key == 2 && c->asc == 0x04 && c->ascq == 0x0c;
 }
 
+/*
+ * It may have been done already. Who asked for it knows whether somebody still waits for it: what an initiator has given up
+ * must not be done after what came later.
+ */
+static bool changes(unsigned op)
+{
+	return op == DIRECTOR_WRITE || op == DIRECTOR_WRITE_ZEROES || op == DIRECTOR_DISCARD;
+}
+
 bool inner_done(struct req *r)
 {
 	struct lun *l = r->lun;
@@ -277,6 +288,8 @@ bool inner_done(struct req *r)
 	pthread_mutex_unlock(&l->lock);
 	if (lost && once)
 		req_aborted(r);
+	else if (lost && in->lazy && changes(r->io->op))
+		req_end(r, -ENOTCONN);
 	else if (lost)
 		req_send(r);
 	else if (is_stale(c) && !in->lazy)

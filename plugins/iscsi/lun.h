@@ -26,7 +26,7 @@ struct req {
 	struct director_io *io;
 	struct director_iscsi_io cmd;
 	struct iovec one;
-	uint64_t deadline_ns, at, left, piece;
+	uint64_t deadline_ns, parked_ns, at, left, piece;
 	uint8_t param[24];              /* of UNMAP */
 	uint8_t data[64];               /* of GET LBA STATUS */
 	TAILQ_ENTRY(req) entry;         /* inner: busy or parked */
