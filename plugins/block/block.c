@@ -30,6 +30,7 @@ static const struct director_param params[] = {
 	{ .name = "path", .type = DIRECTOR_P_PATH, .flags = DIRECTOR_PF_REQUIRED, .help = "the device" },
 	{ .name = "direct", .type = DIRECTOR_P_BOOL, .value = "yes", .help = "go past the page cache (O_DIRECT)" },
 	{ .name = "read-only", .type = DIRECTOR_P_BOOL, .value = "no", .help = "refuse writes" },
+	{ .name = "size", .type = DIRECTOR_P_SIZE, .help = "how much of the device is used, if not all" },
 	{ .name = NULL },
 };
 
@@ -160,6 +161,7 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 {
 	const char *path = conf->get(conf, "path");
 	struct block *b = calloc(1, sizeof(*b));
+	uint64_t used;
 	int r;
 
 	if (!b)
@@ -185,6 +187,10 @@ static int block_open(void *priv, const struct director_conf *conf, void *owner,
 		free(b);
 		return r;
 	}
+	/* A volume that is smaller than its device is as large here as at the nodes that forward it. */
+	used = conf->get_uint(conf, "size", 0);
+	if (used && used < b->size)
+		b->size = used;
 	*obj = b;
 	return 0;
 }
@@ -213,14 +219,28 @@ static int block_caps(void *obj, struct director_caps *c)
 	return 0;
 }
 
+/* What a volume gives up is empty, should it ever be part of it again: as with a file that is cut off. */
+static int cut_off(struct block *b, uint64_t from, uint64_t to, struct director_err *err)
+{
+	uint64_t range[2] = { from, to - from };
+
+	if (ioctl(b->disk.fd, BLKZEROOUT, range) < 0)
+		return fail(err, -errno, "the end of the device cannot be cleared: %s", strerror(errno));
+	return 0;
+}
+
 /* The device grows by other means; here its new size is looked up. */
 static int block_resize(void *obj, uint64_t size, struct director_err *err)
 {
 	struct block *b = obj;
+	uint64_t used = b->size;
 	int r = ask_size(b, "the device", err);
 
 	if (r == 0 && size > b->size)
 		r = fail(err, -ENOSPC, "the device has only %llu bytes", (unsigned long long)b->size);
+	if (r == 0 && size < used)
+		r = cut_off(b, size, used, err);
+	b->size = r < 0 ? used : size;
 	return r;
 }
 

@@ -88,7 +88,8 @@ static void on_look(struct ev_loop *loop, ev_timer *t, int revents)
 
 	pthread_mutex_lock(&r->lock);
 	for (struct volume *v = r->volumes; v; v = v->next)
-		if (v->def.fail_over || v->away)
+		/* Who serves it no more waits no more: the next time that it is served here is another. */
+		if (v->def.fail_over || v->away || v->stuck_since.ns)
 			look_at(a->serve, v, now);
 	pthread_mutex_unlock(&r->lock);
 }

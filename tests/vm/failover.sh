@@ -21,22 +21,28 @@ until_true 30 "in sync" in_sync
 until_true 20 "the floating address answers" lab host iscsi-ls "iscsi://$floating"
 
 boot g1 -n "$(card 200)"
-# A file every few milliseconds: written, synced, and only then named in the list, which lies in the guest's memory.
-g g1 'cat >/run/load' <<'END'
+# One file after the other: written, synced, and only then named in the list, which lies in the guest's memory.
+g g1 - <<'END' || fail "the load is not there"
+cat >/run/load <<'LOAD'
 #!/bin/sh
 : >/run/synced; : >/run/errors
 n=0
 while [ -e /run/go ]; do
 	n=$((n + 1)); f=/mnt/f$((n % 400))
 	if head -c $((n % 13 * 1000 + 1)) /dev/urandom >"$f.new" && sync "$f.new" && mv "$f.new" "$f" && sync /mnt; then
-		echo "$n $f $(md5sum <"$f")" >>/run/synced
+		echo "$n $f $(md5sum <"$f") $(cut -d ' ' -f 1 /proc/uptime)" >>/run/synced
 	else
 		echo "$n" >>/run/errors
 	fi
 done
 echo ended >/run/ended
+LOAD
+chmod +x /run/load
 END
-load_starts() { g g1 'rm -f /run/ended; touch /run/go; chmod +x /run/load; systemd-run -q --unit=load-$(date +%s%N) --no-block /run/load'; }
+load_starts() {
+	g g1 'rm -f /run/ended /run/synced; touch /run/go; systemd-run -q --unit=load-$(date +%s%N) --no-block /run/load'
+	until_guest 60 "the load starts" g1 '[ -s /run/synced ]'
+}
 load_ends() {
 	g g1 'rm -f /run/go'
 	until_guest 120 "the load ends" g1 '[ -e /run/ended ]'
@@ -50,14 +56,24 @@ goes_on() { # the list of synced files grows
 check() { # DISK
 	g g1 "umount /mnt && echo 3 >/proc/sys/vm/drop_caches && e2fsck -fn $1 && mount $1 /mnt" || fail "the file system is damaged"
 	g g1 'awk "{ last[\$2] = \$3 } END { for (f in last) print last[f] \"  \" f }" /run/synced | md5sum -c --quiet' || fail "a synced file is not as it was"
-	g g1 'umount /mnt; wc -l </run/synced'
-	g g1 'dmesg | grep -E "EXT4-fs (error|warning)|Buffer I/O error|blk_update_request: I/O error"' && fail "the file system saw errors"
+	g g1 "umount /mnt; awk '{ gap = \$5 - last; if (NR > 1 && gap > most) most = gap; last = \$5 }
+		END { print NR \" files, the longest pause \" most \" s\" }' /run/synced
+		dmesg | grep -E 'conn error|recovery timed out|access state changed|offline device|Failing path|device reset occurred' |
+			sed 's/.*\\] *//; s/[0-9][0-9:]*//g' | sort | uniq -c"
+	g g1 "dmesg | grep -E 'EXT4-fs (error|warning)|Buffer I/O error|I/O error, dev $(g g1 "basename \$(readlink -f $1)")'" && fail "the file system saw errors"
 	return 0
 }
-kills() {
+# A node that has just started says what it knew when it was killed.
+rejoined() {
+	lab wait 60 || fail "all three nodes are there"
+	until_true 60 "all know the same" same_commit n1 n2 n3
+	until_true 120 "in sync" in_sync
+}
+kills() { # [CMD]: what else is to be before each
 	local i o
 	for i in $(seq "$rounds"); do
-		until_true 120 "in sync" in_sync
+		rejoined
+		"$@"
 		o=$(owner)
 		lab kill "$o"
 		step "round $i: $o, the owner, is killed"
@@ -65,7 +81,7 @@ kills() {
 		goes_on
 		lab start "$o"
 	done
-	until_true 120 "in sync" in_sync
+	rejoined
 }
 
 step "over the floating address"
@@ -84,12 +100,23 @@ g g1 "printf 'defaults {\nuser_friendly_names yes\nfind_multipaths no\npolling_i
 REPLACEMENT=5
 login g1 "$iqn" "$(lab address n1 4):3260" "$(lab address n2 4):3260" "$(lab address n3 4):3260"
 paths_are() { [ "$(g g1 'multipathd show paths format "%t %T"' | grep -cE '^active +ready')" = "$1" ]; }
-until_true 60 "three paths are one disk" paths_are 3
+until_true 60 "three paths" paths_are 3
+[ "$(g g1 'multipathd show paths format "%w"' | tail -n +2 | sort -u | wc -l)" = 1 ] || fail "all nodes give the disk the same name"
+# The only path with the priority of an optimized one leads to the owner.
+follows() {
+	local at
+	paths_are 3 || return
+	at=$(g g1 'for p in $(multipathd show paths format "%p %d" | awk "\$1 == 50 { print \$2 }"); do
+		cat $(readlink -f /sys/block/$p/device/../..)/connection*/iscsi_connection/*/address; done')
+	[ "$at" = "$(lab address "$(owner)" 4)" ]
+}
+settled() { until_true 60 "three paths, and the owner's is preferred" follows; }
 g g1 'multipath -ll'
 map=$(g g1 'ls /dev/mapper/mpath?')
 g g1 "mkfs.ext4 -q -F $map && mount -t ext4 $map /mnt" || fail "mkfs, mount"
 load_starts
-kills
+kills settled
+settled
 load_ends
 check "$map"
 pass
