@@ -384,6 +384,8 @@ static void volume_of(const struct drive *d, const struct plan_action *a, struct
 	v->keeps = a->keeps;
 	v->inner = a->inner == PLAN_INNER_LEG ? TARGET_INNER_LEG : a->inner == PLAN_INNER_SERVED ? TARGET_INNER_SERVED :
 	           TARGET_INNER_NONE;
+	/* By an initiator's word alone: with several of them ownership would go to and fro. */
+	v->implicit_only = a->n_group != 0;
 	v->n_groups = a->n_group;
 	v->groups = a->n_group ? mem_zalloc(a->n_group * sizeof(*v->groups)) : NULL;
 	for (unsigned i = 0; i < a->n_group; i++)

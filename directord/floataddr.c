@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "directord/claim.h"
 #include "directord/rtaddr.h"
+#include "directord/tcpend.h"
 
 #define LISTEN_S 5.             /* the packet sockets stay this long after the last address is gone */
 #define READ_MAX 64             /* frames a turn */
@@ -248,6 +249,8 @@ static void take_away(struct floataddr *f, const struct float_act *a)
 	struct held *h = held_find(f, &a->ip);
 	unsigned ifindex = if_nametoindex(a->interface);
 	char text[64];
+	/* Initiators go on elsewhere at once, and need not find out by silence. */
+	int ended = h && h->there ? tcp_end(&a->ip) : 0;
 	int err = ifindex ? rtaddr_remove(f->nl, ifindex, &a->ip, a->prefix) : 0;
 
 	if (h && h->ifindex == ifindex)
@@ -257,7 +260,10 @@ static void take_away(struct floataddr *f, const struct float_act *a)
 		log_warn(f->log, "address: %s/%u cannot be taken from %s: %s", addr_text(&a->ip, text), a->prefix, a->interface,
 		         strerror(-err));
 	else
-		log_info(f->log, "address: %s/%u is not on %s any more", addr_text(&a->ip, text), a->prefix, a->interface);
+		log_info(f->log, "address: %s/%u is not on %s any more; %d connections were ended", addr_text(&a->ip, text),
+		         a->prefix, a->interface, ended > 0 ? ended : 0);
+	if (ended < 0)
+		log_debug(f->log, "address: %s: connections could not be ended: %s", addr_text(&a->ip, text), strerror(-ended));
 }
 
 static void announce(struct floataddr *f, const struct float_act *a)

@@ -168,13 +168,13 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 	 * back-off. */
 	if (l->state == LINK_DOWN && !l->stopping)
 		retry_in(l, l->at_once ? 0 : l->backoff_ms);
-	l->at_once = false;
 }
 
 static void spawn(struct target_link *l)
 {
 	pid_t pid;
 
+	l->at_once = false;
 	l->backoff_ms *= 2;
 	if (l->backoff_ms > or_default(l->conf.backoff_ms_max, BACKOFF_MS_MAX))
 		l->backoff_ms = or_default(l->conf.backoff_ms_max, BACKOFF_MS_MAX);
@@ -243,7 +243,9 @@ static void go_down(struct target_link *l, const char *why)
 	l->state = LINK_DOWN;
 	free(l->hello.software);
 	memset(&l->hello, 0, sizeof(l->hello));
-	l->at_once = was_up && mono_ms_between(l->up_since, mono_now()) >= ONCE_MS;
+	/* One that is dying may take another connection before its last socket closes: that changes nothing. */
+	if (was_up)
+		l->at_once = mono_ms_between(l->up_since, mono_now()) >= ONCE_MS;
 	if (was_up && mono_ms_between(l->up_since, mono_now()) >= HEALTHY_MS)
 		l->backoff_ms = or_default(l->conf.backoff_ms_min, BACKOFF_MS_MIN);
 	requests_fail(l);
