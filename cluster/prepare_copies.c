@@ -513,6 +513,9 @@ static int check_replaces(struct work *w, unsigned i, const struct object *v)
 	}
 	if (!old)
 		return why_set(w->why, ERR_NOENT, "%s: there is no leg %.63s; \"director volume show %s\" shows them", v->path, of, path_name(v->path));
+	if (attrs_get(&op->attrs, "node") && !attrs_get(&op->attrs, "device") && !attrs_get(&op->attrs, "backstore") &&
+	    strcmp(attrs_get(&op->attrs, "node"), attrs_get(&old->attrs, "node")) == 0)
+		return why_set(w->why, ERR_INVAL, "%s: leg %s is on node %s already", v->path, of, attrs_get(&old->attrs, "node"));
 	if (attrs_get(&old->attrs, "path") && !attrs_get(&op->attrs, "path") && !attrs_get(&op->attrs, "device") &&
 	    !attrs_get(&op->attrs, "backstore"))
 		return why_set(w->why, ERR_INVAL, "%s: leg %s lies on a device; name one of the other node, or another backstore: --device DEVICE or "
@@ -563,7 +566,10 @@ int prepare_leg_create(struct work *w, unsigned i)
 	v = catalog_get(w->n->catalog, volume);
 	if (!leg_volume(w, volume, &size))
 		return 0;
-	if (v && attrs_get(&w->t->ops[i].attrs, "replaces"))
+	if (v && volume_is_striped(v))
+		err = why_set(w->why, ERR_INVAL, "%s: its legs are those of its parts: director volume move %s.0 --leg LEG, and so on", volume,
+		              path_name(volume));
+	else if (v && attrs_get(&w->t->ops[i].attrs, "replaces"))
 		err = check_replaces(w, i, v);
 	else if (v && volume_has_legs(v) && !prepare_op_on(w->t, w->t->n_ops, TXN_CREATE, volume) &&
 	         legs_of(w, volume).n > schema_get_uint(v->type, &v->attrs, "copies"))
@@ -597,6 +603,8 @@ int prepare_scrub(struct work *w, unsigned i)
 	const struct object *v = asked && op->kind == TXN_SET ? catalog_get(w->n->catalog, op->path) : NULL;
 	char text[24];
 
+	if (asked && strcmp(asked, "next") == 0 && op->kind == TXN_SET && !v)
+		return why_set(w->why, ERR_NOENT, "there is no volume %s; \"director volume list\" shows them", op->path);
 	if (!v || v->type->id != TYPE_VOLUME || strcmp(asked, "next") != 0)
 		return 0;
 	if (!attrs_get(&v->attrs, "copies"))
