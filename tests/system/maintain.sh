@@ -14,7 +14,7 @@ must_make n1 maintain
 d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
 work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"; finish' EXIT
+trap 'finish; rm -rf "$work"' EXIT
 
 show() { d "${2:-n1}" volume show v -o json 2>/dev/null | jq -r "$1"; }
 owner() { show .data.derived.node "$@"; }
@@ -72,3 +72,66 @@ lab host timeout 60 "$iscsi" read "$(url n3)" --offset 23M --length 1M 2>/dev/nu
 until_true 10 "the legs are equal" legs_equal
 d n1 volume resize v 8M >"$work/text" 2>&1 && fail "it shrank without being asked twice"
 grep -q 'would shrink from 24M to 8M' "$work/text" || fail "what a user is told: $(cat "$work/text")"
+
+step "a leg's file is damaged while its director-target is dead: the scrub finds and repairs it, and says so"
+other=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
+mark n1
+lab pause "$other" director-target
+lab kill "$other" director-target
+head -c 256K /dev/urandom | lab sh "$other" dd of="$(file_of "$other")" bs=64K seek=$(((16 << 20) / 65536)) conv=notrunc status=none
+until_true 20 "in sync again" in_sync 2
+d n1 volume scrub v >/dev/null || fail "scrub"
+asked=$(show '.data.desired["scrub-asked"]')
+until_true 20 "the scrub ends" eval '[ "$(show ".data.derived[\"scrub-done\"]")" = "$asked" ]'
+[ "$(show '.data.derived["scrub-found"]')" -gt 0 ] || fail "it found nothing: $(d n1 volume show v)"
+marked n1 || fail "scrubbed: the data is another"
+until_true 10 "the legs are equal" legs_equal
+d n1 volume scrub v >/dev/null || fail "scrub"
+until_true 20 "the second scrub ends" eval '[ "$(show ".data.derived[\"scrub-done\"]")" = $((asked + 1)) ]'
+[ "$(show '.data.derived["scrub-found"]')" = 0 ] || fail "the second one found something: $(d n1 volume show v)"
+
+step "a node is drained: told when it may be switched off; switched off, it is not missed"
+mark n1
+off=$(nodes | tr ' ' '\n' | grep -vx n1 | head -n 1)
+load n1 12
+d n1 node drain "$off" >"$work/text" || fail "drain: $(cat "$work/text")"
+grep -q "may be switched off" "$work/text" || fail "what a user is told: $(cat "$work/text")"
+in_sync 2 || fail "drained, not all is in sync"
+nodes | grep -qw "$off" && fail "drained, and data is still there"
+lab kill "$off"
+ended "drained and switched off"
+marked n1 || fail "drained: the data is another"
+lab start "$off"
+lab wait 20 || fail "$off is back"
+d n1 node drain "$off" --undo >/dev/null || fail "drain --undo"
+
+# What a disk is that was changed while its node was off. The leg is out of sync as soon as something is written meanwhile.
+file=
+swap() { # WHAT: done to the file of the leg that does not serve, while its node is off
+	local at
+	d n1 volume move v --owner n1 >/dev/null 2>&1
+	at=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
+	file=$(file_of "$at")
+	lab sh "$at" cp --sparse=always "$file" "$file.old"
+	mark n1
+	lab kill "$at"
+	until_true 10 "$at is gone" state_is_not "$(owner n1)" "$at" alive
+	[ "$1" = blank ] || mark n1
+	case $1 in
+	blank) lab sh "$at" rm "$file" ;;
+	old) lab sh "$at" cp --sparse=always "$file.old" "$file" ;;
+	esac
+	lab sh "$at" rm "$file.old"
+	lab start "$at"
+	lab wait 20 || fail "$at is back"
+	until_true 30 "all is in sync" in_sync 2
+	d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
+	until_true 10 "$at owns it" eval '[ "$(owner)" = "'"$at"'" ]'
+	for n in n1 n2 n3; do marked $n || fail "$1: served by $at, through $n, the data is another"; done
+	until_true 10 "the legs are equal" legs_equal
+}
+step "a disk that comes back blank"
+swap blank
+step "a disk that comes back with what it held before"
+swap old
+pass

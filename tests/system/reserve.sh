@@ -16,9 +16,16 @@ d n1 host add "$iqn" --any >/dev/null || fail "host add"
 owner() { d "${1:-n1}" volume show v -o json 2>/dev/null | jq -r '.data.derived.node // empty'; }
 in_sync() { [ "$(d "$1" volume show v -o json 2>/dev/null | jq -r '.data.derived["in-sync"]')" = "2 of 2" ]; }
 
-# Commands of an initiator through a node: the answers with commas; of blocks only that they came.
+# Commands of an initiator through a node: the answers with commas; of blocks only that they came. As every initiator it comes again
+# when it is told to.
 scsi() { # NODE INITIATOR STEP…
-	lab host timeout 100 "$cdb" -i "iqn.2026-01.test:$2" -q 7 "iscsi://$(lab address "$1" 4)/$iqn/0" "${@:3}" 2>&1 | sed 's/^good [a0]\{1024\}$/good/' | tr '\n' ',' | sed 's/,$//'
+	local said end=$((SECONDS + 20 * PATIENCE))
+	while :; do
+		said=$(lab host timeout 100 "$cdb" -i "iqn.2026-01.test:$2" -q 7 "iscsi://$(lab address "$1" 4)/$iqn/0" "${@:3}" 2>&1)
+		[[ $said == *"Service unavailable"* ]] && [ $SECONDS -lt $end ] || break
+		sleep 0.2
+	done
+	sed 's/^good [a0]\{1024\}$/good/' <<<"$said" | tr '\n' ',' | sed 's/,$//'
 }
 list() { printf '%016x%016x00000000%02x000000' "$1" "$2" "${3:-0}"; }         # key, service action key, flags
 pr() { echo "5f$1${2}00000000001800>$3"; }                                     # service action, type, list
