@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What an administrator does to a volume that is used: more and fewer copies, another node for a copy, another size, a scrub, a node
-# drained and switched off; and disks that are not what they were: a blank one, and an old one, are noticed and never trusted.
+# drained and switched off.
 . "$(dirname "$0")/functions.sh"
 requires corosync
 iscsi=$build/director-iscsi
@@ -104,34 +104,4 @@ marked n1 || fail "drained: the data is another"
 lab start "$off"
 lab wait 20 || fail "$off is back"
 d n1 node drain "$off" --undo >/dev/null || fail "drain --undo"
-
-# What a disk is that was changed while its node was off. The leg is out of sync as soon as something is written meanwhile.
-file=
-swap() { # WHAT: done to the file of the leg that does not serve, while its node is off
-	local at
-	d n1 volume move v --owner n1 >/dev/null 2>&1
-	at=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
-	file=$(file_of "$at")
-	lab sh "$at" cp --sparse=always "$file" "$file.old"
-	mark n1
-	lab kill "$at"
-	until_true 10 "$at is gone" state_is_not "$(owner n1)" "$at" alive
-	[ "$1" = blank ] || mark n1
-	case $1 in
-	blank) lab sh "$at" rm "$file" ;;
-	old) lab sh "$at" cp --sparse=always "$file.old" "$file" ;;
-	esac
-	lab sh "$at" rm "$file.old"
-	lab start "$at"
-	lab wait 20 || fail "$at is back"
-	until_true 30 "all is in sync" in_sync 2
-	d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
-	until_true 10 "$at owns it" eval '[ "$(owner)" = "'"$at"'" ]'
-	for n in n1 n2 n3; do marked $n || fail "$1: served by $at, through $n, the data is another"; done
-	until_true 10 "the legs are equal" legs_equal
-}
-step "a disk that comes back blank"
-swap blank
-step "a disk that comes back with what it held before"
-swap old
 pass
