@@ -377,15 +377,26 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 static int check_want(struct work *w, const struct object *v, const char *node)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
+	const struct own_leg *l;
+	const struct object *leg;
+	const struct fact *f;
+	const char *storage;
 	struct own_row row;
 	struct node_id id;
 
 	if (!volume_node_id(t, node, &id))
 		return why_set(w->why, ERR_NOENT, "%s: there is no node %s; \"director node list\" shows them", v->path, node);
 	volume_row(t, v, &row);
-	if (!own_leg_of(&row, &id))
+	l = own_leg_of(&row, &id);
+	if (!l)
 		return why_set(w->why, ERR_INVAL, "%s: node %s has no leg of it that is in sync; \"director volume show %s\" shows who has", v->path,
 		               node, path_name(v->path));
+	/* Called in sync, since nothing was written meanwhile; but its disk may have gone. */
+	leg = volume_leg_by_uuid(t, v, l->uuid);
+	f = leg ? place_fact(w->n, node, leg->path) : NULL;
+	storage = f ? attrs_get(&f->attrs, "storage") : NULL;
+	if (storage && strcmp(storage, "ready") != 0)
+		return why_set(w->why, ERR_BUSY, "%s: the storage of its leg at node %s is not ready (%s)", v->path, node, storage);
 	return 0;
 }
 

@@ -91,7 +91,7 @@ get() { lab host timeout 100 "$cdb" "$(second n3)" "2800$(printf %08x $(($1 * 51
 put "$gone" 250 >"$work/held" &
 held=$!
 for k in 0 1 2; do
-	[ "$k" = "$gone" ] || for _ in 1 2 3; do [ "$(put "$k" 100)" = good ] || fail "a write to shard $k, which lives, is stopped by shard $gone"; done
+	[ "$k" = "$gone" ] || for _ in 1 2 3; do said=$(put "$k" 100); [ "$said" = good ] || fail "a write to shard $k, which lives, while $gone does not: $said"; done
 done
 kill -0 $held 2>/dev/null || fail "a write to shard $gone ended: $(cat "$work/held")"
 lab start n1

@@ -20,6 +20,7 @@ owner() { show .data.derived.node "$@"; }
 nodes() { show '[.data.legs[].desired.node] | sort | join(" ")' "$@"; }
 in_sync() { [ "$(show '.data.derived["in-sync"]' "${2:-n1}")" = "$1 of $1" ]; }
 file_of() { echo "/var/lib/director/volumes/$(show ".data.legs[] | select(.desired.node == \"$1\") | .uuid" "${2:-n1}").img"; }
+turn_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .desired.turn // 0" "${2:-n1}"; }
 url() { echo "iscsi://$(lab address "$1" 4)/$iqn/0"; }
 # A megabyte that no load touches, with which to see whether the data is there.
 mark() { head -c 1M /dev/urandom >"$work/mark"; lab host timeout 100 "$iscsi" write "$(url "$1")" --offset 15M <"$work/mark" || fail "write through $1"; }
@@ -44,15 +45,16 @@ swap() { # WHAT: done to the file of the leg that does not serve, while its node
 	mark n1
 	lab kill "$at"
 	until_true 10 "$at is gone" state_is_not "$(owner n1)" "$at" alive
-	[ "$1" = blank ] || mark n1
+	mark n1
 	case $1 in
-	blank) lab sh "$at" rm "$file" ;;
+	blank) lab sh "$at" dd if=/dev/zero of="$file" bs=1M count=17 status=none ;;
 	old) lab sh "$at" cp --sparse=always "$file.old" "$file" ;;
 	esac
 	lab sh "$at" rm "$file.old"
 	lab start "$at"
 	lab wait 20 || fail "$at is back"
 	until_true 30 "all is in sync" in_sync 2
+	[ "$(turn_of "$at")" -gt 0 ] || fail "$1: the leg at $at was never called out of sync"
 	d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
 	until_true 10 "$at owns it" eval '[ "$(owner)" = "'"$at"'" ]'
 	for n in n1 n2 n3; do marked $n || fail "$1: served by $at, through $n, the data is another"; done
