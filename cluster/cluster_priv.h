@@ -87,6 +87,7 @@ struct owner {
 	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */
 	unsigned n_refused, cap_refused;
+	struct mono balance_at;
 	struct keeping *keeping;
 	unsigned n_keeping, cap_keeping;
 	struct mono keep_wake;

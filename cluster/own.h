@@ -65,6 +65,23 @@ const struct own_leg *own_leg(const struct own_row *row, const uint8_t uuid[16])
 /* The node's in-sync leg; NULL: it has none, and may not own the volume. */
 const struct own_leg *own_leg_of(const struct own_row *row, const struct node_id *node);
 
+/* ---- load ---- */
+
+#define OWN_STEADY_MS 60000             /* a node that returned gets something to serve after this, */
+#define OWN_RETURNED_MS 600000          /* but not for ever: what people moved on purpose stays where it is */
+
+struct own_steady {
+	struct node_id id;
+	uint64_t steady_ms;             /* for how long it has been there, director-target too. Only fit ones, not drained. */
+};
+
+/*
+ * Which of its volumes shall `self` pass on, and to whom, so that the load is spread again? All rows are given. Only
+ * while nothing else moves and all legs are in sync, and only to a node that serves less by two or more. NULL: none.
+ */
+const struct own_row *own_balance(const struct own_row *const *row, unsigned n, const struct node_id *self,
+				  const struct own_steady *node, unsigned n_node, struct node_id *to);
+
 /* ---- one node ---- */
 
 struct own;

@@ -18,6 +18,7 @@
 #define NEW_MS 10000            /* a new volume waits so long for the storage of all its legs */
 #define LEG_MS 2000             /* and one that is opened for that of the own leg */
 #define AGAIN_MS 500            /* before what director-target refused is asked for again */
+#define BALANCE_MS 10000        /* between looks at how much each node serves */
 #define ROUNDS 8
 
 static void step(struct cluster *c, struct own_in *in, struct cluster_out *out);
@@ -710,6 +711,48 @@ static void legs_move(struct cluster *c, struct cluster_out *out)
 	}
 }
 
+/* A node that came back gets something to serve again. */
+static void balance(struct cluster *c, struct cluster_out *out)
+{
+	struct own_steady node[OWN_NODES_MAX];
+	const struct own_row **row, *which = NULL;
+	struct node_id to;
+	struct txn t = { 0 };
+	unsigned n = 0;
+	char what[64];
+
+	if (c->status->mode != AGREE_ACTIVE || !mono_due(c->owner.balance_at, c->now)) {
+		c->wake = mono_min(c->wake, c->owner.balance_at);
+		return;
+	}
+	c->owner.balance_at = mono_add_ms(c->now, BALANCE_MS);
+	c->wake = mono_min(c->wake, c->owner.balance_at);
+	for (unsigned i = 0; i < c->owner.nodes.n && n < OWN_NODES_MAX; i++) {
+		const struct plan_node *p = &c->owner.nodes.node[i];
+
+		if (p->up && own_listed(c->owner.view.member, c->owner.view.n_member, &p->id) &&
+		    !own_listed(c->owner.view.unfit, c->owner.view.n_unfit, &p->id))
+			node[n++] = (struct own_steady){ p->id, mono_ms_between(p->up_since, c->now) };
+	}
+	row = mem_alloc((c->owner.n + 1) * sizeof(*row));
+	for (unsigned i = 0; i < c->owner.n; i++)
+		row[i] = &c->owner.volume[i].row;
+	which = own_balance(row, c->owner.n, &c->self, node, n, &to);
+	if (which) {
+		const struct object *o = volume_by_uuid(catalog_tree(c->catalog), which->uuid);
+		const char *name = volume_node_name(catalog_tree(c->catalog), &to);
+
+		if (o && name) {
+			log_info(c->log, "own: %s goes to node %s, which serves less", o->path, name);
+			attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", name);
+			snprintf(what, sizeof(what), "balance %" PRIu64 " %" PRIu64, which->epoch, catalog_applied(c->catalog));
+			request_propose_own(c, &t, what, out);
+		}
+	}
+	free(row);
+	txn_fini(&t);
+}
+
 void owner_tend(struct cluster *c, struct cluster_out *out)
 {
 	if (c->reset || c->removed || !c->conf.inner_port)
@@ -732,6 +775,7 @@ void owner_tend(struct cluster *c, struct cluster_out *out)
 	}
 	served_anew(c, out);
 	legs_move(c, out);
+	balance(c, out);
 	keep_tend(c, out);
 	c->wake = mono_min(c->wake, c->owner.keep_wake);
 }

@@ -71,13 +71,19 @@ static void node_add(struct cluster *c, const struct object *o)
 
 void owner_nodes(struct cluster *c)
 {
+	struct plan_nodes old = c->owner.nodes;
 	const struct object *o = NULL;
 
-	plan_nodes_fini(&c->owner.nodes);
-	if (!c->conf.inner_port)
-		return;
+	c->owner.nodes = (struct plan_nodes){ 0 };
 	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
 		node_add(c, o);
+	for (unsigned i = 0; i < c->owner.nodes.n; i++) {
+		struct plan_node *n = &c->owner.nodes.node[i];
+		const struct plan_node *was = plan_node(&old, &n->id);
+
+		n->up_since = was && was->up ? was->up_since : c->now;
+	}
+	plan_nodes_fini(&old);
 	c->owner.nodes.alone = !c->status->has_log || c->status->mode != AGREE_ACTIVE;
 	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
@@ -140,8 +146,10 @@ void owner_view(struct cluster *c, struct own_view *v)
 	if (!s->has_log)
 		return;
 	list_add(v->member, &v->n_member, &c->self);
+	/* Gossip knows a second before the ring who is dead, and a majority decides without it. */
 	for (unsigned i = 0; i < s->n_member; i++)
-		list_add(v->member, &v->n_member, &s->member[i].id);
+		if (alive(c, &s->member[i].id))
+			list_add(v->member, &v->n_member, &s->member[i].id);
 	restarting(c, v);
 	for (unsigned i = 0; i < s->roster.n; i++)
 		if (s->roster.node[i].role == ROSTER_VOTER)

@@ -169,7 +169,8 @@ struct plan_node {
 	char *inner;                    /* inner portals, with commas; NULL: not known */
 	char *addresses;                /* for initiators, without port, with spaces; NULL: not known */
 	uint16_t group;                 /* portal group tag */
-	bool up;                        /* it lives, and its director-target runs */
+	bool up;                        /* it lives, and its director-target runs, */
+	struct mono up_since;           /* since then */
 };
 
 struct plan_nodes {

@@ -57,6 +57,12 @@ static bool differ(const char *a, const char *b)
 	return !a != !b || (a && strcmp(a, b) != 0);
 }
 
+bool place_is(const struct place *p, const struct director_conf *conf)
+{
+	return !differ(p->portal, conf->get(conf, "portal")) && !differ(p->user, conf->get(conf, "user")) &&
+		!differ(p->secret, conf->get(conf, "secret"));
+}
+
 /* ---- parked I/O ---- */
 
 /* What waits, to be ended with `error` (below 0), or sent (0). With the lock, which is let go meanwhile. */
@@ -476,8 +482,7 @@ int inner_reconfigure(struct lun *l, const struct director_conf *conf)
 
 	pthread_mutex_lock(&in->control);
 	pthread_mutex_lock(&l->lock);
-	other = differ(in->want.portal, conf->get(conf, "portal")) || differ(in->want.user, conf->get(conf, "user")) ||
-		differ(in->want.secret, conf->get(conf, "secret"));
+	other = !place_is(&in->want, conf);
 	if (other)
 		place_set(&in->want, conf);
 	/* A leg that is there needs no other way to it now. */

@@ -474,7 +474,6 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	c->retry_max_ms = INNER_RETRY_MS;
 	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? 5000 : INNER_PING_MS);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
-	place_set(&l->inner.want, conf);
 	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */
 	if (getrandom(c->isid, sizeof(c->isid), 0) != (ssize_t)sizeof(c->isid))
 		return -EIO;
@@ -500,6 +499,7 @@ static int session_conf(struct lun *l, const struct director_conf *conf)
 	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", 5000);
 	c->event = on_event;
 	c->arg = l;
+	place_set(&l->inner.want, conf);
 	l->number = conf->get_uint(conf, "lun", 0);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", 30000);
 	return l->inner.on ? inner_conf(l, conf) : 0;
@@ -647,7 +647,9 @@ static int iscsi_reconfigure(void *obj, const struct director_conf *conf, struct
 {
 	struct lun *l = obj;
 
-	return l->inner.on ? inner_reconfigure(l, conf) : fail(err, -EBUSY, "only an inner way can change while it is open");
+	if (l->inner.on)
+		return inner_reconfigure(l, conf);
+	return place_is(&l->inner.want, conf) ? 0 : fail(err, -EBUSY, "only the way to another node can change while it is open");
 }
 
 /* The size is the target's: how long is it by now? */
@@ -668,7 +670,10 @@ static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	if (r < 0)
 		return fail(err, r, why);
 	l->disk.blocks = now.blocks;
-	return now.blocks * l->disk.block_size >= size ? 0 : fail(err, -EAGAIN, "the unit has another size");
+	if (now.blocks * l->disk.block_size >= size)
+		return 0;
+	/* A leg will have it; nobody else is told. */
+	return fail(err, l->inner.on ? -EAGAIN : -EOPNOTSUPP, "the unit has another size");
 }
 
 static int iscsi_stop(void *obj, uint32_t how, struct director_err *err)

@@ -114,6 +114,8 @@ int inner_reconfigure(struct lun *l, const struct director_conf *conf);
 void inner_lose(struct lun *l);
 /* Nothing is outstanding: the session ends. */
 void inner_end(struct lun *l);
+/* Does `conf` say the same? */
+bool place_is(const struct place *p, const struct director_conf *conf);
 void place_set(struct place *p, const struct director_conf *conf);
 void place_fini(struct place *p);
 

@@ -40,7 +40,10 @@ commands() {
 	d volume delete s
 	d volume create slow --size 1G --copies 1 --on n1
 	d --no-wait volume convert slow --copies 2
-	until "$top_builddir/shell/director" volume show slow | grep -q 'new  *ready'; do sleep 0.1; done
+	for _ in $(seq 600); do
+		"$top_builddir/shell/director" volume show slow | grep -q 'new  *ready' && break
+		sleep 0.1
+	done
 	d volume show slow
 	d status
 	d volume delete slow

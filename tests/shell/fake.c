@@ -160,13 +160,15 @@ static bool legs_step(struct fake *f, const char *path)
 		return agree_own(f, &row, OWN_TAKE, &row.leg[0]);
 	if (!node_id_none(&row.want))
 		return own_leg_of(&row, &row.want) && agree_own(f, &row, OWN_PASS, own_leg_of(&row, &row.want));
+	/* Before legs come into sync: one that is to go was put out of it. */
+	if (move_next(f->names, v, &t, what)) {
+		agreed(f, &t);
+		return true;
+	}
 	for (unsigned i = 0; i < row.n_leg && strncmp(path_name(path), "slow", 4) != 0; i++)
 		if (row.leg[i].state != OWN_LEG_IN)
 			return agree_own(f, &row, OWN_IN, &row.leg[i]);
-	if (!move_next(f->names, v, &t, what))
-		return false;
-	agreed(f, &t);
-	return true;
+	return false;
 }
 
 static void legs_gone(struct fake *f, const char *path)

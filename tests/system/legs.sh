@@ -137,15 +137,8 @@ check digests-and-not-the-data $?
 
 # ---- a leg whose process starts anew has all; one whose node does has lost what was not flushed ----
 # The mirror clears its intent bits some time after the last write; then nothing goes to the legs any more.
-settled() {
-	local before now
-	now=$(ctl A stats | grep leg-A)
-	until [ "$now" = "${before:-}" ]; do
-		before=$now
-		sleep 3
-		now=$(ctl A stats | grep leg-A)
-	done
-}
+no_bits() { [ "$(tail -c +65537 "$dir/$1/leg" | head -c 983040 | tr -d '\0' | wc -c)" = 0 ]; }
+settled() { until_true 6 no_bits A && until_true 6 no_bits B && sleep 0.5; }
 again() { # how
 	settled
 	kill -9 "${pid[B]}" && wait "${pid[B]}" 2>/dev/null

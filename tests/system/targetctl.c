@@ -196,7 +196,7 @@ static int proof(int argc, char **argv)
 {
 	char secret[INNER_SECRET_LEN], name[INNER_NAME_LEN];
 	uint8_t key[TARGET_KEY_LEN], uuid[16];
-	uint64_t epoch;
+	uint64_t epoch = 0;
 
 	if (argc < 3 || text_hex_parse(argv[0], key, sizeof(key)) != 0 || text_uuid_parse(argv[1], uuid) != 0 ||
 		text_u64_parse(argv[2], &epoch) != 0)
