@@ -31,11 +31,10 @@ grep -q 'each on a node of its own: there are 2 nodes' "$work/text" || fail "wha
 refuses() { lab host timeout 20 "$cdb" "$(url "$1")" 000000000000 2>&1 | grep -q 'Service unavailable'; }
 
 step "and as it says: one is cut off, neither serves, and initiators are sent elsewhere"
+at=$(owner)
 lab cut n1 n2
-for n in n1 n2; do
-	until_true 10 "$n serves no more" eval '[ "$(status '$n' quorate)" != true ]'
-	until_true 10 "$n sends initiators elsewhere" refuses $n
-done
+for n in n1 n2; do until_true 10 "$n has no quorum" eval '[ "$(status '$n' quorate)" != true ]'; done
+until_true 10 "$at, who served, sends initiators elsewhere" refuses "$at"
 lab heal
 lab wait 30 || fail "all are well again"
 for n in n1 n2; do until_true 10 "$n serves again" lab host timeout 5 "$iscsi" inquiry "$(url $n)"; done
