@@ -85,11 +85,10 @@ until_true 10 "it is there" lab host timeout 5 "$iscsi" inquiry "$(second n2)"
 gone=$(d n2 volume show u -o json | jq -r '.data.parts | map(.derived.node) | index("n1")')
 lab kill n1
 until_true 10 "n1 is gone" state_is_not n2 n1 alive
-must_make n2 goes-on
 until_true 10 "n2 takes logins" lab host timeout 5 "$cdb" "$(second n2)" 000000000000
 # A block of shard K through n2, without the flush at the end, which is for all shards.
-put() { lab host timeout "$2" "$cdb" "$(second n2)" "2a00$(printf %08x $(($1 * 512)))00000800>4096*$(printf %02x $((160 + $1)))" 2>&1; }
-get() { lab host timeout 100 "$cdb" "$(second n3)" "2800$(printf %08x $(($1 * 512)))00000100<512" 2>&1; }
+put() { lab host timeout "$2" "$cdb" -i "iqn.2026-01.test:shard$1" "$(second n2)" "2a00$(printf %08x $(($1 * 512)))00000800>4096*$(printf %02x $((160 + $1)))" 2>&1; }
+get() { lab host timeout 100 "$cdb" -i "iqn.2026-01.test:get$1" "$(second n3)" "2800$(printf %08x $(($1 * 512)))00000100<512" 2>&1; }
 put "$gone" 250 >"$work/held" &
 held=$!
 for k in 0 1 2; do
