@@ -181,7 +181,7 @@ void carry_report(struct cluster *c, const struct plan_action *a, const char *st
 		snprintf(n, sizeof(n), "%" PRIu64, a->generation);
 		attrs_set(&as, "applied", n);
 	}
-	if ((is_volume(a) || a->kind == PLAN_SERVE) && a->size && !error) {
+	if ((is_volume(a) || a->kind == PLAN_SERVE || a->kind == PLAN_SERVE_CHANGE) && a->size && !error) {
 		snprintf(n, sizeof(n), "%" PRIu64, a->size);
 		attrs_set(&as, "size", n);
 	}

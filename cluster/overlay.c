@@ -291,22 +291,26 @@ static void remedy(const struct object *r, char *out, size_t size)
 /* An object goes: nothing that stays may refer to it. */
 static int check_unused(const struct overlay *o, const struct overlay_item *it, struct why *why)
 {
-	const struct object *r = NULL;
+	const struct object *r = NULL, *first = NULL;
+	char help[PATH_LEN_MAX + 64], others[32] = "";
+	unsigned n = 0;
 
 	while ((r = tree_referrer(o->base, it->path, r))) {
 		const struct overlay_item *ri = item_find(o, r->path);
-		unsigned more = tree_referrers(o->base, it->path, NULL) - 1;
-		char help[PATH_LEN_MAX + 64], others[32] = "";
 
+		/* What goes too, as the parts of a striped volume do, or refers to another from now on. */
 		if (ri && (!ri->after || overlay_remade(ri) || !refers(ri->after, it->path)))
 			continue;
-		remedy(r, help, sizeof(help));
-		if (more)
-			snprintf(others, sizeof(others), " (and %u more)", more);
-		return why_set(why, ERR_BUSY, "%s %s is in use by %s%s; first: %s", it->before->type->name,
-		               path_name(it->path), r->path, others, help);
+		first = first ? first : r;
+		n++;
 	}
-	return 0;
+	if (!first)
+		return 0;
+	remedy(first, help, sizeof(help));
+	if (n > 1)
+		snprintf(others, sizeof(others), " (and %u more)", n - 1);
+	return why_set(why, ERR_BUSY, "%s %s is in use by %s%s; first: %s", it->before->type->name, path_name(it->path), first->path,
+	               others, help);
 }
 
 struct claim {

@@ -281,27 +281,36 @@ static void elsewhere_add(struct plan_action *a, const struct plan_node *n, cons
 	a->elsewhere[a->n_elsewhere++] = (struct plan_elsewhere){ .address = mem_strdup(addr_text(at, text)), .tag = n->group };
 }
 
+static void node_portals(struct plan_action *a, const struct plan_node *n, const struct addr *p)
+{
+	const char *list = n->addresses;
+	struct addr own;
+
+	while (address_next(&list, &own)) {
+		bool same = own.family == p->family && memcmp(own.ip, p->ip, sizeof(p->ip)) == 0;
+
+		/* [::] takes both families. */
+		if (!same && !(is_any(p) && (p->family == 6 || own.family == 4)))
+			continue;
+		own.port = p->port;
+		elsewhere_add(a, n, &own);
+	}
+}
+
+/* What a wildcard of this node is reached by is said too, and first: an initiator may have come by one address that goes. */
 void plan_elsewhere(struct plan_action *a, const struct plan_nodes *nodes, const char *self, const char *portal)
 {
+	const struct plan_node *me = nodes ? plan_node_named(nodes, self) : NULL;
 	struct addr p;
 
 	if (!nodes || addr_parse(portal, 0, &p) < 0)
 		return;
+	if (me && me->group && is_any(&p))
+		node_portals(a, me, &p);
 	for (unsigned i = 0; i < nodes->n; i++) {
 		const struct plan_node *n = &nodes->node[i];
-		const char *list = n->addresses;
-		struct addr own;
 
-		if (!n->up || !n->inner || !n->group || strcmp(n->name, self) == 0)
-			continue;
-		while (address_next(&list, &own)) {
-			bool same = own.family == p.family && memcmp(own.ip, p.ip, sizeof(p.ip)) == 0;
-
-			/* [::] takes both families. */
-			if (!same && !(is_any(&p) && (p.family == 6 || own.family == 4)))
-				continue;
-			own.port = p.port;
-			elsewhere_add(a, n, &own);
-		}
+		if (n != me && n->up && n->inner && n->group)
+			node_portals(a, n, &p);
 	}
 }

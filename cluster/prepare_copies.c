@@ -377,15 +377,26 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 static int check_want(struct work *w, const struct object *v, const char *node)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
+	const struct own_leg *l;
+	const struct object *leg;
+	const struct fact *f;
+	const char *storage;
 	struct own_row row;
 	struct node_id id;
 
 	if (!volume_node_id(t, node, &id))
 		return why_set(w->why, ERR_NOENT, "%s: there is no node %s; \"director node list\" shows them", v->path, node);
 	volume_row(t, v, &row);
-	if (!own_leg_of(&row, &id))
+	l = own_leg_of(&row, &id);
+	if (!l)
 		return why_set(w->why, ERR_INVAL, "%s: node %s has no leg of it that is in sync; \"director volume show %s\" shows who has", v->path,
 		               node, path_name(v->path));
+	/* Called in sync, since nothing was written meanwhile; but its disk may have gone. */
+	leg = volume_leg_by_uuid(t, v, l->uuid);
+	f = leg ? place_fact(w->n, node, leg->path) : NULL;
+	storage = f ? attrs_get(&f->attrs, "storage") : NULL;
+	if (storage && strcmp(storage, "ready") != 0)
+		return why_set(w->why, ERR_BUSY, "%s: the storage of its leg at node %s is not ready (%s)", v->path, node, storage);
 	return 0;
 }
 
@@ -513,6 +524,9 @@ static int check_replaces(struct work *w, unsigned i, const struct object *v)
 	}
 	if (!old)
 		return why_set(w->why, ERR_NOENT, "%s: there is no leg %.63s; \"director volume show %s\" shows them", v->path, of, path_name(v->path));
+	if (attrs_get(&op->attrs, "node") && !attrs_get(&op->attrs, "device") && !attrs_get(&op->attrs, "backstore") &&
+	    strcmp(attrs_get(&op->attrs, "node"), attrs_get(&old->attrs, "node")) == 0)
+		return why_set(w->why, ERR_INVAL, "%s: leg %s is on node %s already", v->path, of, attrs_get(&old->attrs, "node"));
 	if (attrs_get(&old->attrs, "path") && !attrs_get(&op->attrs, "path") && !attrs_get(&op->attrs, "device") &&
 	    !attrs_get(&op->attrs, "backstore"))
 		return why_set(w->why, ERR_INVAL, "%s: leg %s lies on a device; name one of the other node, or another backstore: --device DEVICE or "
@@ -563,7 +577,10 @@ int prepare_leg_create(struct work *w, unsigned i)
 	v = catalog_get(w->n->catalog, volume);
 	if (!leg_volume(w, volume, &size))
 		return 0;
-	if (v && attrs_get(&w->t->ops[i].attrs, "replaces"))
+	if (v && volume_is_striped(v))
+		err = why_set(w->why, ERR_INVAL, "%s: its legs are those of its parts: director volume move %s.0 --leg LEG, and so on", volume,
+		              path_name(volume));
+	else if (v && attrs_get(&w->t->ops[i].attrs, "replaces"))
 		err = check_replaces(w, i, v);
 	else if (v && volume_has_legs(v) && !prepare_op_on(w->t, w->t->n_ops, TXN_CREATE, volume) &&
 	         legs_of(w, volume).n > schema_get_uint(v->type, &v->attrs, "copies"))
@@ -597,6 +614,8 @@ int prepare_scrub(struct work *w, unsigned i)
 	const struct object *v = asked && op->kind == TXN_SET ? catalog_get(w->n->catalog, op->path) : NULL;
 	char text[24];
 
+	if (asked && strcmp(asked, "next") == 0 && op->kind == TXN_SET && !v)
+		return why_set(w->why, ERR_NOENT, "there is no volume %s; \"director volume list\" shows them", op->path);
 	if (!v || v->type->id != TYPE_VOLUME || strcmp(asked, "next") != 0)
 		return 0;
 	if (!attrs_get(&v->attrs, "copies"))

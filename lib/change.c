@@ -47,7 +47,8 @@ static int run_again(struct director *d, struct control_req *r, struct control_d
 		struct director_error e;
 
 		err = request_run_until(d, r, NULL, NULL, done, deadline);
-		if (err != ERR_UNREACHABLE)
+		/* The same word of a daemon, about a node, comes over a connection that is still there. */
+		if (err != ERR_UNREACHABLE || d->fd >= 0)
 			return err;
 		e = d->error;
 		do {

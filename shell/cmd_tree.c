@@ -37,7 +37,9 @@ static char *summary(struct shell *s, const struct director_object *o)
 			const char *v = object_value(s, o, glance[i].keys[k]);
 			char *more, *text;
 
-			if (!v || !*v || strcmp(v, "no") == 0)
+			/* The store of a volume with copies is its legs'. */
+			if (!v || !*v || strcmp(v, "no") == 0 ||
+			    (strcmp(glance[i].keys[k], "backstore") == 0 && director_object_desired(o, "copies")))
 				continue;
 			text = cell_text(param_cell(s, type, glance[i].keys[k]), v);
 			more = mem_printf("%s%s%s", out, *out ? "  " : "", text);

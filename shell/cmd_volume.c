@@ -269,6 +269,10 @@ static int move_leg(struct shell *s, struct call *c, const char *path)
 	director_txn_new(&t);
 	director_txn_create(t, made);
 	director_txn_attr(t, "replaces", leg);
+	if (change_params(s, c, t) < 0) {
+		director_txn_free(&t);
+		return ERR_INVAL;
+	}
 	if ((to && director_txn_attr(t, "node", to) < 0) || (device && director_txn_attr(t, "device", device) < 0) ||
 	    (backstore && director_txn_attr(t, "backstore", backstore) < 0)) {
 		director_txn_free(&t);
@@ -324,7 +328,7 @@ const struct cmd cmd_volume[] = {
 	  .opts = { { "copies", 0, "N", WORD_NUMBER, "copies", "how many copies it shall have" },
 	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" } }, .type = "volume",
 	  .help = "Give a volume more or fewer copies, while it is used" },
-	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
+	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .type = "leg", .changes = true,
 	  .opts = { { "leg", 0, "LEG", WORD_TEXT, NULL, "the copy to move; left out, the only one" },
 	            { "to", 0, "NODE", WORD_NODE, NULL, "where to; left out, the node with the most space" },
 	            { "device", 0, "DEVICE", WORD_TEXT, NULL, "onto this device of the node" },

@@ -89,6 +89,24 @@ static json_t *attrs_json(struct shell *s, const struct director_object *o, attr
 	return j;
 }
 
+/* Agreed by identity; people and programs know it by its name. */
+static const char *owner_name(const struct director_object *o, const char *key, const char *value)
+{
+	const char *node = director_object_derived(o, "node");
+
+	return node && strcmp(key, "owner") == 0 && strcmp(director_object_type(o), "volume") == 0 ? node : value;
+}
+
+static json_t *desired_json(struct shell *s, const struct director_object *o)
+{
+	json_t *j = attrs_json(s, o, director_object_desired_at);
+	const char *owner = director_object_desired(o, "owner");
+
+	if (owner)
+		json_object_set_new(j, "owner", json_string(owner_name(o, "owner", owner)));
+	return j;
+}
+
 static json_t *observed_json(struct shell *s, const struct director_object *o)
 {
 	json_t *all = json_array();
@@ -119,7 +137,7 @@ json_t *object_json(struct shell *s, const struct director_object *o)
 	json_object_set_new(j, "generation", json_integer((json_int_t)director_object_generation(o)));
 	json_object_set_new(j, "status", json_string(status_name(o)));
 	json_object_set_new(j, "reason", json_string(director_object_reason(o)));
-	json_object_set_new(j, "desired", attrs_json(s, o, director_object_desired_at));
+	json_object_set_new(j, "desired", desired_json(s, o));
 	json_object_set_new(j, "derived", attrs_json(s, o, director_object_derived_at));
 	json_object_set_new(j, "observed", observed_json(s, o));
 	return j;
@@ -148,7 +166,7 @@ static void print_side(struct shell *s, const struct director_object *o, const c
 /* What people asked for, or what the cluster itself agreed about it. */
 static void print_desired(struct shell *s, const struct director_object *o, const char *head, bool machine)
 {
-	const char *key, *value, *type = director_object_type(o), *node = director_object_derived(o, "node");
+	const char *key, *value, *type = director_object_type(o);
 	struct director_param_info info;
 	bool said = false;
 
@@ -158,8 +176,7 @@ static void print_desired(struct shell *s, const struct director_object *o, cons
 		if (!said)
 			printf("%s\n", head);
 		said = true;
-		/* Agreed by identity; people know it by its name. */
-		print_attr(s, type, key, machine && strcmp(key, "owner") == 0 && node ? node : value);
+		print_attr(s, type, key, machine ? owner_name(o, key, value) : value);
 	}
 }
 

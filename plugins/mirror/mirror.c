@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mirror: one volume on two to four legs. The machine in machine.h decides; the files named in mirror.h do its I/O on the
+ * mirror: one volume on one to four legs. The machine in machine.h decides; the files named in mirror.h do its I/O on the
  * children, tell directord what must be agreed (events), and are told what was (the parameter legs=).
  */
 #include "config.h"
@@ -459,7 +459,7 @@ static const struct director_backstore_ops ops = {
 	.resize = mirror_backstore_resize,
 	.close = mirror_close,
 	.stop = mirror_stop,
-	.n_children = 2,
+	.n_children = 1,
 	.n_children_max = MIRROR_LEGS_MAX,
 	.children_flags = DIRECTOR_CHILDREN_MAY_MISS | DIRECTOR_CHILDREN_KEEP_SIZE,
 };

@@ -92,6 +92,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_SPACE_LOW] = "is short of space",
 		[DIRECTOR_EV_LEG_FAILED] = "has a leg that failed",
 		[DIRECTOR_EV_LEG_READY] = "has a leg that is in sync",
+		[DIRECTOR_EV_SCRUBBED] = "was scrubbed",
+		[DIRECTOR_EV_REPAIRED] = "had regions repaired",
 		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
 	};
 	struct volume *v = arg;

@@ -15,7 +15,7 @@ d n1 target create "$iqn" >/dev/null || fail "target create"
 d n1 lun add "$iqn" v1 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
 work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"; finish' EXIT
+trap 'finish; rm -rf "$work"' EXIT
 
 field() { d "$1" get "/volumes/$2" -o json 2>/dev/null | jq -r "$3"; }
 owner() { field "$1" v1 .data.derived.node; }

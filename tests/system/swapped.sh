@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Disks that are not what they were when their node comes back, a blank one and an old one, are noticed and never trusted.
+. "$(dirname "$0")/functions.sh"
+requires corosync
+iscsi=$build/director-iscsi
+[ -x "$iscsi" ] || skip "director-iscsi is not built"
+has_director
+lab up 3 || fail "lab up"
+iqn=$(target swapped)
+d n1 volume create v --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume create"
+must_make n1 swapped
+d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
+d n1 host add "$iqn" --any >/dev/null || fail "host add"
+work=$(mktemp -d) || exit 1
+trap 'finish; rm -rf "$work"' EXIT
+
+show() { d "${2:-n1}" volume show v -o json 2>/dev/null | jq -r "$1"; }
+owner() { show .data.derived.node "$@"; }
+nodes() { show '[.data.legs[].desired.node] | sort | join(" ")' "$@"; }
+in_sync() { [ "$(show '.data.derived["in-sync"]' "${2:-n1}")" = "$1 of $1" ]; }
+file_of() { echo "/var/lib/director/volumes/$(show ".data.legs[] | select(.desired.node == \"$1\") | .uuid" "${2:-n1}").img"; }
+turn_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .desired.turn // 0" "${2:-n1}"; }
+url() { echo "iscsi://$(lab address "$1" 4)/$iqn/0"; }
+# A megabyte that no load touches, with which to see whether the data is there.
+mark() { head -c 1M /dev/urandom >"$work/mark"; lab host timeout 100 "$iscsi" write "$(url "$1")" --offset 15M <"$work/mark" || fail "write through $1"; }
+marked() { lab host timeout 100 "$iscsi" read "$(url "$1")" --offset 15M --length 1M 2>/dev/null | cmp -s - "$work/mark"; }
+legs_equal() {
+	local n
+	for n in $(nodes n1); do lab sh "$n" dd if="$(file_of "$n")" bs=1M skip=1 status=none | sha256sum; done | sort -u >"$work/sums"
+	[ "$(wc -l <"$work/sums")" = 1 ]
+}
+
+for n in n1 n2 n3; do until_true 10 "$n serves" lab host timeout 5 "$iscsi" inquiry "$(url $n)"; done
+until_true 10 "in sync" in_sync 2
+
+# What a disk is that was changed while its node was off. The leg is out of sync as soon as something is written meanwhile.
+file=
+swap() { # WHAT: done to the file of the leg that does not serve, while its node is off
+	local at
+	d n1 volume move v --owner n1 >/dev/null 2>&1
+	at=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
+	file=$(file_of "$at")
+	lab sh "$at" cp --sparse=always "$file" "$file.old"
+	mark n1
+	lab kill "$at"
+	until_true 10 "$at is gone" state_is_not "$(owner n1)" "$at" alive
+	mark n1
+	case $1 in
+	blank) lab sh "$at" dd if=/dev/zero of="$file" bs=1M count=17 status=none ;;
+	old) lab sh "$at" cp --sparse=always "$file.old" "$file" ;;
+	esac
+	lab sh "$at" rm "$file.old"
+	lab start "$at"
+	lab wait 20 || fail "$at is back"
+	until_true 30 "all is in sync" in_sync 2
+	[ "$(turn_of "$at")" -gt 0 ] || fail "$1: the leg at $at was never called out of sync"
+	d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
+	until_true 10 "$at owns it" eval '[ "$(owner)" = "'"$at"'" ]'
+	for n in n1 n2 n3; do marked $n || fail "$1: served by $at, through $n, the data is another"; done
+	until_true 10 "the legs are equal" legs_equal
+}
+step "a disk that comes back blank"
+swap blank
+step "a disk that comes back with what it held before"
+swap old
+pass
