@@ -29,6 +29,7 @@
 #include "directord/rtaddr.h"
 #include "directord/tcpend.h"
 
+#define END_S 0.05              /* after an address left, it is at another node */
 #define LISTEN_S 5.             /* the packet sockets stay this long after the last address is gone */
 #define READ_MAX 64             /* frames a turn */
 
@@ -38,6 +39,14 @@ struct held {
 	unsigned ifindex;
 	uint8_t mac[6];
 	bool there;             /* put on the interface; else only asked about */
+};
+
+/* Connections to an address that left; ended when their initiators find it again. */
+struct ending {
+	struct ending *next;
+	struct floataddr *f;
+	struct addr ip;
+	ev_timer due;
 };
 
 struct floataddr {
@@ -51,6 +60,7 @@ struct floataddr {
 	ev_timer idle;
 	struct held *held;
 	unsigned n_held, cap_held;
+	struct ending *endings;
 	struct float_host *told;        /* the last list, without what floats */
 	unsigned n_told;
 };
@@ -244,15 +254,63 @@ static void put_there(struct floataddr *f, const struct float_act *a)
 		f->ops.failed(f->arg, &a->ip, why);
 }
 
+static void end_now(struct floataddr *f, struct ending *e)
+{
+	struct ending **p = &f->endings;
+	char text[64];
+	int n = tcp_end(&e->ip);
+
+	if (n < 0)
+		log_debug(f->log, "address: %s: connections could not be ended: %s", addr_text(&e->ip, text), strerror(-n));
+	else if (n)
+		log_info(f->log, "address: %s: %d connections to it were ended", addr_text(&e->ip, text), n);
+	ev_timer_stop(f->loop, &e->due);
+	while (*p != e)
+		p = &(*p)->next;
+	*p = e->next;
+	free(e);
+}
+
+static void on_end(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct ending *e = t->data;
+
+	/* It may be back. */
+	if (held_find(e->f, &e->ip)) {
+		struct ending **p = &e->f->endings;
+
+		while (*p != e)
+			p = &(*p)->next;
+		*p = e->next;
+		free(e);
+		return;
+	}
+	end_now(e->f, e);
+}
+
+/* Initiators go on elsewhere at once, and need not find out by silence; but not before somebody answers there. */
+static void end_soon(struct floataddr *f, const struct addr *ip)
+{
+	struct ending *e = mem_zalloc(sizeof(*e));
+
+	e->f = f;
+	e->ip = *ip;
+	e->next = f->endings;
+	f->endings = e;
+	ev_timer_init(&e->due, on_end, END_S, 0.);
+	e->due.data = e;
+	ev_timer_start(f->loop, &e->due);
+}
+
 static void take_away(struct floataddr *f, const struct float_act *a)
 {
 	struct held *h = held_find(f, &a->ip);
 	unsigned ifindex = if_nametoindex(a->interface);
 	char text[64];
-	/* Initiators go on elsewhere at once, and need not find out by silence. */
-	int ended = h && h->there ? tcp_end(&a->ip) : 0;
 	int err = ifindex ? rtaddr_remove(f->nl, ifindex, &a->ip, a->prefix) : 0;
 
+	if (h && h->there)
+		end_soon(f, &a->ip);
 	if (h && h->ifindex == ifindex)
 		held_drop(f, h);
 	/* It may have gone by itself. */
@@ -260,10 +318,7 @@ static void take_away(struct floataddr *f, const struct float_act *a)
 		log_warn(f->log, "address: %s/%u cannot be taken from %s: %s", addr_text(&a->ip, text), a->prefix, a->interface,
 		         strerror(-err));
 	else
-		log_info(f->log, "address: %s/%u is not on %s any more; %d connections were ended", addr_text(&a->ip, text),
-		         a->prefix, a->interface, ended > 0 ? ended : 0);
-	if (ended < 0)
-		log_debug(f->log, "address: %s: connections could not be ended: %s", addr_text(&a->ip, text), strerror(-ended));
+		log_info(f->log, "address: %s/%u is not on %s any more", addr_text(&a->ip, text), a->prefix, a->interface);
 }
 
 static void announce(struct floataddr *f, const struct float_act *a)
@@ -433,6 +488,8 @@ void floataddr_free(struct floataddr **fp)
 	for (unsigned i = 0; i < f->n_held; i++)
 		if (f->held[i].there)
 			rtaddr_remove(f->nl, f->held[i].ifindex, &f->held[i].ip, f->held[i].prefix);
+	while (f->endings)
+		end_now(f, f->endings);
 	packets_close(f);
 	ev_timer_stop(f->loop, &f->idle);
 	ev_io_stop(f->loop, &f->monitor);

@@ -164,6 +164,9 @@ static int socket_open(const struct addr *a, int *err)
 	/* An address that floats may come here at any time, and is listened at before that. */
 	setsockopt(fd, a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP, a->family == 6 ? IPV6_FREEBIND : IP_FREEBIND, &one,
 		sizeof(one));
+	/* And when it has gone, its initiators are still told that their connections ended. Not without CAP_NET_ADMIN. */
+	setsockopt(fd, a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP, a->family == 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one,
+		sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, 1024) < 0) {
 		*err = errno;
 		close(fd);
