@@ -721,7 +721,10 @@ static void balance(struct cluster *c, struct cluster_out *out)
 	unsigned n = 0;
 	char what[64];
 
-	if (c->status->mode != AGREE_ACTIVE || !mono_due(c->owner.balance_at, c->now)) {
+	/* What makes it active wakes us, too. */
+	if (c->status->mode != AGREE_ACTIVE)
+		return;
+	if (!mono_due(c->owner.balance_at, c->now)) {
 		c->wake = mono_min(c->wake, c->owner.balance_at);
 		return;
 	}

@@ -24,7 +24,7 @@ static void step(struct own_in in, uint64_t at)
 
 static struct own_row row(struct node_id owner, uint64_t epoch)
 {
-	struct own_row r = { .uuid = { 7 }, .owner = owner, .epoch = epoch, .n_leg = 2 };
+	struct own_row r = { .uuid = { 7 }, .owner = owner, .epoch = epoch, .begun = true, .n_leg = 2 };
 
 	r.leg[0] = (struct own_leg){ .uuid = { 8 }, .node = A, .state = OWN_LEG_IN };
 	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .node = B, .state = OWN_LEG_IN };

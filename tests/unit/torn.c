@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -221,6 +222,11 @@ static void nor_does_one_on_tmpfs(void)
 
 int main(void)
 {
+	const char *top = getenv("top_builddir");
+	char path[1000];
+
+	snprintf(path, sizeof(path), "%s/plugins", top ? top : ".");
+	setenv("DIRECTOR_PLUGIN_PATH", path, 0);
 	RUN(ram_tears_no_block);
 	RUN(nor_what_it_lends);
 	RUN(a_file_tears_no_block);
