@@ -16,7 +16,10 @@ fail()
 # The kit with these arguments must find nothing.
 kit()
 {
-	"$top_builddir/director-plugin-test" --rounds 1000 "$@" >"$tmp/kit" 2>&1 || {
+	"$top_builddir/director-plugin-test" --rounds 1000 "$@" >"$tmp/kit" 2>&1 ||
+		# LeakSanitizer's tracer itself may die of a thread that is just ending: then nothing was found out, and it is done again.
+		{ grep -q 'LeakSanitizer has encountered a fatal error' "$tmp/kit" &&
+			"$top_builddir/director-plugin-test" --rounds 1000 "$@" >"$tmp/kit" 2>&1; } || {
 		cat "$tmp/kit"
 		fail "director-plugin-test $*"
 	}

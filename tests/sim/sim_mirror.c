@@ -403,8 +403,13 @@ static void sectors_bad(struct sim *s, unsigned node)
 		l->bad[world_chance(&s->w, 500) ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS)] = true;
 }
 
+/* --grow */
+static bool grows;
+
 static void resize(struct sim *s)
 {
+	if (!grows)
+		return;
 	if (s->size < SIM_BLOCKS)
 		s->size += world_between(&s->w, 1, SIM_BLOCKS - s->size);
 	world_trace(&s->w, "resize to %llu", (unsigned long long)s->size);
@@ -688,7 +693,7 @@ static void run(uint64_t seed, bool verbose, struct sim *s)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim_mirror [--seeds A-B] [--plant N] [--first] [-v]\n");
+	fprintf(stderr, "usage: sim_mirror [--seeds A-B] [--plant N] [--grow] [--first] [-v]\n");
 	return 2;
 }
 
@@ -725,6 +730,8 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (strcmp(argv[i], "--first") == 0)
 			most = 1;
+		else if (strcmp(argv[i], "--grow") == 0)
+			grows = true;
 		else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc)
 			plant = (unsigned)atoi(argv[++i]);
 		else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc && sscanf(argv[++i], "%llu-%llu", &from, &to) >= 1)
@@ -734,6 +741,7 @@ int main(int argc, char **argv)
 	}
 	if (!plant_set(plant))
 		return usage();
+	grows |= plant == SIM_PLANT_GROW || plant == SIM_PLANT_SIZE;
 	for (uint64_t seed = from; seed <= to && failed < most; seed++) {
 		run(seed, verbose, s);
 		both = both * 31 + s->trace;
@@ -748,6 +756,8 @@ int main(int argc, char **argv)
 		failed++;
 		printf("seed %llu: %s\n  again: tests/sim/sim_mirror%s --seeds %llu -v", (unsigned long long)seed, s->why,
 		       plant ? "_planted" : "", (unsigned long long)seed);
+		if (grows && !plant)
+			printf(" --grow");
 		if (plant)
 			printf(" --plant %u", plant);
 		printf("\n");

@@ -55,14 +55,14 @@ step "SendTargets gives it with the tag of its node, wherever it is asked"
 tag() { lab host iscsi-ls "iscsi://$1" 2>/dev/null | sed -n "s/.*Portal:$2:3260,//p" | sort -u | tr '\n' ' '; }
 on_n2=$(tag "$(lab address n2 4)" "$net.99")
 [ -n "$on_n2" ] && [ "$on_n2" = "$(tag "$(lab address n2 4)" "$(lab address n2 4)")" ] || fail "n2 gives it with tag \"$on_n2\""
-until_true 5 "n3 gives it with n2's tag" eval '[ "$(tag "$(lab address n3 4)" "$net.99")" = "$on_n2" ]'
+until_true 15 "n3 gives it with n2's tag" eval '[ "$(tag "$(lab address n3 4)" "$net.99")" = "$on_n2" ]'
 
 step "another LUN comes first: it moves, and those who knew it follow without asking"
 d n1 lun remove "$(target a)" 0 >/dev/null || fail "lun remove"
 until_true 10 "IPv4 is on n3" held_by "$net.99" n3
 until_true 10 "IPv6 is on n3" held_by "$net6::99" n3
-until_true 2 "the neighbour table follows" neighbour_is "$net.99" "$(mac n3)"
-until_true 2 "the one of IPv6 too" neighbour_is "$net6::99" "$(mac n3)"
+until_true 15 "the neighbour table follows" neighbour_is "$net.99" "$(mac n3)"
+until_true 15 "the one of IPv6 too" neighbour_is "$net6::99" "$(mac n3)"
 until_true 10 "reached" reach "$net.99"
 
 step "director-target dies: it stays, and is served again"
@@ -73,9 +73,9 @@ held_by "$net.99" n3 || fail "it is on $(holders "$net.99")"
 step "directord dies: the kernel forgets it; directord comes back: so does it"
 lab kill n3 directord
 killed=$(now_ms)
-until_true 3 "it is gone" held_by "$net.99" ""
+until_true 15 "it is gone" held_by "$net.99" ""
 step "gone $(($(now_ms) - killed)) ms after kill -9 of directord"
-held_by "$net6::99" "" || until_true 2 "IPv6 too" held_by "$net6::99" ""
+held_by "$net6::99" "" || until_true 15 "IPv6 too" held_by "$net6::99" ""
 lab start n3
 until_true 10 "it is back" held_by "$net.99" n3
 until_true 10 "reached again" reach "$net.99"
@@ -83,7 +83,7 @@ until_true 10 "reached again" reach "$net.99"
 step "the node is stopped: the kernel forgets it all the same"
 lab pause n3
 killed=$(now_ms)
-until_true 3 "it is gone" held_by "$net.99" ""
+until_true 15 "it is gone" held_by "$net.99" ""
 step "gone $(($(now_ms) - killed)) ms after SIGSTOP of all"
 lab resume n3
 until_true 15 "it is back" held_by "$net.99" n3
@@ -91,7 +91,7 @@ until_true 15 "it is back" held_by "$net.99" n3
 step "somebody takes it from the interface: it is put there again"
 forget n3
 ip -n "$(ns n3)" addr del "$net.99/24" dev eth0
-expect n3 3 "address: add $net.99"
+expect n3 15 "address: add $net.99"
 held_by "$net.99" n3 || fail "it is on $(holders "$net.99")"
 
 step "a foreign machine claims it: reported with its link address, and defended"
@@ -103,8 +103,8 @@ ip -n "$(ns host)" addr add "$net.99/32" dev eth0
 claim() { ip -n "$(ns host)" neigh flush dev eth0; ip -n "$(ns host)" route replace "$net.1" dev eth0 src "$net.99"; lab host bash -c "echo >/dev/udp/$net.1/9"; }
 claim
 reported() { d n1 get "/targets/$(target a)/addresses/$net.99-24" | grep -q "claims this address: $(mac host) on eth0"; }
-until_true 5 "it is reported with the other's link address" reported
-expect n3 2 "announce $net.99"
+until_true 15 "it is reported with the other's link address" reported
+expect n3 15 "announce $net.99"
 held_by "$net.99" n3 || fail "it was given up"
 ip -n "$(ns host)" route del "$net.1"
 ip -n "$(ns host)" addr del "$net.99/32" dev eth0
@@ -112,21 +112,21 @@ ip -n "$(ns host)" addr del "$net.99/32" dev eth0
 step "one that a foreign machine has already is not taken"
 ip -n "$(ns host)" addr add "$net.98/32" dev eth0
 add "$net.98/24" >/dev/null 2>&1
-until_true 5 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/$net.98-24" | grep -q "another machine has this address: $(mac host)"'
+until_true 15 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/$net.98-24" | grep -q "another machine has this address: $(mac host)"'
 held_by "$net.98" "" || fail "it was taken"
 ip -n "$(ns host)" addr del "$net.98/32" dev eth0
 until_true 15 "once it is free it is taken" held_by "$net.98" n3
 ip -n "$(ns host)" addr add "$net6::98/128" dev eth0 nodad
 add "$net6::98/64" >/dev/null 2>&1
-until_true 5 "the same of IPv6" eval 'd n1 get "/targets/$(target a)/addresses/$net6::98-64" | grep -q "another machine has this address"'
+until_true 15 "the same of IPv6" eval 'd n1 get "/targets/$(target a)/addresses/$net6::98-64" | grep -q "another machine has this address"'
 held_by "$net6::98" "" || fail "it was taken"
 ip -n "$(ns host)" addr del "$net6::98/128" dev eth0
 
 step "without an interface for it: an error that says what to do; with one: taken, with a route"
 add 10.99.0.9/24 >/dev/null 2>&1
-until_true 5 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/10.99.0.9-24" | grep -q "name an interface"'
+until_true 15 "it is reported" eval 'd n1 get "/targets/$(target a)/addresses/10.99.0.9-24" | grep -q "name an interface"'
 d n1 set "/targets/$(target a)/addresses/10.99.0.9-24" interface=eth0 >/dev/null || fail "set interface"
-until_true 5 "it is taken" held_by 10.99.0.9 n3
+until_true 15 "it is taken" held_by 10.99.0.9 n3
 ip -n "$(ns n3)" route show | grep -q '^10.99.0.0/24 dev eth0' || fail "there is no route to its network"
 
 step "without quorum it is let go"
@@ -141,7 +141,7 @@ held_by "$net.99" "" || fail "directord left it behind"
 lab start n3
 until_true 15 "it is back" held_by "$net.99" n3
 d n1 target address delete "$(target a)" "$net.99/24" >/dev/null || fail "address delete"
-until_true 5 "it is gone" held_by "$net.99" ""
+until_true 15 "it is gone" held_by "$net.99" ""
 d n1 target delete "$(target a)" >/dev/null || fail "delete"
-for a in "$net.99" "$net.98" "$net6::99" 10.99.0.9; do until_true 5 "$a is gone" held_by "$a" ""; done
+for a in "$net.99" "$net.98" "$net6::99" 10.99.0.9; do until_true 15 "$a is gone" held_by "$a" ""; done
 pass
