@@ -89,7 +89,7 @@ void kit_load(struct kit *k)
 	k->spec = (struct backstore_spec){ .plugin = pl->p.name, .params = kit_args.params,
 		.n_params = kit_args.n_params, .size = kit_args.size, .children = kit_args.below,
 		.n_children = pl->backstore.n_children };
-	if (k->spec.n_children > 1 && kit_args.n_below > k->spec.n_children && kit_args.n_below <= pl->backstore.n_children_max)
+	if (kit_args.n_below > k->spec.n_children && kit_args.n_below <= pl->backstore.n_children_max)
 		k->spec.n_children = kit_args.n_below;
 	must(backstore_plugin_add(k->host, &pl, &err), &err, "init");
 	KIT(k->spec.n_children <= 4, "it wants %u children; the kit gives at most 4", k->spec.n_children);
