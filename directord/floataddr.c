@@ -254,16 +254,10 @@ static void put_there(struct floataddr *f, const struct float_act *a)
 		f->ops.failed(f->arg, &a->ip, why);
 }
 
-static void end_now(struct floataddr *f, struct ending *e)
+static void ending_drop(struct floataddr *f, struct ending *e)
 {
 	struct ending **p = &f->endings;
-	char text[64];
-	int n = tcp_end(&e->ip);
 
-	if (n < 0)
-		log_debug(f->log, "address: %s: connections could not be ended: %s", addr_text(&e->ip, text), strerror(-n));
-	else if (n)
-		log_info(f->log, "address: %s: %d connections to it were ended", addr_text(&e->ip, text), n);
 	ev_timer_stop(f->loop, &e->due);
 	while (*p != e)
 		p = &(*p)->next;
@@ -271,21 +265,27 @@ static void end_now(struct floataddr *f, struct ending *e)
 	free(e);
 }
 
+static void end_now(struct floataddr *f, struct ending *e)
+{
+	char text[64];
+	int n = tcp_end(&e->ip);
+
+	if (n < 0)
+		log_debug(f->log, "address: %s: connections could not be ended: %s", addr_text(&e->ip, text), strerror(-n));
+	else if (n)
+		log_info(f->log, "address: %s: %d connections to it were ended", addr_text(&e->ip, text), n);
+	ending_drop(f, e);
+}
+
 static void on_end(struct ev_loop *loop, ev_timer *t, int revents)
 {
 	struct ending *e = t->data;
 
 	/* It may be back. */
-	if (held_find(e->f, &e->ip)) {
-		struct ending **p = &e->f->endings;
-
-		while (*p != e)
-			p = &(*p)->next;
-		*p = e->next;
-		free(e);
-		return;
-	}
-	end_now(e->f, e);
+	if (held_find(e->f, &e->ip))
+		ending_drop(e->f, e);
+	else
+		end_now(e->f, e);
 }
 
 /* Initiators go on elsewhere at once, and need not find out by silence; but not before somebody answers there. */

@@ -63,7 +63,6 @@ static void store_close(struct volume *v, bool lost, unsigned ms)
 	inner_hold(v);
 	if (!v->bs)
 		return;
-	inner_hold(v);
 	if (!lost && !drains(v, ms)) {
 		lost = true;
 		atomic_fetch_add(&v->voids, 1);
