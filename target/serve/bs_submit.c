@@ -291,6 +291,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -ENODEV, 0x02, 0x3a, 0x00 },          /* MEDIUM NOT PRESENT */
 		{ -ENXIO, 0x02, 0x3a, 0x00 },
 		{ -ENOTCONN, 0x0b, 0x08, 0x00 },        /* LOGICAL UNIT COMMUNICATION FAILURE: the way below is lost */
+		{ -EAGAIN, 0x0b, 0x08, 0x00 },          /* where nobody tries it again */
 		{ -ECONNRESET, 0x0b, 0x08, 0x00 },
 		{ -ECONNREFUSED, 0x0b, 0x08, 0x00 },
 		{ -EPIPE, 0x0b, 0x08, 0x00 },

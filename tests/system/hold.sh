@@ -200,9 +200,9 @@ timeout 20 "$build/director-iscsi" write "$url-m/1" --timeout 1s <"$dir/out.veri
 took=$((($(date +%s%N) - begin) / 1000000))
 [ $took -lt 8000 ]
 check "it-is-held-though-the-write-waits ($took ms)" $?
-mirror 3 out:2:0:2 nowhere/m2 && ctl lease "$(uuid 7)" 3 60000 && gone stuck && [ "$("$cdb" "$url-m/1" ${write0}ee)" = good ] &&
-	[ "$(od -An -tx1 -j1048576 -N1 "$dir/m1" | tr -d ' ')" = ee ]
-check and-who-asked-may-write-where-that-was-agreed $?
+mirror 3 out:2:0:2 nowhere/m2 && ctl lease "$(uuid 7)" 3 60000 && [ "$(answer stuck)" = good ] &&
+	[ "$(od -An -tx1 -j1048576 -N1 "$dir/m1" | tr -d ' ')" = dd ]
+check and-done-where-that-was-agreed $?
 
 # What is held for long sends its initiators elsewhere, and lets them come again.
 vol 6 1 file path="$dir/v2.img" fail-over=yes && ctl target $iqn-f lun=1:"$(uuid 6)" portal=127.0.0.1:"$port" host=any
