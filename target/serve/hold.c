@@ -40,10 +40,10 @@ static void park(struct serve_task *st, enum serve_wait why)
 
 /* ---- what must not be done twice ---- */
 
-/* Another node's, that forwards to us; not a leg's. */
+/* Another node's, that forwards to us; not a leg's. One of an older release, which would take it for an error, has ERL 0. */
 static bool is_forwarded(const struct serve_task *st)
 {
-	return st->session && st->session->entry->inner && !st->session->entry->leg;
+	return st->session && st->session->entry->inner && !st->session->entry->leg && st->session->is->params.erl == 2;
 }
 
 /*
@@ -69,8 +69,8 @@ static void unknown(struct serve_task *st)
 	scsi_check(&st->it.task, SENSE_ABORTED_COMMAND, ASC_UNIT_COMMUNICATION);
 	if (!ss->entry->inner) {
 		if (!ss->is->closing)
-			log_info(&ss->worker->serve->log, "session: %s on %s is closed: what became of a write on volume %s is not known",
-				ss->entry->initiator, ss->entry->target, st->nexus->volume->def.name);
+			log_info(&ss->worker->serve->log, "session: %s on %s is closed: what became of a write is not known",
+				ss->entry->initiator, ss->entry->target);
 		session_end(ss, "what became of a write is not known", true);
 	}
 	exec_answer(st);

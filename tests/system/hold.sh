@@ -138,7 +138,7 @@ gone void2
 check nor-a-compare-and-write $?
 answer void3 | grep -q '^good'
 check a-read-is $?
-[ "$(grep -c 'what became of a write on volume v2 is not known' "$dir/log")" -eq 2 ]
+[ "$(grep -c 'is closed: what became of a write is not known' "$dir/log")" -eq 2 ]
 check and-nobody-else-is-sent-away $?
 
 # What an initiator aborts, or leaves behind, does not stay.
