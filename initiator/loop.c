@@ -35,8 +35,17 @@ struct mono clock_now(void)
 
 /* ---- sockets ---- */
 
-static void sock_close(struct sock *k)
+static void lookup_end(struct sock *k)
 {
+	if (!k->lookup)
+		return;
+	lookup_free(&k->lookup);
+	k->h->loop->n_lookups--;
+}
+
+void sock_close(struct sock *k)
+{
+	lookup_end(k);
 	if (k->fd >= 0)
 		close(k->fd);
 	k->fd = -1;
@@ -63,33 +72,63 @@ static void sock_up(struct sock *k)
 	loop_dirty(k->h);
 }
 
-static void sock_connect(struct sock *k)
+static void sock_open(struct sock *k, const struct sockaddr_storage *addr, unsigned len)
 {
-	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
-	struct sockaddr_storage addr;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = k };
-	unsigned len;
 	int one = 1;
 
-	ini_connecting(c);
-	/* What a target redirects to may be a name; everything else was resolved at the beginning. */
-	if (address_parse(c->address, !c->redirect[0], &addr, &len) < 0) {
-		ini_lost(c, "the address cannot be resolved");
-		return;
-	}
-	k->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	k->fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (k->fd < 0) {
-		ini_lost(c, strerror(errno));
+		sock_lost(k, strerror(errno));
 		return;
 	}
 	setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	k->connecting = true;
-	if (connect(k->fd, (struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS) {
+	if (connect(k->fd, (const struct sockaddr *)addr, len) < 0 && errno != EINPROGRESS) {
 		sock_lost(k, strerror(errno));
 		return;
 	}
 	if (epoll_ctl(k->h->loop->epoll, EPOLL_CTL_ADD, k->fd, &ev) < 0)
 		sock_lost(k, strerror(errno));
+}
+
+static void sock_connect(struct sock *k)
+{
+	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
+	struct sockaddr_storage addr;
+	unsigned len;
+
+	ini_connecting(c);
+	if (address_parse(c->address, true, &addr, &len) == 0) {
+		sock_open(k, &addr, len);
+		return;
+	}
+	/* What a target redirects to may be a name; everything else was resolved at the beginning. */
+	if (c->redirect[0] && (k->lookup = lookup_start(c->address, k->h->loop->event)))
+		k->h->loop->n_lookups++;
+	else
+		ini_lost(c, "the address cannot be resolved");
+}
+
+static void sock_resolved(struct sock *k)
+{
+	struct sockaddr_storage addr;
+	unsigned len;
+	int r = lookup_result(k->lookup, &addr, &len);
+
+	lookup_end(k);
+	if (r < 0)
+		sock_lost(k, "the address cannot be resolved");
+	else
+		sock_open(k, &addr, len);
+}
+
+static void take_lookups(struct director_iscsi_loop *loop)
+{
+	for (struct director_iscsi *h = loop->sessions; h && loop->n_lookups; h = h->next)
+		for (unsigned i = 0; i < h->s->n_conns; i++)
+			if (h->sock[i].lookup && lookup_over(h->sock[i].lookup))
+				sock_resolved(&h->sock[i]);
 }
 
 static void sock_connected(struct sock *k)
@@ -302,6 +341,8 @@ static void settle(struct director_iscsi_loop *loop)
 	struct director_iscsi *h;
 
 	loop->now = clock_now();
+	if (loop->n_lookups)
+		take_lookups(loop);
 	take_inbox(loop);
 	if (loop->threaded)
 		take_jobs(loop);
