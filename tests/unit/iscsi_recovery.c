@@ -349,6 +349,29 @@ static void unacknowledged_status_is_asked_after(void)
 	world_fini(&w);
 }
 
+/* What is kept to be sent again is bounded, by its bytes too. */
+static void unacknowledged_answers_are_bounded(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t bhs[BHS_LEN];
+	unsigned n = 0;
+
+	start(&w, KEYS(ERL1 "MaxRecvDataSegmentLength=262144\0"));
+	bhs_init(bhs, PDU_NOP_OUT, PDU_FINAL, 65536, w.itt);
+	bhs[0] |= PDU_IMMEDIATE;
+	put32(bhs + 20, TAG_NONE);
+	put32(bhs + 24, w.cmdsn);
+	put32(bhs + 28, w.exp_statsn);
+	pdu_put(&b, bhs, data, 65536, false);
+	for (; n < 100 && w.conn->closing == CLOSING_NO; n++)
+		world_feed(&w, b.data, b.len, 0);
+	CHECK(n > 8 && n < 80);
+	CHECK(strcmp(w.conn->why, "responses are not acknowledged") == 0);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void data_in_is_sent_again(void)
 {
 	struct world w;
@@ -907,6 +930,7 @@ int main(void)
 	RUN(a_session_that_is_dismissed_is_told);
 	RUN(status_is_sent_again_until_it_is_acknowledged);
 	RUN(unacknowledged_status_is_asked_after);
+	RUN(unacknowledged_answers_are_bounded);
 	RUN(data_in_is_sent_again);
 	RUN(data_is_acknowledged_once_a_burst);
 	RUN(r_data_snack_cuts_anew);
