@@ -116,6 +116,7 @@ static struct backstore_host *bh;
 static struct backstore_queue *q;
 static struct backstore *bs;
 static atomic_uint delivered;
+static uint64_t io_epoch;
 
 static void begin(void)
 {
@@ -132,6 +133,7 @@ static void begin(void)
 	CHECK_EQ(opened_epoch, 7);
 	atomic_store(&n_trace, 0);
 	delivered = 0;
+	io_epoch = 7;
 }
 
 static void end(void)
@@ -163,7 +165,7 @@ static struct backstore_io *io_start(uint16_t op, uint16_t flags, uint64_t offse
 
 	*result = 99;
 	bio->io = (struct director_io){ .op = op, .flags = flags, .offset = offset, .len = len, .iov = iov, .n_iov = n,
-		.epoch = 7 };
+		.epoch = io_epoch };
 	bio->done = io_done;
 	bio->user = result;
 	backstore_submit(bs, q, bio);
@@ -425,6 +427,51 @@ static void compare_excludes_writes(void)
 	end();
 }
 
+static atomic_bool fenced;
+
+static void *fencer(void *arg)
+{
+	CHECK_EQ(backstore_fence(bs, 8, NULL), 0);
+	fenced = true;
+	return NULL;
+}
+
+/* The first compare of all comes while a fence waits for a write: before this thread heard of it, and after. */
+static void the_first_compare_may_meet_a_fence(void)
+{
+	int32_t r1, r2;
+	struct backstore_io *b1, *b2;
+	struct director_iov w = { buf, 512 }, c = { buf + 4096, 1024 };
+	pthread_t t;
+
+	for (unsigned heard = 0; heard < 2; heard++) {
+		begin();
+		fill(buf, 512, 6);
+		memcpy(buf + 4096, buf, 512);
+		fill(buf + 4608, 512, 7);
+		hold = true;
+		fenced = false;
+		b1 = io_start(DIRECTOR_WRITE, 0, 0, &w, 1, 512, &r1);
+		pthread_create(&t, NULL, fencer, NULL);
+		poll(&(struct pollfd){ .fd = backstore_queue_fd(q), .events = POLLIN }, 1, -1);
+		if (heard)
+			backstore_queue_run(q, 0);
+		io_epoch = 8;
+		b2 = io_start(DIRECTOR_COMPARE_AND_WRITE, 0, 0, &c, 1, 512, &r2);
+		release_held(NULL);
+		for (unsigned i = 0; i < 30 && !(fenced && delivered == 2); i++)
+			wait_run(q);
+		CHECK(fenced && delivered == 2);
+		pthread_join(t, NULL);
+		CHECK_EQ(r1, 0);
+		CHECK_EQ(r2, 0);
+		CHECK(memcmp(disk, buf + 4608, 512) == 0);
+		free(b1);
+		free(b2);
+		end();
+	}
+}
+
 struct adder {
 	unsigned rounds, won;
 };
@@ -515,6 +562,7 @@ int main(void)
 	RUN(close_waits_for_io);
 	RUN(fence_refuses_the_old_epoch);
 	RUN(compare_excludes_writes);
+	RUN(the_first_compare_may_meet_a_fence);
 	RUN(no_increment_is_lost);
 	return 0;
 }
