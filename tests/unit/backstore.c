@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "target/serve/backstore.h"
@@ -110,6 +112,36 @@ static const struct director_plugin tables = {
 	.kind = DIRECTOR_BACKSTORE, .name = "little", .init = p_init, .backstore = &ops,
 };
 
+/* ---- another: its threads block ---- */
+
+static sem_t second;
+
+/* The first block is read only when the second one is. */
+static void b_submit(void *obj, struct director_io *io)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	if (io->offset == 0)
+		while ((r = sem_timedwait(&second, &until)) < 0 && errno == EINTR)
+			;
+	else
+		sem_post(&second);
+	host->io_done(host->arg, io, r < 0 ? -ETIMEDOUT : 0);
+}
+
+static const struct director_backstore_ops blocking_ops = {
+	.struct_size = sizeof(blocking_ops), .threads = DIRECTOR_THREADS_BLOCKING, .open = p_open, .caps = p_caps,
+	.submit = b_submit, .close = p_close,
+};
+
+static const struct director_plugin blocking = {
+	.magic = DIRECTOR_PLUGIN_MAGIC, .struct_size = sizeof(blocking), .abi_major = DIRECTOR_ABI_MAJOR,
+	.kind = DIRECTOR_BACKSTORE, .name = "blocking", .init = p_init, .backstore = &blocking_ops,
+};
+
 /* ---- a queue to play with ---- */
 
 static struct backstore_host *bh;
@@ -118,22 +150,27 @@ static struct backstore *bs;
 static atomic_uint delivered;
 static uint64_t io_epoch;
 
-static void begin(void)
+static void begin_with(const struct director_plugin *plugin)
 {
 	struct backstore_host_conf conf = { 0 };
-	struct backstore_spec spec = { .plugin = "little" };
+	struct backstore_spec spec = { .plugin = plugin->name };
 	struct director_err err = { .text = "" };
 	struct plugin *pl;
 
 	CHECK_EQ(backstore_host_new(&conf, &bh), 0);
 	CHECK_EQ(backstore_queue_new(bh, &q), 0);
-	CHECK_EQ(plugin_wrap(&tables, &pl, &err), 0);
+	CHECK_EQ(plugin_wrap(plugin, &pl, &err), 0);
 	CHECK_EQ(backstore_plugin_add(bh, &pl, &err), 0);
 	CHECK_EQ(backstore_open(bh, &spec, 7, NULL, &bs, &err), 0);
 	CHECK_EQ(opened_epoch, 7);
 	atomic_store(&n_trace, 0);
 	delivered = 0;
 	io_epoch = 7;
+}
+
+static void begin(void)
+{
+	begin_with(&tables);
 }
 
 static void end(void)
@@ -427,6 +464,33 @@ static void compare_excludes_writes(void)
 	end();
 }
 
+/* One that blocks does not hold up the next, also where one idle thread seemed to be enough for both. */
+static void each_blocking_io_has_its_thread(void)
+{
+	int32_t r1, r2;
+	struct backstore_io *b1, *b2;
+	struct director_iov iov = { buf, 512 };
+
+	begin_with(&blocking);
+	sem_init(&second, 0, 1);
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK_EQ(io_wait(DIRECTOR_READ, 0, 0, buf, 512), 0);
+		usleep(2000);                           /* its thread is idle */
+		delivered = 0;
+		b1 = io_start(DIRECTOR_READ, 0, 0, &iov, 1, 512, &r1);
+		b2 = io_start(DIRECTOR_READ, 0, 512, &iov, 1, 512, &r2);
+		while (delivered < 2)
+			wait_run(q);
+		CHECK_EQ(r1, 0);
+		CHECK_EQ(r2, 0);
+		free(b1);
+		free(b2);
+		sem_post(&second);
+	}
+	sem_destroy(&second);
+	end();
+}
+
 static atomic_bool fenced;
 
 static void *fencer(void *arg)
@@ -562,6 +626,7 @@ int main(void)
 	RUN(close_waits_for_io);
 	RUN(fence_refuses_the_old_epoch);
 	RUN(compare_excludes_writes);
+	RUN(each_blocking_io_has_its_thread);
 	RUN(the_first_compare_may_meet_a_fence);
 	RUN(no_increment_is_lost);
 	return 0;
