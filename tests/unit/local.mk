@@ -208,3 +208,7 @@ check_PROGRAMS += tests/unit/fenced
 TESTS += tests/unit/fenced
 tests_unit_fenced_SOURCES = %D%/fenced.c %D%/check.h
 tests_unit_fenced_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/lease
+TESTS += tests/unit/lease
+tests_unit_lease_SOURCES = %D%/lease.c %D%/check.h
+tests_unit_lease_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
