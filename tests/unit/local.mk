@@ -217,3 +217,7 @@ TESTS += tests/unit/request
 tests_unit_request_SOURCES = %D%/request.c %D%/check.h
 tests_unit_request_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(LIBBSD_CFLAGS)
 tests_unit_request_LDADD = proto/libproto.la cluster/libcluster.la base/libbase.la $(PROTOBUF_C_LIBS) $(SODIUM_LIBS)
+check_PROGRAMS += tests/unit/link
+TESTS += tests/unit/link
+tests_unit_link_SOURCES = %D%/link.c %D%/check.h %D%/loop.h directord/target.c directord/target.h
+tests_unit_link_LDADD = proto/libproto.la base/libbase.la $(EV_LIBS)
