@@ -35,6 +35,14 @@ struct mono clock_now(void)
 
 /* ---- sockets ---- */
 
+/* Is there more to read, of which no event will tell? */
+static void readable_set(struct sock *k, bool on)
+{
+	if (k->readable != on)
+		k->h->loop->n_readable += on ? 1u : -1u;
+	k->readable = on;
+}
+
 static void lookup_end(struct sock *k)
 {
 	if (!k->lookup)
@@ -49,7 +57,8 @@ void sock_close(struct sock *k)
 	if (k->fd >= 0)
 		close(k->fd);
 	k->fd = -1;
-	k->connecting = k->blocked = k->readable = false;
+	k->connecting = k->blocked = false;
+	readable_set(k, false);
 }
 
 static void sock_lost(struct sock *k, const char *why)
@@ -149,7 +158,7 @@ static void sock_read(struct sock *k)
 	struct director_iscsi_loop *loop = k->h->loop;
 	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
 
-	k->readable = false;
+	readable_set(k, false);
 	loop_dirty(k->h);
 	for (unsigned i = 0; i < READS_MAX && k->fd >= 0 && c->ask != INI_ASK_CLOSE; i++) {
 		struct iovec iov[2];
@@ -175,7 +184,7 @@ static void sock_read(struct sock *k)
 		if ((size_t)n < want + behind)
 			return;
 	}
-	k->readable = true;
+	readable_set(k, true);
 }
 
 static void sock_write(struct sock *k)
@@ -315,6 +324,8 @@ static void take_jobs(struct director_iscsi_loop *loop)
 	while ((j = loop->jobs)) {
 		loop->jobs = j->next;
 		pthread_mutex_unlock(&loop->lock);
+		/* What was submitted before the job came goes before it: the job may be the end of the session. */
+		take_inbox(loop);
 		j->fn(j->arg);
 		pthread_mutex_lock(&loop->lock);
 		j->done = true;
@@ -372,16 +383,6 @@ static int wait_ms(const struct director_iscsi_loop *loop)
 	return mono_ms_between(now, loop->wake) > 100000 ? 100000 : (int)mono_ms_between(now, loop->wake) + 1;
 }
 
-static bool more_to_read(struct director_iscsi_loop *loop)
-{
-	bool any = false;
-
-	for (struct director_iscsi *h = loop->sessions; h; h = h->next)
-		for (unsigned i = 0; i < h->s->n_conns; i++)
-			any |= h->sock[i].readable;
-	return any;
-}
-
 static void read_more(struct director_iscsi_loop *loop)
 {
 	for (struct director_iscsi *h = loop->sessions; h; h = h->next)
@@ -398,7 +399,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 
 	loop->running = true;
 	settle(loop);
-	again = more_to_read(loop);
+	again = loop->n_readable > 0;
 	wait = again ? 0 : wait_ms(loop);
 	if (timeout_ms >= 0 && (wait < 0 || wait > timeout_ms))
 		wait = timeout_ms;
@@ -430,7 +431,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 	settle(loop);
 	loop->running = false;
 	/* The caller's poll must see what is left. */
-	if (!loop->threaded && more_to_read(loop))
+	if (!loop->threaded && loop->n_readable)
 		loop_poke(loop);
 	return 0;
 }

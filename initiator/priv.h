@@ -72,7 +72,7 @@ struct director_iscsi_loop {
 	_Atomic(struct director_iscsi_io *) inbox;
 	struct director_iscsi *sessions, *dirty;
 	struct mono now, wake;
-	unsigned n_lookups;
+	unsigned n_lookups, n_readable;
 	bool running, poked;
 	uint8_t *bounce;
 };
