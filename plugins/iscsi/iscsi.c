@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iscsi: a LUN elsewhere, through director's own initiator. One session with a thread of its own for each object. An I/O
+ * iscsi: a LUN elsewhere, through director's own initiator. One session for each object, on threads that they share. An I/O
  * outlives connections and sessions until its deadline; what the target asks to be done again is done again until then.
  * The way to another node of the cluster is inner.c's.
  */
@@ -520,7 +520,7 @@ void lun_free(struct lun *l)
 	struct req *r;
 
 	director_iscsi_close(&l->h, CLOSE_MS);
-	director_iscsi_loop_free(&l->loop);
+	loop_put(&l->loop);
 	while ((r = l->free)) {
 		l->free = r->next;
 		free(r);
@@ -602,10 +602,8 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	inner_init(l);
 	l->inner.on = conf->get_uint(conf, "inner", 0);
 	r = session_conf(l, conf);
-	if (r == 0) {
-		l->loop = director_iscsi_loop_new();
-		r = l->loop ? director_iscsi_loop_start(l->loop) : -errno;
-	}
+	if (r == 0)
+		r = loop_get(&l->loop);
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
 	/* A node that is not there now is asked again by who wants it. */

@@ -104,6 +104,11 @@ int session_open(struct lun *l, const struct place *place);
 void lun_free(struct lun *l);
 void path_event(struct lun *l, bool up, const char *text);
 
+/* loops.c: who runs a session; given back when the session is closed. 0 or a negative errno. */
+int loop_get(struct director_iscsi_loop **out);
+/* NULLs the pointer. */
+void loop_put(struct director_iscsi_loop **loop);
+
 /* inner.c */
 void inner_init(struct lun *l);
 /* May it be sent once more when the initiator does not know what became of it? Not what a forward writes: others write, too. */

@@ -13,7 +13,7 @@
 
 #define NO_SLOT UINT32_MAX
 
-/* RFC 7143 8.3.2: the moves of an initiator's session, with the transition's number. */
+/* RFC 7143 8.3.1 and 8.3.4: the moves of an initiator's session, with the transition's number. */
 static const uint8_t moves[INI_SESSION_N_STATES][INI_SESSION_N_STATES] = {
 	[INI_Q1_FREE] = { [INI_Q3_LOGGED_IN] = 1 },
 	[INI_Q3_LOGGED_IN] = { [INI_Q1_FREE] = 3, [INI_Q4_FAILED] = 5 },

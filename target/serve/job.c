@@ -344,12 +344,8 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 
 static void volume_drop(struct serve *s, struct volume *v)
 {
-	struct volume **p = &s->registry.volumes;
-
 	pthread_mutex_lock(&s->registry.lock);
-	while (*p != v)
-		p = &(*p)->next;
-	*p = v->next;
+	registry_volume_remove_locked(&s->registry, v);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_destroy(&v->lu_lock);
 	buf_fini(&v->proposed);
@@ -378,8 +374,7 @@ static struct volume *volume_add(struct serve *s, const struct target_volume *de
 	v->def.state = TARGET_STATE_CREATING;
 	pthread_mutex_init(&v->lu_lock, NULL);
 	pthread_mutex_lock(&s->registry.lock);
-	v->next = s->registry.volumes;
-	s->registry.volumes = v;
+	registry_volume_add_locked(&s->registry, v);
 	pthread_mutex_unlock(&s->registry.lock);
 	return v;
 }
