@@ -283,20 +283,19 @@ static double used_us(const struct rusage *ru)
 	return (double)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1e6 + (double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
 }
 
-static void report(double s, pid_t child)
+static void report(double s, pid_t child, double own_us)
 {
 	size_t n = n_done < SAMPLES ? n_done : SAMPLES;
-	struct rusage ru, own;
+	struct rusage ru;
 	double used;
 
-	check(getrusage(RUSAGE_SELF, &own), "getrusage");
 	check(wait4(child, NULL, 0, &ru), "wait");
 	used = used_us(&ru) - used_us(begun);
 	qsort(samples, n, sizeof(samples[0]), by_size);
 	printf("%.0f IOPS %.1f MB/s p50 %.1f p99 %.1f us server %.2f us client %.2f us\n", (double)n_done / s,
 		(double)n_done * (double)size / s / 1e6, n ? (double)samples[n / 2] / 1e3 : 0,
 		n ? (double)samples[n * 99 / 100] / 1e3 : 0, n_done ? used / (double)n_done : 0,
-		n_done ? used_us(&own) / (double)n_done : 0);
+		n_done ? own_us / (double)n_done : 0);
 }
 
 static void run(void)
@@ -304,6 +303,7 @@ static void run(void)
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int l = socket(AF_INET, SOCK_STREAM, 0), ep = epoll_create1(0), one = 1;
 	struct window *w = calloc(connections, sizeof(*w));
+	struct rusage before, after;
 	socklen_t len = sizeof(a);
 	uint64_t from;
 	pid_t child;
@@ -332,12 +332,14 @@ static void run(void)
 		check(connect(w[i].end.fd, (struct sockaddr *)&a, sizeof(a)), "connect");
 		setsockopt(w[i].end.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
+	check(getrusage(RUSAGE_SELF, &before), "getrusage");
 	from = now_ns();
 	load(w, ep);
 	from = now_ns() - from;
+	check(getrusage(RUSAGE_SELF, &after), "getrusage");
 	for (unsigned i = 0; i < connections; i++)
 		close(w[i].end.fd);
-	report((double)from / 1e9, child);
+	report((double)from / 1e9, child, used_us(&after) - used_us(&before));
 }
 
 int main(int argc, char **argv)
