@@ -131,7 +131,7 @@ void conn_close(struct iscsi_conn *c, const char *why)
 
 bool conn_reading(const struct iscsi_conn *c)
 {
-	return c->closing == CLOSING_NO && c->ask == ASK_NONE && c->n_small < CONN_OUT_MAX;
+	return c->closing == CLOSING_NO && c->ask == ASK_NONE && !conn_out_full(c);
 }
 
 static uint32_t header_need(const struct iscsi_conn *c)

@@ -271,7 +271,7 @@ void ini_submit(struct ini_session *s, struct ini_cmd *cmd)
 	cmd->residual = cmd->bidi_residual = cmd->got = 0;
 	cmd->sense_len = 0;
 	cmd->wires = 0;
-	cmd->on_data = cmd->cut = cmd->exposed = false;
+	cmd->on_data = cmd->cut = cmd->exposed = cmd->sent = false;
 	cmd->conn = NULL;
 	cmd->state = ICMD_WAITING;
 	cmd->next = NULL;

@@ -175,8 +175,11 @@ void session_task_free(struct iscsi_task *t)
 	struct task *task = &t->task;
 
 	if (!t->doomed) {
-		if (t->conn)
+		if (t->conn) {
+			/* It may have been given up in the middle of a Data-Out, whose rest still comes. */
+			conn_forget(t->conn, t);
 			conn_out_forget(t->conn, t);
+		}
 		unhash(t->session, t);
 		if (!t->arrived)
 			t->session->ahead[t->cmdsn % SESSION_DEPTH_MAX] = NULL;

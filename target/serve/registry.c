@@ -189,12 +189,12 @@ void registry_session_add_locked(struct registry *r, struct session_entry *e)
 	r->sessions = e;
 }
 
-/* Links whose login waits for a session to end look again. */
+/* Links whose login waits for a session to end look again; not those that wait for a claim, which will be answered. */
 static void retry_run(struct worker *w, struct worker_msg *m)
 {
 	free(m);
 	for (struct link *l = w->links; l; l = l->next)
-		if (l->waiting && !l->looks) {
+		if (l->waiting && !l->looks && !l->claim) {
 			l->waiting = false;
 			worker_dirty(w, l);
 		}

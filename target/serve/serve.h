@@ -85,6 +85,8 @@ struct volume {
 	_Atomic uint64_t lease_ms;      /* until when `epoch` may be answered for, CLOCK_BOOTTIME; of a leased volume */
 	_Atomic unsigned n_unanswered;  /* answers that wait for the lease */
 	_Atomic bool leased, retries;   /* retries: what a lost way has failed is tried again */
+	_Atomic bool path_lost;         /* of the store, when it has one way */
+	_Atomic bool served;            /* other nodes may forward to `epoch` */
 	struct scsi_lu lu;              /* by lu_lock, see scsi/lu.h */
 	pthread_mutex_t lu_lock;
 	struct serve_task *keeping;     /* its change is being made durable; by lu_lock, as the next */
@@ -159,6 +161,7 @@ struct serve_task {
 	struct backstore *lent_by;
 	enum serve_wait wait;
 	bool touched;                   /* it has reached the medium */
+	bool changed;                   /* and has changed it, or may have: it must not begin again */
 	bool settled;                   /* what it did is durable, or agreed: it needs no lease, and is never void */
 	uint32_t voids, op_voids;       /* of its volume when it began; of the other one that task.op went to */
 	uint64_t epoch, op_epoch;
@@ -383,7 +386,7 @@ bool hold_completes(struct serve_task *st, struct volume *at, int32_t result);
 bool hold_tries_again(const struct volume *v, int32_t result);
 /* The answer is given. */
 bool hold_answers(struct serve_task *st);
-/* All of it is void: it begins again, in a moment or when it may, or is aborted if it must not. */
+/* All of it is void: it begins again, in a moment or when it may; if it must not, its initiator loses the nexus. */
 void hold_void(struct serve_task *st, bool retry);
 /* In each turn: those that need not wait any more go on. */
 void hold_sweep(struct worker *w);
@@ -481,6 +484,8 @@ bool inner_admit(struct link *l, enum login_status *status);
 /* Once more, and then `e` is of the volume. */
 bool inner_enter_locked(struct link *l, struct session_entry *e);
 void inner_link_gone(struct link *l);
+/* May what another node forwards under `epoch` be done? */
+bool inner_serves(const struct volume *v, uint64_t epoch);
 /* Its one LUN is there, or the session ends. */
 void inner_refresh(struct session *ss);
 
