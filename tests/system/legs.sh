@@ -274,6 +274,50 @@ at 13291 "$key" $a 5 | grep -q DIRECTOR
 check the-new-epoch-after-a-restart $?
 
 unset "pid[D]"
+# ---- many LUNs elsewhere: their sessions share threads; one that cannot be reached holds up nobody ----
+threads() { ls "/proc/${pid[C]}/task" | wc -l; }
+many_u() { printf '00000000-0000-4000-8000-0000000001%02x' "$1"; }
+luns='' before=$(threads)
+for i in $(seq 12); do
+	ctl A create "$(many_u $((i + 32)))" m$i 4M ram && ctl C create "$(many_u $i)" f$i 4M iscsi portal=127.0.0.1:13298 \
+		target=iqn.2026-11.test:m lun=$i open-timeout=20s &
+	creates[$i]=$!
+	luns="$luns lun=$i:$(many_u $((i + 32)))"
+done
+sleep 0.5
+# shellcheck disable=SC2086
+ctl A target iqn.2026-11.test:m $luns portal=127.0.0.1:13298 host=any
+ok=0
+for p in "${creates[@]}"; do wait "$p" || ok=1; done
+check opened-when-the-target-is-there $ok
+# Twelve jobs at a time are twelve threads.
+[ $(($(threads) - before)) -le $(($(nproc) + 12)) ]
+check twelve-sessions-on-few-threads $?
+# shellcheck disable=SC2046
+ctl C target iqn.2026-11.test:x $(for i in $(seq 12); do echo "lun=$i:$(many_u "$i")"; done) portal=127.0.0.1:13299 host=any
+io() { # LUN: what is written is read
+	head -c 1M /dev/urandom >"$dir/io.$1" && timeout 100 "$build/director-iscsi" write iscsi://127.0.0.1:13299/iqn.2026-11.test:x/"$1" --offset 1M <"$dir/io.$1" &&
+		timeout 100 "$build/director-iscsi" read iscsi://127.0.0.1:13299/iqn.2026-11.test:x/"$1" --offset 1M --length 1M | cmp -s - "$dir/io.$1"
+}
+all_io() {
+	local r=0 p=()
+	for i in $(seq 12); do io $i & p+=($!); done
+	for i in "${p[@]}"; do wait "$i" || r=1; done
+	return $r
+}
+all_io
+check io-on-all-at-once $?
+kill -STOP "${pid[A]}"
+all_io & more=$!
+sleep 3
+kill -CONT "${pid[A]}"
+wait $more
+check io-goes-on-after-a-silence $?
+ok=0
+ctl C target iqn.2026-11.test:x portal=127.0.0.1:13299 host=any
+for i in $(seq 12); do ctl C close "$(many_u "$i")" || ok=1; done
+check closed $ok
+
 for n in A B C; do kill "${pid[$n]}"; wait "${pid[$n]}" || echo "not ok $n ends"; done
 ! grep -E 'Sanitizer|runtime error|Assertion' "$dir"/*/log
 check no-trouble $?
