@@ -396,7 +396,7 @@ static int mirror_backstore_resize(void *obj, uint64_t size, struct director_err
 	return grows ? 0 : legs_resize(o, size, err);
 }
 
-static bool is_quiet(const struct mirror *m)
+static bool has_ended(const struct mirror *m)
 {
 	return mirror_is_frozen(m) || mirror_is_over(m);
 }
@@ -404,16 +404,16 @@ static bool is_quiet(const struct mirror *m)
 /* If the legs can be made quiet they are; a second is enough, or they cannot. */
 static bool freeze(struct mirror_obj *o)
 {
-	bool frozen;
+	bool quiet;
 
 	mirror_enter(o);
 	mirror_freeze(o->m);
 	mirror_leave(o);
-	mirror_wait(o, is_quiet, 1000);
+	mirror_wait(o, has_ended, 1000);
 	mirror_enter(o);
-	frozen = mirror_is_frozen(o->m);
+	quiet = mirror_is_quiet(o->m);
 	mirror_leave(o);
-	return frozen;
+	return quiet;
 }
 
 static int mirror_stop(void *obj, uint32_t how, struct director_err *err)
