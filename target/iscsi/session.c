@@ -12,7 +12,7 @@
 #include "target/iscsi/pdu.h"
 #include "target/iscsi/sn.h"
 
-/* RFC 7143 8.3.4: the moves of a target's session, with the transition's number. */
+/* RFC 7143 8.3.2 and 8.3.4: the moves of a target's session, with the transition's number. */
 static const uint8_t moves[SESSION_N_STATES][SESSION_N_STATES] = {
 	[SESSION_Q1_FREE] = { [SESSION_Q2_ACTIVE] = 1 },                                        /* N1 */
 	[SESSION_Q2_ACTIVE] = { [SESSION_Q3_LOGGED_IN] = 2, [SESSION_Q1_FREE] = 9 },            /* N2, N9 */
