@@ -6,12 +6,12 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "plugins/common/err.h"
 #include "plugins/mirror/mirror.h"
 
 static const struct director_param params[] = {
@@ -35,20 +35,6 @@ static const struct director_param params[] = {
 };
 
 /* ---- opening ---- */
-
-static int fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return code;
-}
 
 static uint64_t region_for(uint64_t size, uint64_t asked)
 {
