@@ -170,17 +170,35 @@ static void lease_check(struct own *o, struct own_out *out)
 
 /* ---- succession ---- */
 
-static unsigned owned_by(const struct own *o, const struct node_id *node)
+static struct own_load *load_of(struct own *o, const struct node_id *node)
 {
-	unsigned n = 0;
+	for (unsigned i = 0; i < o->n_load; i++)
+		if (node_id_eq(&o->load[i].node, node))
+			return &o->load[i];
+	return NULL;
+}
 
-	for (unsigned i = 0; i < o->n_vol; i++)
-		n += node_id_eq(&o->vol[i].row.owner, node);
-	return n;
+/* How many volumes it serves: counted once in a step, since a node that dies leaves many to be thought about. */
+static unsigned owned_by(struct own *o, const struct node_id *node)
+{
+	struct own_load *l;
+
+	for (unsigned i = 0; i < o->n_vol && !o->counted; i++) {
+		l = load_of(o, &o->vol[i].row.owner);
+		if (!l && o->n_load < OWN_NODES_MAX) {
+			l = &o->load[o->n_load++];
+			*l = (struct own_load){ .node = o->vol[i].row.owner };
+		}
+		if (l)
+			l->n++;
+	}
+	o->counted = true;
+	l = load_of(o, node);
+	return l ? l->n : 0;
 }
 
 /* Does candidate `a` come before `b`? */
-static bool before(const struct own *o, const struct node_id *a, const struct node_id *b)
+static bool before(struct own *o, const struct node_id *a, const struct node_id *b)
 {
 	bool ua = own_listed(o->view.unfit, o->view.n_unfit, a), ub = own_listed(o->view.unfit, o->view.n_unfit, b);
 	unsigned na = owned_by(o, a), nb = owned_by(o, b);
@@ -191,7 +209,7 @@ static bool before(const struct own *o, const struct node_id *a, const struct no
 }
 
 /* How many candidates come before us; -1: we are none. */
-static int rank(const struct own *o, const struct own_vol *v)
+static int rank(struct own *o, const struct own_vol *v)
 {
 	int n = 0;
 
@@ -239,7 +257,7 @@ static bool can_own(const struct own *o, const struct own_vol *v, const struct n
 }
 
 /* Whom to pass it to; NULL: nobody, or not now. */
-static const struct node_id *pass_to(const struct own *o, const struct own_vol *v)
+static const struct node_id *pass_to(struct own *o, const struct own_vol *v)
 {
 	const struct node_id *best = NULL;
 
@@ -293,6 +311,8 @@ static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 
 static void consider(struct own *o, struct own_out *out)
 {
+	o->counted = false;
+	o->n_load = 0;
 	for (unsigned i = 0; i < o->n_vol; i++) {
 		struct own_vol *v = &o->vol[i];
 

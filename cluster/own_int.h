@@ -54,6 +54,9 @@ struct own {
 	struct own_beat beat[OWN_BEATS];
 	uint64_t number;
 	struct mono beat_due, until;
+	struct own_load { struct node_id node; unsigned n; } load[OWN_NODES_MAX];       /* of this step, once it is asked for */
+	unsigned n_load;
+	bool counted;
 };
 
 #endif
