@@ -517,7 +517,7 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	struct drive *d = mem_zalloc(sizeof(*d));
 	struct target_link_conf lc = { 0 };
 	auto_free char *state = mem_printf("%s/target", conf->state);
-	const char *const args[] = { "--state", state, NULL };
+	const char *const args[] = { "--state", state, conf->stay ? "--follow" : NULL, "no", NULL };
 
 	d->ops = *ops;
 	d->arg = arg;

@@ -448,6 +448,7 @@ static void drive_open(struct run *r)
 	struct drive_conf c = {
 		.loop = r->loop, .log = r->log, .run = r->conf->run, .state = r->conf->state, .volumes = volumes,
 		.program = *r->conf->target_program ? r->conf->target_program : NULL,
+		.stay = !r->conf->target_follow,
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};
 
