@@ -76,7 +76,7 @@ static void vol_open(struct own *o, struct own_vol *v, struct own_out *out)
 	if (!o->target || !mono_due(v->reopen, o->now))
 		return;
 	v->phase = OWN_OPENING;
-	v->used = v->row.epoch;
+	v->used = v->opened = v->row.epoch;
 	v->leased = false;
 	act_row(out, OWN_ACT_OPEN, v);
 }
@@ -343,7 +343,7 @@ static struct mono wait_end(const struct own *o, const struct own_vol *v, const 
 static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row *row, bool known, struct own_out *out)
 {
 	struct mono wait = wait_end(o, v, row, known);
-	bool was_open = v->phase != OWN_CLOSED, newer = known && row->epoch > v->row.epoch;
+	bool was_open = v->phase != OWN_CLOSED;
 
 	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
 	v->taken = o->now;
@@ -361,7 +361,7 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	 * First seen by a process that has just started: an earlier life of it may have used this right. So may this one, where
 	 * a store that failed and came back has less than was applied before.
 	 */
-	v->used = newer ? 0 : row->epoch;
+	v->used = known && row->epoch > v->opened ? 0 : row->epoch;
 }
 
 static void row_in(struct own *o, const struct own_row *row, struct own_out *out)
@@ -431,7 +431,7 @@ static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
 		return;
 	}
 	v->phase = OWN_OPEN;
-	v->used = in->epoch;
+	v->used = v->opened = in->epoch;
 	/* It has answered under this right, whoever told it that it might. */
 	if (in->number) {
 		v->wait = o->now;
