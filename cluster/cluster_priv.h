@@ -54,6 +54,7 @@ struct owned {
 	struct mono seen;
 	bool opening;                   /* to be served as soon as the own leg is there */
 	struct mono open_since;
+	bool freezing;                  /* as the volume without copies that it was */
 	bool served;                    /* director-target was told to */
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "cluster/overlay.h"
 #include "cluster/volume.h"
 
@@ -99,6 +100,58 @@ void overlay_leg_born(struct overlay *o, const struct overlay_item *volume, stru
 	bool together = volume && (!volume->before || overlay_remade(volume));
 
 	object_set(leg, "state", together ? "in-sync" : "new", o->index);
+}
+
+bool overlay_is_storage(const char *key)
+{
+	static const char *const keys[] = { "node", "backstore", "path", "device" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	return strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0;
+}
+
+bool overlay_converts(const struct overlay_item *it)
+{
+	return it->before && it->after && it->after->type->id == TYPE_VOLUME && !overlay_remade(it) &&
+	       !attrs_get(&it->before->attrs, "copies") && attrs_get(&it->after->attrs, "copies");
+}
+
+/* The leg of this transaction that is on the node. */
+static struct object *leg_on(struct overlay *o, const struct overlay_item *volume, const char *node)
+{
+	for (const struct overlay_item *it = volume; it && path_below(it->path, volume->path); it = overlay_next(o, it)) {
+		const char *at = it->after && it->after->type->id == TYPE_LEG ? attrs_get(&it->after->attrs, "node") : NULL;
+
+		if (at && node && strcmp(at, node) == 0)
+			return overlay_edit(o, it->path);
+	}
+	return NULL;
+}
+
+int overlay_converted(struct overlay *o, const struct overlay_item *volume, struct why *why)
+{
+	const struct object *was = volume->before;
+	const char *node = attrs_get(&was->attrs, "node"), *id;
+	struct object *v = overlay_edit(o, volume->path), *leg = leg_on(o, volume, node);
+	char path[PATH_LEN_MAX];
+	const struct object *at;
+
+	snprintf(path, sizeof(path), "/nodes/%.200s", node ? node : "");
+	at = overlay_get(o, path);
+	id = at ? attrs_get(&at->attrs, "id") : NULL;
+	if (!leg || !id || !attrs_get(&was->attrs, "size"))
+		return why_set(why, ERR_INVAL, "%s: its data is on node %s, and no leg would be there that has it", v->path, node ? node : "?");
+	object_set(leg, "state", "in-sync", o->index);
+	object_set(leg, "in-front", attrs_get(&was->attrs, "size"), o->index);
+	object_set(v, "owner", id, o->index);
+	put_uint(o, v, "epoch", 1);
+	put_uint(o, v, "left", 1);
+	for (unsigned i = 0; i < was->attrs.n; i++)
+		if (overlay_is_storage(was->attrs.a[i].key))
+			object_set(v, was->attrs.a[i].key, NULL, o->index);
+	return 0;
 }
 
 struct leg_list {

@@ -88,6 +88,37 @@ static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out
 	serve(c, v, PLAN_SERVE, &v->row, out);
 }
 
+/*
+ * A volume that was made without copies and has got some: its storage, which is to be the own leg, is open as the volume
+ * itself. What comes is held from here on, until the mirror is open.
+ */
+static void plain_close(struct cluster *c, struct owned *v, struct cluster_out *out)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct object *o = volume_by_uuid(t, v->row.uuid), *leg;
+	const struct own_leg *l = own_leg_of(&v->row, &c->self);
+	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
+	struct plan_action a;
+
+	leg = o && l ? volume_leg_by_uuid(t, o, l->uuid) : NULL;
+	if (!leg || !attrs_get(&leg->attrs, "in-front") || !h || !h->open || h->ours || v->freezing)
+		return;
+	a = plan_serve(PLAN_FREEZE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
+	a.epoch = h->epoch;
+	v->freezing = true;
+	carry_begin(c, &a, out);
+}
+
+/* From now on it is ownership's. */
+static void plain_closed(struct cluster *c, struct owned *v, int err)
+{
+	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
+
+	v->freezing = false;
+	if (h && !err)
+		h->ours = true;
+}
+
 static void opened(struct cluster *c, struct owned *v, uint64_t epoch, int err, struct cluster_out *out)
 {
 	struct own_in in = { .kind = OWN_IN_OPENED, .volume = v->row.uuid, .epoch = epoch, .err = err };
@@ -103,6 +134,7 @@ static void openings(struct cluster *c, struct cluster_out *out)
 
 		if (!v->opening)
 			continue;
+		plain_close(c, v, out);
 		if (leg_there(c, &v->row)) {
 			open_now(c, v, out);
 		} else if (mono_due(due, c->now)) {
@@ -436,7 +468,7 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	struct owner *o = &c->owner;
 
 	for (unsigned i = 0; i < o->n; i++) {
-		o->volume[i].served = o->volume[i].opening = false;
+		o->volume[i].served = o->volume[i].opening = o->volume[i].freezing = false;
 		o->volume[i].leased = (struct mono){ 0 };
 	}
 	keep_reset(c);
@@ -491,7 +523,9 @@ void owner_done(struct cluster *c, struct doing *d, int err, const char *text, s
 			v->again = mono_add_ms(c->now, AGAIN_MS << (v->n_again < 6 ? v->n_again++ : 6));
 		break;
 	case PLAN_FREEZE:
-		if (v)
+		if (v && v->freezing)
+			plain_closed(c, v, err);
+		else if (v)
 			step(c, &in, out);
 		break;
 	default:

@@ -140,6 +140,8 @@ struct plan_action {
 	char *backstore;
 	struct attrs params;            /* all that is set on the object, defaults filled in; "p.x" as it is */
 	uint64_t epoch;
+	uint64_t in_front;              /* of a leg that was volume `was`: so much of the storage is data, and the metadata is behind it; 0: none */
+	uint8_t was[16];
 	bool leased, fail_over;
 	bool keeps;                     /* what its unit keeps is agreed */
 	bool forwards;                  /* it lies on child[0] alone, which is the volume itself at another node */

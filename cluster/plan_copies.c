@@ -85,6 +85,8 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 	attrs_set(&a.params, "read-only", NULL);
 	a.size = schema_get_uint(volume->type, &volume->attrs, "size") + VOLUME_LEG_META;
 	a.inner = PLAN_INNER_LEG;
+	a.in_front = schema_get_uint(leg->type, &leg->attrs, "in-front");
+	memcpy(a.was, volume->uuid, 16);
 	return a;
 }
 

@@ -373,6 +373,68 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 	return err;
 }
 
+/*
+ * What a leg keeps goes behind the data of a volume that was made without copies. A file becomes longer; a device has the
+ * room or has not; of others nobody can say.
+ */
+static int has_room(struct work *w, const struct object *v, const char *copies)
+{
+	const char *backstore = schema_get(v->type, &v->attrs, "backstore"), *node = attrs_get(&v->attrs, "node"), *device = attrs_get(&v->attrs, "device");
+	uint64_t need = schema_get_uint(v->type, &v->attrs, "size") + VOLUME_LEG_META;
+	char fact[2 * PATH_LEN_MAX], text[32];
+	const struct fact *f;
+
+	if (!attrs_get(&v->attrs, "size"))
+		return why_set(w->why, ERR_NOTSUP, "%s: its size is that of what it lies on; say it first: director volume resize %s SIZE", v->path,
+		               path_name(v->path));
+	if (strcmp(backstore, "file") == 0)
+		return 0;
+	snprintf(fact, sizeof(fact), "/nodes/%s/devices/%s", node, device ? device : "");
+	f = strcmp(backstore, "block") == 0 && device ? place_fact(w->n, node, fact) : NULL;
+	if (place_uint(f, "size", 0) >= need)
+		return 0;
+	return why_set(w->why, ERR_NOTSUP, "%s: copies need %s on node %s, 1M more than the volume has, and its %s storage cannot be made longer; make "
+	               "another volume with --copies %.10s and copy it there", v->path, text_size(need, text), node, backstore, copies);
+}
+
+/* A volume that was made without copies: what it has becomes a leg (overlay_converted), the others are made as ever. */
+static int convert_plain(struct work *w, unsigned i, const struct object *v, const char *copies, const char *on)
+{
+	const char *node = attrs_get(&v->attrs, "node");
+	struct attrs storage = { 0 };
+	char path[PATH_LEN_MAX + 16], first[PATH_LEN_MAX];
+	uint64_t n, size = schema_get_uint(v->type, &v->attrs, "size");
+	struct txn_op *op;
+	int err;
+
+	if (w->level < VOLUME_CONVERT_LEVEL)
+		return why_set(w->why, ERR_NOTSUP, "%s: a volume that was made without --copies gets some when every node of the cluster runs a version "
+		               "that can do that; node list -o json says which schema-level each knows", v->path);
+	if (attrs_get(&w->t->ops[i].attrs, "size"))
+		return why_set(w->why, ERR_INVAL, "%s: another size and copies are two changes; one after the other", v->path);
+	err = text_u64_parse(copies, &n) < 0 ? 0 : has_room(w, v, copies);
+	if (err < 0 || text_u64_parse(copies, &n) < 0)
+		return err;
+	storage_copy(&storage, &v->attrs);
+	snprintf(path, sizeof(path), "%s/legs/a", v->path);
+	op = txn_add(w->t, TXN_CREATE, path);
+	attrs_set(&op->attrs, "node", node);
+	storage_copy(&op->attrs, &storage);
+	attrs_set(&op->attrs, "device", attrs_get(&v->attrs, "device"));
+	attrs_set(&op->attrs, "path", attrs_get(&v->attrs, "path"));
+	/* Its own node may be named with the others. */
+	if (on && on_at(on, 0, first) && strcmp(first, node) == 0)
+		on = strchr(on, ',') ? strchr(on, ',') + 1 : NULL;
+	/* Others are files, whatever the first is. */
+	attrs_set(&storage, "backstore", NULL);
+	if (strcmp(schema_get(v->type, &v->attrs, "backstore"), "file") != 0)
+		for (unsigned k = storage.n; k-- > 0;)
+			attrs_set(&storage, storage.a[k].key, NULL);
+	err = legs_fill(w, v->path, (unsigned)n, on, 0, &storage, size);
+	attrs_fini(&storage);
+	return err;
+}
+
 /* The node that shall own it: it must have all data. */
 static int check_want(struct work *w, const struct object *v, const char *node)
 {
@@ -435,8 +497,7 @@ int prepare_copies_set(struct work *w, unsigned i, const char *on)
 	int err = 0;
 
 	if (!attrs_get(&v->attrs, "copies"))
-		return why_set(w->why, ERR_NOTSUP, "%s: it was made without --copies, and its storage has no room for what copies keep beside the data; "
-		               "make another volume with --copies %.10s and copy it there", v->path, copies);
+		return convert_plain(w, i, v, copies, on);
 	for (unsigned k = 0; k < as->n; k++)
 		if (is_storage(as->a[k].key))
 			return why_set(w->why, ERR_INVAL, "%s: %s is a leg's; director set %s/legs/a %s=…", v->path, as->a[k].key, v->path, as->a[k].key);

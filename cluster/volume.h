@@ -10,6 +10,11 @@
  * without state. A leg that is created with its volume is born in sync, one that is added later is born new: the
  * catalog does that when it applies the transaction, whatever it says.
  *
+ * A plain volume gets copies in one transaction: copies= is set, and a leg is created on its node. That leg is the
+ * storage that the volume had: the catalog takes it from the volume (node, backstore and so on), calls the leg in sync,
+ * says in its `in-front` where the metadata goes (behind the data, doc/ownership.md 9), and makes the node the
+ * owner, under epoch 1, which is over: nobody else can ever have served it.
+ *
  * What nodes report (facts), for the shell, /tasks and the rules of move.h:
  *   /volumes/V         the owner's node: state, applied (the volume's generation, once director-target has it so),
  *                      error, resync-left, resync-total (bytes), resync-rate (bytes per second), scrub-done (the
@@ -28,6 +33,7 @@
 #include "cluster/own.h"
 
 #define VOLUME_LEVEL 2                  /* the schema level that brought all of this */
+#define VOLUME_CONVERT_LEVEL 3          /* the one that lets a plain volume get copies */
 #define VOLUME_LEG_META (1u << 20)      /* what a leg's storage has beyond the volume's size */
 #define VOLUME_SHARDS_MAX 16
 #define VOLUME_SHARD_UNIT (1u << 20)    /* a shard is a multiple of it; a stripe divides it */
