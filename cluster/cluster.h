@@ -168,7 +168,6 @@ enum cluster_event {
 	CLUSTER_EV_LOST,
 	CLUSTER_EV_PROGRESS,            /* number of bytes `of` all are in sync, or compared by a scrub */
 	CLUSTER_EV_SCRUBBED,            /* a scrub is over: `of` regions differed */
-	CLUSTER_EV_ACCESS,              /* an initiator set the port group `number` to access state `of` */
 	CLUSTER_EV_KEEP,                /* reservations are to become `blob`: proposal `number`, on top of version `of` */
 };
 

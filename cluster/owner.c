@@ -587,32 +587,6 @@ static void scrubbed(struct cluster *c, struct owned *v, uint64_t found)
 	attrs_fini(&as);
 }
 
-/* An initiator made a node's ports optimized: that node shall serve the volume. */
-static void access_wanted(struct cluster *c, struct owned *v, const struct cluster_in *in, struct cluster_out *out)
-{
-	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), v->row.uuid);
-	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
-	struct txn t = { 0 };
-	char what[80];
-
-	/* What it set is not so before the volume has moved: that is said to it again. */
-	memset(v->hash, 0, sizeof(v->hash));
-	if (h && !h->ours)
-		memset(h->hash, 0, sizeof(h->hash));
-	for (unsigned i = 0; o && in->of == 0 && i < c->owner.nodes.n; i++) {
-		const struct plan_node *n = &c->owner.nodes.node[i];
-
-		if (n->group != in->number || !own_leg_of(&v->row, &n->id) || node_id_eq(&n->id, &v->row.owner))
-			continue;
-		log_info(c->log, "own: an initiator wants %s at node %s", o->path, n->name);
-		attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", n->name);
-		snprintf(what, sizeof(what), "access %.40s %" PRIu64, n->name, v->row.epoch);
-		request_propose_own(c, &t, what, out);
-	}
-	txn_fini(&t);
-	c->dirty = true;
-}
-
 static void leg_event(struct cluster *c, struct owned *v, enum own_in_kind kind, const struct cluster_in *in, struct cluster_out *out)
 {
 	struct own_in i = { .kind = kind, .volume = v->row.uuid, .epoch = in->epoch, .turn = in->of };
@@ -630,11 +604,7 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 
 	if (in->event == CLUSTER_EV_KEEP)
 		keep_proposed(c, in, out);
-	if (!v)
-		return;
-	if (in->event == CLUSTER_EV_ACCESS)
-		access_wanted(c, v, in, out);
-	if (!v->served)
+	if (!v || !v->served)
 		return;
 	switch (in->event) {
 	case CLUSTER_EV_LEG_FAILED:
@@ -653,7 +623,6 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 	case CLUSTER_EV_SCRUBBED:
 		scrubbed(c, v, in->of);
 		return;
-	case CLUSTER_EV_ACCESS:
 	case CLUSTER_EV_KEEP:
 		return;
 	}

@@ -232,11 +232,6 @@ static void on_event(void *arg, const struct target_event *ev)
 		session_path(d, &ev->session, path);
 		d->ops.fact(d->arg, path, NULL);
 		break;
-	case TARGET_EV_ACCESS:
-		log_info(d->log, "target: an initiator set port group %" PRIu64 " of a volume to access state %" PRIu64,
-			ev->value, ev->of);
-		d->ops.volume(d->arg, ev);
-		break;
 	case TARGET_EV_KEEP:
 		d->ops.volume(d->arg, ev);
 		break;

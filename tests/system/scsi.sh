@@ -90,8 +90,6 @@ same nobody-copies-to-what-he-may-not-see "check a 08 04" "$(cdb a $u 1 "$(copy 
 t_luns host=any
 
 # ---- access states ----
-"$build/tests/system/targetctl" "$sock" events >"$dir/events" &
-events=$!
 ctl access "$(uuid 1)" 1=0:preferred 2=2
 check access-set $?
 same standby-refuses "check 2 04 0b" "$(cdb a $u 1 $read1)"
@@ -99,11 +97,6 @@ same optimized-goes-on good "$(cdb a $t 1 $read1)"
 same target-port-groups "good 00000018808f00010000000100000001028f00020002000100000002" "$(cdb a $u 1 'a30a00000000000000ff0000<255')"
 same an-initiator-sets-states good "$(cdb a $t 1 'a40a000000000000000c0000>000000000200000100000002')"
 same it-is-so "check 2 04 0b,good" "$(cdb a $t 1 $read1),$(cdb a $u 1 $read1)"
-sleep 0.3
-kill $events
-wait $events 2>/dev/null
-grep -q 'kind 5' "$dir/events"
-check directord-hears-of-it $?
 ctl access "$(uuid 1)" implicit
 same implicit-only "check 5 24 00" "$(cdb a $t 1 'a40a00000000000000080000>0000000002000001')"
 
