@@ -13,8 +13,6 @@ d n1 volume create v --size 16M --copies 2 >/dev/null || fail "volume create"
 must_make n1 reserve
 d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
-owner() { d "${1:-n1}" volume show v -o json 2>/dev/null | jq -r '.data.derived.node // empty'; }
-in_sync() { [ "$(d "$1" volume show v -o json 2>/dev/null | jq -r '.data.derived["in-sync"]')" = "2 of 2" ]; }
 
 # Commands of an initiator through a node: the answers with commas; of blocks only that they came. As every initiator it comes again
 # when it is told to.
@@ -61,7 +59,7 @@ keys_now=$(keys_at n1)
 [ "$(wc -w <<<"$keys_now")" = 4 ] || fail "keys: $keys_now"
 other=$(d n1 volume show v -o json | jq -r '.data.derived.node as $n | .data.legs[].desired.node | select(. != $n)')
 d n1 volume move v --owner "$other" >/dev/null || fail "move"
-until_true 10 "$other owns it" eval '[ "$(owner)" = "$other" ]'
+until_true 10 "$other owns it" owner_is "$other"
 for n in n1 n2 n3; do
 	is "the keys at $n" "$(keys_at $n)" "$keys_now"
 	is "the reservation at $n" "$(held_at $n)" "$reservation"
@@ -83,7 +81,7 @@ for n in n1 n2 n3; do
 done
 lab start "$dead"
 lab wait 20 || fail "all are well again"
-until_true 20 "in sync" in_sync n1
+until_true 20 "in sync" in_sync 2
 until_true 10 "$dead knows them" same_keys "$dead" "$keys_now"
 
 step "SPC-2: reserved through n1, denied through n3, ended with its session"

@@ -4,15 +4,9 @@
 # preemption, and commands of chance.
 #   scsi.sh [COUNT]        COUNT random commands (20000); in a build tree, or with $top_builddir naming it
 # Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
+. "$(dirname "$0")/functions-target.sh"
 count=${1:-20000} port=13261
-build=$(cd "$top_builddir" && pwd)
-[ -x "$build/tests/system/iscsi-cdb" ] || { echo "skip: libiscsi was not there to build iscsi-cdb with"; exit 77; }
-dir=$(mktemp -d "${TMPDIR:-/tmp}/scsi.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+requires "$cdb"
 sock=$dir/t.sock t=iqn.2026-11.test:t u=iqn.2026-11.test:u
 passed=0 failed=0 pid=
 finish() { [ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"; }
@@ -26,7 +20,6 @@ same() { # name, wanted, got
 	check "$1" $?
 }
 ctl() { "$build/tests/system/targetctl" "$sock" "$@"; }
-uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
 naa() { echo "60244490000000${1}a8cccdddddddddddd"; }
 # cdb INITIATOR TARGET LUN STEP…: each initiator has one ISID
 cdb() {
