@@ -84,6 +84,7 @@ struct owner {
 	struct own_view view;           /* as last given */
 	uint64_t applied, log_end;
 	bool target, ready;             /* director-target is there; was said so */
+	struct mono quorum_at;          /* when this node was last in the majority */
 	struct mono target_since, wake;
 	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */

@@ -178,7 +178,7 @@ struct plan_node {
 struct plan_nodes {
 	struct plan_node *node;
 	unsigned n, cap;
-	bool alone;                     /* this node sees no quorum: initiators had better go elsewhere */
+	bool alone;                     /* this node sees no quorum: initiators of what it forwards had better go elsewhere */
 	uint32_t key;                   /* epoch of the newest cluster key, which logins at other nodes are proven with */
 	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
 };

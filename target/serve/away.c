@@ -60,9 +60,15 @@ static bool is_stuck(const struct volume *v, struct mono now)
 	return atomic_load(&v->hold) & HOLD_STORE || (atomic_load(&v->leased) && now.ns / 1000000u >= atomic_load(&v->lease_ms));
 }
 
+/* What another node serves, or several do: it is said only when they have been out of reach for some time. */
+static bool is_apart(const struct volume *v)
+{
+	return v->shaped && v->def.fail_over && v->def.agreed && !atomic_load(&v->leased) && v->def.inner == TARGET_INNER_NONE;
+}
+
 static void look_at(struct serve *s, struct volume *v, struct mono now)
 {
-	if (!is_stuck(v, now)) {
+	if (!is_apart(v) && !is_stuck(v, now)) {
 		if (v->away)
 			log_info(&s->log, "volume %s: initiators may come again", v->def.name);
 		v->stuck_since.ns = 0;
@@ -71,7 +77,7 @@ static void look_at(struct serve *s, struct volume *v, struct mono now)
 	}
 	if (!v->stuck_since.ns)
 		v->stuck_since = now;
-	if (mono_ms_between(v->stuck_since, now) < STUCK_MS)
+	if (!is_apart(v) && mono_ms_between(v->stuck_since, now) < STUCK_MS)
 		return;
 	if (!v->away)
 		log_info(&s->log, "volume %s: held for long, initiators are sent away", v->def.name);
