@@ -115,15 +115,31 @@ static bool choice_better(const struct choice *a, const struct choice *b)
 	return place_better(&a->place, &b->place);
 }
 
+/* Has any node that takes data the backstore? */
+static bool known_anywhere(const struct work *w, const char *backstore)
+{
+	const struct object *o = NULL;
+
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
+		if (place_takes(w->n, o, NULL) && place_has_plugin(w->n, path_name(o->path), backstore))
+			return true;
+	return false;
+}
+
 /* Why nobody is left: who is not taken, and for what. */
 static int no_place(struct work *w, const char *volume, const struct legs *l, unsigned copies, const char *backstore, uint64_t size)
 {
 	const struct object *o = NULL;
 	struct buf said = { 0 };
-	unsigned n = 0;
+	unsigned n = 0, taking = 0;
 	char text[32];
 	int err;
 
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
+		taking += place_takes(w->n, o, NULL);
+	if (taking && !known_anywhere(w, backstore))
+		return why_set(w->why, ERR_NOTSUP, "%s: no node that is up has the backstore \"%s\"; \"director plugin list\" shows what there is",
+		               volume, backstore);
 	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o))) {
 		const char *name = path_name(o->path), *why;
 
@@ -477,9 +493,12 @@ static int shards_set(struct work *w, unsigned i, const char *on)
 			set_uint(w, s->path, "size", shard_size(n, stripe));
 		if (scrub)
 			set_uint(w, s->path, "scrub-asked", schema_get_uint(s->type, &s->attrs, "scrub-asked") + 1);
-		if (want && (!*want || check_want(w, s, want) == 0))
+		/* All parts or none: where one cannot go, people say which of the others shall. */
+		if (want && *want)
+			err = check_want(w, s, want);
+		if (want && err == 0)
 			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want);
-		if (copies && text_u64_parse(copies, &n) == 0) {
+		if (err == 0 && copies && text_u64_parse(copies, &n) == 0) {
 			set_uint(w, s->path, "copies", n);
 			err = convert(w, s, (unsigned)n, on, k);
 		}
