@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/move.h"
 #include "cluster/volume.h"
@@ -714,11 +715,49 @@ static void legs_move(struct cluster *c, struct cluster_out *out)
 	}
 }
 
+/* The volume by whose right the floating addresses go of a target that offers this one; itself: there are none. */
+static const struct object *lead_of(const struct tree *t, const struct object *v)
+{
+	const struct object *lun = NULL, *lead = v;
+	char luns[PATH_LEN_MAX], target[PATH_LEN_MAX], addresses[PATH_LEN_MAX + 16];
+
+	while ((lun = tree_referrer(t, v->path, lun))) {
+		const struct object *first;
+
+		if (lun->type->id != TYPE_LUN)
+			continue;
+		path_parent(lun->path, luns);
+		path_parent(luns, target);
+		snprintf(addresses, sizeof(addresses), "%s/addresses", target);
+		first = tree_count_in(t, addresses) ? address_volume(t, target) : NULL;
+		if (first == v)
+			return v;
+		if (first && lead == v)
+			lead = first;
+	}
+	return lead;
+}
+
+static void leads(struct cluster *c, unsigned *lead)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+
+	for (unsigned i = 0; i < c->owner.n; i++) {
+		const struct object *v = volume_by_uuid(t, c->owner.volume[i].row.uuid), *of = v ? lead_of(t, v) : NULL;
+
+		lead[i] = i;
+		for (unsigned k = 0; of && of != v && k < c->owner.n; k++)
+			if (memcmp(c->owner.volume[k].row.uuid, of->uuid, 16) == 0)
+				lead[i] = k;
+	}
+}
+
 /* A node that came back gets something to serve again. */
 static void balance(struct cluster *c, struct cluster_out *out)
 {
 	struct own_steady node[OWN_NODES_MAX];
 	const struct own_row **row, *which = NULL;
+	unsigned *lead;
 	struct node_id to;
 	struct txn t = { 0 };
 	unsigned n = 0;
@@ -743,19 +782,22 @@ static void balance(struct cluster *c, struct cluster_out *out)
 	row = mem_alloc((c->owner.n + 1) * sizeof(*row));
 	for (unsigned i = 0; i < c->owner.n; i++)
 		row[i] = &c->owner.volume[i].row;
-	which = own_balance(row, c->owner.n, &c->self, node, n, &to);
+	lead = mem_alloc((c->owner.n + 1) * sizeof(*lead));
+	leads(c, lead);
+	which = own_balance(row, lead, c->owner.n, &c->self, node, n, &to);
 	if (which) {
 		const struct object *o = volume_by_uuid(catalog_tree(c->catalog), which->uuid);
 		const char *name = volume_node_name(catalog_tree(c->catalog), &to);
 
 		if (o && name) {
-			log_info(c->log, "own: %s goes to node %s, which serves less", o->path, name);
+			log_info(c->log, "own: %s goes to node %s, which is back and serves less", o->path, name);
 			attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", name);
 			snprintf(what, sizeof(what), "balance %" PRIu64 " %" PRIu64, which->epoch, catalog_applied(c->catalog));
 			request_propose_own(c, &t, what, out);
 		}
 	}
 	free(row);
+	free(lead);
 	txn_fini(&t);
 }
 

@@ -15,10 +15,6 @@ d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
 make_work
 
-	lab host timeout $(($2 + 250)) "$iscsi" verify --size 14M --depth 4 --runtime "$2" "$(url "$1")" >"$work/load" 2>&1 </dev/null &
-	loader=$!
-}
-
 serves_all n1 n2 n3
 mark n2
 
