@@ -240,6 +240,11 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 void admit_tend(struct cluster *c, struct cluster_out *out);
 /* ---- level.c ---- */
 void level_tend(struct cluster *c, struct cluster_out *out);
+
+/* power.c */
+void power_tend(struct cluster *c, struct cluster_out *out);
+/* Is it known whether power was lost before this machine started? Until then nothing that is kept goes on from anything. */
+bool power_judged(const struct cluster *c);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cluster/overlay.h"
 #include "cluster/volume.h"
 
@@ -67,6 +69,7 @@ static int run_own(struct overlay *o, const struct txn_op *op, const struct obje
 
 static int run_keep(struct overlay *o, const struct txn_op *op, const struct object *v, struct why *why)
 {
+	const struct object *c;
 	struct object *obj;
 
 	if (memcmp(v->uuid, op->keep.volume, 16) != 0)
@@ -78,6 +81,64 @@ static int run_keep(struct overlay *o, const struct txn_op *op, const struct obj
 	obj = overlay_edit(o, op->path);
 	object_set_blob(obj, op->keep.blob, op->keep.n);
 	put_uint(o, obj, "reservations-version", op->keep.version + 1);
+	c = tree_get(o->base, "/cluster");
+	if (c && o->level >= VOLUME_CONVERT_LEVEL)
+		put_uint(o, obj, "reservations-power", schema_get_uint(c->type, &c->attrs, "power"));
+	return 0;
+}
+
+/* ---- power ---- */
+
+/* Once each; what is seen now comes first. */
+static void life_add(struct buf *lives, const char *life, size_t len)
+{
+	if (lives->len / 17 < LIVES_MAX && !(lives->len && strstr(buf_str(lives), life)))
+		buf_printf(lives, "%s%.*s", lives->len ? " " : "", (int)len, life);
+}
+
+/* What was reserved is another state now: whoever goes on from the one before is refused. */
+static void reservations_age(struct overlay *o)
+{
+	const struct object *v = NULL;
+
+	while ((v = tree_child(o->base, "/volumes", v)))
+		if (v->n_blob)
+			put_uint(o, overlay_edit(o, v->path), "reservations-version",
+			         schema_get_uint(v->type, &v->attrs, "reservations-version") + 1);
+}
+
+static int run_lives(struct overlay *o, const struct txn_op *op, const struct object *c, struct why *why)
+{
+	const char *old = attrs_get(&c->attrs, "lives");
+	uint64_t power = schema_get_uint(c->type, &c->attrs, "power");
+	struct object *obj;
+	struct buf lives = { 0 };
+	bool lost = old;
+
+	if (memcmp(c->uuid, op->keep.volume, 16) != 0 || power != op->keep.version)
+		return conflict(op->path, "the power has been lost since", why);
+	if (o->level < VOLUME_CONVERT_LEVEL || op->keep.n == 0 || op->keep.n % 8)
+		return why_set(why, ERR_INVAL, "%s: these are no lives", op->path);
+	for (size_t i = 0; i < op->keep.n; i += 8) {
+		char text[17];
+
+		text_hex(op->keep.blob + i, 8, text);
+		lost &= !old || !strstr(old, text);
+		life_add(&lives, text, 16);
+	}
+	/* One that is not here may still have all in its memory. */
+	for (const char *p = old; p && !lost && *p; p += strcspn(p, " "), p += *p == ' ') {
+		char text[17];
+
+		snprintf(text, sizeof(text), "%.16s", p);
+		life_add(&lives, text, 16);
+	}
+	obj = overlay_edit(o, op->path);
+	object_set(obj, "lives", buf_str(&lives), o->index);
+	put_uint(o, obj, "power", power + lost);
+	if (lost)
+		reservations_age(o);
+	buf_fini(&lives);
 	return 0;
 }
 
@@ -88,6 +149,8 @@ int overlay_machine(struct overlay *o, const struct txn *t, struct why *why)
 
 	if (t->n_ops != 1)
 		return why_set(why, ERR_INVAL, "%s: an operation of the cluster's own is alone in its transaction", op->path);
+	if (v && v->type->id == TYPE_CLUSTER && op->kind == TXN_KEEP)
+		return run_lives(o, op, v, why);
 	if (!v || v->type->id != TYPE_VOLUME)
 		return conflict(op->path, "the volume meant is gone", why);
 	return op->kind == TXN_OWN ? run_own(o, op, v, why) : run_keep(o, op, v, why);

@@ -31,6 +31,10 @@ static const struct schema_param cluster_params[] = {
 	  .help = "Number of the newest cluster key" },
 	{ .name = "level", .type = VALUE_UINT, .flags = LIVE | PARAM_GROWS, .value = "1", .min = 1, .max = 1000000,
 	  .help = "Schema level; raised when every member runs a version that knows it" },
+	{ .name = "power", .type = VALUE_UINT, .flags = MACHINE, .since = 3,
+	  .help = "How often all nodes have lost power" },
+	{ .name = "lives", .type = VALUE_STRING, .flags = MACHINE, .max = 1023, .since = 3,
+	  .help = "The starts of machines that have been seen since then" },
 	COMMENT,
 	{ .name = NULL },
 };
@@ -125,6 +129,8 @@ static const struct schema_param volume_params[] = {
 	  .help = "It has been served: from now on a blank leg is one that was lost" },
 	{ .name = "reservations-version", .type = VALUE_UINT, .flags = MACHINE, .since = 2,
 	  .help = "How often its reservations were agreed anew" },
+	{ .name = "reservations-power", .type = VALUE_UINT, .flags = MACHINE, .since = 3,
+	  .help = "The cluster's power when they were; of those that are older only what survives a loss of power counts" },
 	COMMENT,
 	{ .name = "state", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting degraded syncing waiting",
 	  .help = "How it is on its node; with copies, degraded: fewer are in sync than there shall be, syncing: that gets better, "

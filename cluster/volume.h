@@ -61,6 +61,9 @@ bool volume_row(const struct tree *t, const struct object *v, struct own_row *ro
 /* Its agreed reservations; *version 0: there never were any. Lent. */
 void volume_keep(const struct object *v, uint64_t *version, const uint8_t **blob, size_t *n);
 
+/* Have all nodes lost power since its reservations were agreed? Then only those with APTPL are left of them. */
+bool volume_power_lost(const struct tree *t, const struct object *v);
+
 /* ---- the machine's transactions: fill in request id, author and so on, then propose. ---- */
 
 /* ERR_NOENT: no volume has this uuid. */
@@ -68,5 +71,18 @@ int volume_txn_own(const struct tree *t, const struct own_change *c, struct txn 
 /* The reservations go on from `version` to version + 1. The blob is copied; at most KEEP_BLOB_MAX bytes. */
 int volume_txn_keep(const struct tree *t, const uint8_t volume[16], uint64_t version, const uint8_t *blob, size_t n,
                     struct txn *txn);
+
+/* ---- lives: power ---- */
+
+/*
+ * What the machines of a view say of themselves, each another number (8 bytes, big-endian) after each start. If none of them is
+ * among those seen before, all that was kept in memory is lost: /cluster says power+1, and volumes that have
+ * reservations a new version of them. It is TXN_KEEP on /cluster, its version the power that it goes on from.
+ * ERR_NOENT: there is no cluster.
+ */
+#define LIVES_MAX 32
+int volume_txn_lives(const struct tree *t, const uint64_t *life, unsigned n, struct txn *txn);
+/* Has this one been seen since the last loss of power? */
+bool volume_life_seen(const struct tree *t, uint64_t life);
 
 #endif

@@ -514,7 +514,7 @@ void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 void drive_keep(struct drive *d, uint64_t act, const struct cluster_keep *k)
 {
 	struct target_msg m = { .kind = TARGET_VOLUME_KEEP, .number = k->version, .blob = k->blob, .n_blob = k->n_blob,
-	                        .proposal = k->proposal, .err = k->err };
+	                        .proposal = k->proposal, .lost = k->lost, .err = k->err };
 
 	memcpy(m.volume.uuid, k->volume, 16);
 	ask(d, act, &m);

@@ -479,6 +479,7 @@ void target_msg_encode(const struct target_msg *m, struct buf *to)
 	leases_out(&a, m, &p);
 	p.blob = (ProtobufCBinaryData){ m->n_blob, m->blob };
 	p.proposal = m->proposal;
+	p.lost = m->lost;
 	n = director__target_msg__get_packed_size(&p);
 	b = buf_room(to, n + 4);
 	for (unsigned i = 0; i < 4; i++)
@@ -831,6 +832,7 @@ static int msg_in(const Director__TargetMsg *p, struct target_msg *m)
 	if (!r)
 		r = blob_in(&p->blob, &m->blob, &m->n_blob);
 	m->proposal = p->proposal;
+	m->lost = p->lost;
 	return r || !complete(m) ? ERR_MALFORMED : 0;
 }
 

@@ -237,6 +237,7 @@ struct target_msg {
 	struct target_inner inner;
 	uint8_t *blob;
 	size_t n_blob;
+	bool lost;              /* VOLUME_KEEP: power was lost since it was agreed */
 	uint64_t proposal;
 };
 

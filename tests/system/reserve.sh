@@ -93,8 +93,14 @@ is "denied through n2" "$(scsi n2 looks $write)" conflict
 wait $!
 until_true 10 "it ended" takes n3
 
+# A machine that starts anew, as directord knows it.
+new_machine() {
+	lab sh "$1" sh -c 'cd /proc/sys/kernel/random && cat uuid >/run/boot-id && { umount boot_id 2>/dev/null; mount --bind /run/boot-id boot_id; }' ||
+		fail "$1 cannot be another machine"
+}
 power_loss() {
 	lab kill n1,n2,n3
+	for n in n1 n2 n3; do new_machine $n; done
 	lab start all
 	lab wait 30 || fail "all are well again"
 	for n in n1 n2 n3; do until_true 20 "$n serves" serves $n; done
@@ -109,4 +115,29 @@ for n in n1 n2 n3; do
 	is "a stranger at $n" "$(scsi $n looks $write)" conflict
 done
 is "its holder" "$(scsi n2 one $write)" good
+
+step "one node after the other loses power: without APTPL all is there"
+is "register" "$(scsi n2 one "$(pr 06 00 "$(list 0 1 0)")")" good
+for dead in n1 n2 n3; do
+	lab kill $dead
+	new_machine $dead
+	lab start $dead
+	lab wait 30 || fail "all are well again"
+	until_true 20 "$dead serves" serves $dead
+	for n in n1 n2 n3; do
+		until_true 10 "$n answers" same_keys $n $k1
+		is "the reservation at $n" "$(held_at $n)" "$reservation"
+		is "a stranger at $n" "$(scsi $n looks $write)" conflict
+	done
+done
+
+step "all of them do: without APTPL nothing is"
+power_loss
+for n in n1 n2 n3; do
+	until_true 10 "$n has no key" same_keys $n ""
+	is "the reservation at $n" "$(held_at $n)" ""
+	is "anybody at $n" "$(scsi $n looks $write)" good
+done
+is "register anew" "$(scsi n2 one "$(register 1 0)")" good
+for n in n1 n2 n3; do is "the key at $n" "$(keys_at $n)" $k1; done
 pass
