@@ -143,6 +143,7 @@ struct plan_action {
 	uint64_t in_front;              /* of a leg that was volume `was`: so much of the storage is data, and the metadata is behind it; 0: none */
 	uint8_t was[16];
 	bool leased, fail_over;
+	bool apart;                     /* who serves it is out of reach */
 	bool keeps;                     /* what its unit keeps is agreed */
 	bool forwards;                  /* it lies on child[0] alone, which is the volume itself at another node */
 	enum plan_inner inner;

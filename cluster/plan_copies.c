@@ -214,7 +214,7 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].key);
 		feed(&st, a->params.a[i].value);
 	}
-	buf_printf(&b, "%" PRIu64 " %d%d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps);
+	buf_printf(&b, "%" PRIu64 " %d%d%d%d%s", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps, a->apart ? " apart" : "");
 	if (a->leased || a->forwards)
 		buf_printf(&b, " %" PRIu64, a->size);
 	for (unsigned i = 0; i < a->n_group; i++)

@@ -340,7 +340,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	else
 		a = plan_plain(kind, o);
 	/* What is served elsewhere is out of reach with the majority. */
-	a.fail_over = (v->kind == WANT_FORWARD || v->kind == WANT_STRIPE) && w->nodes->alone;
+	a.apart = (v->kind == WANT_FORWARD || v->kind == WANT_STRIPE) && w->nodes->alone;
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
 		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at);
 	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;

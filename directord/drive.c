@@ -396,6 +396,7 @@ static void volume_of(const struct drive *d, const struct plan_action *a, struct
 	v->epoch = a->epoch;
 	v->leased = a->leased;
 	v->fail_over = a->fail_over;
+	v->apart = a->apart;
 	v->agreed = a->inner != PLAN_INNER_LEG;
 	v->keeps = a->keeps;
 	v->inner = a->inner == PLAN_INNER_LEG ? TARGET_INNER_LEG : a->inner == PLAN_INNER_SERVED ? TARGET_INNER_SERVED :

@@ -270,6 +270,7 @@ static Director__TargetVolume *volume_out(struct arena *a, const struct target_v
 	p->leased = v->leased;
 	p->inner = (uint32_t)v->inner;
 	p->fail_over = v->fail_over;
+	p->apart = v->apart;
 	p->agreed = v->agreed;
 	p->lease_ms = v->lease_ms;
 	p->keeps = v->keeps;
@@ -569,6 +570,7 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 	v->leased = p->leased;
 	v->inner = (enum target_inner_kind)p->inner;
 	v->fail_over = p->fail_over;
+	v->apart = p->apart;
 	v->agreed = p->agreed;
 	v->lease_ms = p->lease_ms;
 	v->keeps = p->keeps;

@@ -83,7 +83,8 @@ struct target_volume {
 	bool implicit_only;             /* initiators may not change the groups' states */
 	bool leased;                    /* answers only under a lease, of `epoch` */
 	enum target_inner_kind inner;
-	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere; of what is forwarded: it cannot be now */
+	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere */
+	bool apart;                     /* who serves it is out of reach: send initiators elsewhere */
 	bool agreed;                    /* a directord speaks for it: its reservations are agreed, and it may be switched (doc/ownership.md 9, 11) */
 	bool keeps;                     /* what its unit keeps is agreed: EV_KEEP, VOLUME_KEEP; until the first its commands are held */
 	/* observed: in lists and replies */

@@ -60,10 +60,10 @@ static bool is_stuck(const struct volume *v, struct mono now)
 	return atomic_load(&v->hold) & HOLD_STORE || (atomic_load(&v->leased) && now.ns / 1000000u >= atomic_load(&v->lease_ms));
 }
 
-/* What another node serves, or several do: it is said only when they have been out of reach for some time. */
+/* That is said only when it has been so for some time. */
 static bool is_apart(const struct volume *v)
 {
-	return v->shaped && v->def.fail_over && v->def.agreed && !atomic_load(&v->leased) && v->def.inner == TARGET_INNER_NONE;
+	return v->shaped && v->def.apart;
 }
 
 static void look_at(struct serve *s, struct volume *v, struct mono now)
@@ -95,7 +95,7 @@ static void on_look(struct ev_loop *loop, ev_timer *t, int revents)
 	pthread_mutex_lock(&r->lock);
 	for (struct volume *v = r->volumes; v; v = v->next)
 		/* Who serves it no more waits no more: the next time that it is served here is another. */
-		if (v->def.fail_over || v->away || v->stuck_since.ns)
+		if (v->def.fail_over || v->def.apart || v->away || v->stuck_since.ns)
 			look_at(a->serve, v, now);
 	pthread_mutex_unlock(&r->lock);
 }

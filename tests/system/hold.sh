@@ -198,6 +198,11 @@ grep -qi 'unavailable\|0301\|0x301' "$dir/out.refused"
 check and-a-login-is-refused $?
 vol 6 1 file path="$dir/v2.img" fail-over=yes && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
 check until-the-hold-is-over $?
+vol 6 1 file path="$dir/v2.img" apart=yes && sleep 0.5
+"$build/director-iscsi" inquiry "$url-f/1" --timeout 2s 2>&1 | grep -qi 'unavailable\|0301\|0x301'
+check what-is-out-of-reach-refuses-a-login-at-once $?
+vol 6 1 file path="$dir/v2.img" && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+check and-takes-it-when-it-is-there-again $?
 
 # Volumes do not wait for each other: one that takes three seconds to open, and one that does not.
 nc -l -k 127.0.0.1 13999 >/dev/null 2>&1 &
