@@ -284,9 +284,7 @@ static void target_volume(void *arg, const struct target_event *ev)
 	struct cluster_in in = { .kind = CLUSTER_IN_VOLUME, .volume = ev->volume, .number = ev->value, .of = ev->of, .epoch = ev->epoch,
 	                         .blob = ev->blob, .n_blob = ev->n_blob };
 
-	if (ev->kind == TARGET_EV_ACCESS)
-		in.event = CLUSTER_EV_ACCESS;
-	else if (ev->kind == TARGET_EV_KEEP)
+	if (ev->kind == TARGET_EV_KEEP)
 		in.event = CLUSTER_EV_KEEP;
 	else if (ev->what == DIRECTOR_EV_LEG_FAILED)
 		in.event = CLUSTER_EV_LEG_FAILED;

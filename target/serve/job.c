@@ -439,6 +439,7 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.read_only = want->read_only;
 	v->def.removable = want->removable;
 	v->def.fail_over = want->fail_over;
+	v->def.apart = want->apart;
 	v->def.agreed = want->agreed;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);

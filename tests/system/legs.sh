@@ -4,13 +4,7 @@
 # dies and comes back, a leg that loses its memory, an owner that is succeeded, and forwards.
 #   legs.sh        in a build tree, or with $top_builddir naming it; the loss of memory only as root
 # Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
-build=$(cd "$top_builddir" && pwd)
-dir=$(mktemp -d "${TMPDIR:-/tmp}/legs.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+. "$(dirname "$0")/functions-target.sh"
 declare -A pid=()
 passed=0 failed=0
 events='' more=''
