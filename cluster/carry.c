@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -100,6 +101,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 {
 	struct attrs none = { 0 };
 
+	c->carry_seen.nothing = false;
 	c->target_up = have != NULL;
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
@@ -340,6 +342,46 @@ static void forget_stale(struct cluster *c, const char *folder)
 	}
 }
 
+static uint32_t crc_text(uint32_t crc, const char *s)
+{
+	return crc32c(crc, s ? s : "", s ? strlen(s) + 1 : 0);
+}
+
+/* What a plan is made from, beside the catalog and what failed; that of params is changed by actions alone. */
+static uint64_t basis(const struct cluster *c)
+{
+	const struct plan_nodes *ns = &c->owner.nodes;
+	uint32_t have = crc32c(0, c->have.volumes, c->have.n_volumes * sizeof(*c->have.volumes)), nodes = 0;
+
+	have = crc32c(have, c->have.targets, c->have.n_targets * sizeof(*c->have.targets));
+	for (unsigned i = 0; i < ns->n; i++) {
+		const struct plan_node *n = &ns->node[i];
+
+		nodes = crc32c(nodes, &n->id, sizeof(n->id));
+		nodes = crc_text(crc_text(crc_text(nodes, n->name), n->inner), n->addresses);
+		nodes = crc32c(nodes, &n->group, sizeof(n->group));
+		nodes = crc32c(nodes, &n->up, sizeof(n->up));
+	}
+	nodes = crc32c(nodes, &ns->key, sizeof(ns->key));
+	nodes = crc32c(nodes, (bool[]){ ns->alone, ns->settling, c->target_up }, 3 * sizeof(bool));
+	return (uint64_t)have << 32 | nodes;
+}
+
+/*
+ * A plan costs as much as there are volumes and targets, and most steps change nothing of them: where the last one left nothing
+ * to do, the next is made when something that it is made from has changed.
+ */
+static bool is_carried(struct cluster *c)
+{
+	struct carry_seen now = { .applied = catalog_applied(c->catalog), .basis = basis(c), .next_act = c->next_act, .n_doing = c->n_doing };
+	struct carry_seen was = c->carry_seen;
+
+	c->carry_seen = now;
+	c->carry_seen.nothing = was.nothing && was.applied == now.applied && was.basis == now.basis && was.next_act == now.next_act &&
+		was.n_doing == now.n_doing && !mono_due(c->plan_wake, c->now);
+	return c->carry_seen.nothing;
+}
+
 void carry_tend(struct cluster *c, struct cluster_out *out)
 {
 	const struct object *me = admit_node(c, &c->self);
@@ -348,11 +390,16 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 	bool full = false;
 	unsigned n = running(c, &kind), apart = 0;
 
-	c->plan_wake = MONO_NEVER;
-	if (!me || !c->target_up || c->reset || c->removed)
+	if (!me || !c->target_up || c->reset || c->removed) {
+		c->carry_seen.nothing = false;
+		c->plan_wake = MONO_NEVER;
 		return;
-	if (c->carry_seen != catalog_applied(c->catalog) || c->n_doing == 0) {
-		c->carry_seen = catalog_applied(c->catalog);
+	}
+	if (is_carried(c))
+		return;
+	c->plan_wake = MONO_NEVER;
+	if (c->n_doing == 0 || c->stale_seen != catalog_applied(c->catalog)) {
+		c->stale_seen = catalog_applied(c->catalog);
 		forget_stale(c, "/volumes");
 		forget_stale(c, "/targets");
 	}
@@ -382,6 +429,7 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 		n++;
 	}
 	c->plan_wake = plan.wake;
+	c->carry_seen.nothing = plan.n == 0 && !c->dirty;
 	plan_fini(&plan);
 }
 
@@ -390,6 +438,7 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	struct plan_action *a = &d->plan;
 	struct plan_have_volume *v;
 
+	c->carry_seen.nothing = false;
 	if (d->kind == CLUSTER_ACT_PLAN && a->kind >= PLAN_SERVE) {
 		owner_done(c, d, err, text, out);
 		return;

@@ -20,6 +20,7 @@
 #include "directord/drive.h"
 #include "directord/file.h"
 #include "directord/floataddr.h"
+#include "directord/mesh.h"
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
@@ -79,6 +80,24 @@ static char *volumes_dir(struct run *r)
 	return *r->conf->volumes ? mem_strdup(r->conf->volumes) : mem_printf("%s/volumes", r->conf->state);
 }
 
+/* Who was turned away: also that is told only now and then, however many try. */
+static void refusals(struct run *r, struct attrs *as)
+{
+	const struct gossip_counts *g = gossip_counts(cluster_gossip(r->cluster));
+	struct mesh_counts m;
+	char text[64];
+	uint64_t n;
+
+	mesh_counts(r->mesh, &m);
+	/* Stale ones are not counted: they are of those who knew a former life of this node. */
+	n = g->refused_key + g->refused_forged + g->refused_malformed + g->refused_replay + g->refused_foreign + g->refused_version +
+	    g->refused_banned + g->refused_clone + g->refused_flood + m.refused;
+	if (n)
+		set_uint(as, "refused", n);
+	if (g->refused_last.family)
+		attrs_set(as, "refused-last", addr_text(&g->refused_last, text));
+}
+
 static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run *r = w->data;
@@ -100,6 +119,7 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 	if (getloadavg(&load, 1) == 1 && cpus > 0)
 		set_uint(&as, "load", steady(&r->told.load, (uint64_t)(load * 100 / (double)cpus),
 			LOAD_STEP + r->told.load / 2));
+	refusals(r, &as);
 	fact(r, "/node", &as);
 	attrs_fini(&as);
 	run_facts_save(r);
