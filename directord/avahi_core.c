@@ -6,6 +6,7 @@
  */
 #include "directord/avahi_way.h"
 
+#include <ev.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -25,6 +26,8 @@
 #include "directord/avahi_ev.h"
 #include "directord/netaddr.h"
 
+#define AT_ONCE 4               /* services whose resolving begins in one turn; the others wait, and are mostly known then */
+#define TURN .1                 /* seconds */
 #define CACHE_MAX 2048          /* records per interface */
 #define TTL 4500                /* seconds, as RFC 6762 10 recommends; */
 #define TTL_HOST 120            /* and of what names a host */
@@ -32,7 +35,7 @@
 struct lookup {
 	LIST_ENTRY(lookup) link;
 	struct avahi_core *core;
-	AvahiSServiceResolver *resolver;
+	AvahiSServiceResolver *resolver;        /* NULL: it waits for its turn */
 	AvahiIfIndex interface;
 	AvahiProtocol protocol;
 	char name[AVAHI_LABEL_MAX];
@@ -53,7 +56,9 @@ struct avahi_core {
 	char full[64];                  /* with the type and domain */
 	char host[64];                  /* "<node id>-dird.local" */
 	LIST_HEAD(, lookup) lookups;
-	unsigned n_lookups;
+	unsigned n_lookups, n_started;  /* those started in this turn */
+	struct ev_loop *loop;
+	ev_timer turn;
 	bool running;
 };
 
@@ -216,6 +221,39 @@ static void lookup_start(struct lookup *l)
 		lookup_free(l);
 }
 
+/* Many services come at once where many nodes are: a few lead to one that knows the others. */
+static void turn(struct avahi_core *c)
+{
+	struct lookup *l, *next;
+
+	for (l = LIST_FIRST(&c->lookups); l; l = next) {
+		next = LIST_NEXT(l, link);
+		if (l->resolver)
+			continue;
+		if (c->ops.known(c->arg, l->name)) {
+			lookup_free(l);
+		} else if (c->n_started < AT_ONCE) {
+			c->n_started++;
+			lookup_start(l);
+		}
+	}
+	if (!ev_is_active(&c->turn)) {
+		ev_timer_set(&c->turn, TURN, 0.);
+		ev_timer_start(c->loop, &c->turn);
+	}
+}
+
+static void turn_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct avahi_core *c = w->data;
+	bool idle = c->n_started == 0;
+
+	ev_timer_stop(loop, w);
+	c->n_started = 0;
+	if (!idle)
+		turn(c);
+}
+
 static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtocol protocol, AvahiBrowserEvent event,
                     const char *name, const char *type, const char *domain, AvahiLookupResultFlags flags, void *arg)
 {
@@ -239,7 +277,7 @@ static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtoc
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	LIST_INSERT_HEAD(&c->lookups, l, link);
 	c->n_lookups++;
-	lookup_start(l);
+	turn(c);
 }
 
 /* ---- the server ---- */
@@ -287,6 +325,9 @@ struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_co
 
 	*c = (struct avahi_core){ .log = conf->log, .conf = *conf, .addrs = addrs, .ops = *ops, .arg = arg };
 	LIST_INIT(&c->lookups);
+	c->loop = loop;
+	ev_timer_init(&c->turn, turn_due, TURN, 0.);
+	c->turn.data = c;
 	node_id_text(&conf->self.id, c->name);
 	snprintf(c->full, sizeof(c->full), "%s." AVAHI_TYPE ".local", c->name);
 	snprintf(c->host, sizeof(c->host), "%s-dird.local", c->name);
@@ -311,6 +352,7 @@ void avahi_core_free(struct avahi_core **cp)
 
 	if (!c)
 		return;
+	ev_timer_stop(c->loop, &c->turn);
 	while ((l = LIST_FIRST(&c->lookups)))
 		lookup_free(l);
 	if (c->browser)

@@ -29,6 +29,7 @@
 #define LOAD_STEP 50            /* percent of the processors: half as much again, or half, is news */
 #define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
 #define STATUS_SECONDS 1.
+#define SCAN_SECONDS 1.         /* plugins are asked after the start: a process each, while the node has better to do */
 
 /* ---- facts ---- */
 
@@ -251,6 +252,14 @@ static void plugins_scanned(void *arg)
 
 	plugins_each(r->plugins, plugin_fact, r);
 	run_host_devices(r);
+}
+
+static void scan_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct run *r = w->data;
+
+	ev_timer_stop(loop, w);
+	plugins_scan(r->plugins, plugins_scanned, r);
 }
 
 /* ---- director-target ---- */
@@ -481,8 +490,9 @@ void run_host_init(struct run *r)
 {
 	ev_timer_init(&r->status, status_due, 0., 0.);
 	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
+	ev_timer_init(&r->scan_later, scan_due, SCAN_SECONDS, 0.);
 	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
-	r->status.data = r->host.data = uevent_settle.data = r;
+	r->scan_later.data = r->status.data = r->host.data = uevent_settle.data = r;
 }
 
 int run_host_open(struct run *r, char **why)
@@ -512,7 +522,7 @@ int run_host_open(struct run *r, char **why)
 	uevents_open(r);
 	host_look(r->loop, &r->host, 0);
 	ev_timer_start(r->loop, &r->host);
-	plugins_scan(r->plugins, plugins_scanned, r);
+	ev_timer_start(r->loop, &r->scan_later);
 	return 0;
 }
 
@@ -520,6 +530,7 @@ void run_host_close(struct run *r)
 {
 	ev_timer_stop(r->loop, &r->host);
 	ev_timer_stop(r->loop, &r->status);
+	ev_timer_stop(r->loop, &r->scan_later);
 	ev_timer_stop(r->loop, &uevent_settle);
 	if (ev_is_active(&r->uevents)) {
 		ev_io_stop(r->loop, &r->uevents);
