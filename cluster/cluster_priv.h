@@ -197,11 +197,11 @@ struct cluster {
 	bool target_up;
 	struct plan_retry *retry;
 	struct mono plan_wake;
-	struct carry_seen {             /* of the last look at what is to be carried out */
-		bool nothing;           /* all was as it shall be */
-		uint64_t applied, basis, next_act, n_doing;
+	struct plan plan;               /* what is left of the last one */
+	struct carry_seen {             /* what it was made from */
+		bool good;
+		uint64_t applied, basis;
 	} carry_seen;
-	uint64_t stale_seen;            /* reports were last compared with the catalog at this index */
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
