@@ -32,7 +32,7 @@ ok device list
 ok device list --node n2
 
 step "volumes, targets, LUNs, initiators"
-for n in n1 n2 n3; do lab sh $n sh -c 'umask 077; printf "a secret of sixteen" >/run/words-secret'; done
+for n in n1 n2 n3; do lab sh $n sh -c 'umask 077; printf "a secret of sixteen" >/run/words-secret; printf "another of sixteen" >/run/words-ours'; done
 iqn=$(target words) who=iqn.2026-01.test:host
 ok volume create v1 --size 64M --on n2
 ok volume create v2 --size 64M --backstore ram
@@ -46,7 +46,7 @@ ok target show "$iqn"
 ok lun add "$iqn" v1
 ok lun add "$iqn" v2 --lun 7
 ok host add "$iqn" "$who" --chap user --secret-file /run/words-secret
-ok host add "$iqn" "$who"2 --chap user --secret-file /run/words-secret --mutual us --mutual-secret-file /run/words-secret
+ok host add "$iqn" "$who"2 --chap user --secret-file /run/words-secret --mutual us --mutual-secret-file /run/words-ours
 ok host add "$iqn" --any
 ok session list
 ok ls

@@ -16,7 +16,7 @@ for n in n1 n2 n3; do
 	status_is $n alive 3 || fail "$n sees three"
 	status_is $n quorate true || fail "$n is quorate"
 done
-for n in n1 n2 n3; do expect $n 10 "gossip: refused a datagram from ($(lab address n4 4)|\\[$(lab address n4 6)\\]):[0-9]+: wrong key"; done
+for n in n1 n2 n3; do expect $n 10 "gossip: refused a datagram from ($(lab address n4 4)|\\[$(lab address n4 6)\\]):[0-9]+: (wrong key|forged)"; done
 must_make n1 undisturbed
 ! has n4 "/targets/$(target undisturbed)" || fail "n4 reads the tree of a cluster that is not its own"
 
