@@ -76,7 +76,7 @@ cat >"$work/script" <<-END
 	volume create t3 --size 16M --on n3
 	abort
 END
-lab sh n3 timeout 60 director -e -o json <"$work/script" >"$work/out" 2>&1 || fail "script: $(cat "$work/out")"
+lab sh n3 timeout 60 director -e -o json <"$work/script" >"$work/out" 2>"$work/err" || fail "script: $(cat "$work/out" "$work/err")"
 jq -es 'length >= 8' "$work/out" >/dev/null || fail "a script answers each line with a document: $(cat "$work/out")"
 ok volume show t2
 ! d n1 volume show t3 >/dev/null 2>&1 || fail "an aborted transaction made something"
