@@ -177,16 +177,18 @@ static void busy_cancel(struct lun *l)
 		director_iscsi_cancel(l->h, some[i]);
 }
 
-/* With `control`. */
+/* With `control`. That it goes down must be known as the old one's to the end: the new one is up by then, and would not say so again. */
 static void old_end(struct lun *l)
 {
 	struct director_iscsi *old;
 
 	pthread_mutex_lock(&l->lock);
 	old = l->inner.old;
-	l->inner.old = NULL;
 	pthread_mutex_unlock(&l->lock);
 	director_iscsi_close(&old, 0);
+	pthread_mutex_lock(&l->lock);
+	l->inner.old = NULL;
+	pthread_mutex_unlock(&l->lock);
 }
 
 /* With `control`. */
