@@ -848,6 +848,7 @@ void cluster_free(struct cluster **cp)
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
+	plan_fini(&c->plan);
 	owner_fini(c);
 	plan_retry_free(&c->retry);
 	names_free(&c->names);

@@ -199,7 +199,11 @@ struct cluster {
 	bool target_up;
 	struct plan_retry *retry;
 	struct mono plan_wake;
-	uint64_t carry_seen;            /* reports were last compared with the catalog at this index */
+	struct plan plan;               /* what is left of the last one */
+	struct carry_seen {             /* what it was made from */
+		bool good;
+		uint64_t applied, basis;
+	} carry_seen;
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;

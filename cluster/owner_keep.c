@@ -209,12 +209,20 @@ void keep_reset(struct cluster *c)
 /* May our own director-target be told what is agreed now? Not before the others have what it proposed itself. */
 static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cluster_out *out)
 {
-	const struct object *o = volume_of(c, h);
-	struct keeping *k = keeping_of(c, h->uuid);
-	uint64_t version;
+	uint64_t applied = catalog_applied(c->catalog), version;
+	const struct object *o;
+	struct keeping *k;
 
-	if (!o || !h->open || !h->keeps || h->keep_busy)
+	if (!h->open || !h->keeps || h->keep_busy)
 		return false;
+	k = keeping_of(c, h->uuid);
+	/* Told, and nothing was agreed since. */
+	if (!k && h->keep_any && h->keep_seen == applied)
+		return false;
+	o = volume_of(c, h);
+	if (!o)
+		return false;
+	h->keep_seen = applied;
 	version = schema_get_uint(o->type, &o->attrs, "reservations-version");
 	if (k && k->committed) {
 		others_ask(c, k, out);

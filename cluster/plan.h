@@ -44,6 +44,7 @@ struct plan_have_volume {
 	bool keeps;                     /* what its unit keeps is agreed (as director-target was told) */
 	bool keep_any, keep_busy;       /* it has agreed reservations; they are on their way (cluster/owner_keep.c) */
 	uint64_t keep_told, keep_done;  /* of this version */
+	uint64_t keep_seen;             /* the catalog was looked at up to this index */
 	struct attrs params;            /* what opened it; kept so that it can be destroyed after the object is gone */
 };
 

@@ -49,12 +49,9 @@ const struct object *volume_of_leg(const struct tree *t, const struct object *le
 
 const struct object *volume_by_uuid(const struct tree *t, const uint8_t uuid[16])
 {
-	const struct object *v = NULL;
+	const struct object *v = tree_by_uuid(t, uuid);
 
-	while ((v = tree_child(t, "/volumes", v)))
-		if (memcmp(v->uuid, uuid, 16) == 0)
-			return v;
-	return NULL;
+	return v && v->type->id == TYPE_VOLUME ? v : NULL;
 }
 
 const struct object *volume_leg_by_uuid(const struct tree *t, const struct object *v, const uint8_t uuid[16])

@@ -48,7 +48,7 @@ const struct object *volume_next(const struct tree *t, const struct object *afte
 const struct object *volume_leg(const struct tree *t, const struct object *v, const struct object *after);
 /* The volume a leg belongs to; NULL if `leg` is none. */
 const struct object *volume_of_leg(const struct tree *t, const struct object *leg);
-/* The volume or leg with this uuid: walks all volumes. */
+/* The volume with this uuid; NULL: none has. */
 const struct object *volume_by_uuid(const struct tree *t, const uint8_t uuid[16]);
 const struct object *volume_leg_by_uuid(const struct tree *t, const struct object *v, const uint8_t uuid[16]);
 /* The i-th shard of a striped volume; NULL after the last. */

@@ -54,12 +54,12 @@ plugin_LTLIBRARIES += plugins/mirror/mirror.la
 plugins_mirror_mirror_la_SOURCES = %D%/mirror/mirror.c %D%/mirror/mirror.h %D%/mirror/mirror_thread.c %D%/mirror/mirror_io.c \
 	%D%/mirror/mirror_gate.c %D%/mirror/mirror_leg.c %D%/mirror/mirror_legs.c \
 	%D%/mirror/assemble.c %D%/mirror/machine.c %D%/mirror/machine_bits.c %D%/mirror/machine_copy.c %D%/mirror/machine_scrub.c %D%/mirror/machine_size.c %D%/mirror/machine.h \
-	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h
+	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h $(PLUGIN_ERR)
 plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
 
 plugin_LTLIBRARIES += plugins/stripe/stripe.la
-plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c
+plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_ERR)
 plugins_stripe_stripe_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 plugin_LTLIBRARIES += plugins/tail/tail.la

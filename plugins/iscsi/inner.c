@@ -177,14 +177,11 @@ static void busy_cancel(struct lun *l)
 		director_iscsi_cancel(l->h, some[i]);
 }
 
-/* With `control`. That it goes down must be known as the old one's to the end: the new one is up by then, and would not say so again. */
+/* With `control`, under which alone it comes and goes. Until its last event it is known as the old one. */
 static void old_end(struct lun *l)
 {
-	struct director_iscsi *old;
+	struct director_iscsi *old = l->inner.old;
 
-	pthread_mutex_lock(&l->lock);
-	old = l->inner.old;
-	pthread_mutex_unlock(&l->lock);
 	director_iscsi_close(&old, 0);
 	pthread_mutex_lock(&l->lock);
 	l->inner.old = NULL;

@@ -202,11 +202,12 @@ static void finish(struct serve *s)
 	workers_stop(s);
 	if (s->inner)
 		inner_stop(s->inner);
-	for (unsigned i = 0; i < s->n_workers; i++)
-		worker_free(&s->workers[i]);
 	if (s->control)
 		control_stop_jobs(s->control);
 	keep_free(&s->keep);
+	/* The threads of jobs and of keep post to workers until they have ended. */
+	for (unsigned i = 0; i < s->n_workers; i++)
+		worker_free(&s->workers[i]);
 	job_close_all(s);
 	inner_free(&s->inner);
 	control_free(&s->control);

@@ -130,6 +130,15 @@ crash
 start set
 same what-did-not-end-has-failed "check 3 31 03" "$(cdb b $t 1 $read1)"
 
+# ---- a store that takes no writes: the unit says so, also when the volume was changed ----
+truncate -s 1M "$dir/ro.img"
+ctl create "$(uuid 4)" ro 1M file path="$dir/ro.img" read-only=yes && t_luns lun=4:"$(uuid 4)" host=any
+check a-store-that-is-read-only $?
+same its-unit-is-write-protected "good 0f009000" "$(cdb a $t 4 '1a080a000400<4')"
+ctl set "$(uuid 4)" other-name 1M file path="$dir/ro.img" read-only=yes
+check it-is-renamed $?
+same and-still-write-protected "good 0f009000" "$(cdb a $t 4 '1a080a000400<4')"
+
 # ---- commands of chance, then it is as before ----
 crash
 rm -rf "$dir/state"
