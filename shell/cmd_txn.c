@@ -431,7 +431,7 @@ static bool legs_are_named(const struct director_list *l, size_t i)
 /* Then they are made one by one, in one transaction with the volume. */
 static void dump_named_legs(struct shell *s, const struct director_list *l, size_t i, const char *line, json_t *lines)
 {
-	static const char *const kept[] = { "state", "turn", "member", "since", "device" };
+	static const char *const kept[] = { "state", "turn", "member", "since", "in-front", "device" };
 	const struct director_object *leg;
 	const char *key, *value;
 	size_t k = i + 1;
