@@ -107,7 +107,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
 
-		v->open = v->ours = v->leased = v->keep_any = v->keep_busy = false;
+		v->open = v->refused = v->ours = v->leased = v->keep_any = v->keep_busy = false;
 		v->generation = v->epoch = 0;
 		memset(v->hash, 0, sizeof(v->hash));
 		if (!v->created)
@@ -166,6 +166,21 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 
 /* ---- what came of it ---- */
 
+/* Where people find it on this node. */
+static void stored_at(struct cluster *c, const struct plan_action *a, struct attrs *as)
+{
+	const struct plan_have_volume *v = plan_have_volume(&c->have, a->uuid);
+	const struct attrs *params = a->params.n || !v ? &a->params : &v->params;
+	const char *path = attrs_get(params, "path"), *plugin = a->backstore ? a->backstore : attrs_get(params, "backstore");
+	auto_free char *file = NULL;
+	char uuid[37];
+
+	if (!path && c->conf.volumes && plugin && strcmp(plugin, "file") == 0)
+		path = file = mem_printf("%s/%s.img", c->conf.volumes, text_uuid(a->uuid, uuid));
+	if (path)
+		attrs_set(as, "stored-at", path);
+}
+
 void carry_report(struct cluster *c, const struct plan_action *a, const char *state, const char *error)
 {
 	const struct fact *old = facts_get(c->facts, &c->self, a->path);
@@ -178,6 +193,8 @@ void carry_report(struct cluster *c, const struct plan_action *a, const char *st
 	if (old)
 		attrs_copy(&as, &old->attrs);
 	attrs_set(&as, strstr(a->path, "/legs/") ? "storage" : "state", state);
+	if (strstr(a->path, "/legs/"))
+		stored_at(c, a, &as);
 	attrs_set(&as, "error", error);
 	/* Only what is there counts as carried out: "creating" is on its way. */
 	if (!error && a->generation && strcmp(state, "ready") == 0) {
@@ -224,6 +241,7 @@ static void volume_is(struct cluster *c, const struct plan_action *a, bool open)
 	if (!open || a->kind == PLAN_VOLUME_OPEN)
 		v->keep_any = false;
 	v->open = open;
+	v->refused = false;
 	/* Ownership took it meanwhile. */
 	if (v->ours)
 		return;
@@ -477,6 +495,9 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 		}
 	} else if (err) {
 		plan_failed(c->retry, a, c->now);
+		v = a->kind == PLAN_VOLUME_OPEN ? plan_have_volume(&c->have, a->uuid) : NULL;
+		if (v)
+			v->refused = true;
 		log_warn(c->log, "plan: %s: %s", a->path, text && *text ? text : err_text(err));
 		if (a->kind != PLAN_TARGET_TRIM)
 			carry_report(c, a, a->kind == PLAN_VOLUME_DESTROY ? "deleting" : "failed", text && *text ? text : err_text(err));

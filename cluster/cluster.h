@@ -51,6 +51,7 @@ struct cluster_conf {
 	uint64_t seed;
 	char name[CARD_NAME_MAX];               /* what the node calls itself */
 	const char *software;                   /* version of the program, for people */
+	const char *volumes;                    /* where the files of volumes are that name none, for people; NULL: not said */
 	struct keys keys;                       /* n 0: no cluster key; the node knocks */
 	uint32_t incarnation;                   /* the last one stored */
 	uint64_t fact_base;                     /* see facts_new: the wall clock in microseconds at start will do */

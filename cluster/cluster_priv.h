@@ -60,6 +60,7 @@ struct owned {
 	uint8_t hash[16];               /* what it was told, all of it */
 	uint64_t generation;            /* the volume's, as it was told */
 	struct mono leased;             /* until then */
+	struct mono gone_since[OWN_LEGS_MAX];   /* the leg's node says that its storage is not there; 0: it does not */
 	struct mono again;              /* a change was refused: ask again then; 0: it was not */
 	unsigned n_again;
 	uint64_t left, total;           /* of resync, as last reported */

@@ -449,8 +449,8 @@ static void fenced(struct own *o, const struct own_in *in)
 	for (unsigned i = 0; i < o->n_vol; i++) {
 		struct own_vol *v = &o->vol[i];
 
-		if (is_mine(o, v) && node_id_eq(&v->before, &in->node) && !mono_before(in->begun, v->taken) &&
-		    mono_before(o->now, v->wait))
+		if (is_mine(o, v) && node_id_eq(&v->before, &in->node) && mono_before(o->now, v->wait) &&
+		    (!mono_before(in->begun, v->taken) || OWN_PLANTED(OWN_PLANT_FENCED)))
 			v->wait = o->now;
 	}
 }

@@ -179,7 +179,7 @@ struct mono own_right(const struct own *o, const uint8_t volume[16]);
 bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 /* Planted bugs of the simulator, as in cluster/plant.h. */
-enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END };
+enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END, OWN_PLANT_FENCED };
 #ifdef DIRECTOR_PLANT
 extern unsigned own_plant;
 #define OWN_PLANTED(bug) (own_plant == (bug))

@@ -19,6 +19,7 @@
 #define NEW_MS 10000            /* a new volume waits so long for the storage of all its legs */
 #define LEG_MS 2000             /* and one that is opened for that of the own leg */
 #define AGAIN_MS 500            /* before what director-target refused is asked for again */
+#define GONE_MS 5000            /* that a leg's storage may be missing: its node's director-target is being restarted, say */
 #define BALANCE_MS 10000        /* between looks at how much each node serves */
 #define ROUNDS 8
 
@@ -55,10 +56,47 @@ static struct plan_have_volume *have_of(struct cluster *c, const struct owned *v
 
 /* ---- to director-target ---- */
 
+/* Does the node, which is there, say that the storage of its leg is not? */
+static bool storage_failed(struct cluster *c, const struct object *o, const struct own_leg *l)
+{
+	const struct object *leg = o ? volume_leg_by_uuid(catalog_tree(c->catalog), o, l->uuid) : NULL;
+	const struct fact *f = leg ? facts_get(c->facts, &l->node, leg->path) : NULL;
+	const char *storage = f ? attrs_get(&f->attrs, "storage") : NULL;
+
+	return storage && strcmp(storage, "failed") == 0 && own_listed(c->owner.view.member, c->owner.view.n_member, &l->node);
+}
+
+/*
+ * A mask of the legs of other nodes that are called in sync and cannot be used, for a while: they are put out of sync although
+ * nothing is written. Of a node that is not there at all nobody knows; its legs stay what they are until something is written.
+ */
+static unsigned legs_gone(struct cluster *c, struct owned *v, const struct object *o)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < v->row.n_leg; i++) {
+		const struct own_leg *l = &v->row.leg[i];
+		struct mono due;
+
+		if (l->state != OWN_LEG_IN || !v->row.begun || node_id_eq(&l->node, &c->self) || !storage_failed(c, o, l)) {
+			v->gone_since[i] = (struct mono){ 0 };
+			continue;
+		}
+		if (!v->gone_since[i].ns)
+			v->gone_since[i] = c->now;
+		due = mono_add_ms(v->gone_since[i], GONE_MS);
+		if (mono_due(due, c->now))
+			mask |= 1u << i;
+		else
+			c->wake = mono_min(c->wake, due);
+	}
+	return mask;
+}
+
 static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const struct own_row *row, struct cluster_out *out)
 {
 	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), row->uuid);
-	struct plan_action a = plan_serve(kind, o, row, cluster_self_name(c), &c->owner.nodes);
+	struct plan_action a = plan_serve(kind, o, row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
 
 	if (kind == PLAN_SERVE || kind == PLAN_SERVE_CHANGE) {
 		v->sent = *row;
@@ -68,13 +106,19 @@ static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const
 	carry_begin(c, &a, out);
 }
 
-/* Is the own leg open, so that a mirror can lie on it? */
-static bool leg_there(struct cluster *c, const struct own_row *row)
+static const struct plan_have_volume *own_storage(struct cluster *c, const struct own_row *row)
 {
 	const struct own_leg *l = own_leg_of(row, &c->self);
-	const struct plan_have_volume *h = l ? plan_have_volume(&c->have, l->uuid) : NULL;
 
-	return h && h->open;
+	return l ? plan_have_volume(&c->have, l->uuid) : NULL;
+}
+
+/* Is the own leg open, so that a mirror can lie on it? Or can it not be, so that it must do without? */
+static bool leg_settled(struct cluster *c, const struct own_row *row)
+{
+	const struct plan_have_volume *h = own_storage(c, row);
+
+	return h && (h->open || (h->refused && row->begun));
 }
 
 static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out)
@@ -104,7 +148,7 @@ static void plain_close(struct cluster *c, struct owned *v, struct cluster_out *
 	leg = o && l ? volume_leg_by_uuid(t, o, l->uuid) : NULL;
 	if (!leg || !attrs_get(&leg->attrs, "in-front") || !h || !h->open || h->ours || v->freezing)
 		return;
-	a = plan_serve(PLAN_FREEZE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
+	a = plan_serve(PLAN_FREEZE, o, &v->row, 0, cluster_self_name(c), &c->owner.nodes);
 	a.epoch = h->epoch;
 	v->freezing = true;
 	carry_begin(c, &a, out);
@@ -136,7 +180,7 @@ static void openings(struct cluster *c, struct cluster_out *out)
 		if (!v->opening)
 			continue;
 		plain_close(c, v, out);
-		if (leg_there(c, &v->row)) {
+		if (leg_settled(c, &v->row)) {
 			open_now(c, v, out);
 		} else if (mono_due(due, c->now)) {
 			v->opening = false;
@@ -152,7 +196,7 @@ static void close_it(struct cluster *c, const struct own_row *row, struct cluste
 {
 	struct owned *v = owned_find(c, row->uuid);
 	struct plan_have_volume *h = plan_have_volume(&c->have, row->uuid);
-	struct plan_action a = plan_serve(PLAN_HOLD, volume_by_uuid(catalog_tree(c->catalog), row->uuid), row,
+	struct plan_action a = plan_serve(PLAN_HOLD, volume_by_uuid(catalog_tree(c->catalog), row->uuid), row, 0,
 		cluster_self_name(c), &c->owner.nodes);
 
 	/* The right that is over is the one it was opened under. */
@@ -439,7 +483,7 @@ static bool legs_settled(struct cluster *c)
 		for (unsigned k = 0; k < row->n_leg; k++) {
 			const struct plan_have_volume *h = plan_have_volume(&c->have, row->leg[k].uuid);
 
-			if (node_id_eq(&row->leg[k].node, &c->self) && h && h->created && !h->open)
+			if (node_id_eq(&row->leg[k].node, &c->self) && h && h->created && !h->open && !h->refused)
 				return false;
 		}
 	}
@@ -671,7 +715,7 @@ static void served_anew(struct cluster *c, struct cluster_out *out)
 		} else if (v->again.ns) {
 			c->wake = mono_min(c->wake, v->again);
 		}
-		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
+		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
 		/* A change that director-target need not know of is carried out in its turn too. */
 		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation)
 			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);

@@ -38,6 +38,7 @@ struct plan_have_volume {
 	uint8_t hash[16];               /* as the action said */
 	bool created;                   /* its storage was made, here, at some time (durable knowledge of this node) */
 	bool open;                      /* director-target has it */
+	bool refused;                   /* and could not open it when it was last asked to */
 	bool ours;                      /* ownership opens and closes it (cluster/owner.c): the plan leaves it alone */
 	uint64_t epoch;                 /* it is open under; 0: none */
 	bool leased;                    /* it answers, or answered, under a lease of that epoch */
@@ -218,10 +219,10 @@ void plan_make(const struct catalog *c, const char *self, const struct plan_node
 
 /*
  * The action that serves (PLAN_SERVE, PLAN_SERVE_CHANGE), freezes or holds a volume that this node owns; the legs are
- * in the order of the row. For FREEZE and HOLD `o` may be NULL.
+ * in the order of the row; `gone`: a mask of those whose nodes have no storage for them. For FREEZE and HOLD `o` may be NULL.
  */
 struct own_row;
-struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, const char *self,
+struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, unsigned gone, const char *self,
 			      const struct plan_nodes *nodes);
 void plan_action_fini(struct plan_action *a);
 

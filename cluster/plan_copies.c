@@ -131,21 +131,22 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
 
 /* ---- served by this node ---- */
 
-static void legs_text(const struct own_row *row, const char *self, const struct plan_nodes *nodes, struct buf *out)
+static void legs_text(const struct own_row *row, unsigned gone, const char *self, const struct plan_nodes *nodes, struct buf *out)
 {
-	static const char *const states[] = { [OWN_LEG_NEW] = "new", [OWN_LEG_OUT] = "out", [OWN_LEG_IN] = "in" };
+	static const char *const states[] = { [OWN_LEG_NEW] = "new", [OWN_LEG_OUT] = "out" };
 
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct own_leg *l = &row->leg[i];
 		const struct plan_node *at = plan_node(nodes, &l->node);
+		const char *state = l->state != OWN_LEG_IN ? states[l->state] : !row->begun ? "first" : gone >> i & 1 ? "gone" : "in";
 		char uuid[37];
 
-		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid),
-			   l->state == OWN_LEG_IN && !row->begun ? "first" : states[l->state], l->turn, l->member, l->since, at && strcmp(at->name, self) == 0 ? "local" : "remote");
+		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid), state, l->turn,
+			   l->member, l->since, at && strcmp(at->name, self) == 0 ? "local" : "remote");
 	}
 }
 
-struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, const char *self,
+struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, unsigned gone, const char *self,
 			      const struct plan_nodes *nodes)
 {
 	struct plan_action a = { .kind = kind };
@@ -165,7 +166,7 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 	a.leased = a.fail_over = a.keeps = true;
 	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
 		return a;
-	legs_text(row, self, nodes, &legs);
+	legs_text(row, gone, self, nodes, &legs);
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
 	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);

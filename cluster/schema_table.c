@@ -177,6 +177,7 @@ static const struct schema_param leg_params[] = {
 	{ .name = "serves", .type = VALUE_BOOL, .flags = OBS, .help = "Whether its node is the one that serves the volume" },
 	{ .name = "storage", .type = VALUE_ENUM, .flags = OBS, .choices = "creating ready failed deleting",
 	  .help = "How its storage is on its node" },
+	{ .name = "stored-at", .type = VALUE_STRING, .flags = OBS, .help = "File or device on its node that it lies on" },
 	{ .name = "resync-left", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "What it still lacks" },
 	{ .name = "resync-total", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "Of how much" },
 	{ .name = "resync-rate", .type = VALUE_SIZE, .flags = OBS, .unit = "bytes", .help = "How much of it is copied in a second" },

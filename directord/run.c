@@ -220,6 +220,9 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	c.life = identity_life();
 	identity_random(&c.seed, sizeof(c.seed));
 	memcpy(c.name, r->name, sizeof(c.name));
+	if (!r->volumes)
+		r->volumes = run_volumes_dir(r);
+	c.volumes = r->volumes;
 	c.n_addrs = run_own_addrs(r, c.addrs);
 	run_ring_addrs(r, c.addrs, c.n_addrs);
 	memcpy(c.ring_addrs, r->ring_addr, sizeof(c.ring_addrs));
@@ -381,6 +384,7 @@ void run_free(struct run **rp)
 	cluster_out_fini(&r->out);
 	if (r->cluster)
 		cluster_free(&r->cluster);
+	mem_autofree(&r->volumes);
 	seal_fini(&r->seal);
 	identity_fini(&r->id);
 	mem_autofree(&r);

@@ -76,7 +76,7 @@ static uint64_t steady(uint64_t *told, uint64_t v, uint64_t step)
 	return *told;
 }
 
-static char *volumes_dir(struct run *r)
+char *run_volumes_dir(const struct run *r)
 {
 	return *r->conf->volumes ? mem_strdup(r->conf->volumes) : mem_printf("%s/volumes", r->conf->state);
 }
@@ -102,7 +102,7 @@ static void refusals(struct run *r, struct attrs *as)
 static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run *r = w->data;
-	auto_free char *volumes = volumes_dir(r);
+	auto_free char *volumes = run_volumes_dir(r);
 	struct attrs as = { 0 };
 	struct statvfs fs;
 	double load = 0;
@@ -471,7 +471,7 @@ static void drive_open(struct run *r)
 		.have = target_have, .done = target_done, .fact = target_fact, .facts_gone = target_facts_gone, .node_name = target_node_name,
 		.portal_group = target_portal_group, .volume = target_volume,
 	};
-	auto_free char *volumes = volumes_dir(r);
+	auto_free char *volumes = run_volumes_dir(r);
 	struct drive_conf c = {
 		.loop = r->loop, .log = r->log, .run = r->conf->run, .state = r->conf->state, .volumes = volumes,
 		.program = *r->conf->target_program ? r->conf->target_program : NULL,

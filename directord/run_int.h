@@ -39,6 +39,7 @@ struct run {
 	struct log *log;
 	struct identity id;
 	char name[CARD_NAME_MAX];
+	char *volumes;                  /* the folder of files of volumes */
 	struct cluster *cluster;
 	struct cluster_out out;
 	bool left;                      /* goodbye is said: nothing is stepped any more */
@@ -173,6 +174,7 @@ void run_host_lease(struct run *r, const struct cluster_act *a);
 void run_host_keep(struct run *r, const struct cluster_act *a);
 void run_host_flush(struct run *r);
 void run_host_changed(struct run *r);   /* the namespace changed */
+char *run_volumes_dir(const struct run *r);     /* given */
 void run_host_bind(struct run *r);      /* r->cluster is another one: before its first step */
 void run_host_cluster(struct run *r);   /* the cluster was made anew and has started */
 

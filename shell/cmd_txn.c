@@ -393,27 +393,84 @@ static char *appended(char *line, const char *key, const char *value)
 	return more;
 }
 
+static void dump_out(struct shell *s, const char *line, json_t *lines)
+{
+	if (!line)
+		return;
+	if (!s->json)
+		puts(line);
+	json_array_append_new(lines, json_string(line));
+}
+
+/* The next leg of the i-th object, a volume, from the *k-th on, which goes on behind it; NULL: there is none. One that replaces another does not count. */
+static const struct director_object *leg_next(const struct director_list *l, size_t i, size_t *k)
+{
+	while (*k < director_list_n(l)) {
+		const struct director_object *leg = director_list_at(l, (*k)++);
+
+		if (!path_below(director_object_path(leg), director_object_path(director_list_at(l, i))))
+			return NULL;
+		if (strcmp(director_object_type(leg), "leg") == 0 && !director_object_desired(leg, "replaces"))
+			return leg;
+	}
+	return NULL;
+}
+
+/* Do any of its legs lie on a file or device that somebody named? */
+static bool legs_are_named(const struct director_list *l, size_t i)
+{
+	const struct director_object *leg;
+	size_t k = i + 1;
+
+	while ((leg = leg_next(l, i, &k)))
+		if (director_object_desired(leg, "path"))
+			return true;
+	return false;
+}
+
+/* Then they are made one by one, in one transaction with the volume. */
+static void dump_named_legs(struct shell *s, const struct director_list *l, size_t i, const char *line, json_t *lines)
+{
+	static const char *const kept[] = { "state", "turn", "member", "since", "in-front", "device" };
+	const struct director_object *leg;
+	const char *key, *value;
+	size_t k = i + 1;
+
+	dump_out(s, "director begin", lines);
+	dump_out(s, line, lines);
+	while ((leg = leg_next(l, i, &k))) {
+		char *one = mem_printf("director create %s", director_object_path(leg));
+
+		for (size_t a = 0; director_object_desired_at(leg, a, &key, &value); a++) {
+			bool skip = false;
+
+			for (unsigned m = 0; m < ARRAY_LEN(kept); m++)
+				skip |= strcmp(key, kept[m]) == 0;
+			one = skip ? one : appended(one, key, value);
+		}
+		dump_out(s, one, lines);
+		mem_autofree(&one);
+	}
+	dump_out(s, "director commit", lines);
+}
+
 /* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
 static char *dump_legs(const struct director_list *l, size_t i, char *line)
 {
-	const struct director_object *o = director_list_at(l, i);
+	const struct director_object *leg;
 	char *nodes = mem_strdup("");
 	const char *key, *value;
 	bool first = true;
+	size_t k = i + 1;
 
-	for (size_t k = i + 1; line && k < director_list_n(l); k++) {
-		const struct director_object *leg = director_list_at(l, k);
+	while (line && (leg = leg_next(l, i, &k))) {
 		char *more;
 
-		if (!path_below(director_object_path(leg), director_object_path(o)))
-			break;
-		if (strcmp(director_object_type(leg), "leg") != 0 || director_object_desired(leg, "replaces"))
-			continue;
 		more = mem_printf("%s%s%s", nodes, *nodes ? "," : "", director_object_desired(leg, "node"));
 		mem_autofree(&nodes);
 		nodes = more;
 		for (size_t a = 0; first && director_object_desired_at(leg, a, &key, &value); a++)
-			if (strncmp(key, "p.", 2) == 0 || (strcmp(key, "backstore") == 0 && !director_object_desired(leg, "path")))
+			if (strncmp(key, "p.", 2) == 0 || strcmp(key, "backstore") == 0)
 				line = appended(line, key, value);
 		first = false;
 	}
@@ -445,15 +502,6 @@ static char *dump_portal(struct shell *s, const struct director_list *l, size_t 
 	return any ? mem_printf("director portal remove %s %s", director_object_name(o), quoted) : NULL;
 }
 
-static void dump_out(struct shell *s, const char *line, json_t *lines)
-{
-	if (!line)
-		return;
-	if (!s->json)
-		puts(line);
-	json_array_append_new(lines, json_string(line));
-}
-
 /* Volumes go before the LUNs that name them; the rest of the tree is in an order that works. */
 static void dump_of(struct shell *s, const struct director_list *l, const char *only, const char *but, json_t *lines)
 {
@@ -466,6 +514,10 @@ static void dump_of(struct shell *s, const struct director_list *l, const char *
 		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
 			continue;
 		line = dump_line(s, o);
+		if (line && strcmp(type, "volume") == 0 && legs_are_named(l, i)) {
+			dump_named_legs(s, l, i, line, lines);
+			continue;
+		}
 		if (strcmp(type, "volume") == 0)
 			line = dump_legs(l, i, line);
 		portal = dump_portal(s, l, i);

@@ -18,6 +18,7 @@ static const struct column leg_columns[] = {
 	{ "LEG", "name", CELL_TEXT }, { "NODE", "node", CELL_TEXT }, { "BACKSTORE", "backstore", CELL_TEXT },
 	{ "STATE", "state", CELL_TEXT }, { "STORAGE", "storage", CELL_TEXT }, { "SERVES", "serves", CELL_BOOL },
 	{ "TO COPY", "resync-left", CELL_SIZE }, { "TIME LEFT", "time-left", CELL_AGE }, { "REPLACES", "replaces", CELL_TEXT },
+	{ "STORED AT", "stored-at", CELL_TEXT },
 };
 
 /* The store of one with copies is its legs'. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -185,6 +186,14 @@ static void end(struct director_io *io, int32_t result)
 	h->io_done(h->arg, io, result);
 }
 
+/* What is written to a file that was deleted goes when it is closed: nothing of it is stable. */
+static bool deleted(const struct disk *d)
+{
+	struct stat st;
+
+	return !d->block_device && fstat(d->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* A transfer: all, a part, or an error. */
 static bool advance_rw(struct director_io *io, int64_t res)
 {
@@ -246,7 +255,7 @@ bool disk_advance(struct director_io *io, int64_t res)
 		s->stage = STAGE_SYNC;
 		return true;
 	}
-	end(io, 0);
+	end(io, io->op == DIRECTOR_FLUSH && deleted(s->disk) ? -EIO : 0);
 	return false;
 }
 

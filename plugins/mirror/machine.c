@@ -39,7 +39,7 @@ void leg_away(struct mirror *m, unsigned leg)
 
 	l->run = LEG_AWAY;
 	l->phase = PHASE_NONE;
-	l->meta_want = l->meta_again = l->page_again = l->checkpoint = false;
+	l->meta_want = l->meta_again = l->meta_first = l->page_again = l->checkpoint = false;
 	memset(l->page_want, 0, m->n_page * sizeof(l->page_want[0]));
 	copy_leg_gone(m, leg);
 	m->recheck = true;
@@ -440,6 +440,7 @@ void mirror_done(struct mirror *m, struct mirror_io *io, int result)
 			return;
 		break;
 	case WHY_META:
+		l->meta_first &= result < 0;
 		if (result < 0) {
 			leg_fail(m, io->leg, result);
 			l->meta_again = counts(l);      /* the last one: at the next tick */
@@ -610,6 +611,8 @@ static void leg_open(struct mirror *m, unsigned i, const struct mirror_leg_says 
 		memcpy(l->disk, s->bits, m->n_word * 8);
 		meta_want(m, l, false, s->meta.member > l->conf.member ? s->meta.member : l->conf.member);
 		pages_want(m, l);
+		/* Bits of what it grew by while others did not go once it says that it has not grown. */
+		l->meta_first = s->meta.size > m->conf.size;
 		/* What will be read and copied from here on must not vanish with the power. */
 		if (recover)
 			io_emit(m, &l->flush_io, i, MIRROR_IO_FLUSH, WHY_FLUSH);

@@ -176,7 +176,7 @@ void bits_kick(struct mirror *m)
 
 		if (l->run == LEG_AWAY || l->run == LEG_FAILED)
 			continue;
-		for (p = 0; p < m->n_page; p++)
+		for (p = 0; p < m->n_page && !l->meta_first; p++)
 			if (l->page_want[p] && !l->page_io[p].busy)
 				page_emit(m, i, p);
 		if (l->meta_want && !l->meta_io.busy) {

@@ -210,12 +210,12 @@ static bool sync_next(const struct mirror *m, uint64_t *region, unsigned *target
 
 static void recover_kick(struct mirror *m)
 {
-	unsigned live = legs_in(m, LEG_LIVE), i;
+	unsigned counting = legs_in(m, LEG_LIVE) | legs_in(m, LEG_JOIN), i;
 	uint64_t region;
 
 	if (legs_in(m, LEG_FAILED))
 		return;
-	if (!(live & (live - 1))) {     /* one leg is equal to itself */
+	if (!(counting & (counting - 1))) {     /* one leg is equal to itself */
 		memset(m->recover, 0, m->n_word * 8);
 		m->n_recover = 0;
 		m->recheck = true;

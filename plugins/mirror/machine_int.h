@@ -30,6 +30,7 @@ struct leg {
 	struct mirror_meta meta, meta_sent;     /* as it shall be; what meta_io carries */
 	uint64_t life;
 	bool meta_want, meta_again, page_again;
+	bool meta_first;                /* no page before the metadata is stable */
 	struct mirror_io meta_io, flush_io;
 	/* Intent bits: what is stable there, and the pages to be written. */
 	uint64_t *disk;
@@ -55,6 +56,7 @@ struct mirror_copy {
 	uint64_t number;                /* of the scrub; another may have begun meanwhile */
 	bool repair;                    /* of one chunk, because a read failed */
 	bool guessed;
+	bool read;                      /* what is to be copied was read */
 	uint8_t asked, have, bad;       /* legs: asked for digests; whose are in `sum`; that cannot read it */
 	unsigned group;
 	uint8_t from[MIRROR_GROUPS_MAX], to[MIRROR_GROUPS_MAX];         /* what is to be copied: a leg, a mask of legs */

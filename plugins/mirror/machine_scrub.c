@@ -79,6 +79,9 @@ void scrub_io_done(struct mirror *m, struct mirror_copy *c, struct mirror_io *io
 		c->bad |= bit;
 	else if (result < 0 && result != -ENOSYS)
 		leg_fail(m, io->leg, result);
+	/* What was not read is not written anywhere, whatever the leg's failure was. */
+	if (io->kind == MIRROR_IO_READ)
+		c->read = result == 0;
 }
 
 /* Legs with the digest of `leg` in the group. */
@@ -93,22 +96,24 @@ static unsigned same(const struct mirror *m, const struct mirror_copy *c, unsign
 }
 
 /*
- * What counts in the group: what more than half of the legs have, else what the leg has that reads are served from. n_leg: no leg
- * can read it.
+ * What counts in the group: what more than half of the legs have, else what the leg has that reads are served from; of several
+ * legs that have it, that one too: what clients see is what is copied. n_leg: no leg can read it.
  */
 static unsigned truth(const struct mirror *m, const struct mirror_copy *c, unsigned group, bool *guessed)
 {
 	unsigned n = (unsigned)__builtin_popcount(c->have), best = m->n_leg, i;
+	bool most = false;
 
 	for (i = 0; i < m->n_leg; i++) {
-		if (!(c->have >> i & 1))
+		bool more = (c->have >> i & 1) && (unsigned)__builtin_popcount(same(m, c, i, group)) * 2 > n;
+
+		if (!(c->have >> i & 1) || (most && !more))
 			continue;
-		if ((unsigned)__builtin_popcount(same(m, c, i, group)) * 2 > n)
-			return i;
-		if (best == m->n_leg || m->leg[i].conf.local)
+		if (best == m->n_leg || m->leg[i].conf.local || (more && !most))
 			best = i;
+		most |= more;
 	}
-	*guessed |= n > 1;
+	*guessed |= n > 1 && !most;
 	return best;
 }
 
@@ -206,7 +211,7 @@ static void group_write(struct mirror *m, struct mirror_copy *c)
 	uint64_t offset = read->offset, len = read->len;
 
 	c->step = SCRUB_WRITE;
-	for (i = 0; i < m->n_leg && !(c->bad >> from & 1); i++)
+	for (i = 0; i < m->n_leg && c->read; i++)
 		if (to >> i & 1)
 			send(m, c, i, MIRROR_IO_WRITE, offset, len);
 	if (!c->op.pending) {

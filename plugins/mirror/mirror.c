@@ -17,7 +17,7 @@
 static const struct director_param params[] = {
 	{ .name = "uuid", .type = DIRECTOR_P_STRING, .help = "identity of the volume; what a leg holds must be of it" },
 	{ .name = "legs", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_LIVE,
-	  .help = "agreed state of each child: UUID:new|out|in|first:TURN:MEMBER:SINCE:local|remote, with commas; left out: "
+	  .help = "agreed state of each child: UUID:new|out|in|first|gone:TURN:MEMBER:SINCE:local|remote, with commas; left out: "
 		  "nothing is agreed, and what fails is remembered only while it is open" },
 	{ .name = "rate", .type = DIRECTOR_P_SIZE, .flags = DIRECTOR_PF_LIVE, .value = "0", .unit = "bytes a second",
 	  .help = "bound of resync; 0: none" },
@@ -292,18 +292,33 @@ static void agreed(struct mirror_obj *o, const struct mirror_legs *legs)
 	}
 }
 
+void mirror_leg_give_up(struct mirror_obj *o, unsigned leg)
+{
+	unsigned used = 0, i;
+
+	for (i = 0; i < o->legs.n; i++)
+		used += mirror_leg_now(o->m, i) == MIRROR_USE;
+	if (used > 1 && mirror_leg_now(o->m, leg) == MIRROR_USE)
+		mirror_detach(o->m, leg);
+}
+
 /* Legs are never added or taken away while it is open. */
 static int mirror_reconfigure(void *obj, const struct director_conf *conf, struct director_err *err)
 {
 	const char *text = conf->get(conf, "legs");
 	struct mirror_obj *o = obj;
 	struct mirror_legs legs;
+	unsigned i;
 
 	if (text && (mirror_legs_parse(text, &legs) < 0 || legs.n != o->legs.n))
 		return fail(err, -EINVAL, "legs= does not fit the %u legs", o->legs.n);
 	mirror_enter(o);
-	if (text)
+	if (text) {
 		agreed(o, &legs);
+		for (i = 0; i < legs.n; i++)
+			if (legs.gone[i])
+				mirror_leg_give_up(o, i);
+	}
 	o->shrink = conf->get_uint(conf, "shrink", 0);
 	mirror_rates(o->m, conf->get_uint(conf, "rate", 0), conf->get_uint(conf, "scrub-rate", 0));
 	mirror_scrub(o->m, conf->get_uint(conf, "scrub", 0));

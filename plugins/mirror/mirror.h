@@ -57,6 +57,7 @@ void gate_write_end(struct gate *g, const struct gate_write *w);
 struct mirror_legs {                    /* the parameter legs= */
 	struct mirror_leg_conf leg[MIRROR_LEGS_MAX];
 	bool first[MIRROR_LEGS_MAX];    /* in sync, and the volume was never served: it may be blank */
+	bool gone[MIRROR_LEGS_MAX];     /* in sync, and its node says that its storage is not there */
 	unsigned n;
 };
 
@@ -109,6 +110,7 @@ struct mirror_obj {
 	pthread_t thread, caller;
 	int opened;                     /* 1: not yet; 2: with force; else 0 or the error of opening */
 	struct director_err *open_err;
+	unsigned ill[MIRROR_LEGS_MAX];  /* the calling thread's: how often in a row a leg in sync was found so */
 	uint64_t progress;              /* what was last told */
 	unsigned ticks;
 	struct request_pool *pool;
@@ -126,6 +128,8 @@ struct mirror_said {
 };
 void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *said);
 void mirror_said_free(struct mirror_said *said);
+/* Does its storage answer with errors? A way to it that is lost is none. */
+bool mirror_leg_ill(struct mirror_obj *o, unsigned leg);
 
 /* mirror_io.c */
 int mirror_io_init(struct mirror_obj *o);
@@ -148,6 +152,8 @@ void mirror_rouse(struct mirror_obj *o);         /* the machine has changed; `aw
 /* Wait until the machine says so, or is over, or `ms` have passed. */
 bool mirror_wait(struct mirror_obj *o, bool (*is)(const struct mirror *), unsigned ms);
 /* mirror.c */
+/* The leg, which is in sync, fails although nothing was written, if it is not the last one. With the machine. */
+void mirror_leg_give_up(struct mirror_obj *o, unsigned leg);
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err);
 int mirror_fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -25,11 +25,11 @@ static void wait_done(struct director_io *io, int32_t result)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static int read_wait(struct mirror_obj *o, struct director_bs *child, uint64_t offset, void *p, size_t len)
+static int io_wait(struct mirror_obj *o, struct director_bs *child, uint32_t op, uint64_t offset, void *p, size_t len)
 {
 	struct director_iov iov = { p, len };
-	struct wait w = { .io = { .struct_size = sizeof(w.io), .op = DIRECTOR_READ, .offset = offset, .len = len, .iov = &iov,
-				  .n_iov = 1, .epoch = o->epoch, .done = wait_done } };
+	struct wait w = { .io = { .struct_size = sizeof(w.io), .op = op, .offset = offset, .len = len, .iov = &iov, .n_iov = len != 0,
+				  .epoch = o->epoch, .done = wait_done } };
 
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.cond, NULL);
@@ -41,6 +41,11 @@ static int read_wait(struct mirror_obj *o, struct director_bs *child, uint64_t o
 	pthread_cond_destroy(&w.cond);
 	pthread_mutex_destroy(&w.lock);
 	return w.result;
+}
+
+static int read_wait(struct mirror_obj *o, struct director_bs *child, uint64_t offset, void *p, size_t len)
+{
+	return io_wait(o, child, DIRECTOR_READ, offset, p, len);
 }
 
 /* The newer of the two records; 0, -ENODATA: blank, -EINVAL: neither is good, or an I/O error. */
@@ -135,6 +140,21 @@ void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *sai
 		s->bits = said->bits[leg];
 	}
 	free(buf);
+}
+
+bool mirror_leg_ill(struct mirror_obj *o, unsigned leg)
+{
+	struct director_bs *child = o->host->child(o->host->arg, o->owner, leg);
+	void *buf;
+	int r;
+
+	if (!child || posix_memalign(&buf, META_RECORD, META_RECORD))
+		return false;
+	r = io_wait(o, child, DIRECTOR_FLUSH, 0, NULL, 0);
+	if (r == 0)
+		r = read_wait(o, child, 0, buf, META_RECORD);
+	free(buf);
+	return r < 0 && r != -ENOTCONN && r != -ESTALE && r != -EOPNOTSUPP;
 }
 
 void mirror_said_free(struct mirror_said *said)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#define LOOK_S 3                        /* between looks at each leg that is in use */
+
 /* ---- what must be agreed ---- */
 
 static void grant(struct mirror_obj *o, unsigned leg, enum mirror_ask ask, uint64_t turn)
@@ -267,14 +269,37 @@ static bool second_over(struct mirror_obj *o)
 	return !ending;
 }
 
+static bool is_used(struct mirror_obj *o, unsigned leg)
+{
+	bool used;
+
+	mirror_enter(o);
+	used = mirror_leg_now(o->m, leg) == MIRROR_USE && mirror_is_open(o->m);
+	mirror_leave_unchanged(o);
+	return used;
+}
+
+/* A disk that is gone is noticed although nobody writes: by errors, twice in a row. */
+static void leg_look(struct mirror_obj *o, unsigned leg)
+{
+	o->ill[leg] = mirror_leg_ill(o, leg) ? o->ill[leg] + 1 : 0;
+	if (o->ill[leg] < 2)
+		return;
+	mirror_enter(o);
+	mirror_leg_give_up(o, leg);
+	mirror_leave(o);
+}
+
 void *mirror_caller(void *arg)
 {
 	struct mirror_obj *o = arg;
-	unsigned i;
+	unsigned i, seconds;
 
-	while (second_over(o))
+	for (seconds = 1; second_over(o); seconds++)
 		for (i = 0; i < o->legs.n; i++)
 			if (is_away(o, i))
 				leg_back(o, i);
+			else if (seconds % LOOK_S == 0 && is_used(o, i))
+				leg_look(o, i);
 	return NULL;
 }

@@ -119,6 +119,8 @@ static void apply(struct sim *s, unsigned node, unsigned commit)
 			    (int)e->change.kind, e->change.leg[0], err, sim_node_of(&n->row.owner),
 			    (unsigned long long)n->row.epoch, (unsigned long long)n->row.left);
 		node_applied(s, node);
+		if (err == 0 && e->change.kind == OWN_TAKE && sim_node_of(&n->row.owner) == node)
+			sim_took(s, node);
 	}
 }
 
@@ -244,18 +246,22 @@ static void install(struct sim *s, unsigned node, void *data)
 	memset(n->acked, 0, sizeof(n->acked));
 	world_trace(&s->w, "n%u view %llx members %x%s", node, (unsigned long long)n->stamp, n->members, n->quorate ? "" : " no quorum");
 	node_view(s, node);
+	node_misses(s, node);
 	cast(s, node, sequencer(n), (struct log_msg){ .kind = LOG_JOIN }, &n->log);
+}
+
+void log_change_in(struct sim *s, uint64_t us, uint64_t spread_us)
+{
+	s->gen++;
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->node[i].up)
+			sim_post(s, i, us + world_between(&s->w, 0, spread_us), install, &s->gen, sizeof(s->gen));
 }
 
 void log_change(struct sim *s)
 {
 	/* Corosync needs 1.6 s; what is safe at once is safe then. */
-	uint64_t base = world_chance(&s->w, 300) ? world_between(&s->w, 1000, 100000) : world_between(&s->w, 300000, 1700000);
-
-	s->gen++;
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->node[i].up)
-			sim_post(s, i, base + world_between(&s->w, 0, 200000), install, &s->gen, sizeof(s->gen));
+	log_change_in(s, world_chance(&s->w, 300) ? world_between(&s->w, 1000, 100000) : world_between(&s->w, 300000, 1700000), 200000);
 }
 
 void log_propose(struct sim *s, unsigned node, const struct sim_entry *e)

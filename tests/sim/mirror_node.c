@@ -88,6 +88,73 @@ static void do_act(struct sim *s, unsigned node, const struct own_act *a)
 	}
 }
 
+/* ---- fencing, as in cluster/fencing.c ---- */
+
+#define FENCE_AGAIN_MS 1000
+
+static void fence_ends(struct sim *s, unsigned node, void *data)
+{
+	struct sim_fence *m = data;
+	struct own_in in = { .kind = OWN_IN_FENCED, .node = sim_id(m->node), .begun = m->begun };
+
+	if (s->node[node].own_life == m->own_life)
+		node_own(s, node, &in);
+}
+
+/* Its word may come late: the node may be on again by then, and serve. */
+static void fence_acts(struct sim *s, unsigned node, void *data)
+{
+	struct sim_fence *m = data;
+
+	if (!sim_switch_off(s, m->node))
+		return;
+	if (world_chance(&s->w, 500)) {
+		s->node[node].late = *m;
+		sim_returns(s, m->node);
+	} else {
+		sim_post(s, node, world_between(&s->w, 1000, 200000), fence_ends, m, sizeof(*m));
+	}
+}
+
+void node_took(struct sim *s, unsigned node)
+{
+	struct sim_fence *late = &s->node[node].late;
+
+	if (!late->own_life)
+		return;
+	sim_post(s, node, world_between(&s->w, 0, 100000), fence_ends, late, sizeof(*late));
+	late->own_life = 0;
+}
+
+static void fence_begin(struct sim *s, unsigned node, unsigned victim)
+{
+	struct sim_node *n = &s->node[node];
+	struct sim_fence m = { .node = victim, .own_life = n->own_life, .begun = sim_clock(s, node) };
+
+	if (s->quiet || mono_before(s->w.now, n->fenced[victim]))
+		return;
+	n->fenced[victim] = mono_add_ms(s->w.now, FENCE_AGAIN_MS);
+	world_trace(&s->w, "n%u fences n%u", node, victim);
+	sim_post(s, node, world_between(&s->w, 5000, world_chance(&s->w, 500) ? 700000 : 100000), fence_acts, &m, sizeof(m));
+}
+
+static void fences(struct sim *s, unsigned node)
+{
+	struct sim_node *n = &s->node[node];
+	struct node_id id;
+
+	for (unsigned i = 0; s->fences && n->quorate && own_waits(n->own, i, &id); i++)
+		if (!(n->members >> sim_node_of(&id) & 1))
+			fence_begin(s, node, sim_node_of(&id));
+}
+
+void node_misses(struct sim *s, unsigned node)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->fences && s->node[node].quorate && !(s->node[node].members >> i & 1) && world_chance(&s->w, 300))
+			fence_begin(s, node, i);
+}
+
 void node_own(struct sim *s, unsigned node, struct own_in *in)
 {
 	struct sim_node *n = &s->node[node];
@@ -101,6 +168,7 @@ void node_own(struct sim *s, unsigned node, struct own_in *in)
 		do_act(s, node, &out.act[i]);
 	timer_set(s, node, out.wake);
 	own_out_fini(&out);
+	fences(s, node);
 }
 
 void node_log_end(struct sim *s, unsigned node)

@@ -25,5 +25,6 @@ done <<END
 12 1000 a scrub repairs beside writes
 13 1000 what is new is not made equal
 14 1000 a new size is told before it is on all legs
+15 1000 a fencing counts whenever it began
 END
 exit $bad

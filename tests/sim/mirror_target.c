@@ -326,13 +326,29 @@ static void claim(struct sim *s, unsigned node, unsigned leg)
 
 /* ---- answering ---- */
 
-static bool leased(const struct sim *s, unsigned node)
+static bool has_lease(const struct sim *s, unsigned node)
 {
 	const struct sim_target *t = &s->node[node].t;
 
-	if (sim_plant == SIM_PLANT_LEASE)
-		return t->told;
-	return t->lease_epoch == t->row.epoch && mono_before(sim_clock(s, node), t->until);
+	return t->up && t->m && t->leased && t->lease_epoch == t->row.epoch && mono_before(sim_clock(s, node), t->until);
+}
+
+static bool leased(const struct sim *s, unsigned node)
+{
+	return sim_plant == SIM_PLANT_LEASE ? s->node[node].t.told : has_lease(s, node);
+}
+
+/*
+ * Whoever serves has the size that somebody was told, or more. One that was succeeded and does not know it may open the volume as it
+ * was, and never serves it.
+ */
+static void check_size(struct sim *s, unsigned node)
+{
+	const struct sim_target *t = &s->node[node].t;
+
+	if (t->m && has_lease(s, node) && mirror_size(t->m) < s->size_told)
+		sim_fail(s, "I9: the volume is served with %llu blocks, and somebody was told of %llu", (unsigned long long)mirror_size(t->m),
+			 (unsigned long long)s->size_told);
 }
 
 static void let_go(struct sim *s, unsigned node)
@@ -345,8 +361,20 @@ static void let_go(struct sim *s, unsigned node)
 		if (op->result == 0 && !leased(s, node))
 			continue;
 		TAILQ_REMOVE(&t->held, op, entry);
+		check_size(s, node);
 		client_answer(s, node, (struct sim_op *)op, t->row.epoch);
 	}
+}
+
+/* Whoever is leased is so alone: a node that was fenced is dead before another one serves in its place. */
+static void check_alone(struct sim *s, unsigned node)
+{
+	const struct sim_target *t = &s->node[node].t;
+
+	for (unsigned i = 0; i < s->n && has_lease(s, node); i++)
+		if (i != node && has_lease(s, i))
+			sim_fail(s, "I2: n%u is leased under epoch %llu while n%u is under %llu", node, (unsigned long long)t->row.epoch, i,
+				 (unsigned long long)s->node[i].t.row.epoch);
 }
 
 /* ---- the machine ---- */
@@ -518,9 +546,6 @@ static void opening_done(struct sim *s, unsigned node)
 		return;
 	}
 	conf.size = plan.size;
-	if (conf.size < s->size_told)
-		sim_fail(s, "I9: the volume is opened with %llu blocks, and somebody was told of %llu", (unsigned long long)conf.size,
-			 (unsigned long long)s->size_told);
 	t->m = mirror_new(&conf, t->says, &plan, sim_clock(s, node));
 	mirror_scrub(t->m, s->scrub);
 	sim_post(s, node, 150000, tick, &t->life, sizeof(t->life));
@@ -587,6 +612,8 @@ void target_act(struct sim *s, unsigned node, const struct own_act *a)
 		t->lease_epoch = a->row.epoch;
 		t->until = a->until;
 		t->leased = true;
+		check_alone(s, node);
+		check_size(s, node);
 		let_go(s, node);
 		if (t->m)
 			frozen_check(s, node);

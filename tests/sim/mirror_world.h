@@ -10,7 +10,7 @@
 #include "plugins/mirror/machine.h"
 #include "tests/sim/world.h"
 
-#define SIM_NODES 4
+#define SIM_NODES 5
 #define SIM_BLOCKS 300                  /* a block is a number; offsets count blocks */
 #define SIM_FIRST 241                   /* of these there are so many at first: less than a page of bits, and not whole regions */
 #define SIM_REGION 4
@@ -37,6 +37,7 @@ enum sim_plant {
 	SIM_PLANT_SCRUB,        /* a scrub repairs beside writes */
 	SIM_PLANT_GROW,         /* what is new is not made equal */
 	SIM_PLANT_SIZE,         /* the new size is told before it is on all legs */
+	SIM_PLANT_FENCED,       /* a fencing counts whenever it began */
 	SIM_PLANT_MAX,
 };
 
@@ -130,6 +131,12 @@ struct sim_target {
 	uint64_t wake_gen;
 };
 
+struct sim_fence {                      /* `node` is switched off */
+	unsigned node;
+	uint64_t own_life;
+	struct mono begun;
+};
+
 struct sim_node {
 	bool up, own_up;
 	uint64_t life, own_life;
@@ -137,6 +144,8 @@ struct sim_node {
 	int64_t skew_ppm;
 	uint64_t skew_ns;
 	struct own *own;
+	struct mono fenced[SIM_NODES];  /* when it last began to switch that node off */
+	struct sim_fence late;          /* done, and nobody has said so yet: that comes when it next takes the volume */
 	uint64_t own_wake;
 	/* the view this node has installed */
 	uint64_t stamp;
@@ -185,9 +194,10 @@ struct sim {
 	uint64_t size, size_told;       /* what it shall be; what a caller was told that it is */
 	uint64_t scrub;                 /* the number of the last one that was asked for */
 	bool fua, slow, quiet, still, stop;
+	bool fences;                    /* nodes can switch each other off */
 	struct sim_ops ops;
 	uint64_t trace;
-	unsigned n_ok, n_lost, n_eio, faults;
+	unsigned n_ok, n_lost, n_eio, faults, n_fenced;
 	uint64_t repaired;              /* regions, by the last scrub */
 	char why[300];
 };
@@ -198,12 +208,19 @@ void sim_fail(struct sim *s, const char *fmt, ...) __attribute__((format(printf,
 /* The node's CLOCK_BOOTTIME. */
 struct mono sim_clock(const struct sim *s, unsigned node);
 bool sim_reach(const struct sim *s, unsigned a, unsigned b);
+/* A node that was switched off comes back, serves again, and is cut off. */
+void sim_returns(struct sim *s, unsigned node);
+/* The node has taken the volume: a good moment for a fault. */
+void sim_took(struct sim *s, unsigned node);
+/* Somebody else switches it off. False: that failed. */
+bool sim_switch_off(struct sim *s, unsigned node);
 /* Call fn at the node in `us`, unless it loses power before; later if it is paused then. data is copied. */
 typedef void sim_fn(struct sim *s, unsigned node, void *data);
 void sim_post(struct sim *s, unsigned node, uint64_t us, sim_fn *fn, const void *data, size_t size);
 
 /* mirror_log.c */
 void log_change(struct sim *s);                         /* who reaches whom changed */
+void log_change_in(struct sim *s, uint64_t us, uint64_t spread_us);     /* and is known then */
 void log_propose(struct sim *s, unsigned node, const struct sim_entry *e);
 /* What was committed while directord was away. */
 void log_catch_up(struct sim *s, unsigned node);
@@ -215,6 +232,8 @@ void node_own(struct sim *s, unsigned node, struct own_in *in);
 void node_applied(struct sim *s, unsigned node);        /* row and applied have moved */
 void node_log_end(struct sim *s, unsigned node);
 void node_view(struct sim *s, unsigned node);
+void node_took(struct sim *s, unsigned node);           /* the volume */
+void node_misses(struct sim *s, unsigned node);         /* a view was installed: other volumes may want nodes fenced */
 void own_start(struct sim *s, unsigned node);
 void own_kill(struct sim *s, unsigned node);
 

@@ -5,11 +5,11 @@
  * write; then quiet, in which everything must come together. What it checks:
  *
  *   I1, I4  each block's history is linearizable, so no acknowledged write is lost
- *   I2      no answer under an older epoch after one under a newer
+ *   I2      no answer under an older epoch after one under a newer; no two nodes leased at once, fenced or not
  *   I3      legs are equal in the end; only legs in sync are read (the history shows others)
  *   I8      with all up and quiet the volume is served and every leg gets in sync
  *           what was damaged on a leg that is not read is found by a scrub and repaired, under load
- *   I9      the volume is never smaller than somebody was told
+ *   I9      the volume is never served smaller than somebody was told
  *
  *   sim_mirror [--seeds A-B] [--plant N] [--first] [-v]
  */
@@ -328,15 +328,87 @@ static bool surely_in(const struct sim *s, unsigned leg)
 	return true;
 }
 
+/* Or has it failed what was written, and that is not agreed yet? */
+static bool has_failed(const struct sim *s, unsigned leg)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->node[i].t.m && mirror_leg_now(s->node[i].t.m, leg) != MIRROR_USE)
+			return true;
+	return false;
+}
+
 /* Without FUA what is not flushed may be lost with the last leg that has it; then that must not happen. */
 static bool may_lose_power(const struct sim *s, unsigned node)
 {
 	if (s->fua || !s->node[node].leg.exists)
 		return true;
 	for (unsigned i = 0; i < s->n_legs; i++)
-		if (i != node && s->node[i].up && !s->node[i].leg.tainted && surely_in(s, i))
+		if (i != node && s->node[i].up && !s->node[i].leg.tainted && surely_in(s, i) && !has_failed(s, i))
 			return true;
 	return false;
+}
+
+static void cut_alone(struct sim *s, unsigned node, void *data)
+{
+	(void)data;
+	if (s->quiet)
+		return;
+	s->side[node] = 2;
+	world_trace(&s->w, "cut: n%u alone", node);
+	log_change_in(s, 1000, 20000);
+}
+
+static void wanted_back(void *ctx, unsigned node, uint64_t x, void *p)
+{
+	struct sim_entry e = { .want = sim_id(node) };
+	struct sim *s = ctx;
+
+	(void)x;
+	(void)p;
+	for (unsigned i = 0; i < s->n && !s->quiet; i++)
+		if (s->node[i].up && s->node[i].quorate) {
+			log_propose(s, i, &e);
+			return;
+		}
+}
+
+static void cut_again(void *ctx, unsigned node, uint64_t x, void *p)
+{
+	struct sim *s = ctx;
+
+	(void)x;
+	(void)p;
+	if (s->node[node].up && sim_node_of(&s->node[node].row.owner) == node)
+		cut_alone(s, node, NULL);
+}
+
+void sim_returns(struct sim *s, unsigned node)
+{
+	uint64_t us = world_between(&s->w, 100000, 1000000);
+
+	if (node >= s->n_legs)
+		return;
+	world_in_us(&s->w, us, power_on, s, node, 0, NULL);
+	for (unsigned i = 0; i < 4; i++)
+		world_in_us(&s->w, us += 1500000, wanted_back, s, node, 0, NULL);
+	world_in_us(&s->w, us + world_between(&s->w, 500000, 3000000), cut_again, s, node, 0, NULL);
+}
+
+/* Two rights are waited for: that of the owner before, and that of this one. */
+void sim_took(struct sim *s, unsigned node)
+{
+	node_took(s, node);
+	if (s->fences && !s->quiet && world_chance(&s->w, 200))
+		sim_post(s, node, world_between(&s->w, 0, 200000), cut_alone, NULL, 0);
+}
+
+bool sim_switch_off(struct sim *s, unsigned node)
+{
+	if (s->quiet || !may_lose_power(s, node) || world_chance(&s->w, 100))
+		return false;
+	s->n_fenced += s->node[node].up;
+	power_off(s, node);
+	return true;
 }
 
 static void target_back(struct sim *s, unsigned node, void *data)
@@ -368,8 +440,11 @@ static void cut(struct sim *s)
 {
 	for (unsigned i = 0; i < s->n; i++)
 		s->side[i] = (unsigned)rng_below(&s->w.rng, 2);
-	world_trace(&s->w, "cut: %u%u%u%u", s->side[0], s->side[1], s->side[2], s->side[3]);
-	log_change(s);
+	world_trace(&s->w, "cut: %u%u%u%u%u", s->side[0], s->side[1], s->side[2], s->side[3], s->side[4]);
+	if (s->fences && world_chance(&s->w, 700))
+		log_change_in(s, 1000, 50000);
+	else
+		log_change(s);
 }
 
 static void move(struct sim *s, unsigned node)
@@ -403,13 +478,8 @@ static void sectors_bad(struct sim *s, unsigned node)
 		l->bad[world_chance(&s->w, 500) ? world_between(&s->w, 0, 6) : rng_below(&s->w.rng, SIM_BLOCKS)] = true;
 }
 
-/* --grow */
-static bool grows;
-
 static void resize(struct sim *s)
 {
-	if (!grows)
-		return;
 	if (s->size < SIM_BLOCKS)
 		s->size += world_between(&s->w, 1, SIM_BLOCKS - s->size);
 	world_trace(&s->w, "resize to %llu", (unsigned long long)s->size);
@@ -545,8 +615,8 @@ static void node_init(struct sim *s, unsigned i)
 
 static void begin(struct sim *s, uint64_t seed, bool verbose)
 {
-	static const unsigned shape[][2] = { { 3, 2 }, { 3, 3 }, { 3, 2 }, { 2, 2 }, { 4, 3 } };
-	unsigned k = (unsigned)(seed % 5);
+	static const unsigned shape[][2] = { { 3, 2 }, { 3, 3 }, { 3, 2 }, { 2, 2 }, { 4, 3 }, { 5, 3 } };
+	unsigned k = (unsigned)(seed % ARRAY_LEN(shape));
 
 	memset(s, 0, sizeof(*s));
 	world_init(&s->w, seed, verbose);
@@ -554,6 +624,7 @@ static void begin(struct sim *s, uint64_t seed, bool verbose)
 	s->n_legs = shape[k][1];
 	s->fua = world_chance(&s->w, 400);
 	s->slow = world_chance(&s->w, 300);
+	s->fences = world_chance(&s->w, 400);
 	s->size = s->size_told = SIM_FIRST;
 	for (unsigned b = 0; b < SIM_FIRST; b++)
 		hist_add(s, b, true, true, 0, 0, 0);
@@ -693,7 +764,7 @@ static void run(uint64_t seed, bool verbose, struct sim *s)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim_mirror [--seeds A-B] [--plant N] [--grow] [--first] [-v]\n");
+	fprintf(stderr, "usage: sim_mirror [--seeds A-B] [--plant N] [--first] [-v]\n");
 	return 2;
 }
 
@@ -702,7 +773,7 @@ static bool plant_set(unsigned plant)
 	sim_plant = plant;
 #ifdef DIRECTOR_PLANT
 	static const unsigned own[SIM_PLANT_MAX] = { [SIM_PLANT_ECHO] = OWN_PLANT_NO_ECHO, [SIM_PLANT_WAIT] = OWN_PLANT_NO_WAIT,
-		[SIM_PLANT_END] = OWN_PLANT_NO_END };
+		[SIM_PLANT_END] = OWN_PLANT_NO_END, [SIM_PLANT_FENCED] = OWN_PLANT_FENCED };
 	static const unsigned mirror[SIM_PLANT_MAX] = { [SIM_PLANT_OUT] = MIRROR_PLANT_NO_OUT,
 		[SIM_PLANT_INTENT] = MIRROR_PLANT_NO_INTENT, [SIM_PLANT_EARLY] = MIRROR_PLANT_EARLY_IN,
 		[SIM_PLANT_SCRUB] = MIRROR_PLANT_SCRUB, [SIM_PLANT_GROW] = MIRROR_PLANT_GROW };
@@ -726,7 +797,7 @@ int main(int argc, char **argv)
 #endif
 	unsigned failed = 0, most = 20, plant = 0, ok = 0, lost = 0, eio = 0;
 	bool verbose = false;
-	uint64_t both = 0, epochs = 0, faults = 0, repaired = 0;
+	uint64_t both = 0, epochs = 0, faults = 0, repaired = 0, fenced = 0;
 	struct sim *s = mem_zalloc(sizeof(*s));
 
 	for (int i = 1; i < argc; i++) {
@@ -734,8 +805,6 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (strcmp(argv[i], "--first") == 0)
 			most = 1;
-		else if (strcmp(argv[i], "--grow") == 0)
-			grows = true;
 		else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc)
 			plant = (unsigned)atoi(argv[++i]);
 		else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc && sscanf(argv[++i], "%llu-%llu", &from, &to) >= 1)
@@ -745,7 +814,6 @@ int main(int argc, char **argv)
 	}
 	if (!plant_set(plant))
 		return usage();
-	grows |= plant == SIM_PLANT_GROW || plant == SIM_PLANT_SIZE;
 	for (uint64_t seed = from; seed <= to && failed < most; seed++) {
 		run(seed, verbose, s);
 		both = both * 31 + s->trace;
@@ -753,6 +821,7 @@ int main(int argc, char **argv)
 		lost += s->n_lost;
 		eio += s->n_eio;
 		faults += s->faults;
+		fenced += s->n_fenced;
 		repaired += s->repaired;
 		epochs += s->node[0].row.epoch;
 		if (!s->why[0])
@@ -760,16 +829,13 @@ int main(int argc, char **argv)
 		failed++;
 		printf("seed %llu: %s\n  again: tests/sim/sim_mirror%s --seeds %llu -v", (unsigned long long)seed, s->why,
 		       plant ? "_planted" : "", (unsigned long long)seed);
-		if (grows && !plant)
-			printf(" --grow");
 		if (plant)
 			printf(" --plant %u", plant);
 		printf("\n");
 	}
-	printf("seeds %llu-%llu: %u broken; %llu faults, %llu owners, %u answered, %u in doubt, %u I/O errors, %llu repaired; trace %016llx\n",
-	       from, to,
-	       failed, (unsigned long long)faults, (unsigned long long)epochs, ok, lost, eio,
-	       (unsigned long long)repaired, (unsigned long long)both);
+	printf("seeds %llu-%llu: %u broken; %llu faults, %llu fenced, %llu owners, %u answered, %u in doubt, %u I/O errors, %llu repaired; "
+	       "trace %016llx\n", from, to, failed, (unsigned long long)faults, (unsigned long long)fenced, (unsigned long long)epochs, ok,
+	       lost, eio, (unsigned long long)repaired, (unsigned long long)both);
 	free(s);
 	return failed != 0;
 }
