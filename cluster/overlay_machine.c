@@ -171,6 +171,9 @@ int overlay_check_legs(const struct overlay *o, const char *path, struct why *wh
 	for (unsigned i = 0; i < l.n; i++) {
 		const char *state = attrs_get(&l.leg[i]->attrs, "state");
 
+		if (attrs_get(&l.leg[i]->attrs, "lun") && (attrs_get(&l.leg[i]->attrs, "node") || attrs_get(&l.leg[i]->attrs, "path")))
+			return why_set(why, ERR_INVAL, "%s: it is a LUN elsewhere, or lies on a node: lun= or node=", l.leg[i]->path);
+
 		in_sync += state && strcmp(state, "in-sync") == 0;
 		for (unsigned k = 0; k < i; k++)
 			if (same_node(l.leg[i], l.leg[k]))

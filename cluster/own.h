@@ -31,6 +31,7 @@ struct own_leg {
 	uint8_t uuid[16];
 	struct node_id node;
 	enum own_state state;
+	bool lun;                       /* it is a LUN of a foreign target, which every node reaches: `node` is none */
 	uint64_t turn;                  /* rises with every change of state */
 	uint64_t member;                /* the turn at which it last became in-sync; 0: never */
 	uint64_t since;                 /* the last epoch that is known to have served with it in sync */
@@ -63,8 +64,12 @@ struct own_change {
 /* 0, or ERR_CONFLICT: a precondition does not hold, and the row is untouched. The same everywhere and for ever. */
 int own_apply(struct own_row *row, const struct own_change *c);
 const struct own_leg *own_leg(const struct own_row *row, const uint8_t uuid[16]);
-/* The node's in-sync leg; NULL: it has none, and may not own the volume. */
+/* The node's in-sync leg; NULL: it has none. */
 const struct own_leg *own_leg_of(const struct own_row *row, const struct node_id *node);
+/* An in-sync leg that every node reaches; NULL: there is none. */
+const struct own_leg *own_leg_lun(const struct own_row *row);
+/* Has it a leg in sync, its own or one that every node reaches? Else it may not own the volume. */
+bool own_reaches(const struct own_row *row, const struct node_id *node);
 
 /* ---- load ---- */
 
@@ -117,6 +122,8 @@ struct own_view {
 	unsigned n_unfit;
 	struct node_id down[OWN_NODES_MAX];     /* their director-target does not run */
 	unsigned n_down;
+	struct node_id bare[OWN_NODES_MAX];     /* witnesses: they never own what every node reaches */
+	unsigned n_bare;
 	bool quorate;
 	bool mute;                              /* our log says nothing about what we acknowledged once: our echoes do not count */
 };

@@ -53,7 +53,9 @@ const struct own_row *own_balance(const struct own_row *const *row, unsigned n, 
 		if (!returned(&node[k]) || theirs + 2 > mine || (best && theirs >= least))
 			continue;
 		for (unsigned i = 0; i < n; i++)
-			if (node_id_eq(&row[i]->owner, self) && own_leg_of(row[i], &node[k].id)) {
+			/* Not away from its own leg to a node that has none. */
+			if (node_id_eq(&row[i]->owner, self) && own_reaches(row[i], &node[k].id) &&
+			    (own_leg_of(row[i], &node[k].id) || !own_leg_of(row[i], self))) {
 				*to = node[k].id;
 				best = row[i];
 				least = theirs;

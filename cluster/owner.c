@@ -57,7 +57,7 @@ static struct plan_have_volume *have_of(struct cluster *c, const struct owned *v
 static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const struct own_row *row, struct cluster_out *out)
 {
 	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), row->uuid);
-	struct plan_action a = plan_serve(kind, o, row, cluster_self_name(c), &c->owner.nodes);
+	struct plan_action a = plan_serve(kind, catalog_tree(c->catalog), o, row, cluster_self_name(c), &c->owner.nodes);
 
 	if (kind == PLAN_SERVE || kind == PLAN_SERVE_CHANGE) {
 		v->sent = *row;
@@ -67,13 +67,13 @@ static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const
 	carry_begin(c, &a, out);
 }
 
-/* Is the own leg open, so that a mirror can lie on it? */
+/* Is the own leg open, so that a mirror can lie on it? One that all nodes reach is opened with it. */
 static bool leg_there(struct cluster *c, const struct own_row *row)
 {
 	const struct own_leg *l = own_leg_of(row, &c->self);
 	const struct plan_have_volume *h = l ? plan_have_volume(&c->have, l->uuid) : NULL;
 
-	return h && h->open;
+	return l ? h && h->open : own_leg_lun(row) != NULL;
 }
 
 static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out)
@@ -119,7 +119,7 @@ static void close_it(struct cluster *c, const struct own_row *row, struct cluste
 {
 	struct owned *v = owned_find(c, row->uuid);
 	struct plan_have_volume *h = plan_have_volume(&c->have, row->uuid);
-	struct plan_action a = plan_serve(PLAN_HOLD, volume_by_uuid(catalog_tree(c->catalog), row->uuid), row,
+	struct plan_action a = plan_serve(PLAN_HOLD, catalog_tree(c->catalog), volume_by_uuid(catalog_tree(c->catalog), row->uuid), row,
 		cluster_self_name(c), &c->owner.nodes);
 
 	/* The right that is over is the one it was opened under. */
@@ -277,6 +277,8 @@ static bool storage_made(struct cluster *c, const struct object *o, const struct
 	while ((leg = volume_leg(catalog_tree(c->catalog), o, leg))) {
 		const struct fact *f;
 
+		if (attrs_get(&leg->attrs, "lun"))
+			continue;
 		if (!volume_node_id(catalog_tree(c->catalog), attrs_get(&leg->attrs, "node"), &id))
 			return false;
 		f = facts_get(c->facts, &id, leg->path);
@@ -568,7 +570,7 @@ static void access_wanted(struct cluster *c, struct owned *v, const struct clust
 	for (unsigned i = 0; o && in->of == 0 && i < c->owner.nodes.n; i++) {
 		const struct plan_node *n = &c->owner.nodes.node[i];
 
-		if (n->group != in->number || !own_leg_of(&v->row, &n->id) || node_id_eq(&n->id, &v->row.owner))
+		if (n->group != in->number || !own_reaches(&v->row, &n->id) || node_id_eq(&n->id, &v->row.owner))
 			continue;
 		log_info(c->log, "own: an initiator wants %s at node %s", o->path, n->name);
 		attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", n->name);
@@ -665,7 +667,7 @@ static void served_anew(struct cluster *c, struct cluster_out *out)
 		} else if (v->again.ns) {
 			c->wake = mono_min(c->wake, v->again);
 		}
-		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
+		a = plan_serve(PLAN_SERVE_CHANGE, catalog_tree(c->catalog), o, &v->row, cluster_self_name(c), &c->owner.nodes);
 		/* A change that director-target need not know of is carried out in its turn too. */
 		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation)
 			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);

@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "cluster/obj.h"
 
-#define SCHEMA_LEVEL 2          /* the newest level this program knows; 2: volumes with copies, floating addresses */
+#define SCHEMA_LEVEL 3          /* the newest level this program knows; 2: volumes with copies, floating addresses; 3: legs on foreign LUNs */
 #define SCHEMA_PLUGIN_PREFIX "p."
 #define WHY_LEN 400
 

@@ -149,6 +149,7 @@ static void renew(struct lun *l)
 	pthread_mutex_lock(&l->lock);
 	l->inner.renew = false;
 	l->inner.renewing = true;
+	l->claim.downs++;
 	l->inner.connected = false;
 	if (l->inner.way == WAY_UP) {
 		l->inner.down_ns = now(l);
@@ -193,17 +194,17 @@ static void tick(void *arg)
 {
 	struct lun *l = arg;
 	struct inner *in = &l->inner;
-	bool again, anew;
+	/* Who makes a claim anew may take his time. */
+	bool again, anew, free = pthread_mutex_trylock(&in->control) == 0;
 
-	pthread_mutex_lock(&in->control);
 	pthread_mutex_lock(&l->lock);
 	in->ticking = false;
 	again = !in->closing && in->way != WAY_UP;
 	anew = !in->closing && in->renew && in->way != WAY_UP;
 	pthread_mutex_unlock(&l->lock);
-	if (anew)
+	if (anew && free)
 		renew(l);
-	else if (again)
+	else if (again && free)
 		busy_cancel(l);
 	pthread_mutex_lock(&l->lock);
 	if (again && in->way == WAY_DOWN && !in->lazy && now(l) - in->down_ns >= GRACE_NS)
@@ -212,10 +213,11 @@ static void tick(void *arg)
 		parked_expire(l);
 	/* What is lost is looked after only while something of it is about. */
 	if (in->way == WAY_DOWN ? !in->lazy || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->busy)
-				: in->way != WAY_UP && !TAILQ_EMPTY(&in->busy))
+				: in->way != WAY_UP && (!TAILQ_EMPTY(&in->busy) || in->renew))
 		tick_arm(l);
 	pthread_mutex_unlock(&l->lock);
-	pthread_mutex_unlock(&in->control);
+	if (free)
+		pthread_mutex_unlock(&in->control);
 	put(l);
 }
 
@@ -255,6 +257,18 @@ static void overdue(struct lun *l)
 	tick_arm(l);
 }
 
+/* Is the LUN still ours? What was refused waits until that is known. With the lock. */
+static void doubted(struct lun *l)
+{
+	if (l->inner.way == WAY_UP) {
+		l->inner.way = WAY_DOWN;
+		l->inner.down_ns = now(l);
+		tick_arm(l);
+	}
+	l->claim.look = true;
+	pthread_cond_signal(&l->claim.cond);
+}
+
 /* 04h/0Ch: an epoch that is over. */
 static bool is_stale(const struct director_iscsi_io *c)
 {
@@ -276,6 +290,7 @@ bool inner_done(struct req *r)
 	struct inner *in = &l->inner;
 	const struct director_iscsi_io *c = &r->cmd;
 	bool once = r->io->op == DIRECTOR_COMPARE_AND_WRITE, lost = c->result == -ECANCELED || c->result == -EIO;
+	bool doubt = l->claim.on && claim_doubt(c);
 
 	pthread_mutex_lock(&l->lock);
 	if (r->busy)
@@ -283,16 +298,20 @@ bool inner_done(struct req *r)
 	r->busy = false;
 	if (c->result == -ETIMEDOUT)
 		overdue(l);
-	if (!in->lazy && is_stale(c))
+	if (doubt)
+		doubted(l);
+	if (!in->lazy && is_stale(c) && !l->claim.on)
 		way_set(l, WAY_STALE);
 	pthread_mutex_unlock(&l->lock);
-	if (lost && once)
+	if (doubt)
+		req_send(r);
+	else if (lost && once)
 		req_aborted(r);
 	else if (lost && in->lazy && changes(r->io->op))
 		req_end(r, -ENOTCONN);
 	else if (lost)
 		req_send(r);
-	else if (is_stale(c) && !in->lazy)
+	else if (is_stale(c) && !in->lazy && !l->claim.on)
 		req_end(r, -ESTALE);
 	else if (c->result == -ETIMEDOUT && !in->lazy)
 		req_end(r, -ENOTCONN);
@@ -370,6 +389,30 @@ static void probe_done(struct director_iscsi_io *c)
 		path_event(l, true, "");
 }
 
+void inner_claimed(struct lun *l, int result, uint64_t downs)
+{
+	struct inner *in = &l->inner;
+	bool back = false;
+
+	pthread_mutex_lock(&l->lock);
+	/* If the session has ended since, there is another look at the next one. */
+	if (!in->closing && l->claim.downs == downs && in->way != WAY_STALE) {
+		in->connected = result == 0;
+		in->life += result == 0 && l->claim.changed;
+		if (result == 0 && !in->renew && in->life == in->told) {
+			way_set(l, WAY_UP);
+			back = true;
+		} else if (result == -ESTALE) {
+			way_set(l, WAY_STALE);
+		} else if (result < 0) {
+			way_set(l, WAY_LOST);
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (back)
+		path_event(l, true, "");
+}
+
 static void went_down(struct lun *l, const char *why)
 {
 	struct inner *in = &l->inner;
@@ -377,6 +420,7 @@ static void went_down(struct lun *l, const char *why)
 
 	path_event(l, false, why);
 	pthread_mutex_lock(&l->lock);
+	l->claim.downs++;
 	in->connected = false;
 	if (in->way == WAY_UP) {
 		in->way = WAY_DOWN;
@@ -406,6 +450,10 @@ void inner_event(struct lun *l, const struct director_iscsi_event *ev)
 		went_down(l, ev->text);
 		break;
 	case DIRECTOR_ISCSI_UP:
+		if (l->claim.on) {
+			claim_look(l);
+			break;
+		}
 		if (in->probing)
 			break;
 		in->probing = true;
@@ -415,7 +463,7 @@ void inner_event(struct lun *l, const struct director_iscsi_event *ev)
 	case DIRECTOR_ISCSI_REFUSED:
 	case DIRECTOR_ISCSI_FAILED:
 		pthread_mutex_lock(&l->lock);
-		if (!in->lazy && ev->kind == DIRECTOR_ISCSI_REFUSED && ev->status == FORBIDDEN)
+		if (!in->lazy && !l->claim.on && ev->kind == DIRECTOR_ISCSI_REFUSED && ev->status == FORBIDDEN)
 			way_set(l, WAY_STALE);
 		else if (!in->lazy && in->way == WAY_DOWN)
 			way_set(l, WAY_LOST);
@@ -454,6 +502,9 @@ int inner_opened(struct lun *l)
 	struct inner *in = &l->inner;
 	enum way way;
 	unsigned i;
+
+	if (l->claim.on)
+		return claim_watch(l);
 
 	for (i = 0; i < 200; i++) {
 		struct timespec t = { .tv_nsec = 5000000 };
@@ -517,12 +568,13 @@ void inner_lose(struct lun *l)
 {
 	struct inner *in = &l->inner;
 
-	pthread_mutex_lock(&in->control);
+	/* First of all, so that who makes a claim stops, and lets go of `control`. */
 	pthread_mutex_lock(&l->lock);
 	in->closing = true;
 	in->connected = false;
 	way_set(l, WAY_STALE);
 	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&in->control);
 	director_iscsi_close(&l->h, 0);
 	pthread_mutex_unlock(&in->control);
 }
@@ -534,6 +586,7 @@ void inner_end(struct lun *l)
 	pthread_mutex_lock(&l->lock);
 	in->closing = true;
 	pthread_mutex_unlock(&l->lock);
+	claim_end(l);
 	pthread_mutex_lock(&in->control);
 	director_iscsi_close(&l->h, in->connected ? 100 : 0);
 	director_iscsi_loop_free(&l->loop);
