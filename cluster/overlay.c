@@ -466,6 +466,8 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 		err = overlay_machine(o, t, why);
 	for (unsigned i = 0; !o->machine && err == 0 && i < t->n_ops; i++)
 		err = run_op(o, t, i, why);
+	if (err == 0 && o->level >= VOLUME_LUN_LEVEL && !o->machine)
+		overlay_luns_born(o);
 	growth = settle(o);
 	while (err == 0 && (it = overlay_next(o, it)))
 		if (overlay_kind(it))

@@ -531,8 +531,12 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 /* A leg on a foreign target: a lost session is our business too, and what was sent on it is not sent again by itself. */
 static int leg_conf(struct lun *l, const struct director_conf *conf)
 {
+	/* What every target knows comes first: some take others for what they are not (tgt: 7 for SHA-1). */
+	static const uint8_t chap[4] = { DIRECTOR_ISCSI_CHAP_MD5, DIRECTOR_ISCSI_CHAP_SHA3_256, DIRECTOR_ISCSI_CHAP_SHA256,
+		DIRECTOR_ISCSI_CHAP_SHA1 };
 	struct director_iscsi_conf *c = &l->conf;
 
+	memcpy(c->chap, chap, sizeof(chap));
 	c->connections = 1;
 	c->erl = 0;
 	c->time2retain = 0;
