@@ -339,8 +339,11 @@ int prepare_copies_create(struct work *w, unsigned i, const char *on)
 	if (attrs_get(&op->attrs, "path") || attrs_get(&op->attrs, "device"))
 		return why_set(w->why, ERR_INVAL, "%s: a file or device is a leg's, not the volume's: create %s/legs/a node=NODE device=… in the "
 		               "same transaction", op->path, op->path);
+	if (!stripe && n_on > copies)
+		return why_set(w->why, ERR_INVAL, "%s: %u nodes are named for %u %s", op->path, n_on, copies, copies == 1 ? "copy" : "copies");
 	if (!stripe && n_on + legs_lun(w, path) > copies)
-		return why_set(w->why, ERR_INVAL, "%s: %u nodes and %u LUNs are named for %u %s", op->path, n_on, legs_lun(w, path), copies, copies == 1 ? "copy" : "copies");
+		return why_set(w->why, ERR_INVAL, "%s: %u nodes and LUNs are named for %u %s", op->path, n_on + legs_lun(w, path), copies,
+		               copies == 1 ? "copy" : "copies");
 	storage_copy(&storage, &op->attrs);
 	for (unsigned k = 0; k < storage.n; k++)
 		attrs_set(&op->attrs, storage.a[k].key, NULL);
