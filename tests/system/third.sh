@@ -9,7 +9,12 @@ iscsi=$build/director-iscsi
 [ -x "$iscsi" ] || skip "director-iscsi is not built"
 has_director
 work=$(mktemp -d /var/tmp/third-XXXXXX) control=$((100 + $$ % 20000))
-end() { [ -z "${tgt:-}" ] || kill -9 "$tgt" 2>/dev/null; finish; rm -rf "$work"; }
+end() {
+	local status=$?
+	stop_tgt 2>/dev/null
+	(exit $status); finish
+	rm -rf "$work"
+}
 trap end EXIT
 lab up 3 || fail "lab up"
 here4=$(lab address host 4)
@@ -17,7 +22,8 @@ theirs=iqn.2026-01.peer:disk url=iscsi://$here4/$theirs/1 iqn=$(target third)
 
 adm() { tgtadm -C $control --lld iscsi "$@"; }
 start_tgt() { # FILE
-	lab host tgtd -f -C $control --iscsi "portal=$here4:3260" >>"$work/tgt.log" 2>&1 & tgt=$!
+	# shellcheck disable=SC2016
+	lab host bash -c 'echo $$ >"$1"; exec tgtd -f -C "$2" --iscsi "portal=$3:3260"' - "$work/pid" $control "$here4" >>"$work/tgt.log" 2>&1 &
 	until_true 20 "tgtd runs" tgtadm -C $control --op show --mode sys
 	adm --mode target --op new --tid 1 -T $theirs || fail "tgtadm"
 	adm --mode logicalunit --op new --tid 1 --lun 1 --bstype rdwr -b "$1" || fail "tgtadm"
@@ -25,7 +31,7 @@ start_tgt() { # FILE
 	adm --mode account --op bind --tid 1 --user alice || fail "tgtadm"
 	adm --mode target --op bind --tid 1 -I ALL || fail "tgtadm"
 }
-stop_tgt() { kill -9 "$tgt"; wait "$tgt" 2>/dev/null; tgt=; }
+stop_tgt() { kill -9 "$(cat "$work/pid")"; until_true 10 "tgtd is gone" eval '! kill -0 "$(cat "$work/pid")" 2>/dev/null'; }
 
 field() { d "$1" get "/volumes/$2" -o json 2>/dev/null | jq -r "$3"; }
 owner() { field "$1" v .data.derived.node; }
