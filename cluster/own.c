@@ -266,6 +266,31 @@ static const struct node_id *pass_to(const struct own *o, const struct own_vol *
 	return best;
 }
 
+/*
+ * A LUN of a foreign target that this node does not reach may well be reached by another: the one that people want, or the next
+ * in a round. Nothing was served under this right, so it is given back like one that was.
+ */
+static const struct node_id *try_elsewhere(const struct own *o, const struct own_vol *v)
+{
+	const struct node_id *next = NULL, *first = NULL;
+
+	if (!v->n_failed || own_leg_of(&v->row, &o->self) || !o->view.quorate || !mono_due(v->wait, o->now))
+		return NULL;
+	if (can_own(o, v, &v->row.want))
+		return &v->row.want;
+	for (unsigned i = 0; v->n_failed >= OWN_FAILED_MAX && i < o->view.n_member; i++) {
+		const struct node_id *m = &o->view.member[i];
+
+		if (!can_own(o, v, m))
+			continue;
+		if (node_id_cmp(m, &o->self) > 0 && (!next || node_id_cmp(m, next) < 0))
+			next = m;
+		if (!first || node_id_cmp(m, first) < 0)
+			first = m;
+	}
+	return next ? next : first;
+}
+
 static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 {
 	switch (v->phase) {
@@ -274,6 +299,8 @@ static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 		if (v->used == v->row.epoch) {
 			if (o->target && o->view.quorate)
 				propose(o, v, OWN_TAKE, &o->self, out);
+		} else if (try_elsewhere(o, v) && !v->refused) {
+			propose(o, v, OWN_PASS, try_elsewhere(o, v), out);
 		} else {
 			vol_open(o, v, out);
 		}
@@ -340,6 +367,7 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	v->until = (struct mono){ 0 };
 	v->gone = MONO_NEVER;
 	v->leased = v->refused = false;
+	v->n_failed = 0;
 	v->again = v->reopen = (struct mono){ 0 };
 	memset(v->leg_again, 0, sizeof(v->leg_again));
 	if (was_open)
@@ -397,6 +425,7 @@ static void opened(struct own *o, const struct own_in *in)
 	if (!v || v->phase != OWN_OPENING || v->row.epoch != in->epoch)
 		return;
 	v->phase = in->err ? OWN_CLOSED : OWN_OPEN;
+	v->n_failed = in->err ? v->n_failed + 1 : 0;
 	if (in->err) {
 		/* Nothing was served: the same right may be used again. */
 		v->used = 0;

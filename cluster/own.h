@@ -22,6 +22,7 @@
 #define OWN_AGAIN_MS 300                /* before the same proposal is made again */
 #define OWN_DOWN_MS 3000                /* a director-target that does not come back is given up */
 #define OWN_REOPEN_MS 1000
+#define OWN_FAILED_MAX 10               /* openings that fail before another node may try, if no leg is this node's */
 
 /* ---- the agreed row ---- */
 

@@ -659,7 +659,14 @@ int prepare_leg_set(struct work *w, unsigned i)
 			return why_set(w->why, ERR_INVAL, "%s: only the portals of its LUN can change; onto another one: director volume move NAME "
 			               "--leg %s --lun URL", op->path, path_name(op->path));
 	}
-	return err < 0 || !was ? err : lun_params(w, i);
+	for (unsigned k = 0; err == 0 && was && k < op->attrs.n; k++) {
+		const char *key = op->attrs.a[k].key;
+
+		if (is_storage(key) && strcmp(key, "p.user") != 0 && strcmp(key, "p.secret") != 0)
+			return why_set(w->why, ERR_INVAL, "%s: %s of a LUN is fixed when the leg is created; only lun=, p.user and p.secret can change",
+			               op->path, key);
+	}
+	return err;
 }
 
 int prepare_leg_create(struct work *w, unsigned i)

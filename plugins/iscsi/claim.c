@@ -169,12 +169,20 @@ static int do_register(struct lun *l, uint64_t key)
 static int do_preempt(struct lun *l, uint64_t key, uint64_t other, char *why, size_t n)
 {
 	int r = reserve_out(l, PREEMPT_AND_ABORT, key, other, false);
+	const char *how = "PREEMPT AND ABORT";
+	char line[160];
 
-	if (r != CHECK_CONDITION)
-		return r;
-	r = reserve_out(l, PREEMPT, key, other, false);
-	if (r == 0 && director_iscsi_manage(l->h, DIRECTOR_ISCSI_LUN_RESET, l->number, COMMAND_MS) != 0)
-		r = say(why, n, -EOPNOTSUPP, "the target cannot end what a former owner has under way");
+	if (r == CHECK_CONDITION) {
+		how = "PREEMPT, and a reset of the unit";
+		r = reserve_out(l, PREEMPT, key, other, false);
+		if (r == 0 && director_iscsi_manage(l->h, DIRECTOR_ISCSI_LUN_RESET, l->number, COMMAND_MS) != 0)
+			r = say(why, n, -EOPNOTSUPP, "the target cannot end what a former owner has under way");
+	}
+	if (r == 0) {
+		snprintf(line, sizeof(line), "LUN %llu: the claim of epoch %llu is over (%s); ours is of epoch %u", (unsigned long long)l->number,
+			 (unsigned long long)(other >> 8 & HOLD_EPOCH_MAX), how, l->claim.id.epoch);
+		l->host->log(l->host->arg, DIRECTOR_LOG_INFO, line);
+	}
 	return r;
 }
 

@@ -4,9 +4,10 @@
 # uses directly: its owner is killed and paused, the target dies, forgets its reservations and comes back, its disk is swapped; nothing
 # written is lost, the copies are equal in the end, and who does not serve it cannot read or write the LUN.
 . "$(dirname "$0")/functions.sh"
-requires corosync tgtd sg_persist
+requires corosync tgtd tgtadm
 iscsi=$build/director-iscsi
 [ -x "$iscsi" ] || skip "director-iscsi is not built"
+[ -x "$build/tests/system/iscsi-cdb" ] || skip "libiscsi is not installed"
 has_director
 work=$(mktemp -d /var/tmp/third-XXXXXX) control=$((100 + $$ % 20000))
 end() {
@@ -46,6 +47,11 @@ wait_load() {
 	grep -q ' 0 wrong, 0 failed' "$work/load" || { cat "$work/load" >&2; fail "$1: something is wrong"; }
 	step "$1: $(tail -n 1 "$work/load")"
 }
+# What the LUN says of its registrations, in one line; of a key its epoch.
+cdb() { lab host "$build/tests/system/iscsi-cdb" "iscsi://alice%alicesecret12@$here4:3260/$theirs/$1" "$2"; }
+claims() { cdb "$1" '5e00000000000000ff00<255' | sed -n 's/^good //p' | tr -d ' ' | sed 's/^.\{16\}//' | fold -w 16 | grep -v '^0*$' | xargs; }
+epoch() { echo $((16#${1:8:6})); }
+newer() { local c; c=$(claims "$1"); [ -n "$c" ] && [ "$c" != "$2" ] && [ "$(epoch "$c")" -gt "$(epoch "$2")" ]; }
 # The data of each copy: behind the first MiB.
 own_sum() { lab sh n1 dd if="/var/lib/director/volumes/$(field n1 v/legs/a .data.uuid).img" bs=1M skip=1 count=32 status=none | sha256sum; }
 lun_sum() { dd if="$work/disk" bs=1M skip=1 count=32 status=none | sha256sum; }
@@ -94,15 +100,23 @@ lab wait 20 || fail "all are well again"
 until_true 30 "all is in sync" in_sync n2 2
 equal "owner killed"
 
-step "the owner is paused: what it wakes up with is not written any more"
+step "the owner is paused: its claim is taken from it while it sleeps, and what it wakes up with is not written any more"
 o=$(owner n2) via=n2
 [ "$o" != n2 ] || via=n3
-forget n1 n2 n3
+was=$(claims 1) || fail "the LUN says who has it"
+[ "$(wc -w <<<"$was")" = 1 ] || fail "one key, and not: $was"
 load $via 12; sleep 3
 lab pause "$o"
+until_true 20 "another has claimed it" newer 1 "$was"
+now=$(claims 1)
+[ "$(wc -w <<<"$now")" = 1 ] || fail "the key of $o, which sleeps, is still there: $was, and now $now"
+step "epoch $(epoch "$was") was preempted by epoch $(epoch "$now") while $o sleeps"
 wait_load "owner, $o, paused"
 owner_is_not $via "$o" || fail "$o is still the owner"
+now=$(claims 1)
 lab resume "$o"
+sleep 3
+[ "$(epoch "$(claims 1)")" -ge "$(epoch "$now")" ] || fail "$o has taken it back"
 until_true 30 "all is in sync" in_sync $via 2
 equal "owner paused"
 
@@ -159,4 +173,12 @@ step "a LUN is one copy of one volume; it is free when that is deleted"
 d n1 volume create x --size 8M --lun "${url%/1}/2" >"$work/out" 2>&1 && fail "two volumes on one LUN"
 d n1 lun remove "$iqn" 1 >/dev/null && d n1 volume delete w >/dev/null || fail "delete"
 until_true 20 "it can be used again" d n1 volume create x --size 8M --lun "${url%/1}/2" --user alice --secret-file "$work/secret"
+
+step "a LUN that somebody else has registered is left alone, and the reason is said"
+truncate -s 20M "$work/disk3"
+adm --mode logicalunit --op new --tid 1 --lun 3 --bstype rdwr -b "$work/disk3" || fail "tgtadm"
+cdb 3 '5f060000000000001800>000000000000000000000000deadbeef0000000000000000' | grep -q good || fail "a key can be registered"
+d n1 --timeout 15s volume create y --size 8M --lun "${url%/1}/3" --user alice --secret-file "$work/secret" >"$work/out" 2>&1 && fail "it was taken from somebody else"
+grep -q "in use by somebody else" "$work/out" || fail "the reason is not said: $(cat "$work/out")"
+cmp -s "$work/disk3" <(head -c 20M /dev/zero) || fail "it was written"
 pass
