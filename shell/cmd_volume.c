@@ -46,11 +46,14 @@ static uint64_t number(const struct director_object *o, const char *key)
 	return n;
 }
 
-/* What the two numbers of the owner say; NULL: nothing is copied, or not yet known how fast. In ms, for the cell. */
+/* What the two numbers of the owner say; NULL: nothing is copied, or not yet known how fast. In ms, for the cell. And which LUN it is. */
 static char *leg_cell(void *arg, const struct director_object *o, const char *key)
 {
 	uint64_t rate = number(o, "resync-rate"), left = number(o, "resync-left");
+	const char *lun = director_object_desired(o, "lun");
 
+	if (lun && strcmp(key, "backstore") == 0)
+		return mem_strdup(lun);
 	return strcmp(key, "time-left") == 0 && rate && left ? mem_printf("%llu", (unsigned long long)(left / rate + 1) * 1000) : NULL;
 }
 

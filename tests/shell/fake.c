@@ -159,7 +159,7 @@ static bool legs_step(struct fake *f, const char *path)
 	if (node_id_none(&row.owner))
 		return agree_own(f, &row, OWN_TAKE, &row.leg[0]);
 	if (!node_id_none(&row.want))
-		return own_leg_of(&row, &row.want) && agree_own(f, &row, OWN_PASS, own_leg_of(&row, &row.want));
+		return own_reaches(&row, &row.want) && agree_own(f, &row, OWN_PASS, &(struct own_leg){ .node = row.want });
 	/* Before legs come into sync: one that is to go was put out of it. */
 	if (move_next(f->names, v, &t, what)) {
 		agreed(f, &t);
@@ -515,7 +515,7 @@ static void seed(struct fake *f, unsigned volumes, unsigned targets)
 	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
 
 	set(op, "name", "test");
-	set(op, "level", "2");
+	set(op, "level", "3");
 	for (unsigned i = 1; i <= 3; i++) {
 		struct node_id id = id_of(i);
 		struct attrs as = { 0 };
