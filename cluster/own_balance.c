@@ -39,6 +39,13 @@ const struct own_row *own_balance(const struct own_row *const *row, unsigned n, 
 
 	if (!at_rest(row, n))
 		return NULL;
+	/* What is served by way of a LUN alone goes to the node with a leg of its own, whatever that serves besides. */
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < n_node && node_id_eq(&row[i]->owner, self) && !own_leg_of(row[i], self); k++)
+			if (returned(&node[k]) && own_leg_of(row[i], &node[k].id)) {
+				*to = node[k].id;
+				return row[i];
+			}
 	/* Who serves most goes first; of equals the lower id. */
 	for (unsigned i = 0; i < n_node; i++) {
 		unsigned theirs = serves(row, n, &node[i].id);

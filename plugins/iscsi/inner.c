@@ -212,8 +212,8 @@ static void tick(void *arg)
 	if (again)
 		parked_expire(l);
 	/* What is lost is looked after only while something of it is about. */
-	if (in->way == WAY_DOWN ? !in->lazy || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->busy)
-				: in->way != WAY_UP && (!TAILQ_EMPTY(&in->busy) || in->renew))
+	if (!free || (in->way == WAY_DOWN ? !in->lazy || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->busy)
+					  : in->way != WAY_UP && !TAILQ_EMPTY(&in->busy)))
 		tick_arm(l);
 	pthread_mutex_unlock(&l->lock);
 	if (free)

@@ -52,9 +52,10 @@ cdb() { lab host "$build/tests/system/iscsi-cdb" "iscsi://alice%alicesecret12@$h
 claims() { cdb "$1" '5e00000000000000ff00<255' | sed -n 's/^good //p' | tr -d ' ' | sed 's/^.\{16\}//' | fold -w 16 | grep -v '^0*$' | xargs; }
 epoch() { echo $((16#${1:8:6})); }
 newer() { local c; c=$(claims "$1"); [ -n "$c" ] && [ "$c" != "$2" ] && [ "$(epoch "$c")" -gt "$(epoch "$2")" ]; }
+size=32
 # The data of each copy: behind the first MiB.
-own_sum() { lab sh n1 dd if="/var/lib/director/volumes/$(field n1 v/legs/a .data.uuid).img" bs=1M skip=1 count=32 status=none | sha256sum; }
-lun_sum() { dd if="$work/disk" bs=1M skip=1 count=32 status=none | sha256sum; }
+own_sum() { lab sh n1 dd if="/var/lib/director/volumes/$(field n1 v/legs/a .data.uuid).img" bs=1M skip=1 count=$size status=none | sha256sum; }
+lun_sum() { dd if="$work/disk" bs=1M skip=1 count=$size status=none | sha256sum; }
 equal() { # WHAT: with nothing under way
 	local a b
 	d n2 lun remove "$iqn" 0 >/dev/null || fail "lun remove"
@@ -142,6 +143,19 @@ for i in 1 2 3; do stop_tgt; start_tgt "$work/disk"; sleep 2; done
 wait_load "target restarted"
 until_true 30 "all is in sync" in_sync n2 2
 equal "target restarted"
+
+o=$(owner n2)
+step "director-target of the owner, $o, is killed"
+load n2 10; sleep 2
+lab kill "$o" director-target
+wait_load "director-target killed"
+until_true 30 "all is in sync" in_sync n2 2
+
+step "it grows, as far as the LUN does"
+d n2 volume resize v 36M >"$work/out" 2>&1 || fail "resize: $(cat "$work/out")"
+size=36
+until_true 30 "all is in sync" in_sync n2 2
+equal "grown"
 
 step "its disk is another: all is copied"
 stop_tgt
