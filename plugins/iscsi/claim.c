@@ -387,7 +387,7 @@ int claim_conf(struct lun *l, const struct director_conf *conf, uint64_t epoch)
 	c->id.take = fresh && strcmp(fresh, "no") != 0;
 	c->id.epoch = (uint32_t)epoch;
 	c->limit = conf->get_uint(conf, "size", 0);
-	return epoch && epoch <= HOLD_EPOCH_MAX && hold_parse(tag, conf->get(conf, "others"), &c->id) ? 0 : -EINVAL;
+	return epoch <= HOLD_EPOCH_MAX && hold_parse(tag, conf->get(conf, "others"), &c->id) ? 0 : -EINVAL;
 }
 
 bool claim_doubt(const struct director_iscsi_io *c)
