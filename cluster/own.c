@@ -148,8 +148,10 @@ static bool beat_counts(const struct own *o, const struct own_beat *b)
 
 	if (OWN_PLANTED(OWN_PLANT_NO_ECHO))
 		return true;
+	/* Who had a vote when it answered may have none now: then it is in no majority. */
 	for (unsigned i = 0; i < b->n_echo; i++)
-		n += b->echo[i].end <= o->applied || OWN_PLANTED(OWN_PLANT_NO_END);
+		n += own_listed(o->view.voter, o->view.n_voter, &b->echo[i].node) &&
+		     (b->echo[i].end <= o->applied || OWN_PLANTED(OWN_PLANT_NO_END));
 	return n > o->view.n_voter / 2;
 }
 
@@ -358,7 +360,7 @@ static struct mono wait_end(const struct own *o, const struct own_vol *v, const 
 static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row *row, bool known, struct own_out *out)
 {
 	struct mono wait = wait_end(o, v, row, known);
-	bool was_open = v->phase != OWN_CLOSED;
+	bool was_open = v->phase != OWN_CLOSED, newer = known && row->epoch > v->row.epoch;
 
 	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
 	v->taken = o->now;
@@ -373,8 +375,11 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	if (was_open)
 		act_row(out, OWN_ACT_CLOSE, v);
 	v->phase = OWN_CLOSED;
-	/* First seen by a process that has just started: an earlier life of it may have used this right. */
-	v->used = known ? 0 : row->epoch;
+	/*
+	 * First seen by a process that has just started: an earlier life of it may have used this right. So may this one, where
+	 * a store that failed and came back has less than was applied before.
+	 */
+	v->used = newer ? 0 : row->epoch;
 }
 
 static void row_in(struct own *o, const struct own_row *row, struct own_out *out)
@@ -446,8 +451,11 @@ static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
 	}
 	v->phase = OWN_OPEN;
 	v->used = in->epoch;
-	if (in->number)
+	/* It has answered under this right, whoever told it that it might. */
+	if (in->number) {
 		v->wait = o->now;
+		v->leased = true;
+	}
 	act_row(out, OWN_ACT_LEGS, v);
 }
 

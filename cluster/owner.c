@@ -330,6 +330,20 @@ static void rows_gone(struct cluster *c, struct cluster_out *out)
 	}
 }
 
+static void view(struct cluster *c, struct cluster_out *out)
+{
+	struct own_in in = { .kind = OWN_IN_VIEW };
+	struct own_view v;
+
+	keep_view(c);
+	owner_view(c, &v);
+	if (memcmp(&v, &c->owner.view, sizeof(v)) == 0)
+		return;
+	c->owner.view = v;
+	in.view = &c->owner.view;
+	step(c, &in, out);
+}
+
 static void rows(struct cluster *c, struct cluster_out *out)
 {
 	uint64_t applied = catalog_applied(c->catalog);
@@ -346,6 +360,8 @@ static void rows(struct cluster *c, struct cluster_out *out)
 		return;
 	rows_gone(c, out);
 	c->owner.applied = applied;
+	/* Who votes now is known before what was echoed counts up to here: a take may have been agreed by them alone. */
+	view(c, out);
 	step_index(c, OWN_IN_APPLIED, applied, out);
 }
 
@@ -355,20 +371,6 @@ static void log_end(struct cluster *c, struct cluster_out *out)
 		return;
 	c->owner.log_end = c->status->last;
 	step_index(c, OWN_IN_LOG, c->owner.log_end, out);
-}
-
-static void view(struct cluster *c, struct cluster_out *out)
-{
-	struct own_in in = { .kind = OWN_IN_VIEW };
-	struct own_view v;
-
-	keep_view(c);
-	owner_view(c, &v);
-	if (memcmp(&v, &c->owner.view, sizeof(v)) == 0)
-		return;
-	c->owner.view = v;
-	in.view = &c->owner.view;
-	step(c, &in, out);
 }
 
 static void refusals(struct cluster *c, struct cluster_out *out)

@@ -40,6 +40,7 @@ struct drive {
 struct pending {
 	struct drive *drive;
 	uint64_t act;
+	int err;                        /* why it could not be sent */
 	struct pending *next;
 };
 
@@ -469,13 +470,16 @@ static void replied(void *arg, const struct target_msg *m)
 
 static void on_unsent(struct ev_loop *loop, ev_timer *w, int revents)
 {
-	struct target_msg gone = { .err = ERR_UNREACHABLE, .text = (char *)"director-target does not run" };
+	static char gone[] = "director-target does not run";
+	static char large[] = "it is more than director-target takes: a target has at most 64 portals and addresses, and 4096 hosts";
 	struct drive *d = w->data;
 	struct pending *p;
 
 	while ((p = d->unsent)) {
+		struct target_msg m = { .err = p->err, .text = p->err == ERR_LIMIT ? large : gone };
+
 		d->unsent = p->next;
-		replied(p, &gone);
+		replied(p, &m);
 	}
 }
 
@@ -486,7 +490,8 @@ static void ask(struct drive *d, uint64_t act, struct target_msg *m)
 	drive_flush(d);
 	p->drive = d;
 	p->act = act;
-	if (target_link_send(d->link, m, replied, p) < 0) {
+	p->err = target_link_send(d->link, m, replied, p);
+	if (p->err) {
 		p->next = d->unsent;
 		d->unsent = p;
 		ev_timer_start(d->loop, &d->unsent_timer);
@@ -522,7 +527,7 @@ struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *o
 	struct drive *d = mem_zalloc(sizeof(*d));
 	struct target_link_conf lc = { 0 };
 	auto_free char *state = mem_printf("%s/target", conf->state);
-	const char *const args[] = { "--state", state, NULL };
+	const char *const args[] = { "--state", state, conf->stay ? "--follow" : NULL, "no", NULL };
 
 	d->ops = *ops;
 	d->arg = arg;

@@ -448,6 +448,7 @@ static void drive_open(struct run *r)
 	struct drive_conf c = {
 		.loop = r->loop, .log = r->log, .run = r->conf->run, .state = r->conf->state, .volumes = volumes,
 		.program = *r->conf->target_program ? r->conf->target_program : NULL,
+		.stay = !r->conf->target_follow,
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};
 
@@ -505,14 +506,15 @@ void run_host_close(struct run *r)
 		ev_io_stop(r->loop, &r->uevents);
 		close(r->uevents.fd);
 	}
+	/* Before those whom it answers. */
+	if (r->plugins)
+		plugins_free(&r->plugins);
 	if (r->answer)
 		answer_free(&r->answer);
 	if (r->drive)
 		drive_free(&r->drive);
 	if (r->floataddr)
 		floataddr_free(&r->floataddr);
-	if (r->plugins)
-		plugins_free(&r->plugins);
 	list_free(&r->device, &r->n_devices);
 	list_free(&r->scan, &r->n_scan);
 	r->log->debug = NULL;

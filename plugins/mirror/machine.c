@@ -322,6 +322,12 @@ static void intent_check(struct mirror *m, struct mirror_op *op)
 	op_send(m, op, legs_in(m, LEG_LIVE) | legs_in(m, LEG_JOIN) | legs_in(m, LEG_SYNC));
 }
 
+/* What is said of one that has not begun: of a write that nothing of it was done. */
+static int unbegun(const struct mirror *m, const struct mirror_op *op)
+{
+	return m->over && op->kind != MIRROR_WRITE ? -ESTALE : -EAGAIN;
+}
+
 /* Nothing of it is under way: can it be answered? */
 static void op_finish(struct mirror *m, struct mirror_op *op)
 {
@@ -381,7 +387,7 @@ void mirror_submit(struct mirror *m, struct mirror_op *op)
 		op->io[i].busy = false;
 	op_add(m, op);
 	if (m->over || m->frozen)
-		op_answer(m, op, m->over ? -ESTALE : -EAGAIN);
+		op_answer(m, op, unbegun(m, op));
 	else if (may_start(m, op)) {
 		op_begin(m, op);
 		if (op->state == OP_INTENT)
@@ -490,7 +496,7 @@ static void ops_kick(struct mirror *m)
 				op_drop(m, op);
 				op->copy->busy = false;
 			} else {
-				op_answer(m, op, m->over ? -ESTALE : -EAGAIN);
+				op_answer(m, op, unbegun(m, op));
 			}
 		} else if (may_start(m, op)) {
 			op_begin(m, op);

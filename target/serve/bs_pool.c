@@ -82,12 +82,25 @@ static struct director_io *link_take(struct director_io **head, struct director_
 	return io;
 }
 
+static bool worker_start(struct bs_pool *p);
+
+/*
+ * Something was taken. Whoever put the next one may have counted on the very thread that is busy from now on, which was
+ * idle but not awake yet.
+ */
+static void pass_on(struct bs_pool *p)
+{
+	if ((p->head || !STAILQ_EMPTY(&p->jobs)) && p->idle == 0 && p->threads < p->threads_max)
+		worker_start(p);
+}
+
 /* One I/O, and for a SERIAL plugin all of the object's that wait. With the lock held, dropped meanwhile. */
 static void work(struct bs_pool *p, struct director_io *io)
 {
 	struct backstore *bs = io->plugin[1];
 
 	bs->pool_busy++;
+	pass_on(p);
 	while (io) {
 		pthread_mutex_unlock(&p->lock);
 		bs->ops->submit(bs->obj, io);
@@ -107,6 +120,7 @@ static void work_job(struct bs_pool *p)
 
 	STAILQ_REMOVE_HEAD(&p->jobs, link);
 	bs->pool_busy++;
+	pass_on(p);
 	pthread_mutex_unlock(&p->lock);
 	job->run(job);
 	pthread_mutex_lock(&p->lock);

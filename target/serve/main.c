@@ -34,6 +34,7 @@ static const char usage[] =
 	"  --ping T             ask a silent initiator whether it lives; 0: never (30s)\n"
 	"  --connections N      bound of all connections (4096)\n"
 	"  --sanitize-rate SIZE what SANITIZE writes per second at most (256M)\n"
+	"  --follow yes|no      a worker whose commands come one by one runs where its packets come in (yes)\n"
 	"  --debug SUBJECTS     debug lines of these (\"link,session\" or \"all\")\n"
 	"  --version, --help\n";
 
@@ -87,6 +88,7 @@ static void options(int argc, char **argv, struct serve *s)
 		{ "ping", required_argument, NULL, 'p' },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "sanitize-rate", required_argument, NULL, 'r' },
+		{ "follow", required_argument, NULL, 'f' },
 		{ "debug", required_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -107,6 +109,7 @@ static void options(int argc, char **argv, struct serve *s)
 		.login_ms = 15000,
 		.ping_ms = 30000,
 		.links_max = 4096,
+		.follow = true,
 		.logins_per_source_max = 256 };
 	while ((o = getopt_long(argc, argv, "", table, &index)) != -1) {
 		const char *name = o == '?' ? NULL : table[index].name;
@@ -125,6 +128,11 @@ static void options(int argc, char **argv, struct serve *s)
 		case 'c': c->links_max = (unsigned)number(name, optarg, 1, 1u << 20); break;
 		case 'r':
 			if (text_size_parse(optarg, &c->sanitize_rate) != 0 || c->sanitize_rate < (1u << 20))
+				bad(name, optarg);
+			break;
+		case 'f':
+			c->follow = strcmp(optarg, "yes") == 0;
+			if (!c->follow && strcmp(optarg, "no") != 0)
 				bad(name, optarg);
 			break;
 		case 'd': s->log.debug = optarg; break;

@@ -3,9 +3,9 @@
  * The ceiling for tests/bench/target: the messages of a load without a protocol or a disk. The server answers 48 bytes
  * with 48 and the data, or 48 and the data with 48; the client keeps a window open on each connection.
  *
- *   tests/bench/echo [--write] [--size BYTES] [--depth N] [--connections N] [--seconds S] [--threads N]
+ *   tests/bench/echo [--write] [--size BYTES] [--depth N] [--connections N] [--seconds S] [--threads N] [--cpu N]
  *
- * Prints: IOPS, MB/s, p50 and p99 in us, server CPU in us per message.
+ * Prints: IOPS, MB/s, p50 and p99 in us, server and client CPU in us per message. --cpu keeps the client to one processor.
  */
 #include "config.h"
 
@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 
 static size_t size = 4096;
 static unsigned depth = 32, connections = 1, seconds = 3, threads = 1;
+static long cpu = -1;
 static int writing;
 
 static void check(long r, const char *what)
@@ -214,19 +216,25 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double used_us(const struct rusage *ru)
+{
+	return (double)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1e6 + (double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
+}
+
 static void report(double s, pid_t child)
 {
 	size_t n = n_done < SAMPLES ? n_done : SAMPLES;
-	struct rusage ru;
-	double cpu;
+	struct rusage ru, own;
+	double used;
 
+	check(getrusage(RUSAGE_SELF, &own), "getrusage");
 	check(wait4(child, NULL, 0, &ru), "wait");
-	cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1e6 +
-		(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+	used = used_us(&ru);
 	qsort(samples, n, sizeof(samples[0]), by_size);
-	printf("%.0f IOPS %.1f MB/s p50 %.1f p99 %.1f us server %.2f us\n", (double)n_done / s,
+	printf("%.0f IOPS %.1f MB/s p50 %.1f p99 %.1f us server %.2f us client %.2f us\n", (double)n_done / s,
 		(double)n_done * (double)size / s / 1e6, n ? (double)samples[n / 2] / 1e3 : 0,
-		n ? (double)samples[n * 99 / 100] / 1e3 : 0, n_done ? cpu / (double)n_done : 0);
+		n ? (double)samples[n * 99 / 100] / 1e3 : 0, n_done ? used / (double)n_done : 0,
+		n_done ? used_us(&own) / (double)n_done : 0);
 }
 
 static void run(void)
@@ -244,6 +252,13 @@ static void run(void)
 	child = fork();
 	if (child == 0)
 		server(l);
+	if (cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET((size_t)cpu, &set);
+		check(sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+	}
 	for (unsigned i = 0; i < connections; i++) {
 		w[i].sent = calloc(depth, sizeof(w[i].sent[0]));
 		w[i].end.fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -262,18 +277,20 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "write", 0, NULL, 'w' }, { "size", 1, NULL, 's' },
 		{ "depth", 1, NULL, 'd' }, { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 't' },
-		{ "threads", 1, NULL, 'n' }, { NULL, 0, NULL, 0 } };
+		{ "threads", 1, NULL, 'n' }, { "cpu", 1, NULL, 'p' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		unsigned long v = optarg ? strtoul(optarg, NULL, 10) : 1;
 
-		if (c == '?' || v == 0) {
+		if (c == '?' || (v == 0 && c != 'p')) {
 			fprintf(stderr, "usage: echo [--write] [--size BYTES] [--depth N] [--connections N] [--seconds S] "
-				"[--threads N]\n");
+				"[--threads N] [--cpu N]\n");
 			return 2;
 		}
-		if (c == 'w')
+		if (c == 'p')
+			cpu = (long)v;
+		else if (c == 'w')
 			writing = 1;
 		else if (c == 's')
 			size = v;

@@ -158,6 +158,8 @@ static bool legs_step(struct fake *f, const char *path)
 		return false;
 	if (node_id_none(&row.owner))
 		return agree_own(f, &row, OWN_TAKE, &row.leg[0]);
+	if (!row.begun)
+		return agree_own(f, &row, OWN_BEGIN, &row.leg[0]);
 	if (!node_id_none(&row.want))
 		return own_reaches(&row, &row.want) && agree_own(f, &row, OWN_PASS, &(struct own_leg){ .node = row.want });
 	/* Before legs come into sync: one that is to go was put out of it. */

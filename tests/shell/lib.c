@@ -163,6 +163,45 @@ static void an_answer_that_is_lost_is_asked_for_again(void)
 	stop();
 }
 
+static void count_object(struct director *d, const struct director_object *o, void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+static unsigned n_ended;
+
+static void list_ended(struct director *d, int code, const struct director_result *r, void *arg)
+{
+	CHECK_EQ(code, 0);
+	n_ended++;
+}
+
+/* The first is longer than what is sent at once, so that the others wait for its end. */
+static void several_lists_at_once_come_whole(void)
+{
+	unsigned n[4] = { 0 };
+	struct director *d;
+
+	start("--volumes", "3000");
+	d = open_director();
+	n_ended = 0;
+	director_list_start(d, "/volumes", 1, NULL, 0, count_object, list_ended, &n[0]);
+	for (unsigned i = 1; i < 4; i++)
+		director_list_start(d, "/nodes", 1, NULL, 0, count_object, list_ended, &n[i]);
+	for (int i = 0; i < 3000 && n_ended < 4; i++) {
+		struct pollfd p = { director_fd(d), director_poll_events(d), 0 };
+
+		poll(&p, 1, 20);
+		CHECK_EQ(director_process(d, p.revents), 0);
+	}
+	CHECK_EQ(n_ended, 4);
+	CHECK_EQ(n[0], 3001);
+	for (unsigned i = 1; i < 4; i++)
+		CHECK_EQ(n[i], 4);
+	director_free(&d);
+	stop();
+}
+
 static unsigned n_progress;
 
 static void on_progress(struct director *d, uint64_t done, uint64_t total, const char *text, void *arg)
@@ -604,6 +643,7 @@ int main(int argc, char **argv)
 	RUN(no_daemon_is_unreachable);
 	RUN(the_same_key_applies_once);
 	RUN(an_answer_that_is_lost_is_asked_for_again);
+	RUN(several_lists_at_once_come_whole);
 	RUN(a_task_is_followed_to_its_end);
 	RUN(a_request_can_be_canceled);
 	RUN(a_blocking_call_can_be_interrupted);

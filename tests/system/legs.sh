@@ -37,7 +37,7 @@ key=$(printf '11%.0s' {1..32}) old=$(printf '22%.0s' {1..32}) bad=$(printf '33%.
 v=00000000-0000-4000-8000-0000000000ff a=00000000-0000-4000-8000-00000000000a b=00000000-0000-4000-8000-00000000000b
 f=00000000-0000-4000-8000-0000000000f0
 user=iqn.2026-11.test:v url=iscsi://127.0.0.1:13290/iqn.2026-11.test:v/0
-port() { case $1 in A) echo 13291 ;; B) echo 13292 ;; C) echo 13293 ;; esac }
+port() { case $1 in A) echo 13291 ;; B) echo 13292 ;; C) echo 13293 ;; D) echo 13296 ;; esac }
 proof() { "$build/tests/system/targetctl" proof "$1" "$2" "$3"; } # key, volume, epoch
 start() { # node, how
 	mkdir -p "$dir/$1"
@@ -202,6 +202,54 @@ ctl B set $f only $leg_size file path="$dir/A/only" serve=served epoch=2 && forw
 	iscsi read $furl --offset 2M --length 4M | cmp -s - "$dir/one" && iscsi read $furl --length 1M | cmp -s - "$dir/two"
 check and-goes-on-at-the-new-place $?
 refused only-the-epoch-that-is-served 0202 13292 "$key" $f 1
+
+# ---- what a forward writes is done once ----
+# One block, in a session of its own that is not made anew: its answer will be in out.NAME.
+write() { # name, LBA in hexadecimal, byte
+	timeout 60 "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$1" $furl "2a00000000${2}00000100>512*$3" >"$dir/out.$1" 2>&1 &
+	more+=" $!"
+}
+answer() { until_true 5 test -s "$dir/out.$1"; cat "$dir/out.$1"; }
+gone() { answer "$1" | grep -q 'the session is gone\|^status f'; }
+first() { od -An -tx1 -j $((0x$1 * 512)) -N1 "$dir/A/only" | tr -d ' '; } # LBA
+at_b() { ctl B set $f only $leg_size "$@" path="$dir/A/only" serve=served agreed=yes epoch="$epoch"; }
+slowly="delay/file delay:write=1500ms"
+# The volume is moved: held, and served somewhere else. A node that forwards has to be one that is agreed about.
+forward() { # node whose volume it is, epoch
+	local secret target
+	read -r secret target < <(proof "$key" $f "$2")
+	ctl C set $f fwd $leg_size iscsi portal=127.0.0.1:"$(port "$1")" target="$target" inner=yes lazy=yes user="$2" secret="$secret" timeout=20s agreed=yes epoch="$2"
+}
+epoch=3
+# shellcheck disable=SC2086
+ctl B close $f; at_b $slowly && forward B 3
+check served-slowly $?
+write moved 01 a1
+sleep 0.5
+ctl B freeze $f && write held 02 a2 && sleep 0.5 && [ "$(cat "$dir/out.moved")" = good ] && ! [ -s "$dir/out.held" ]
+check what-runs-is-answered-and-what-comes-waits $?
+ctl B close $f
+start D
+ctl D set $f only $leg_size delay/file delay:write=1500ms path="$dir/A/only" serve=served agreed=yes epoch=4 && forward D 4 &&
+	[ "$(answer held)" = good ] && [ "$(first 02)" = a2 ]
+check a-volume-that-is-moved-loses-nobody $?
+if [ "$(id -u)" = 0 ]; then
+	write cut 03 a3
+	sleep 0.5
+	ss -K state established "dport = :13296" >/dev/null 2>&1
+	[ "$(answer cut)" = good ] && [ "$(first 03)" = a3 ] && grep -q 'one more, 1 connections' "$dir/D/log"
+	check a-connection-that-is-cut-loses-no-answer $?
+fi
+# The owner dies with a write that it may have done: who is asked next does not do it.
+write lost 04 a4
+sleep 0.5
+kill -9 "${pid[D]}" && wait "${pid[D]}" 2>/dev/null
+write later 05 a5
+epoch=5
+at_b file && forward B 5 && gone lost && [ "$(first 04)" != a4 ]
+check what-may-have-been-done-is-not-done-again $?
+[ "$(answer later)" = good ] && [ "$(first 05)" = a5 ]
+check and-what-was-never-sent-is $?
 
 # ---- a successor ----
 ! ctl C set $v vol 64M mirror epoch=5 uuid=$v "legs=$a:in:1:0:1:remote,$b:$bstate:remote" "$(remote A $a 0)" "$(remote B $b 5)" 2>"$dir/said"

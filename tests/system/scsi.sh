@@ -69,6 +69,18 @@ same clear "good" "$(cdb b $t 2 "$(out 3 0 187 0 0)")"
 crash
 start set
 same what-was-cleared-stays-cleared good "$(cdb a $t 2 $read1)"
+# What is kept is damaged: nobody is let in as if there had been no reservation, before an initiator replaces it.
+same nothing-is-lost-to-replace "check 5 26 04" "$(cdb a $t 2 "$(out 8 3 0 204 1)")"
+same reserved-again "good,good" "$(cdb a $t 2 "$(out 6 0 0 170 1)" "$(out 1 3 170 0 0)")"
+crash
+printf 'x' | dd of="$dir/state/$(uuid 2).unit" bs=1 seek=20 conv=notrunc 2>/dev/null
+start set
+same a-lost-reservation-is-said "check 7 44 01,check 7 44 01" "$(cdb a $t 2 $read1),$(cdb b $t 2 "$(out 6 0 0 187 1)")"
+same it-is-replaced "good,good" "$(cdb b $t 2 "$(out 8 3 0 204 1)" $read1)"
+crash
+start set
+same the-replacement-is-kept "conflict,good" "$(cdb a $t 2 $read1),$(cdb b $t 2 $read1)"
+same cleared-again good "$(cdb b $t 2 "$(out 3 0 204 0 0)")"
 
 # ---- saved mode pages: the control page with software write protect, by MODE SELECT with SP ----
 same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a001008000000ffff0000' '2a000000000000000100>512*00')"
