@@ -49,7 +49,7 @@ struct lookup *lookup_start(const char *text, int bell)
 
 	if (!l)
 		return NULL;
-	strcpy(l->text, text);
+	memcpy(l->text, text, strlen(text));
 	atomic_store(&l->refs, 2);
 	l->bell = fcntl(bell, F_DUPFD_CLOEXEC, 0);
 	if (l->bell >= 0 && pthread_create(&thread, NULL, resolve, l) == 0) {

@@ -148,6 +148,18 @@ static void test_a_right_that_comes_again_is_not_used_again(void)
 	a = did(OWN_ACT_PROPOSE);
 	CHECK(a && a->change.kind == OWN_TAKE && a->change.epoch == 3);
 	own_free(&own);
+
+	/* Further back, and then what was applied before comes again from the others. */
+	served();
+	r = row(2);
+	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = 1 }, 200);
+	CHECK(did(OWN_ACT_CLOSE) && !did(OWN_ACT_OPEN));
+	r = row(3);
+	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = 2 }, 300);
+	CHECK(!did(OWN_ACT_OPEN));
+	a = did(OWN_ACT_PROPOSE);
+	CHECK(a && a->change.kind == OWN_TAKE && a->change.epoch == 3);
+	own_free(&own);
 }
 
 int main(void)

@@ -23,12 +23,12 @@ static struct mono now;
 static uint8_t secret_key[64];
 static uint64_t stored[64];             /* puts that are not stored yet */
 static unsigned n_stored;
-static struct { uint64_t id; int err; uint64_t index; } said[64];
+static struct { uint64_t id; int err; uint64_t index; } said[256];
 static unsigned n_said;
 
 static void step(struct cluster_in in)
 {
-	uint64_t done[32];
+	uint64_t done[256];
 	unsigned n = 0;
 
 	in.now = now;
@@ -41,7 +41,7 @@ static void step(struct cluster_in in)
 		said[n_said++].index = out.reply[i].index;
 	}
 	for (unsigned i = 0; i < out.n_act; i++)
-		if (out.act[i].id && out.act[i].kind != CLUSTER_ACT_PLAN)
+		if (out.act[i].id && n < 256)
 			done[n++] = out.act[i].id;
 	cluster_out_reset(&out);
 	for (unsigned i = 0; i < n; i++)
@@ -123,7 +123,7 @@ static void world(void)
 	static const struct agree_disk empty;
 	struct cluster_disk disk = { .agree = &empty };
 	struct cluster_conf conf = { .codec = &codec, .software = "1", .seed = 7, .name = "n1", .votes = true, .founds = true,
-	                             .fact_base = 1, .n_addrs = 1 };
+	                             .fact_base = 1, .n_addrs = 1, .inner_port = 7341 };
 
 	now = (struct mono){ 1000000000 };
 	n_stored = n_said = 0;
@@ -258,6 +258,45 @@ static void test_a_dry_run_founds_nothing(void)
 	end();
 }
 
+/* What a round looks at in the catalog while this node serves `n` volumes. */
+static uint64_t cost_of_a_round(unsigned n)
+{
+	const struct plan_have none = { 0 };
+	uint64_t before;
+	char path[32];
+
+	world();
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &none });
+	pass(1000);
+	for (unsigned i = 0; i < n; i++) {
+		struct txn t = { 0 };
+		struct txn_op *create;
+
+		snprintf(path, sizeof(path), "/volumes/v%u", i);
+		create = txn_add(&t, TXN_CREATE, path);
+		attrs_set(&create->attrs, "size", "1048576");
+		attrs_set(&create->attrs, "copies", "1");
+		CHECK_EQ(err_of(ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, (uint8_t)(i + 1)), NULL), 1);
+		store();
+	}
+	pass(4000);
+	for (unsigned i = 0; i < n; i++)
+		CHECK(c->owner.volume[i].served && c->owner.volume[i].leased.ns);
+	before = tree_visits(catalog_tree(cluster_catalog(c)));
+	c->dirty = true;
+	step((struct cluster_in){ .kind = CLUSTER_IN_TIMER });
+	before = tree_visits(catalog_tree(cluster_catalog(c))) - before;
+	end();
+	return before;
+}
+
+static void test_a_round_costs_what_there_is_and_not_its_square(void)
+{
+	uint64_t few = cost_of_a_round(20), many = cost_of_a_round(80);
+
+	CHECK(many < 6 * few);
+}
+
 int main(void)
 {
 	CHECK(sodium_init() >= 0);
@@ -266,5 +305,6 @@ int main(void)
 	RUN(test_an_undo_that_is_asked_for_again_gets_its_answer);
 	RUN(test_an_own_proposal_that_was_refused_may_be_made_again);
 	RUN(test_a_dry_run_founds_nothing);
+	RUN(test_a_round_costs_what_there_is_and_not_its_square);
 	return 0;
 }
