@@ -147,7 +147,7 @@ static void leg_create(const struct vol *v, const struct object *like, const cha
 			break;
 	}
 	op = txn_add(t, TXN_CREATE, path);
-	for (unsigned i = 0; i < like->attrs.n; i++)
+	for (unsigned i = 0; i < like->attrs.n && !attrs_get(&like->attrs, "lun"); i++)
 		if (strcmp(like->attrs.a[i].key, "backstore") == 0 ||
 		    strncmp(like->attrs.a[i].key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
 			attrs_set(&op->attrs, like->attrs.a[i].key, like->attrs.a[i].value);
@@ -166,22 +166,27 @@ static unsigned owned_by(const struct tree *t, const struct node_id *id)
 	return n;
 }
 
-/* Another node that could own it: in sync, up, not drained; that which owns the fewest. */
+/* Another node that could own it: up, not drained, with a leg in sync, its own before one that all reach; that which owns the fewest. */
 static const char *heir(const struct vol *v)
 {
+	const struct object *o = NULL;
 	const char *best = NULL;
+	bool best_own = false;
 	unsigned least = 0;
 
-	for (unsigned i = 0; i < v->row.n_leg; i++) {
-		const char *node = node_of(v->leg[i]);
-		const struct object *o = node_object(v->tree, node);
+	while ((o = tree_child(v->tree, "/nodes", o))) {
+		struct node_id id;
 		unsigned n;
+		bool own;
 
-		if (owns(v, i) || v->row.leg[i].state != OWN_LEG_IN || !o || !place_takes(v->n, o, NULL))
+		if (!volume_node_id(v->tree, path_name(o->path), &id) || node_id_eq(&id, &v->row.owner) || !own_reaches(&v->row, &id) ||
+		    !place_takes(v->n, o, NULL))
 			continue;
-		n = owned_by(v->tree, &v->row.leg[i].node);
-		if (!best || n < least) {
-			best = node;
+		n = owned_by(v->tree, &id);
+		own = own_leg_of(&v->row, &id);
+		if (!best || own > best_own || (own == best_own && n < least)) {
+			best = path_name(o->path);
+			best_own = own;
 			least = n;
 		}
 	}
@@ -301,14 +306,15 @@ static const char *backstore_of(const struct object *leg)
 /* A leg on a device is as good as any other in a file: what counts is that it is elsewhere. */
 static const char *store_elsewhere(const struct object *leg)
 {
-	return attrs_get(&leg->attrs, "path") ? schema_param(leg->type, "backstore")->value : backstore_of(leg);
+	return attrs_get(&leg->attrs, "path") || attrs_get(&leg->attrs, "lun") ? schema_param(leg->type, "backstore")->value : backstore_of(leg);
 }
 
 static bool leave_drained(const struct vol *v, struct txn *t)
 {
-	for (unsigned i = 0; i < v->row.n_leg; i++)
-		if (owns(v, i) && drained(v->tree, node_of(v->leg[i])) && pass_on(v, t))
-			return true;
+	const char *owner = node_id_none(&v->row.owner) ? NULL : volume_node_name(v->tree, &v->row.owner);
+
+	if (owner && drained(v->tree, owner) && pass_on(v, t))
+		return true;
 	for (unsigned i = 0; i < v->row.n_leg && v->row.n_leg < OWN_LEGS_MAX && !moves(v); i++) {
 		const char *name = node_of(v->leg[i]), *to;
 
@@ -384,12 +390,35 @@ static void drain_leg(const struct vol *v, unsigned i, struct move_drain *d)
 		note(d, &d->only, name, d->only == 0);
 }
 
+/* What it serves without a leg of its own. */
+static void drain_served(const struct names *n, const char *node, struct move_drain *d)
+{
+	const struct object *o = NULL;
+	struct node_id id;
+	struct vol v;
+
+	if (!volume_node_id(catalog_tree(n->catalog), node, &id))
+		return;
+	while ((o = volume_next(catalog_tree(n->catalog), o))) {
+		bool has = false;
+
+		if (!vol_read(n, o, &v) || !node_id_eq(&v.row.owner, &id))
+			continue;
+		for (unsigned i = 0; i < v.row.n_leg; i++)
+			has |= owns(&v, i);
+		if (!has && (heir(&v) || !node_id_none(&v.row.want)))
+			d->owned++;
+	}
+}
+
 void move_drain(const struct names *n, const char *node, struct move_drain *d)
 {
 	const struct tree *t = catalog_tree(n->catalog);
 	const struct object *at = node_object(t, node), *o = NULL;
 
 	*d = (struct move_drain){ .owned = 0 };
+	if (at)
+		drain_served(n, node, d);
 	while (at && (o = tree_referrer(t, at->path, o))) {
 		const struct object *of = volume_of_leg(t, o);
 		struct vol v;

@@ -55,38 +55,42 @@ static enum names_status leg_state(const struct names *n, const struct own_row *
                                    bool task, struct why *why)
 {
 	const struct own_leg *l = own_leg(row, leg->uuid);
-	const char *node = attrs_get(&leg->attrs, "node"), *of = attrs_get(&leg->attrs, "replaces");
-	char words[120];
+	const char *of = attrs_get(&leg->attrs, "replaces");
+	char words[120], node[80];
 	char old[2 * PATH_LEN_MAX];
 
 	if (!l)
 		return STATUS_PENDING;
+	snprintf(node, sizeof(node), l->lun ? "on its LUN" : "on node %.63s", attrs_get(&leg->attrs, "node"));
 	snprintf(old, sizeof(old), "%s/legs/%s", v->path, of ? of : "");
 	if (l->state == OWN_LEG_IN) {
 		if (!of || !catalog_get(n->catalog, old))
 			return STATUS_CONVERGED;
-		why_set(why, 0, "%s on node %s is in sync; leg %s goes", leg->path, node, of);
+		why_set(why, 0, "%s %s is in sync; leg %s goes", leg->path, node, of);
 		return STATUS_PENDING;
 	}
 	/* What was asked for was done once; that it broke since is the volume's news, not the commit's. */
 	if (task && l->member)
 		return STATUS_CONVERGED;
-	if (!is_alive(n, node)) {
-		why_set(why, 0, "%s: node %s is not up", leg->path, node);
+	if (!l->lun && !is_alive(n, attrs_get(&leg->attrs, "node"))) {
+		why_set(why, 0, "%s: node %s is not up", leg->path, attrs_get(&leg->attrs, "node"));
 		return STATUS_PENDING;
 	}
 	resync_words(resync_report(n, row, v->path, leg->path), words, sizeof(words));
-	why_set(why, 0, "%s on node %s is %s%s", leg->path, node, l->state == OWN_LEG_NEW ? "new, and not in sync yet" : "not in sync", words);
+	why_set(why, 0, "%s %s is %s%s", leg->path, node, l->state == OWN_LEG_NEW ? "new, and not in sync yet" : "not in sync", words);
 	return STATUS_PENDING;
 }
 
 enum names_status names_leg_status(const struct names *n, const struct object *leg, bool task, struct why *why)
 {
 	const struct object *v = volume_of_leg(catalog_tree(n->catalog), leg);
-	enum names_status s = names_node_status(n, attrs_get(&leg->attrs, "node"), leg->path, leg->generation, why), mine;
+	enum names_status s = STATUS_CONVERGED, mine;
 	struct own_row row;
 	struct why w = { "" };
 
+	/* A LUN of a foreign target has no node that speaks for it. */
+	if (!attrs_get(&leg->attrs, "lun"))
+		s = names_node_status(n, attrs_get(&leg->attrs, "node"), leg->path, leg->generation, why);
 	if (!v || !volume_row(catalog_tree(n->catalog), v, &row))
 		return s;
 	mine = leg_state(n, &row, v, leg, task, &w);
@@ -251,7 +255,7 @@ void names_derive_leg(const struct names *n, struct names_entry *e)
 
 	if (!v || !volume_row(catalog_tree(n->catalog), v, &row) || !(l = own_leg(&row, e->desired->uuid)))
 		return;
-	attrs_set(&e->derived, "serves", node_id_eq(&l->node, &row.owner) ? "yes" : "no");
+	attrs_set(&e->derived, "serves", !l->lun && node_id_eq(&l->node, &row.owner) ? "yes" : "no");
 	if (l->state != OWN_LEG_IN)
 		copy_report(resync_report(n, &row, v->path, e->path), &e->derived);
 }

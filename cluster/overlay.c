@@ -487,6 +487,8 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 		if (overlay_converts(it))
 			err = overlay_converted(o, it, why);
 	it = NULL;
+	if (err == 0 && o->level >= VOLUME_LUN_LEVEL && !o->machine)
+		overlay_luns_born(o);
 	growth = settle(o);
 	while (err == 0 && (it = overlay_next(o, it)))
 		if (overlay_kind(it))

@@ -57,6 +57,8 @@ bool overlay_converts(const struct overlay_item *it);
 bool overlay_is_storage(const char *key);
 /* A leg that is created, below the volume that this item (NULL: untouched) is of. */
 void overlay_leg_born(struct overlay *o, const struct overlay_item *volume, struct object *leg);
+/* And what is different for those that are LUNs of foreign targets, once all of the transaction is known. */
+void overlay_luns_born(struct overlay *o);
 /* Does the item say something of a volume's legs? Then whose. */
 bool overlay_about_legs(const struct overlay_item *it, char *volume);
 int overlay_check_legs(const struct overlay *o, const char *path, struct why *why);

@@ -238,6 +238,37 @@ static void legs_of(const struct overlay *o, const struct object *v, struct leg_
 			l->leg[l->n++] = it->after;
 }
 
+static bool is_in_sync(const struct object *leg)
+{
+	const char *state = attrs_get(&leg->attrs, "state");
+
+	return state && strcmp(state, "in-sync") == 0;
+}
+
+/*
+ * A LUN of a foreign target is blank only as far as is known: what lies there would be read from one copy and not from the others.
+ * With another leg that is in sync it is copied in full.
+ */
+void overlay_luns_born(struct overlay *o)
+{
+	struct overlay_item *it = NULL;
+
+	while ((it = (struct overlay_item *)overlay_next(o, it))) {
+		struct leg_list l = { .n = 0 };
+		char volume[PATH_LEN_MAX];
+		unsigned others = 0;
+
+		if (!it->after || (it->before && !overlay_remade(it)) || it->after->type->id != TYPE_LEG ||
+		    !attrs_get(&it->after->attrs, "lun") || !overlay_about_legs(it, volume) || !overlay_get(o, volume))
+			continue;
+		legs_of(o, overlay_get(o, volume), &l);
+		for (unsigned i = 0; i < l.n; i++)
+			others += l.leg[i] != it->after && is_in_sync(l.leg[i]);
+		if (others)
+			object_set(it->after, "state", "new", o->index);
+	}
+}
+
 static bool same_node(const struct object *a, const struct object *b)
 {
 	const char *x = attrs_get(&a->attrs, "node"), *y = attrs_get(&b->attrs, "node");
@@ -285,9 +316,10 @@ int overlay_check_legs(const struct overlay *o, const char *path, struct why *wh
 	if (l.n > OWN_LEGS_MAX)
 		return why_set(why, ERR_LIMIT, "%s: a volume has at most %d legs, one of them on its way", path, OWN_LEGS_MAX);
 	for (unsigned i = 0; i < l.n; i++) {
-		const char *state = attrs_get(&l.leg[i]->attrs, "state");
+		if (attrs_get(&l.leg[i]->attrs, "lun") && (attrs_get(&l.leg[i]->attrs, "node") || attrs_get(&l.leg[i]->attrs, "path")))
+			return why_set(why, ERR_INVAL, "%s: it is a LUN elsewhere, or lies on a node: lun= or node=", l.leg[i]->path);
 
-		in_sync += state && strcmp(state, "in-sync") == 0;
+		in_sync += is_in_sync(l.leg[i]);
 		for (unsigned k = 0; k < i; k++)
 			if (same_node(l.leg[i], l.leg[k]))
 				return why_set(why, ERR_INVAL, "%s: legs %s and %s would be on the same node, %s", path, path_name(l.leg[k]->path),

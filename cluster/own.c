@@ -197,14 +197,24 @@ static unsigned owned_by(struct own *o, const struct node_id *node)
 	return l ? l->n : 0;
 }
 
-/* Does candidate `a` come before `b`? */
-static bool before(struct own *o, const struct node_id *a, const struct node_id *b)
+/* May the node own it at all? What every node reaches is no witness's. */
+static bool may_own(const struct own *o, const struct own_vol *v, const struct node_id *node)
+{
+	return own_leg_of(&v->row, node) ||
+	       (own_leg_lun(&v->row) && !own_listed(o->view.bare, o->view.n_bare, node));
+}
+
+/* Does candidate `a` come before `b`? One that has a leg of its own does. */
+static bool before(struct own *o, const struct own_vol *v, const struct node_id *a, const struct node_id *b)
 {
 	bool ua = own_listed(o->view.unfit, o->view.n_unfit, a), ub = own_listed(o->view.unfit, o->view.n_unfit, b);
+	bool la = own_leg_of(&v->row, a), lb = own_leg_of(&v->row, b);
 	unsigned na = owned_by(o, a), nb = owned_by(o, b);
 
 	if (ua != ub)
 		return ub;
+	if (la != lb)
+		return la;
 	return na != nb ? na < nb : node_id_cmp(a, b) < 0;
 }
 
@@ -213,13 +223,13 @@ static int rank(struct own *o, const struct own_vol *v)
 {
 	int n = 0;
 
-	if (!own_leg_of(&v->row, &o->self) || !o->target)
+	if (!may_own(o, v, &o->self) || !o->target)
 		return -1;
-	for (unsigned i = 0; i < v->row.n_leg; i++) {
-		const struct own_leg *l = &v->row.leg[i];
+	for (unsigned i = 0; i < o->view.n_member; i++) {
+		const struct node_id *m = &o->view.member[i];
 
-		if (l->state == OWN_LEG_IN && in_view(o, &l->node) && !is_down(o, &l->node) && !node_id_eq(&l->node, &v->row.owner))
-			n += before(o, &l->node, &o->self);
+		if (may_own(o, v, m) && !is_down(o, m) && !node_id_eq(m, &v->row.owner))
+			n += before(o, v, m, &o->self);
 	}
 	return n;
 }
@@ -227,7 +237,7 @@ static int rank(struct own *o, const struct own_vol *v)
 /* An owner without an in-sync leg passes the volume on by itself, if it still can. */
 static bool lost(const struct own *o, const struct own_vol *v)
 {
-	return is_down(o, &v->row.owner) || !own_leg_of(&v->row, &v->row.owner);
+	return is_down(o, &v->row.owner) || !own_reaches(&v->row, &v->row.owner);
 }
 
 static void succeed(struct own *o, struct own_vol *v, struct own_out *out)
@@ -253,7 +263,7 @@ static void succeed(struct own *o, struct own_vol *v, struct own_out *out)
 
 static bool can_own(const struct own *o, const struct own_vol *v, const struct node_id *to)
 {
-	return !node_id_none(to) && !node_id_eq(to, &o->self) && own_leg_of(&v->row, to) && in_view(o, to) && !is_down(o, to);
+	return !node_id_none(to) && !node_id_eq(to, &o->self) && may_own(o, v, to) && in_view(o, to) && !is_down(o, to);
 }
 
 /* Whom to pass it to; NULL: nobody, or not now. */
@@ -265,15 +275,40 @@ static const struct node_id *pass_to(struct own *o, const struct own_vol *v)
 		return NULL;
 	if (can_own(o, v, &v->row.want))
 		return &v->row.want;
-	if (own_leg_of(&v->row, &o->self))
+	if (own_reaches(&v->row, &o->self))
 		return NULL;
-	for (unsigned i = 0; i < v->row.n_leg; i++) {
-		const struct node_id *node = &v->row.leg[i].node;
+	for (unsigned i = 0; i < o->view.n_member; i++) {
+		const struct node_id *node = &o->view.member[i];
 
-		if (can_own(o, v, node) && (!best || before(o, node, best)))
+		if (can_own(o, v, node) && (!best || before(o, v, node, best)))
 			best = node;
 	}
 	return best;
+}
+
+/*
+ * A LUN of a foreign target that this node does not reach may well be reached by another: the one that people want, or the next
+ * in a round. Nothing was served under this right, so it is given back like one that was.
+ */
+static const struct node_id *try_elsewhere(const struct own *o, const struct own_vol *v)
+{
+	const struct node_id *next = NULL, *first = NULL;
+
+	if (!v->n_failed || own_leg_of(&v->row, &o->self) || !o->view.quorate || !mono_due(v->wait, o->now))
+		return NULL;
+	if (can_own(o, v, &v->row.want))
+		return &v->row.want;
+	for (unsigned i = 0; v->n_failed >= OWN_FAILED_MAX && i < o->view.n_member; i++) {
+		const struct node_id *m = &o->view.member[i];
+
+		if (!can_own(o, v, m))
+			continue;
+		if (node_id_cmp(m, &o->self) > 0 && (!next || node_id_cmp(m, next) < 0))
+			next = m;
+		if (!first || node_id_cmp(m, first) < 0)
+			first = m;
+	}
+	return next ? next : first;
 }
 
 static void mine(struct own *o, struct own_vol *v, struct own_out *out)
@@ -284,6 +319,8 @@ static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 		if (v->used == v->row.epoch) {
 			if (o->target && o->view.quorate)
 				propose(o, v, OWN_TAKE, &o->self, out);
+		} else if (try_elsewhere(o, v) && !v->refused) {
+			propose(o, v, OWN_PASS, try_elsewhere(o, v), out);
 		} else {
 			vol_open(o, v, out);
 		}
@@ -352,6 +389,7 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	v->until = (struct mono){ 0 };
 	v->gone = MONO_NEVER;
 	v->leased = v->refused = false;
+	v->n_failed = 0;
 	v->again = v->reopen = (struct mono){ 0 };
 	memset(v->leg_again, 0, sizeof(v->leg_again));
 	if (was_open)
@@ -412,6 +450,7 @@ static void opened(struct own *o, const struct own_in *in)
 	if (!v || v->phase != OWN_OPENING || v->row.epoch != in->epoch)
 		return;
 	v->phase = in->err ? OWN_CLOSED : OWN_OPEN;
+	v->n_failed = in->err ? v->n_failed + 1 : 0;
 	if (in->err) {
 		/* Nothing was served: the same right may be used again. */
 		v->used = 0;

@@ -22,6 +22,7 @@
 #define OWN_AGAIN_MS 300                /* before the same proposal is made again */
 #define OWN_DOWN_MS 3000                /* a director-target that does not come back is given up */
 #define OWN_REOPEN_MS 1000
+#define OWN_FAILED_MAX 10               /* openings that fail before another node may try, if no leg is this node's */
 
 /* ---- the agreed row ---- */
 
@@ -31,6 +32,7 @@ struct own_leg {
 	uint8_t uuid[16];
 	struct node_id node;
 	enum own_state state;
+	bool lun;                       /* it is a LUN of a foreign target, which every node reaches: `node` is none */
 	uint64_t turn;                  /* rises with every change of state */
 	uint64_t member;                /* the turn at which it last became in-sync; 0: never */
 	uint64_t since;                 /* the last epoch that is known to have served with it in sync */
@@ -63,8 +65,12 @@ struct own_change {
 /* 0, or ERR_CONFLICT: a precondition does not hold, and the row is untouched. The same everywhere and for ever. */
 int own_apply(struct own_row *row, const struct own_change *c);
 const struct own_leg *own_leg(const struct own_row *row, const uint8_t uuid[16]);
-/* The node's in-sync leg; NULL: it has none, and may not own the volume. */
+/* The node's in-sync leg; NULL: it has none. */
 const struct own_leg *own_leg_of(const struct own_row *row, const struct node_id *node);
+/* An in-sync leg that every node reaches; NULL: there is none. */
+const struct own_leg *own_leg_lun(const struct own_row *row);
+/* Has it a leg in sync, its own or one that every node reaches? Else it may not own the volume. */
+bool own_reaches(const struct own_row *row, const struct node_id *node);
 
 /* ---- load ---- */
 
@@ -80,7 +86,8 @@ struct own_steady {
  * Which of its volumes shall `self` pass on, and to whom, so that the load is spread again? All rows are given; lead[i] (lead may
  * be NULL) is the index of the volume that row[i] had better be served with, i: none. Those that belong together go
  * together, one after the other, as far as their legs allow. Only while nothing else moves and all legs are in sync, and only
- * to a node that serves less, by twice as many as will go. NULL: none.
+ * to a node that serves less, by twice as many as will go, or that has a leg of a volume of whom `self` has none (a LUN that
+ * both reach). NULL: none.
  */
 const struct own_row *own_balance(const struct own_row *const *row, const unsigned *lead, unsigned n, const struct node_id *self,
 				  const struct own_steady *node, unsigned n_node, struct node_id *to);
@@ -119,6 +126,8 @@ struct own_view {
 	unsigned n_unfit;
 	struct node_id down[OWN_NODES_MAX];     /* their director-target does not run */
 	unsigned n_down;
+	struct node_id bare[OWN_NODES_MAX];     /* witnesses: they never own what every node reaches */
+	unsigned n_bare;
 	bool quorate;
 	bool mute;                              /* our log says nothing about what we acknowledged once: our echoes do not count */
 };

@@ -90,6 +90,13 @@ const struct own_row *own_balance(const struct own_row *const *row, const unsign
 
 	if (!at_rest(row, n))
 		return NULL;
+	/* What is served by way of a LUN alone goes to the node with a leg of its own, whatever that serves besides. */
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < n_node && node_id_eq(&row[i]->owner, self) && !own_leg_of(row[i], self); k++)
+			if (returned(&node[k]) && own_leg_of(row[i], &node[k].id)) {
+				*to = node[k].id;
+				return row[i];
+			}
 	best = behind(row, lead, n, self, node, n_node, to);
 	if (best)
 		return best;

@@ -30,6 +30,7 @@ struct own_vol {
 	struct mono leg_again[OWN_LEGS_MAX];
 	bool leased;                    /* under this epoch */
 	bool refused;                   /* the pass was */
+	unsigned n_failed;              /* openings under this epoch, one after the other */
 };
 
 struct own_echo {

@@ -22,14 +22,27 @@ const struct own_leg *own_leg(const struct own_row *row, const uint8_t uuid[16])
 const struct own_leg *own_leg_of(const struct own_row *row, const struct node_id *node)
 {
 	for (unsigned i = 0; i < row->n_leg; i++)
-		if (row->leg[i].state == OWN_LEG_IN && node_id_eq(&row->leg[i].node, node))
+		if (row->leg[i].state == OWN_LEG_IN && !row->leg[i].lun && node_id_eq(&row->leg[i].node, node))
 			return &row->leg[i];
 	return NULL;
 }
 
+const struct own_leg *own_leg_lun(const struct own_row *row)
+{
+	for (unsigned i = 0; i < row->n_leg; i++)
+		if (row->leg[i].state == OWN_LEG_IN && row->leg[i].lun)
+			return &row->leg[i];
+	return NULL;
+}
+
+bool own_reaches(const struct own_row *row, const struct node_id *node)
+{
+	return own_leg_of(row, node) || own_leg_lun(row);
+}
+
 static int own_give(struct own_row *row, const struct own_change *c)
 {
-	if (!own_leg_of(row, &c->node))
+	if (node_id_none(&c->node) || !own_reaches(row, &c->node))
 		return ERR_CONFLICT;
 	if (c->kind == OWN_PASS)
 		row->left = row->epoch;

@@ -96,7 +96,7 @@ static unsigned legs_gone(struct cluster *c, struct owned *v, const struct objec
 static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const struct own_row *row, struct cluster_out *out)
 {
 	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), row->uuid);
-	struct plan_action a = plan_serve(kind, o, row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
+	struct plan_action a = plan_serve(kind, catalog_tree(c->catalog), o, row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
 
 	if (kind == PLAN_SERVE || kind == PLAN_SERVE_CHANGE) {
 		v->sent = *row;
@@ -113,12 +113,15 @@ static const struct plan_have_volume *own_storage(struct cluster *c, const struc
 	return l ? plan_have_volume(&c->have, l->uuid) : NULL;
 }
 
-/* Is the own leg open, so that a mirror can lie on it? Or can it not be, so that it must do without? */
+/*
+ * Is the own leg open, so that a mirror can lie on it? Or can it not be, so that it must do without? One that all nodes
+ * reach is opened with the mirror.
+ */
 static bool leg_settled(struct cluster *c, const struct own_row *row)
 {
 	const struct plan_have_volume *h = own_storage(c, row);
 
-	return h && (h->open || (h->refused && row->begun));
+	return own_leg_of(row, &c->self) ? h && (h->open || (h->refused && row->begun)) : own_leg_lun(row) != NULL;
 }
 
 static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out)
@@ -148,7 +151,7 @@ static void plain_close(struct cluster *c, struct owned *v, struct cluster_out *
 	leg = o && l ? volume_leg_by_uuid(t, o, l->uuid) : NULL;
 	if (!leg || !attrs_get(&leg->attrs, "in-front") || !h || !h->open || h->ours || v->freezing)
 		return;
-	a = plan_serve(PLAN_FREEZE, o, &v->row, 0, cluster_self_name(c), &c->owner.nodes);
+	a = plan_serve(PLAN_FREEZE, t, o, &v->row, 0, cluster_self_name(c), &c->owner.nodes);
 	a.epoch = h->epoch;
 	v->freezing = true;
 	carry_begin(c, &a, out);
@@ -196,7 +199,7 @@ static void close_it(struct cluster *c, const struct own_row *row, struct cluste
 {
 	struct owned *v = owned_find(c, row->uuid);
 	struct plan_have_volume *h = plan_have_volume(&c->have, row->uuid);
-	struct plan_action a = plan_serve(PLAN_HOLD, volume_by_uuid(catalog_tree(c->catalog), row->uuid), row, 0,
+	struct plan_action a = plan_serve(PLAN_HOLD, catalog_tree(c->catalog), volume_by_uuid(catalog_tree(c->catalog), row->uuid), row, 0,
 		cluster_self_name(c), &c->owner.nodes);
 
 	/* The right that is over is the one it was opened under. */
@@ -354,6 +357,8 @@ static bool storage_made(struct cluster *c, const struct object *o, const struct
 	while ((leg = volume_leg(catalog_tree(c->catalog), o, leg))) {
 		const struct fact *f;
 
+		if (attrs_get(&leg->attrs, "lun"))
+			continue;
 		if (!volume_node_id(catalog_tree(c->catalog), attrs_get(&leg->attrs, "node"), &id))
 			return false;
 		f = facts_get(c->facts, &id, leg->path);
@@ -715,7 +720,7 @@ static void served_anew(struct cluster *c, struct cluster_out *out)
 		} else if (v->again.ns) {
 			c->wake = mono_min(c->wake, v->again);
 		}
-		a = plan_serve(PLAN_SERVE_CHANGE, o, &v->row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
+		a = plan_serve(PLAN_SERVE_CHANGE, catalog_tree(c->catalog), o, &v->row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
 		/* A change that director-target need not know of is carried out in its turn too. */
 		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation)
 			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);

@@ -133,6 +133,8 @@ static void view_node(const struct cluster *c, const struct object *o, struct ow
 		list_add(v->member, &v->n_member, &id);
 	if (schema_get_bool(o->type, &o->attrs, "drain") || strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
 		list_add(v->unfit, &v->n_unfit, &id);
+	if (strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
+		list_add(v->bare, &v->n_bare, &id);
 	t = target_of(c, &id, o->path);
 	if (!node_id_eq(&id, &c->self) && t && strcmp(t, "stopped") == 0)
 		list_add(v->down, &v->n_down, &id);

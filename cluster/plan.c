@@ -107,6 +107,12 @@ void plan_have_target_remove(struct plan_have *h, const char *name)
 
 /* ---- actions ---- */
 
+static void child_fini(struct plan_child *c)
+{
+	free(c->portals);
+	attrs_fini(&c->lun);
+}
+
 void plan_action_fini(struct plan_action *a)
 {
 	free(a->path);
@@ -124,7 +130,7 @@ void plan_action_fini(struct plan_action *a)
 	for (unsigned i = 0; i < a->n_portals; i++)
 		free(a->portals[i]);
 	for (unsigned i = 0; i < a->n_child; i++)
-		free(a->child[i].portals);
+		child_fini(&a->child[i]);
 	for (unsigned i = 0; i < a->n_elsewhere; i++)
 		free(a->elsewhere[i].address);
 	free(a->child);

@@ -104,6 +104,7 @@ struct plan_child {
 	char *portals;                  /* "10.0.0.2:7341,…"; NULL: of this node */
 	uint64_t epoch;                 /* what to log in under */
 	uint32_t key;                   /* epoch of the cluster key to prove it with */
+	struct attrs lun;               /* of plugin iscsi: it is a LUN of a foreign target instead */
 };
 
 /* ALUA: the ports of one node, SPC-4 5.15.2. */
@@ -222,8 +223,8 @@ void plan_make(const struct catalog *c, const char *self, const struct plan_node
  * in the order of the row; `gone`: a mask of those whose nodes have no storage for them. For FREEZE and HOLD `o` may be NULL.
  */
 struct own_row;
-struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, unsigned gone, const char *self,
-			      const struct plan_nodes *nodes);
+struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const struct object *o, const struct own_row *row, unsigned gone,
+			      const char *self, const struct plan_nodes *nodes);
 void plan_action_fini(struct plan_action *a);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/lunurl.h"
 #include "cluster/plan_int.h"
 #include "cluster/volume.h"
 
@@ -94,8 +95,12 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 static bool is_thin(const struct tree *t, const struct object *o)
 {
 	static const char *const thin[] = { "file", "ram", "null" };
-	const struct object *leg = volume_has_legs(o) ? volume_leg(t, o, NULL) : o;
+	const struct object *leg = volume_has_legs(o) ? volume_leg(t, o, NULL) : o, *l = NULL;
 	const char *backstore = leg ? schema_get(leg->type, &leg->attrs, "backstore") : "";
+
+	while (leg != o && (l = volume_leg(t, o, l)))
+		if (attrs_get(&l->attrs, "lun"))
+			return false;
 
 	for (unsigned i = 0; i < ARRAY_LEN(thin); i++)
 		if (strcmp(backstore, thin[i]) == 0)
@@ -146,8 +151,77 @@ static void legs_text(const struct own_row *row, unsigned gone, const char *self
 	}
 }
 
-struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const struct own_row *row, unsigned gone, const char *self,
-			      const struct plan_nodes *nodes)
+/* ---- a leg on a LUN of a foreign target ---- */
+
+/* What tells claims of this cluster, or of this leg, from those of others. */
+static void claim_tag(const void *of, size_t n, char out[5])
+{
+	uint8_t h[crypto_generichash_BYTES_MIN];
+
+	crypto_generichash(h, sizeof(h), of, n, NULL, 0);
+	snprintf(out, 5, "%02x%02x", h[0], h[1]);
+}
+
+static void claim_text(const struct tree *t, const struct object *leg, char out[9])
+{
+	const struct object *cluster = tree_get(t, "/cluster");
+	const char *lineage = cluster ? attrs_get(&cluster->attrs, "lineage") : NULL;
+
+	claim_tag(lineage ? lineage : "", lineage ? strlen(lineage) : 0, out);
+	claim_tag(leg->uuid, sizeof(leg->uuid), out + 4);
+}
+
+/* The claims of all other legs of the kind: what lies under any other one of this cluster is nobody's any more. */
+static void other_claims(const struct tree *t, const struct object *than, struct attrs *out)
+{
+	const struct object *v = NULL, *leg;
+	struct buf all = { 0 };
+	char claim[9];
+
+	while ((v = volume_next(t, v)))
+		for (leg = NULL; (leg = volume_leg(t, v, leg));)
+			if (leg != than && attrs_get(&leg->attrs, "lun")) {
+				claim_text(t, leg, claim);
+				buf_printf(&all, "%s%s", all.len ? "," : "", claim);
+			}
+	attrs_set(out, "others", all.len ? buf_str(&all) : NULL);
+	buf_fini(&all);
+}
+
+static void child_lun(struct plan_action *a, const struct tree *t, const struct object *leg, const struct own_row *row, unsigned i,
+		      const char *self)
+{
+	struct plan_child *c = &a->child[a->n_child - 1];
+	const char *url = attrs_get(&leg->attrs, "lun");
+	const struct own_leg *l = &row->leg[i];
+	char text[256], claim[9];
+	struct lunurl u;
+
+	for (const struct attr *p = leg->attrs.a; p < leg->attrs.a + leg->attrs.n; p++)
+		if (strncmp(p->key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0 && *p->value)
+			attrs_set(&c->lun, p->key + strlen(SCHEMA_PLUGIN_PREFIX), p->value);
+	if (lunurl_parse(url ? url : "", &u, NULL) == 0) {
+		attrs_set(&c->lun, "portal", u.portal);
+		attrs_set(&c->lun, "target", u.target);
+		snprintf(text, sizeof(text), "%u", u.lun);
+		attrs_set(&c->lun, "lun", text);
+	}
+	if (!attrs_get(&c->lun, "initiator")) {
+		snprintf(text, sizeof(text), "iqn.2026-11.org.director:%.200s", self);
+		attrs_set(&c->lun, "initiator", text);
+	}
+	claim_text(t, leg, claim);
+	attrs_set(&c->lun, "claim", claim);
+	snprintf(text, sizeof(text), "%" PRIu64, a->size + VOLUME_LEG_META);
+	attrs_set(&c->lun, "size", text);
+	if (l->state == OWN_LEG_NEW || (l->state == OWN_LEG_IN && !row->begun)) {
+		attrs_set(&c->lun, "fresh", l->state == OWN_LEG_NEW ? "take" : "blank");
+		other_claims(t, leg, &c->lun);
+	}
+}
+
+struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const struct object *o, const struct own_row *row, unsigned gone,
+			      const char *self, const struct plan_nodes *nodes)
 {
 	struct plan_action a = { .kind = kind };
 	struct buf legs = { 0 };
@@ -173,11 +247,14 @@ struct plan_action plan_serve(enum plan_kind kind, const struct object *o, const
 	buf_fini(&legs);
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct plan_node *at = plan_node(nodes, &row->leg[i].node);
+		const struct object *leg = row->leg[i].lun && o ? volume_leg_by_uuid(t, o, row->leg[i].uuid) : NULL;
 		bool here = at && strcmp(at->name, self) == 0;
 
 		/* Not known where: a place where nobody answers, and the leg counts as missing. */
 		child_add(&a, row->leg[i].uuid, here ? NULL : at && at->inner ? at->inner : "127.0.0.1:1", row->epoch,
 			  nodes ? nodes->key : 0);
+		if (leg)
+			child_lun(&a, t, leg, row, i, self);
 	}
 	plan_groups(&a, nodes, plan_node_named(nodes, self));
 	plan_volume_hash(&a);
@@ -223,6 +300,10 @@ void plan_volume_hash(struct plan_action *a)
 	for (unsigned i = 0; i < a->n_child; i++) {
 		crypto_generichash_update(&st, a->child[i].uuid, 16);
 		buf_printf(&b, " %s %" PRIu32, a->child[i].portals ? a->child[i].portals : "", a->child[i].key);
+		for (unsigned k = 0; k < a->child[i].lun.n; k++) {
+			feed(&st, a->child[i].lun.a[k].key);
+			feed(&st, a->child[i].lun.a[k].value);
+		}
 	}
 	feed(&st, buf_str(&b));
 	crypto_generichash_final(&st, a->hash, sizeof(a->hash));

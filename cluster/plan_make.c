@@ -173,7 +173,7 @@ static void want_copies(struct work *w, const struct object *o)
 
 	volume_row(w->tree, o, &row);
 	while ((leg = volume_leg(w->tree, o, leg)))
-		if (strcmp(attrs_get(&leg->attrs, "node"), w->self) == 0)
+		if (!attrs_get(&leg->attrs, "lun") && strcmp(attrs_get(&leg->attrs, "node"), w->self) == 0)
 			want_add(w, WANT_LEG, leg);
 	if ((have && have->ours) || (self && node_id_eq(&self->id, &row.owner))) {
 		want_add(w, WANT_SERVED, o);

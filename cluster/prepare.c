@@ -286,14 +286,40 @@ int prepare_device(struct work *w, unsigned i, const char *node, const char *dev
 
 /* ---- parameters of plugins ---- */
 
+/*
+ * What a plugin's node says of a parameter: a line "param.x" each, or in one "params" with "x:TYPE" for each. True: `x` is there, and
+ * `line`, of ATTR_VALUE_MAX bytes, is what schema_param_parse wants.
+ */
+static bool plugin_param(const struct fact *f, const char *x, char *line)
+{
+	const char *p = attrs_get(&f->attrs, "params");
+	char key[2 * ATTR_KEY_MAX];
+	size_t n = strlen(x);
+
+	snprintf(key, sizeof(key), "param.%s", x);
+	if (attrs_get(&f->attrs, key)) {
+		snprintf(line, ATTR_VALUE_MAX, "%s", attrs_get(&f->attrs, key));
+		return true;
+	}
+	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " "))
+		if (strncmp(p, x, n) == 0 && p[n] == ':') {
+			snprintf(line, ATTR_VALUE_MAX, "%.*s", (int)strcspn(p + n + 1, " "), p + n + 1);
+			return true;
+		}
+	return false;
+}
+
 static int plugin_unknown(struct work *w, const char *path, const char *backstore, const char *key, const struct fact *f)
 {
+	const char *p = attrs_get(&f->attrs, "params");
 	struct buf list = { 0 };
 	int err;
 
 	for (unsigned i = 0; i < f->attrs.n; i++)
 		if (strncmp(f->attrs.a[i].key, "param.", 6) == 0)
 			buf_printf(&list, " p.%s", f->attrs.a[i].key + 6);
+	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " "))
+		buf_printf(&list, " p.%.*s", (int)strcspn(p, ": "), p);
 	err = why_set(w->why, ERR_INVAL, "%s: the backstore %s has no parameter \"%s\"; it has:%.200s", path, backstore, key,
 	              list.len ? buf_str(&list) : " none");
 	buf_fini(&list);
@@ -304,13 +330,10 @@ static int plugin_unknown(struct work *w, const char *path, const char *backstor
 static int plugin_value(struct work *w, const char *path, const char *backstore, const struct fact *f, struct attr *at)
 {
 	struct schema_param_text p;
-	char key[2 * ATTR_KEY_MAX], form[ATTR_VALUE_MAX + 1];
-	const char *line;
+	char line[ATTR_VALUE_MAX], form[ATTR_VALUE_MAX + 1];
 	int err;
 
-	snprintf(key, sizeof(key), "param.%s", at->key + strlen(SCHEMA_PLUGIN_PREFIX));
-	line = attrs_get(&f->attrs, key);
-	if (!line)
+	if (!plugin_param(f, at->key + strlen(SCHEMA_PLUGIN_PREFIX), line))
 		return plugin_unknown(w, path, backstore, at->key, f);
 	/* A line of a form that is not known here is left to the plugin itself. */
 	if (*at->value == '\0' || schema_param_parse(at->key, line, &p) < 0)
@@ -345,22 +368,33 @@ static int plugin_required(struct work *w, const char *path, const char *backsto
 	return 0;
 }
 
-int prepare_plugin(struct work *w, unsigned i, const char *node, const char *backstore)
+static const struct fact *plugin_fact(const struct work *w, const char *node, const char *backstore)
 {
-	struct txn_op *op = &w->t->ops[i];
 	char path[PATH_LEN_MAX];
-	const struct fact *f;
-	int err = 0;
 
 	snprintf(path, sizeof(path), "/plugins/%s", backstore);
-	f = place_fact(w->n, node, path);
-	if (!f)
-		return 0;
-	for (unsigned k = 0; err == 0 && k < op->attrs.n; k++)
+	return place_fact(w->n, node, path);
+}
+
+int prepare_plugin_values(struct work *w, unsigned i, const char *node, const char *backstore)
+{
+	const struct fact *f = plugin_fact(w, node, backstore);
+	struct txn_op *op = &w->t->ops[i];
+	int err = 0;
+
+	for (unsigned k = 0; f && err == 0 && k < op->attrs.n; k++)
 		if (strncmp(op->attrs.a[k].key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0)
 			err = plugin_value(w, op->path, backstore, f, &op->attrs.a[k]);
-	if (err == 0 && op->kind == TXN_CREATE)
-		err = plugin_required(w, op->path, backstore, f, &op->attrs);
+	return err;
+}
+
+int prepare_plugin(struct work *w, unsigned i, const char *node, const char *backstore)
+{
+	const struct fact *f = plugin_fact(w, node, backstore);
+	int err = prepare_plugin_values(w, i, node, backstore);
+
+	if (f && err == 0 && w->t->ops[i].kind == TXN_CREATE)
+		err = plugin_required(w, w->t->ops[i].path, backstore, f, &w->t->ops[i].attrs);
 	return err;
 }
 
@@ -513,8 +547,8 @@ static int prepare_op(struct work *w, unsigned i)
 		err = check_level(w, &w->t->ops[i]);
 	else if (err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = prepare_create(w, i, type->id, on);
-	else if (err == 0 && type->id == TYPE_LEG && w->t->ops[i].kind == TXN_DELETE)
-		err = prepare_leg_delete(w, i);
+	else if (err == 0 && type->id == TYPE_LEG)
+		err = w->t->ops[i].kind == TXN_DELETE ? prepare_leg_delete(w, i) : prepare_leg_set(w, i);
 	else if (err == 0 && type->id == TYPE_VOLUME)
 		err = w->t->ops[i].kind == TXN_SET ? volume_set(w, i, on) : prepare_copies_delete(w, i);
 	free(on);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/lunurl.h"
 #include "cluster/prepare_int.h"
 #include "cluster/volume.h"
 
@@ -58,6 +59,16 @@ static struct legs legs_of(const struct work *w, const char *volume)
 		if (w->t->ops[i].kind == TXN_CREATE && below_legs(w->t->ops[i].path, volume))
 			legs_note(&l, path_name(w->t->ops[i].path), attrs_get(&w->t->ops[i].attrs, "node"), true);
 	return l;
+}
+
+/* Those of them that are LUNs of foreign targets, in this transaction. */
+static unsigned legs_lun(const struct work *w, const char *volume)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < w->t->n_ops; i++)
+		n += w->t->ops[i].kind == TXN_CREATE && below_legs(w->t->ops[i].path, volume) && attrs_get(&w->t->ops[i].attrs, "lun");
+	return n;
 }
 
 static bool legs_on(const struct legs *l, const char *node)
@@ -346,6 +357,9 @@ int prepare_copies_create(struct work *w, unsigned i, const char *on)
 		               "same transaction", op->path, op->path);
 	if (!stripe && n_on > copies)
 		return why_set(w->why, ERR_INVAL, "%s: %u nodes are named for %u %s", op->path, n_on, copies, copies == 1 ? "copy" : "copies");
+	if (!stripe && n_on + legs_lun(w, path) > copies)
+		return why_set(w->why, ERR_INVAL, "%s: %u nodes and LUNs are named for %u %s", op->path, n_on + legs_lun(w, path), copies,
+		               copies == 1 ? "copy" : "copies");
 	storage_copy(&storage, &op->attrs);
 	for (unsigned k = 0; k < storage.n; k++)
 		attrs_set(&op->attrs, storage.a[k].key, NULL);
@@ -370,7 +384,7 @@ static void set_uint(struct work *w, const char *path, const char *key, uint64_t
 static int convert(struct work *w, const struct object *v, unsigned copies, const char *on, unsigned turn)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
-	const struct object *leg = NULL, *first = volume_leg(t, v, NULL);
+	const struct object *leg = NULL, *first = NULL;
 	struct legs l = legs_of(w, v->path);
 	struct attrs storage = { 0 };
 	const char *of;
@@ -383,7 +397,10 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 	/* Which legs go, and when they may, is seen to by who serves the volume (move.h). */
 	if (copies < l.n)
 		return 0;
-	storage_copy(&storage, &first->attrs);
+	while ((first = volume_leg(t, v, first)) && attrs_get(&first->attrs, "lun"))
+		;
+	if (first)
+		storage_copy(&storage, &first->attrs);
 	err = legs_fill(w, v->path, copies, on, turn, &storage, schema_get_uint(v->type, &v->attrs, "size"));
 	attrs_fini(&storage);
 	return err;
@@ -456,16 +473,21 @@ static int check_want(struct work *w, const struct object *v, const char *node)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
 	const struct own_leg *l;
-	const struct object *leg;
+	const struct object *leg, *at;
 	const struct fact *f;
 	const char *storage;
 	struct own_row row;
+	char path[PATH_LEN_MAX];
 	struct node_id id;
 
 	if (!volume_node_id(t, node, &id))
 		return why_set(w->why, ERR_NOENT, "%s: there is no node %s; \"director node list\" shows them", v->path, node);
 	volume_row(t, v, &row);
 	l = own_leg_of(&row, &id);
+	snprintf(path, sizeof(path), "/nodes/%.200s", node);
+	at = tree_get(t, path);
+	if (!l && own_leg_lun(&row) && at && strcmp(schema_get(at->type, &at->attrs, "role"), "witness") != 0)
+		return 0;
 	if (!l)
 		return why_set(w->why, ERR_INVAL, "%s: node %s has no leg of it that is in sync; \"director volume show %s\" shows who has", v->path,
 		               node, path_name(v->path));
@@ -604,6 +626,8 @@ static int check_replaces(struct work *w, unsigned i, const struct object *v)
 	}
 	if (!old)
 		return why_set(w->why, ERR_NOENT, "%s: there is no leg %.63s; \"director volume show %s\" shows them", v->path, of, path_name(v->path));
+	if (attrs_get(&op->attrs, "lun") || attrs_get(&old->attrs, "lun"))
+		return 0;
 	if (attrs_get(&op->attrs, "node") && !attrs_get(&op->attrs, "device") && !attrs_get(&op->attrs, "backstore") &&
 	    strcmp(attrs_get(&op->attrs, "node"), attrs_get(&old->attrs, "node")) == 0)
 		return why_set(w->why, ERR_INVAL, "%s: leg %s is on node %s already", v->path, of, attrs_get(&old->attrs, "node"));
@@ -644,6 +668,87 @@ static int leg_storage(struct work *w, unsigned i, const char *node, uint64_t si
 	return path ? prepare_path_free(w, i, node, path) : 0;
 }
 
+/* How many legs there shall be, with what this transaction says of it. */
+static uint64_t copies_asked(const struct work *w, const struct object *v)
+{
+	const struct txn_op *op = prepare_op_on(w->t, w->t->n_ops, TXN_SET, v->path);
+
+	return schema_get_uint(v->type, op && attrs_get(&op->attrs, "copies") ? &op->attrs : &v->attrs, "copies");
+}
+
+/* ---- a leg that is a LUN of a foreign target ---- */
+
+/* Its normal form, in place. */
+static int lun_form(struct work *w, struct txn_op *op, struct lunurl *u)
+{
+	const char *why = "";
+	char text[LUNURL_MAX];
+
+	if (lunurl_parse(attrs_get(&op->attrs, "lun"), u, &why) < 0)
+		return why_set(w->why, ERR_INVAL, "%s: lun=%.100s: %s", op->path, attrs_get(&op->attrs, "lun"), why);
+	attrs_set(&op->attrs, "lun", lunurl_text(u, text));
+	return 0;
+}
+
+/* Its parameters are those of the plugin, but what lun= says, and what ownership does. */
+static int lun_params(struct work *w, unsigned i)
+{
+	static const char *const ours[] = { "p.portal", "p.target", "p.lun", "p.inner", "p.lazy", "p.size", "p.block-size", "p.thin",
+		"p.claim", "p.fresh", "p.others" };
+	struct txn_op *op = &w->t->ops[i];
+	const struct object *o = NULL;
+
+	for (unsigned k = 0; k < ARRAY_LEN(ours); k++)
+		if (attrs_get(&op->attrs, ours[k]))
+			return why_set(w->why, ERR_INVAL, "%s: %s is part of lun=iscsi://PORTAL/TARGET/LUN, or the cluster's own", op->path, ours[k]);
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
+		if (place_takes(w->n, o, NULL))
+			return prepare_plugin_values(w, i, path_name(o->path), "iscsi");
+	return 0;
+}
+
+static int lun_create(struct work *w, unsigned i)
+{
+	struct txn_op *op = &w->t->ops[i];
+	const char *backstore = attrs_get(&op->attrs, "backstore");
+	struct lunurl u;
+	int err;
+
+	if (attrs_get(&op->attrs, "node") || attrs_get(&op->attrs, "device") || attrs_get(&op->attrs, "path") ||
+	    (backstore && strcmp(backstore, "iscsi") != 0))
+		return why_set(w->why, ERR_INVAL, "%s: it is a LUN elsewhere, or lies on a node: lun= or node=", op->path);
+	err = lun_form(w, op, &u);
+	attrs_set(&op->attrs, "backstore", "iscsi");
+	return err < 0 ? err : lun_params(w, i);
+}
+
+/* It may be reached by another way; another LUN is another leg. */
+int prepare_leg_set(struct work *w, unsigned i)
+{
+	struct txn_op *op = &w->t->ops[i];
+	const struct object *leg = catalog_get(w->n->catalog, op->path);
+	const char *was = leg ? attrs_get(&leg->attrs, "lun") : NULL;
+	struct lunurl a, b;
+	int err = 0;
+
+	if (!leg)
+		return 0;
+	if (attrs_get(&op->attrs, "lun")) {
+		err = was ? lun_form(w, op, &b) : ERR_INVAL;
+		if (!was || (err == 0 && (lunurl_parse(was, &a, NULL) < 0 || strcmp(a.target, b.target) != 0 || a.lun != b.lun)))
+			return why_set(w->why, ERR_INVAL, "%s: only the portals of its LUN can change; onto another one: director volume move NAME "
+			               "--leg %s --lun URL", op->path, path_name(op->path));
+	}
+	for (unsigned k = 0; err == 0 && was && k < op->attrs.n; k++) {
+		const char *key = op->attrs.a[k].key;
+
+		if (is_storage(key) && strcmp(key, "p.user") != 0 && strcmp(key, "p.secret") != 0)
+			return why_set(w->why, ERR_INVAL, "%s: %s of a LUN is fixed when the leg is created; only lun=, p.user and p.secret can change",
+			               op->path, key);
+	}
+	return err;
+}
+
 int prepare_leg_create(struct work *w, unsigned i)
 {
 	const struct object *v;
@@ -663,10 +768,12 @@ int prepare_leg_create(struct work *w, unsigned i)
 	else if (v && attrs_get(&w->t->ops[i].attrs, "replaces"))
 		err = check_replaces(w, i, v);
 	else if (v && volume_has_legs(v) && !prepare_op_on(w->t, w->t->n_ops, TXN_CREATE, volume) &&
-	         legs_of(w, volume).n > schema_get_uint(v->type, &v->attrs, "copies"))
+	         legs_of(w, volume).n > copies_asked(w, v))
 		err = why_set(w->why, ERR_INVAL, "%s: it has its copies; for more: director volume convert %s --copies N", volume, path_name(volume));
 	if (err < 0)
 		return err;
+	if (attrs_get(&w->t->ops[i].attrs, "lun"))
+		return lun_create(w, i);
 	node = attrs_get(&w->t->ops[i].attrs, "node");
 	/* Without itself: it is among those of the transaction. */
 	l = legs_of(w, volume);

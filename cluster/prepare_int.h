@@ -41,6 +41,8 @@ int prepare_device(struct work *w, unsigned i, const char *node, const char *dev
 int prepare_path_free(struct work *w, unsigned i, const char *node, const char *path);
 /* The "p.x" of operation i against the node's plugin. */
 int prepare_plugin(struct work *w, unsigned i, const char *node, const char *backstore);
+/* The same without asking whether all are there that the plugin needs. */
+int prepare_plugin_values(struct work *w, unsigned i, const char *node, const char *backstore);
 
 /* ---- prepare_copies.c ---- */
 
@@ -54,6 +56,7 @@ int prepare_copies_delete(struct work *w, unsigned i);
 /* /volumes/V/legs/auto gets the next free letter. */
 int prepare_leg_name(struct work *w, unsigned i);
 int prepare_leg_create(struct work *w, unsigned i);
+int prepare_leg_set(struct work *w, unsigned i);
 int prepare_leg_delete(struct work *w, unsigned i);
 /* scrub-asked=next becomes the number. */
 int prepare_scrub(struct work *w, unsigned i);

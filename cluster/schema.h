@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "cluster/obj.h"
 
-/* The newest level this program knows. 2: volumes with copies, floating addresses; 3: copies for volumes that had none */
+/* The newest level this program knows. 2: volumes with copies, floating addresses; 3: copies for volumes that had none, legs on foreign LUNs */
 #define SCHEMA_LEVEL 3
 #define SCHEMA_PLUGIN_PREFIX "p."
 #define WHY_LEN 400

@@ -156,8 +156,11 @@ static const struct schema_param volume_params[] = {
 };
 
 static const struct schema_param leg_params[] = {
-	{ .name = "node", .type = VALUE_REF, .flags = PARAM_REQUIRED | CREATE | PARAM_AUTO, .ref = TYPE_NODE,
+	{ .name = "node", .type = VALUE_REF, .flags = PARAM_REQUIRED | CREATE | PARAM_AUTO, .ref = TYPE_NODE, .unless = "lun",
 	  .help = "Node that holds it; no two legs of a volume are on one" },
+	{ .name = "lun", .type = VALUE_STRING, .flags = LIVE | PARAM_UNIQUE, .min = 12, .max = 599, .since = 3,
+	  .help = "LUN of a foreign target that it is instead, iscsi://PORTAL/TARGET/LUN: whichever node serves the volume uses it; "
+	          "what is there is lost" },
 	{ .name = "backstore", .type = VALUE_WORD, .flags = CREATE, .value = "file",
 	  .help = "Plugin that stores the data: file, block, ram and so on" },
 	{ .name = "path", .type = VALUE_PATH, .flags = CREATE,

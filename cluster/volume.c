@@ -110,6 +110,7 @@ static void row_leg(const struct tree *t, const struct object *leg, struct own_l
 	                         .member = schema_get_uint(leg->type, &leg->attrs, "member"),
 	                         .since = schema_get_uint(leg->type, &leg->attrs, "since") };
 	memcpy(out->uuid, leg->uuid, 16);
+	out->lun = attrs_get(&leg->attrs, "lun") != NULL;
 	volume_node_id(t, attrs_get(&leg->attrs, "node"), &out->node);
 }
 

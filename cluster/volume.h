@@ -33,6 +33,7 @@
 #include "cluster/own.h"
 
 #define VOLUME_LEVEL 2                  /* the schema level that brought all of this */
+#define VOLUME_LUN_LEVEL 3              /* and legs that are LUNs of foreign targets: lun= instead of node= */
 #define VOLUME_CONVERT_LEVEL 3          /* the one that lets a plain volume get copies */
 #define VOLUME_LEG_META (1u << 20)      /* what a leg's storage has beyond the volume's size */
 #define VOLUME_SHARDS_MAX 16

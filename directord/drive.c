@@ -323,6 +323,14 @@ static void store_remote(const struct drive *d, const struct plan_child *c, stru
 	sodium_memzero(secret, sizeof(secret));
 }
 
+/* A LUN of a foreign target: all of it was said by the plan. */
+static void store_lun(const struct plan_child *c, struct target_store *s)
+{
+	s->plugin = mem_strdup("iscsi");
+	for (unsigned i = 0; i < c->lun.n; i++)
+		param_add(s, c->lun.a[i].key, c->lun.a[i].value);
+}
+
 static void store_local(const struct plan_child *c, struct target_store *s)
 {
 	char uuid[37];
@@ -376,7 +384,9 @@ static void store_of(const struct drive *d, const struct plan_action *a, struct 
 	s->n_children = a->n_child;
 	s->children = a->n_child ? mem_zalloc(a->n_child * sizeof(*s->children)) : NULL;
 	for (unsigned i = 0; i < a->n_child; i++) {
-		if (a->child[i].portals)
+		if (a->child[i].lun.n)
+			store_lun(&a->child[i], &s->children[i]);
+		else if (a->child[i].portals)
 			store_remote(d, &a->child[i], &s->children[i]);
 		else
 			store_local(&a->child[i], &s->children[i]);

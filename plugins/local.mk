@@ -155,7 +155,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
-plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/lun.h
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/claim.c %D%/iscsi/hold.c %D%/iscsi/hold.h %D%/iscsi/lun.h
 plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh

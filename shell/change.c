@@ -52,6 +52,9 @@ int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 			if (strcmp(info.name, p->key) == 0 && info.flags & DIRECTOR_SECRET && *p->value)
 				return say_fail(s, ERR_INVAL, NULL, "--secret-file FILE, or - for standard input",
 				                "%s is a secret; the command line is no place for it", p->key);
+		if (strncmp(p->key, "p.", 2) == 0 && strstr(p->key, "secret") && *p->value)
+			return say_fail(s, ERR_INVAL, NULL, "--secret-file FILE, or - for standard input",
+			                "%s is a secret; the command line is no place for it", p->key);
 		if (director_txn_attr(t, p->key, p->value) < 0)
 			return say_fail(s, ERR_INVAL, NULL, NULL, "the value of %s is not one line of UTF-8 text", p->key);
 	}

@@ -147,6 +147,8 @@ static int pairs(struct shell *s, struct call *c, const char *path, struct direc
 			if (strcmp(info.name, key) == 0 && info.flags & DIRECTOR_SECRET && eq[1])
 				return say_fail(s, ERR_INVAL, path, "--secret-file FILE", "%s is a secret; the command line is no place for it",
 				                key);
+		if (strncmp(key, "p.", 2) == 0 && strstr(key, "secret") && eq[1])
+			return say_fail(s, ERR_INVAL, path, "--secret KEY --secret-file FILE", "%s is a secret; the command line is no place for it", key);
 		if (director_txn_attr(t, key, eq + 1) < 0)
 			return say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not valid", c->rest[i]);
 	}

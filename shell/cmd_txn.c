@@ -454,18 +454,37 @@ static void dump_named_legs(struct shell *s, const struct director_list *l, size
 	dump_out(s, "director commit", lines);
 }
 
+static char *dumped_luns(char *line, const char *luns, const char *user)
+{
+	auto_free char *urls = line_quote(luns);
+	auto_free char *name = user ? line_quote(user) : NULL;
+	char *more = mem_printf("%s --lun %s%s%s%s", line, urls, name ? " --user " : "", name ? name : "",
+	                        name ? " --secret-file CHAP-SECRET-FILE" : "");
+
+	mem_autofree(&line);
+	return more;
+}
+
 /* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
 static char *dump_legs(const struct director_list *l, size_t i, char *line)
 {
 	const struct director_object *leg;
-	char *nodes = mem_strdup("");
-	const char *key, *value;
+	char *nodes = mem_strdup(""), *luns = mem_strdup("");
+	const char *key, *value, *lun, *user = NULL;
 	bool first = true;
 	size_t k = i + 1;
 
 	while (line && (leg = leg_next(l, i, &k))) {
 		char *more;
 
+		lun = director_object_desired(leg, "lun");
+		if (lun) {
+			more = mem_printf("%s%s%s", luns, *luns ? " " : "", lun);
+			mem_autofree(&luns);
+			luns = more;
+			user = user ? user : director_object_desired(leg, "p.user");
+			continue;
+		}
 		more = mem_printf("%s%s%s", nodes, *nodes ? "," : "", director_object_desired(leg, "node"));
 		mem_autofree(&nodes);
 		nodes = more;
@@ -476,7 +495,10 @@ static char *dump_legs(const struct director_list *l, size_t i, char *line)
 	}
 	if (line && *nodes)
 		line = appended(line, "node", nodes);
+	if (line && *luns)
+		line = dumped_luns(line, luns, user);
 	mem_autofree(&nodes);
+	mem_autofree(&luns);
 	return line;
 }
 

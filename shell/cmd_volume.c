@@ -47,11 +47,14 @@ static uint64_t number(const struct director_object *o, const char *key)
 	return n;
 }
 
-/* What the two numbers of the owner say; NULL: nothing is copied, or not yet known how fast. In ms, for the cell. */
+/* What the two numbers of the owner say; NULL: nothing is copied, or not yet known how fast. In ms, for the cell. And which LUN it is. */
 static char *leg_cell(void *arg, const struct director_object *o, const char *key)
 {
 	uint64_t rate = number(o, "resync-rate"), left = number(o, "resync-left");
+	const char *lun = director_object_desired(o, "lun");
 
+	if (lun && strcmp(key, "backstore") == 0)
+		return mem_strdup(lun);
 	return strcmp(key, "time-left") == 0 && rate && left ? mem_printf("%llu", (unsigned long long)(left / rate + 1) * 1000) : NULL;
 }
 
@@ -140,6 +143,81 @@ static int volume_show(struct shell *s, struct call *c)
 	return err;
 }
 
+/* ---- legs that are LUNs of foreign targets ---- */
+
+/* The user and secret that --user and --secret-file give; *user NULL: none. */
+static int lun_secret(struct shell *s, struct call *c, const char **user, char **secret)
+{
+	*user = call_opt(c, "user");
+	*secret = NULL;
+	if (!*user && !call_opt(c, "secret-file"))
+		return 0;
+	if (!*user || !call_opt(c, "lun"))
+		return say_fail(s, ERR_INVAL, NULL, "--lun URL --user NAME --secret-file FILE", "a user and a secret are those of a LUN: all three");
+	return secret_read(s, call_opt(c, "secret-file"), "CHAP secret of the LUN's target: ", secret);
+}
+
+static int lun_attrs(struct shell *s, struct director_txn *t, const char *url, const char *user, const char *secret)
+{
+	int err = director_txn_attr(t, "lun", url);
+
+	if (!err && user)
+		err = director_txn_attr(t, "p.user", user);
+	if (!err && secret)
+		err = director_txn_attr(t, "p.secret", secret);
+	return err ? say_fail(s, ERR_INVAL, NULL, NULL, "the LUN, its user or its secret is no text of one line") : 0;
+}
+
+static unsigned lun_count(struct call *c)
+{
+	const char *p = call_opt(c, "lun");
+	unsigned n = 0;
+
+	for (; p && *p; p += strcspn(p, " "))
+		n += *(p += strspn(p, " ")) != '\0';
+	return n;
+}
+
+/* A leg of volume `path` for each LUN of --lun. */
+static int luns_add(struct shell *s, struct call *c, struct director_txn *t, const char *path)
+{
+	const char *p = call_opt(c, "lun"), *user;
+	auto_free char *secret = NULL;
+	char leg[PATH_LEN_MAX];
+	int err = lun_secret(s, c, &user, &secret);
+
+	if (!err && p)
+		err = path_make(s, leg, "%s/legs/auto", path);
+	for (; !err && p && *p; p += strcspn(p, " ")) {
+		auto_free char *url = NULL;
+
+		p += strspn(p, " ");
+		if (!*p)
+			break;
+		url = mem_strndup(p, strcspn(p, " "));
+		director_txn_create(t, leg);
+		err = lun_attrs(s, t, url, user, secret);
+	}
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	return err;
+}
+
+/* Unless it is said: a copy on each node and LUN that is named. */
+static int copies_attr(struct shell *s, struct call *c, struct director_txn *t)
+{
+	const char *on = call_param(c, "node");
+	unsigned n = lun_count(c);
+	char text[24];
+
+	if (!n || call_param(c, "copies"))
+		return 0;
+	for (n += on && *on; on && (on = strchr(on, ',')); on++)
+		n++;
+	snprintf(text, sizeof(text), "%u", n);
+	return director_txn_attr(t, "copies", text) < 0 ? ERR_INVAL : 0;
+}
+
 static int volume_create(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
@@ -147,9 +225,11 @@ static int volume_create(struct shell *s, struct call *c)
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
+	if (call_opt(c, "lun") && call_param(c, "stripe"))
+		return say_fail(s, ERR_INVAL, path, NULL, "the parts of a striped volume are on nodes; --lun cannot go with --stripe");
 	director_txn_new(&t);
 	director_txn_create(t, path);
-	if (change_params(s, c, t) < 0) {
+	if (change_params(s, c, t) < 0 || copies_attr(s, c, t) < 0 || luns_add(s, c, t, path) < 0) {
 		director_txn_free(&t);
 		return ERR_INVAL;
 	}
@@ -205,6 +285,10 @@ static int set_one(struct shell *s, struct call *c, const char *key, const char 
 		director_txn_free(&t);
 		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value ? value : "");
 	}
+	if (luns_add(s, c, t, path) < 0) {
+		director_txn_free(&t);
+		return ERR_INVAL;
+	}
 	return change_commit(s, c, &t, path, done);
 }
 
@@ -245,7 +329,8 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 		if (strcmp(director_object_type(o), "leg") != 0)
 			continue;
 		snprintf(leg, PATH_LEN_MAX, "%s", director_object_name(o));
-		more = mem_printf("%s%s%s (%s)", list, n++ ? ", " : "", leg, director_object_desired(o, "node"));
+		more = mem_printf("%s%s%s (%s)", list, n++ ? ", " : "", leg, director_object_desired(o, "lun") ? director_object_desired(o, "lun") :
+		                  director_object_desired(o, "node"));
 		mem_autofree(&list);
 		list = more;
 	}
@@ -261,16 +346,22 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 static int move_leg(struct shell *s, struct call *c, const char *path)
 {
 	const char *to = call_opt(c, "to"), *device = call_opt(c, "device"), *backstore = call_opt(c, "backstore");
+	const char *lun = call_opt(c, "lun"), *user;
 	char leg[PATH_LEN_MAX], made[PATH_LEN_MAX];
+	auto_free char *secret = NULL;
 	struct director_txn *t;
 	int err = leg_meant(s, path, call_opt(c, "leg"), leg);
 
+	if (!err && lun && (to || device || backstore))
+		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--lun is elsewhere, --to, --device and --backstore are at a node: one of them");
+	if (!err)
+		err = lun_secret(s, c, &user, &secret);
 	if (err || path_make(s, made, "%s/legs/auto", path) < 0)
 		return err ? err : ERR_INVAL;
 	director_txn_new(&t);
 	director_txn_create(t, made);
 	director_txn_attr(t, "replaces", leg);
-	if (change_params(s, c, t) < 0) {
+	if (change_params(s, c, t) < 0 || (lun && lun_attrs(s, t, lun, user, secret) < 0)) {
 		director_txn_free(&t);
 		return ERR_INVAL;
 	}
@@ -290,7 +381,7 @@ static int volume_move(struct shell *s, struct call *c)
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
-	if (owner && (call_opt(c, "to") || call_opt(c, "leg")))
+	if (owner && (call_opt(c, "to") || call_opt(c, "leg") || call_opt(c, "lun")))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--owner says who serves it, --leg and --to where its data is: one of them");
 	if (owner)
 		return set_one(s, c, "want", owner, "goes there");
@@ -309,6 +400,11 @@ static int volume_delete(struct shell *s, struct call *c)
 	return change_commit(s, c, &t, path, "deleted");
 }
 
+#define LUN_OPTS(what) \
+	{ "lun", 0, "URL", WORD_TEXT, NULL, what ": iscsi://PORTAL/TARGET/LUN" }, \
+	{ "user", 0, "NAME", WORD_TEXT, NULL, "CHAP: who we are to the LUN's target" }, \
+	{ "secret-file", 0, "FILE", WORD_FILE, NULL, "its secret is the first line of FILE; - is standard input" }
+
 const struct cmd cmd_volume[] = {
 	{ .words = "volume list", .run = volume_list, .help = "List all volumes" },
 	{ .words = "volume show", .run = volume_show, .args = { ARG("NAME", WORD_VOLUME) },
@@ -318,7 +414,8 @@ const struct cmd cmd_volume[] = {
 	            { "copies", 0, "N", WORD_NUMBER, "copies", "so many nodes hold the data: 1 to 3; more or fewer at any time" },
 	            { "stripe", 0, "N", WORD_NUMBER, "stripe", "spread over N volumes, each with its copies and its own owner" },
 	            { "on", 0, "NODE,...", WORD_NODE, "node", "the node that holds it, or one for each copy; left out, those with the most space" },
-	            { "backstore", 0, "PLUGIN", WORD_TEXT, "backstore", "the plugin that stores the data: file, ram, block" } },
+	            { "backstore", 0, "PLUGIN", WORD_TEXT, "backstore", "the plugin that stores the data: file, ram, block" },
+	            LUN_OPTS("a copy on this LUN of a foreign target, whose content is lost") },
 	  .changes = true, .help = "Create a volume" },
 	{ .words = "volume resize", .run = volume_resize, .args = { ARG("NAME", WORD_VOLUME), MAYBE("SIZE", WORD_SIZE) },
 	  .opts = { { "size", 0, "SIZE", WORD_SIZE, "size", "its new size" } }, .type = "volume",
@@ -327,13 +424,15 @@ const struct cmd cmd_volume[] = {
 	  .help = "Change parameters of a volume" },
 	{ .words = "volume convert", .run = volume_convert, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
 	  .opts = { { "copies", 0, "N", WORD_NUMBER, "copies", "how many copies it shall have" },
-	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" } }, .type = "volume",
+	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" },
+	            LUN_OPTS("a further one on this LUN of a foreign target") }, .type = "volume",
 	  .help = "Give a volume more or fewer copies, while it is used" },
 	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .type = "leg", .changes = true,
 	  .opts = { { "leg", 0, "LEG", WORD_TEXT, NULL, "the copy to move; left out, the only one" },
 	            { "to", 0, "NODE", WORD_NODE, NULL, "where to; left out, the node with the most space" },
 	            { "device", 0, "DEVICE", WORD_TEXT, NULL, "onto this device of the node" },
 	            { "backstore", 0, "PLUGIN", WORD_TEXT, NULL, "the plugin that stores it there" },
+	            LUN_OPTS("onto this LUN of a foreign target"),
 	            { "owner", 0, "NODE", WORD_NODE, NULL, "let this node serve the volume; no data moves" } },
 	  .help = "Move a copy of a volume, or who serves it, to another node, while it is used" },
 	{ .words = "volume scrub", .run = volume_scrub, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,

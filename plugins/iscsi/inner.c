@@ -218,6 +218,7 @@ static void renew(struct lun *l, bool drain)
 	pthread_mutex_lock(&l->lock);
 	l->inner.renew = false;
 	l->inner.renewing = true;
+	l->claim.downs++;
 	l->inner.connected = false;
 	if (drain && l->inner.lazy && l->inner.way == WAY_UP) {
 		l->inner.old = l->h;
@@ -267,18 +268,23 @@ static void tick(void *arg)
 {
 	struct lun *l = arg;
 	struct inner *in = &l->inner;
-	bool again, anew;
+	bool again, anew, free = true;
 
-	pthread_mutex_lock(&in->control);
+	/* Who makes a claim anew may take his time. */
+	if (l->claim.on)
+		free = pthread_mutex_trylock(&in->control) == 0;
+	else
+		pthread_mutex_lock(&in->control);
 	pthread_mutex_lock(&l->lock);
 	in->ticking = false;
 	again = !in->closing && in->way != WAY_UP;
 	anew = !in->closing && in->renew && in->way != WAY_UP;
 	pthread_mutex_unlock(&l->lock);
-	old_look(l);
-	if (anew)
+	if (free)
+		old_look(l);
+	if (anew && free)
 		renew(l, false);
-	else if (again && !in->lazy)
+	else if (again && free && !in->lazy)
 		busy_cancel(l);
 	pthread_mutex_lock(&l->lock);
 	if (again && in->way == WAY_DOWN && !in->lazy && now(l) - in->down_ns >= GRACE_NS)
@@ -288,11 +294,12 @@ static void tick(void *arg)
 		doubt_end(l, false);
 	}
 	/* What is lost is looked after only while something of it is about. */
-	if (in->old || (in->way == WAY_DOWN ? !in->lazy || in->renew || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->doubt)
-					    : in->way != WAY_UP && !TAILQ_EMPTY(&in->busy)))
+	if (!free || in->old || (in->way == WAY_DOWN ? !in->lazy || in->renew || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->doubt)
+						     : in->way != WAY_UP && !TAILQ_EMPTY(&in->busy)))
 		tick_arm(l);
 	pthread_mutex_unlock(&l->lock);
-	pthread_mutex_unlock(&in->control);
+	if (free)
+		pthread_mutex_unlock(&in->control);
 	put(l);
 }
 
@@ -331,6 +338,18 @@ static void overdue(struct lun *l)
 		way_set(l, l->inner.lazy ? WAY_DOWN : WAY_LOST);
 	l->inner.noticed = true;
 	tick_arm(l);
+}
+
+/* Is the LUN still ours? What was refused waits until that is known. With the lock. */
+static void doubted(struct lun *l)
+{
+	if (l->inner.way == WAY_UP) {
+		l->inner.way = WAY_DOWN;
+		l->inner.down_ns = now(l);
+		tick_arm(l);
+	}
+	l->claim.look = true;
+	pthread_cond_signal(&l->claim.cond);
 }
 
 /* 04h/0Ch: an epoch that is over. */
@@ -401,6 +420,7 @@ bool inner_done(struct req *r)
 	struct inner *in = &l->inner;
 	const struct director_iscsi_io *c = &r->cmd;
 	bool once = r->io->op == DIRECTOR_COMPARE_AND_WRITE, lost = c->result == -ECANCELED || c->result == -EIO;
+	bool unsure = l->claim.on && claim_doubt(c);
 
 	pthread_mutex_lock(&l->lock);
 	if (r->busy)
@@ -408,16 +428,20 @@ bool inner_done(struct req *r)
 	r->busy = false;
 	if (c->result == -ETIMEDOUT)
 		overdue(l);
-	if (!in->lazy && is_stale(c))
+	if (unsure)
+		doubted(l);
+	if (!in->lazy && is_stale(c) && !l->claim.on)
 		way_set(l, WAY_STALE);
 	pthread_mutex_unlock(&l->lock);
 	if (in->lazy)
 		return forward_done(r);
-	if (lost && once)
+	if (unsure)
+		req_send(r);
+	else if (lost && once)
 		req_aborted(r);
 	else if (lost)
 		req_send(r);
-	else if (is_stale(c))
+	else if (is_stale(c) && !l->claim.on)
 		req_end(r, -ESTALE);
 	else if (c->result == -ETIMEDOUT)
 		req_end(r, -ENOTCONN);
@@ -495,6 +519,30 @@ static void probe_done(struct director_iscsi_io *c)
 		path_event(l, true, "");
 }
 
+void inner_claimed(struct lun *l, int result, uint64_t downs)
+{
+	struct inner *in = &l->inner;
+	bool back = false;
+
+	pthread_mutex_lock(&l->lock);
+	/* If the session has ended since, there is another look at the next one. */
+	if (!in->closing && l->claim.downs == downs && in->way != WAY_STALE) {
+		in->connected = result == 0;
+		in->life += result == 0 && l->claim.changed;
+		if (result == 0 && !in->renew && in->life == in->told) {
+			way_set(l, WAY_UP);
+			back = true;
+		} else if (result == -ESTALE) {
+			way_set(l, WAY_STALE);
+		} else if (result < 0) {
+			way_set(l, WAY_LOST);
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (back)
+		path_event(l, true, "");
+}
+
 static void went_down(struct lun *l, const char *why)
 {
 	struct inner *in = &l->inner;
@@ -502,6 +550,7 @@ static void went_down(struct lun *l, const char *why)
 
 	path_event(l, false, why);
 	pthread_mutex_lock(&l->lock);
+	l->claim.downs++;
 	in->connected = false;
 	if (in->way == WAY_UP) {
 		in->way = WAY_DOWN;
@@ -533,6 +582,10 @@ void inner_event(struct lun *l, const struct director_iscsi *h, const struct dir
 		went_down(l, ev->text);
 		break;
 	case DIRECTOR_ISCSI_UP:
+		if (l->claim.on) {
+			claim_look(l);
+			break;
+		}
 		if (in->probing)
 			break;
 		in->probing = true;
@@ -542,7 +595,7 @@ void inner_event(struct lun *l, const struct director_iscsi *h, const struct dir
 	case DIRECTOR_ISCSI_REFUSED:
 	case DIRECTOR_ISCSI_FAILED:
 		pthread_mutex_lock(&l->lock);
-		if (!in->lazy && ev->kind == DIRECTOR_ISCSI_REFUSED && ev->status == FORBIDDEN)
+		if (!in->lazy && !l->claim.on && ev->kind == DIRECTOR_ISCSI_REFUSED && ev->status == FORBIDDEN)
 			way_set(l, WAY_STALE);
 		else if (!in->lazy && in->way == WAY_DOWN)
 			way_set(l, WAY_LOST);
@@ -582,6 +635,9 @@ int inner_opened(struct lun *l)
 	struct inner *in = &l->inner;
 	enum way way;
 	unsigned i;
+
+	if (l->claim.on)
+		return claim_watch(l);
 
 	for (i = 0; i < 200; i++) {
 		struct timespec t = { .tv_nsec = 5000000 };
@@ -645,6 +701,12 @@ void inner_lose(struct lun *l)
 {
 	struct inner *in = &l->inner;
 
+	/* Who makes a claim stops, and lets go of `control`. */
+	if (l->claim.on) {
+		pthread_mutex_lock(&l->lock);
+		in->closing = true;
+		pthread_mutex_unlock(&l->lock);
+	}
 	pthread_mutex_lock(&in->control);
 	pthread_mutex_lock(&l->lock);
 	in->closing = true;
@@ -664,6 +726,7 @@ void inner_end(struct lun *l)
 	pthread_mutex_lock(&l->lock);
 	in->closing = true;
 	pthread_mutex_unlock(&l->lock);
+	claim_end(l);
 	pthread_mutex_lock(&in->control);
 	old_end(l);
 	director_iscsi_close(&l->h, in->connected ? 100 : 0);

@@ -28,6 +28,9 @@
 #define FORWARD_PING_MS 1000    /* a way that is silent is given up after twice this */
 #define INNER_LOGIN_MS 3000             /* a claim is stored, and what is under way ends before it */
 #define INNER_RETRY_MS 250
+/* Of a leg on a foreign target, likewise. */
+#define CLAIM_OPEN_MS 3000
+#define CLAIM_PING_MS 1500
 /* What director-target does: for a unit that is not asked. */
 #define OUR_CAW_BLOCKS 255
 #define OUR_SAME_BLOCKS 0xffff
@@ -63,10 +66,15 @@ static const struct director_param params[] = {
 	  .help = "the target is another node of the cluster, at its inner portal; portal, user and secret may change" },
 	{ .name = "lazy", .type = DIRECTOR_P_BOOL, .value = "no",
 	  .help = "with inner: opened without asking the target, which may be away; then size is needed" },
-	{ .name = "size", .type = DIRECTOR_P_SIZE, .help = "of the unit, if lazy" },
+	{ .name = "size", .type = DIRECTOR_P_SIZE, .help = "of the unit, if lazy; what is used of it, with claim" },
 	{ .name = "block-size", .type = DIRECTOR_P_UINT, .value = "512", .min = 512, .max = 4096, .unit = "bytes",
 	  .help = "of the unit, if lazy" },
 	{ .name = "thin", .type = DIRECTOR_P_BOOL, .value = "no", .help = "blocks of the unit can be unmapped, if lazy" },
+	{ .name = "claim", .type = DIRECTOR_P_STRING,
+	  .help = "it is a leg of a mirrored volume that others must be kept from: whose, as the cluster says it" },
+	{ .name = "fresh", .type = DIRECTOR_P_ENUM, .flags = DIRECTOR_PF_LIVE, .value = "no", .choices = "no take blank",
+	  .help = "with claim: what is claimed for a leg that is no more may be taken; blank: and what is there is no leg yet" },
+	{ .name = "others", .type = DIRECTOR_P_STRING, .flags = DIRECTOR_PF_LIVE, .help = "with fresh: the claims of other legs" },
 	{ .name = NULL },
 };
 
@@ -162,6 +170,19 @@ static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t
 	c->lun = r->lun->number;
 }
 
+static bool changes(const struct director_io *io)
+{
+	return io->op == DIRECTOR_WRITE || io->op == DIRECTOR_WRITE_ZEROES || io->op == DIRECTOR_DISCARD;
+}
+
+/* What was written to a leg must be there for the next owner, also when the target loses its power: nobody could say that it did. */
+static bool settles(const struct req *r)
+{
+	const struct lun *l = r->lun;
+
+	return l->claim.on && l->disk.write_cache && !r->settling && changes(r->io) && !(r->io->op == DIRECTOR_WRITE && l->disk.fua);
+}
+
 static uint8_t rw_flags(const struct director_io *io)
 {
 	return (io->flags & DIRECTOR_IOF_DPO ? 0x10 : 0) | (io->flags & DIRECTOR_IOF_FUA ? 0x08 : 0);
@@ -239,6 +260,8 @@ static uint32_t sums_len(const struct director_io *io)
 	return (uint32_t)((io->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE);
 }
 
+static void req_go(struct req *r, uint64_t now);
+
 void req_send(struct req *r)
 {
 	struct lun *l = r->lun;
@@ -250,6 +273,7 @@ void req_send(struct req *r)
 		req_end(r, l->inner.lazy && !req_begun(r) ? -EAGAIN : -ETIMEDOUT);
 		return;
 	}
+	r->settling = false;
 	switch (io->op) {
 	case DIRECTOR_READ:
 		cdb(r, 0x88, rw_flags(io) & 0x10, lba, (uint32_t)(io->len / bs));
@@ -258,7 +282,7 @@ void req_send(struct req *r)
 		r->cmd.in_len = (uint32_t)io->len;
 		break;
 	case DIRECTOR_WRITE:
-		cdb(r, 0x8a, rw_flags(io), lba, (uint32_t)(io->len / bs));
+		cdb(r, 0x8a, rw_flags(io) | (l->claim.on && l->disk.write_cache && l->disk.fua ? 0x08 : 0), lba, (uint32_t)(io->len / bs));
 		r->cmd.out = (const struct iovec *)io->iov;
 		r->cmd.n_out = io->n_iov;
 		r->cmd.out_len = (uint32_t)io->len;
@@ -286,6 +310,13 @@ void req_send(struct req *r)
 	default:
 		get_lba_status(r, lba);
 	}
+	req_go(r, now);
+}
+
+static void req_go(struct req *r, uint64_t now)
+{
+	struct lun *l = r->lun;
+
 	r->cmd.timeout_ms = (uint32_t)((r->deadline_ns - now) / 1000000u + 1);
 	if (!inner_repeats(r))
 		r->cmd.flags &= ~DIRECTOR_ISCSI_REPEAT;
@@ -293,6 +324,20 @@ void req_send(struct req *r)
 		inner_send(r);
 	else
 		director_iscsi_submit(l->h, &r->cmd);
+}
+
+/* It is done: now it is made stable. */
+static void req_settle(struct req *r)
+{
+	uint64_t now = r->lun->host->now_ns(r->lun->host->arg);
+
+	if (now >= r->deadline_ns) {
+		req_end(r, -ETIMEDOUT);
+		return;
+	}
+	r->settling = true;
+	cdb(r, 0x91, 0, 0, 0);
+	req_go(r, now);
 }
 
 static void again(void *arg)
@@ -380,10 +425,12 @@ static void req_done(struct director_iscsi_io *c)
 		req_end(r, -EIO);
 	} else if (io->op == DIRECTOR_EXTENTS) {
 		extents(r);
-	} else if ((io->op == DIRECTOR_DISCARD || io->op == DIRECTOR_WRITE_ZEROES) && r->left > r->piece) {
+	} else if ((io->op == DIRECTOR_DISCARD || io->op == DIRECTOR_WRITE_ZEROES) && r->left > r->piece && !r->settling) {
 		r->left -= r->piece;
 		r->at += r->piece;
 		req_send(r);
+	} else if (settles(r)) {
+		req_settle(r);
 	} else {
 		req_end(r, 0);
 	}
@@ -492,6 +539,29 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	return 0;
 }
 
+/* A leg on a foreign target: a lost session is our business too, and what was sent on it is not sent again by itself. */
+static int leg_conf(struct lun *l, const struct director_conf *conf)
+{
+	/* What every target knows comes first: some take others for what they are not (tgt: 7 for SHA-1). */
+	static const uint8_t chap[4] = { DIRECTOR_ISCSI_CHAP_MD5, DIRECTOR_ISCSI_CHAP_SHA3_256, DIRECTOR_ISCSI_CHAP_SHA256,
+		DIRECTOR_ISCSI_CHAP_SHA1 };
+	struct director_iscsi_conf *c = &l->conf;
+
+	memcpy(c->chap, chap, sizeof(chap));
+	c->connections = 1;
+	c->erl = 0;
+	c->time2retain = 0;
+	c->login_ms = INNER_LOGIN_MS;
+	c->command_ms = INNER_LOGIN_MS;
+	c->retry_max_ms = INNER_RETRY_MS;
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", CLAIM_PING_MS);
+	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", LEG_TIMEOUT_MS);
+	if (getrandom(c->isid, sizeof(c->isid), 0) != (ssize_t)sizeof(c->isid))
+		return -EIO;
+	c->isid[0] = 0x80;
+	return 0;
+}
+
 static int session_conf(struct lun *l, const struct director_conf *conf)
 {
 	struct director_iscsi_conf *c = &l->conf;
@@ -513,6 +583,8 @@ static int session_conf(struct lun *l, const struct director_conf *conf)
 	place_set(&l->inner.want, conf);
 	l->number = conf->get_uint(conf, "lun", 0);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", 30000);
+	if (l->claim.on)
+		return leg_conf(l, conf);
 	return l->inner.on ? inner_conf(l, conf) : 0;
 }
 
@@ -526,6 +598,7 @@ void lun_free(struct lun *l)
 		l->free = r->next;
 		free(r);
 	}
+	pthread_cond_destroy(&l->claim.cond);
 	pthread_mutex_destroy(&l->inner.control);
 	pthread_mutex_destroy(&l->lock);
 	place_fini(&l->inner.want);
@@ -568,9 +641,14 @@ static int disk_told(struct lun *l, const struct director_conf *conf)
 
 static int disk_asked(struct lun *l, const struct director_conf *conf, char *why, size_t n)
 {
-	int wait = (int)conf->get_uint(conf, "open-timeout", l->inner.on ? INNER_OPEN_MS : 10000), r;
+	int wait = (int)conf->get_uint(conf, "open-timeout", l->claim.on ? CLAIM_OPEN_MS : l->inner.on ? INNER_OPEN_MS : 10000), r;
+	uint64_t session = 0;
 
 	r = director_iscsi_wait(l->h, wait, why, n);
+	if (r == 0 && l->claim.on) {
+		session = claim_session(l);
+		r = claim_make(l, why, n);
+	}
 	if (r == 0) {
 		l->disk.struct_size = sizeof(l->disk);
 		r = director_iscsi_get_disk(l->h, l->number, &l->disk, why, n);
@@ -581,6 +659,8 @@ static int disk_asked(struct lun *l, const struct director_conf *conf, char *why
 	}
 	if (r == 0)
 		l->extents = l->disk.thin && has_extents(l);
+	if (r == 0 && l->claim.on && (r = claim_opened(l, why, n)) == 0)
+		inner_claimed(l, 0, session);
 	if (r == 0 && l->inner.on && (r = inner_opened(l)) < 0)
 		snprintf(why, n, "it does not say what an inner unit says");
 	return l->inner.on && inner_is_stale(l) ? -ESTALE : r;
@@ -594,15 +674,16 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	char why[240] = "a name, an address or a secret is not valid";
 	int r;
 
-	(void)epoch;
 	if (!l)
 		return -ENOMEM;
 	l->host = priv;
 	l->owner = owner;
 	pthread_mutex_init(&l->lock, NULL);
 	inner_init(l);
-	l->inner.on = conf->get_uint(conf, "inner", 0);
-	r = session_conf(l, conf);
+	r = claim_conf(l, conf, epoch);
+	l->inner.on = l->claim.on || conf->get_uint(conf, "inner", 0);
+	if (r == 0)
+		r = session_conf(l, conf);
 	if (r == 0)
 		r = loop_get(&l->loop);
 	if (r == 0 && l->inner.lazy)
@@ -636,11 +717,15 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	const struct director_iscsi_disk *d = &l->disk;
 	uint32_t max = d->max_blocks && (uint64_t)d->max_blocks * d->block_size < MAX_IO ? d->max_blocks * d->block_size : MAX_IO;
 
-	c->flags = DIRECTOR_CAP_FLUSH | (d->write_cache ? DIRECTOR_CAP_WRITE_CACHE : 0) | (d->fua ? DIRECTOR_CAP_FUA : 0) |
-		(d->unmap ? DIRECTOR_CAP_DISCARD : 0) | (d->unmap && d->zeroes ? DIRECTOR_CAP_DISCARD_ZEROES : 0) |
-		(d->max_write_same || d->write_same ? DIRECTOR_CAP_ZERO : 0) | (d->caw_blocks ? DIRECTOR_CAP_CAW : 0) |
-		(l->extents ? DIRECTOR_CAP_EXTENTS : 0) | (l->inner.on ? DIRECTOR_CAP_CHECKSUM : 0) | (d->read_only ? DIRECTOR_CAP_READ_ONLY : 0) | DIRECTOR_CAP_MULTI_WRITER;
-	c->size = d->blocks * d->block_size;
+	c->flags = DIRECTOR_CAP_FLUSH | DIRECTOR_CAP_MULTI_WRITER | (d->max_write_same || d->write_same ? DIRECTOR_CAP_ZERO : 0) |
+		(d->read_only ? DIRECTOR_CAP_READ_ONLY : 0);
+	/* What nodes say of a volume must not depend on what a leg like this can: it is never thin, and has no cache (settles()). */
+	if (!l->claim.on)
+		c->flags |= (d->write_cache ? DIRECTOR_CAP_WRITE_CACHE : 0) | (d->fua ? DIRECTOR_CAP_FUA : 0) |
+			(d->unmap ? DIRECTOR_CAP_DISCARD : 0) | (d->unmap && d->zeroes ? DIRECTOR_CAP_DISCARD_ZEROES : 0) |
+			(d->caw_blocks ? DIRECTOR_CAP_CAW : 0) | (l->extents ? DIRECTOR_CAP_EXTENTS : 0) |
+			(l->inner.on ? DIRECTOR_CAP_CHECKSUM : 0);
+	c->size = l->claim.limit ? l->claim.limit / d->block_size * d->block_size : d->blocks * d->block_size;
 	c->block_size = d->block_size;
 	c->physical_block = d->physical_block < d->block_size ? d->block_size : d->physical_block;
 	c->align = 1;
@@ -648,7 +733,7 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	c->discard_granularity = (d->unmap_granularity ? d->unmap_granularity : 1) * d->block_size;
 	c->optimal_io = d->optimal_blocks && (uint64_t)d->optimal_blocks * d->block_size <= max ? d->optimal_blocks * d->block_size : 0;
 	if (l->inner.on && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
-		c->life = inner_life(l);
+		c->life = l->claim.on ? (inner_life(l), CLAIM_LIFE) : inner_life(l);
 	return 0;
 }
 
@@ -679,8 +764,11 @@ static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	if (r < 0)
 		return fail(err, r, why);
 	l->disk.blocks = now.blocks;
-	if (now.blocks * l->disk.block_size >= size)
+	if (now.blocks * l->disk.block_size >= size) {
+		if (l->claim.on)
+			l->claim.limit = size;
 		return 0;
+	}
 	/* A leg will have it; nobody else is told. */
 	return fail(err, l->inner.on ? -EAGAIN : -EOPNOTSUPP, "the unit has another size");
 }
@@ -713,6 +801,8 @@ static int iscsi_check(void *priv, const struct director_conf *conf, struct dire
 	(void)priv;
 	if (conf->get(conf, "target-secret") && !conf->get(conf, "secret"))
 		return fail(err, -EINVAL, "target-secret needs secret: mutual CHAP has both");
+	if (conf->get(conf, "claim") && inner)
+		return fail(err, -EINVAL, "another node sees to its claims itself");
 	if (inner && !conf->get(conf, "secret"))
 		return fail(err, -EINVAL, "inner needs user and secret");
 	if (lazy && (!inner || !conf->get_uint(conf, "size", 0)))

@@ -13,6 +13,7 @@
 
 #include "director/iscsi.h"
 #include "director/plugin.h"
+#include "plugins/iscsi/hold.h"
 
 #define PORTALS_MAX 16
 #define CHECKSUM_MAX (64u << 20)        /* bytes of one CHECKSUM of our own units */
@@ -32,6 +33,7 @@ struct req {
 	uint8_t data[64];               /* of GET LBA STATUS */
 	TAILQ_ENTRY(req) entry;         /* inner: busy, parked or in doubt */
 	bool busy;
+	bool settling;                  /* it is done, and made stable now */
 };
 
 TAILQ_HEAD(reqs, req);
@@ -47,6 +49,9 @@ enum way {
 	WAY_LOST,                       /* a leg: I/O fails with -ENOTCONN */
 	WAY_STALE,                      /* a leg has a newer owner */
 };
+
+/* What claimed LUNs lose with their power has been made stable before: it is always the same life. */
+#define CLAIM_LIFE 1
 
 struct inner {
 	bool on, lazy;                  /* lazy: a forward; else a leg */
@@ -73,6 +78,24 @@ struct inner {
 	bool probing;
 };
 
+/* A LUN of a foreign target that is a leg: kept from everyone else (hold.h), looked after by a thread of its own. */
+struct claim {
+	bool on, blank;
+	struct hold_id id;
+	uint64_t limit;                 /* bytes that are used */
+	pthread_t thread;
+	bool running;
+	pthread_cond_t cond;
+	/* by l->lock */
+	bool look;                      /* there is a session: the claim is to be made again */
+	uint64_t downs;                 /* how often a session ended */
+	/* of who makes the claim */
+	bool refused;                   /* it could not be made: said once */
+	bool had;                       /* it was ours before, */
+	uint32_t seq;                   /* with this number on record */
+	bool changed;                   /* and what is on record is not what we wrote: it is not the LUN that it was */
+};
+
 struct lun {
 	const struct director_host *host;
 	void *owner;
@@ -87,6 +110,7 @@ struct lun {
 	struct req *free;
 	uint8_t *zeroes;                /* one block, for WRITE SAME */
 	struct inner inner;
+	struct claim claim;
 };
 
 /* iscsi.c */
@@ -120,6 +144,8 @@ bool inner_done(struct req *r);
 void inner_event(struct lun *l, const struct director_iscsi *h, const struct director_iscsi_event *ev);
 /* A leg that was just opened: what it says of itself. 0 or a negative errno. */
 int inner_opened(struct lun *l);
+/* What came of a claim made on the session after `downs` others. */
+void inner_claimed(struct lun *l, int result, uint64_t downs);
 /* A leg has a newer owner. */
 bool inner_is_stale(struct lun *l);
 /* Its life, for capabilities. */
@@ -129,6 +155,21 @@ int inner_reconfigure(struct lun *l, const struct director_conf *conf);
 void inner_lose(struct lun *l);
 /* Nothing is outstanding: the session ends. */
 void inner_end(struct lun *l);
+/* claim.c */
+int claim_conf(struct lun *l, const struct director_conf *conf, uint64_t epoch);
+/* Keep everyone else from the LUN, on a thread that may wait. 0, -ESTALE, -EBUSY (somebody else's) or another negative errno. */
+int claim_make(struct lun *l, char *why, size_t n);
+/* It is ours and known: make it blank if it shall be. */
+int claim_opened(struct lun *l, char *why, size_t n);
+uint64_t claim_session(struct lun *l);
+/* Watch it from now on. */
+int claim_watch(struct lun *l);
+void claim_look(struct lun *l);
+/* `closing` is set. */
+void claim_end(struct lun *l);
+/* The target says that something has become of our registration. */
+bool claim_doubt(const struct director_iscsi_io *c);
+
 /* Does `conf` say the same? */
 bool place_is(const struct place *p, const struct director_conf *conf);
 void place_set(struct place *p, const struct director_conf *conf);

@@ -5,7 +5,7 @@
 target=$top_builddir/director-target ctl=$top_builddir/tests/system/targetctl
 [ -x "$target" ] && [ -x "$ctl" ] || { echo "skipped: director-target or targetctl is not built"; exit 77; }
 port=$((20000 + $$ % 20000)) iqn=iqn.2026-11.test:plugin uuid=00000001-aaaa-4bbb-8ccc-dddddddddd13
-"$target" --socket "$tmp/s" 2>"$tmp/log" & pid=$!
+"$target" --socket "$tmp/s" --state "$tmp/state" 2>"$tmp/log" & pid=$!
 cleanup() { kill $pid 2>/dev/null; wait $pid 2>/dev/null; }
 for _ in $(seq 100); do [ -S "$tmp/s" ] && break; sleep 0.1; done
 "$ctl" "$tmp/s" create $uuid plugin 32M ram && "$ctl" "$tmp/s" target $iqn lun=3:$uuid portal=127.0.0.1:$port host=any ||
@@ -23,4 +23,11 @@ example=$top_builddir/doc/examples/iscsi-read
 if [ -x "$example" ]; then
 	"$example" 127.0.0.1:$port $iqn 3 | wc -c | grep -qx 512 || fail "the example reads the first block"
 fi
+# A leg of a mirrored volume, whose claim stays on the LUN; what is claimed by another one is refused, also for a new leg while that other one is there.
+kit --only life,caps,reconfigure,submit,edges,vectors,zeroes,checksum,flush,drain,threads iscsi $at claim=12340001 size=24M
+refuses 'in use by somebody else' iscsi $at claim=12340002 size=24M
+refuses 'in use by somebody else' iscsi $at claim=12340002 size=24M fresh=take others=12340001,12340003
+refuses 'in use by somebody else' iscsi $at claim=43210001 size=24M fresh=blank
+kit --only persist iscsi $at claim=12340002 size=24M fresh=take
+refuses 'are needed' iscsi $at claim=12340002 size=64M
 exit 0

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a leg keeps what it knows of itself: the first MiB before the data. Two records, the newer one
- * counts, so that one is always whole; then the intent bits.
+ * counts, so that one is always whole; then the intent bits. The 4 KiB after the records are not the mirror's: a leg on
+ * a foreign target has the claim there (plugins/iscsi/hold.h).
  */
 #ifndef MIRROR_META_H
 #define MIRROR_META_H

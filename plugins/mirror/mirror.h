@@ -105,6 +105,7 @@ struct mirror_obj {
 	uint32_t block_size, granularity;
 	uint8_t uuid[16];
 	uint64_t rate, scrub, scrub_rate;
+	char told_missing[MIRROR_LEGS_MAX][256];
 	uint64_t told_scrub, told_repaired;
 	uint8_t *slot[MIRROR_SLOTS];
 	pthread_t thread, caller;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define LOOK_S 3                        /* between looks at each leg that is in use */
@@ -236,13 +237,28 @@ static bool has_room(struct mirror_obj *o, unsigned leg)
 		caps.block_size == o->block_size;
 }
 
+/* Why it is not there is said when it is another reason than before. */
+static bool missing(struct mirror_obj *o, unsigned leg, int r, const struct director_err *err)
+{
+	char *told = o->told_missing[leg], line[sizeof(o->told_missing[leg]) + 40];
+
+	if (r == 0)
+		told[0] = 0;
+	if (r == 0 || r == -EINPROGRESS || strncmp(told, err->text, sizeof(o->told_missing[leg]) - 1) == 0)
+		return r < 0;
+	snprintf(told, sizeof(o->told_missing[leg]), "%s", err->text);
+	snprintf(line, sizeof(line), "leg %u is missing: %s", leg, told);
+	o->host->log(o->host->arg, DIRECTOR_LOG_WARN, line);
+	return true;
+}
+
 static void leg_back(struct mirror_obj *o, unsigned leg)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
 	struct mirror_said said = { .newer = false };
 
 	if (!o->host->child(o->host->arg, o->owner, leg) && (o->host->struct_size <= offsetof(struct director_host, child_open) ||
-	    o->host->child_open(o->host->arg, o->owner, leg, &err) < 0))
+	    missing(o, leg, o->host->child_open(o->host->arg, o->owner, leg, &err), &err)))
 		return;
 	if (!has_room(o, leg))
 		return;

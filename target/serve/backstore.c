@@ -487,13 +487,15 @@ static bool child_job_wait(struct child_job *j)
 }
 
 /* One that knows a newer epoch is not missing: we are succeeded. */
-static int child_misses(struct backstore *bs, unsigned i, const struct backstore_spec *spec, int r)
+static int child_misses(struct backstore *bs, unsigned i, const struct backstore_spec *spec, int r, const struct director_err *err)
 {
 	if (r == 0 || r == -ESTALE || !(bs->ops->children_flags & DIRECTOR_CHILDREN_MAY_MISS))
 		return r;
 	if (!bs->missing)
 		bs->missing = mem_zalloc(bs->n_children * sizeof(bs->missing[0]));
 	bs->missing[i] = spec_copy(spec);
+	if (err && err->text[0])
+		snprintf(bs->missing_why, sizeof(bs->missing_why), "%.150s", err->text);
 	return 0;
 }
 
@@ -512,7 +514,7 @@ static int children_open(struct backstore *bs, const struct backstore_spec *spec
 			r = child_job_end(&bs->opening[i], &bs->children[i], err);
 		else
 			r = level_open(bs->host, &spec->children[i], depth, epoch, bs, &bs->children[i], err);
-		r = child_misses(bs, i, &spec->children[i], r);
+		r = child_misses(bs, i, &spec->children[i], r, err);
 	}
 	return r;
 }
@@ -545,6 +547,9 @@ static int level_open(struct backstore_host *h, const struct backstore_spec *spe
 	if (r < 0) {
 		if (err && !err->text[0])
 			plugin_err(err, r, "%s: %s", spec->plugin, strerror(-r));
+		/* What it lacks may be why. */
+		if (err && bs->missing_why[0])
+			snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text), " (%s)", bs->missing_why);
 		level_close(bs, false);
 		return r;
 	}

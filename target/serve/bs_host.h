@@ -128,6 +128,7 @@ struct backstore {
 	struct backstore *parent, *root;
 	struct backstore **children;            /* NULL: could not be opened, see `missing` */
 	struct backstore_spec **missing;        /* by child; NULL: none ever was; host->lock */
+	char missing_why[160];                  /* of the last one, when it was opened */
 	struct child_job **opening;             /* by child: who tries again to open it; of the thread that asks */
 	unsigned n_children;
 	struct plugin_conf *conf;

@@ -120,3 +120,9 @@ FUZZ_TARGETS += tests/fuzz/fuzz_agreed
 tests_fuzz_fuzz_agreed_SOURCES = %D%/fuzz_agreed.c
 tests_fuzz_fuzz_agreed_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_agreed_LDADD = $(FUZZ_MAIN) $(TARGET_ROOMS)
+# Legs on foreign targets.
+FUZZ_TARGETS += tests/fuzz/fuzz_lun
+tests_fuzz_fuzz_lun_SOURCES = %D%/fuzz_lun.c plugins/iscsi/hold.c plugins/iscsi/hold.h
+tests_fuzz_fuzz_lun_CFLAGS = $(AM_CFLAGS)
+tests_fuzz_fuzz_lun_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_lun_LDADD = $(FUZZ_MAIN) cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)

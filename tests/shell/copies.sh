@@ -4,6 +4,7 @@
 . "${top_srcdir:-.}/tests/shell/functions.sh"
 start
 
+echo alicesecret12 > "$dir/secret"
 commands() {
 	d volume create v --size 1G --copies 2
 	d volume create u --size 1G --on n1,n3
@@ -45,6 +46,26 @@ commands() {
 		sleep 0.1
 	done
 	d volume show slow
+	d volume create l --size 1G --on n1 --lun iscsi://10.0.0.9/IQN.2020-01.x:disk/1 --user alice --secret-file "$dir/secret"
+	d volume show l
+	d get /volumes/l/legs/b
+	d dump
+	d volume create m --size 1G --lun iscsi://10.0.0.9:3260/iqn.2020-01.x:disk/1
+	d volume create m --size 1G --lun iscsi://10.0.0.9/disk/1
+	d volume create m --size 1G --on n1,n2 --copies 2 --lun iscsi://10.0.0.9/iqn.2020-01.x:disk/2
+	d volume create m --size 1G --stripe 2 --lun iscsi://10.0.0.9/iqn.2020-01.x:disk/2
+	d volume create m --size 1G --user alice
+	d set /volumes/l/legs/b lun=iscsi://10.0.0.10,10.0.0.11/iqn.2020-01.x:disk/1
+	d set /volumes/l/legs/b lun=iscsi://10.0.0.10/iqn.2020-01.x:disk/2
+	d set /volumes/l/legs/b p.timeout=3s
+	d set /volumes/l/legs/b p.secret=open
+	d create /volumes/l/legs/c lun=iscsi://10.0.0.9/iqn.2020-01.x:disk/3
+	d volume convert l --copies 3 --lun iscsi://10.0.0.9/iqn.2020-01.x:disk/3
+	d volume move l --leg b --to n2
+	d volume move l --leg c --lun iscsi://10.0.0.9/iqn.2020-01.x:disk/4
+	d volume move l --owner n3
+	d volume show l
+	d volume delete l
 	d status
 	d volume delete slow
 	d node drain n1

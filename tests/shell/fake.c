@@ -161,7 +161,7 @@ static bool legs_step(struct fake *f, const char *path)
 	if (!row.begun)
 		return agree_own(f, &row, OWN_BEGIN, &row.leg[0]);
 	if (!node_id_none(&row.want))
-		return own_leg_of(&row, &row.want) && agree_own(f, &row, OWN_PASS, own_leg_of(&row, &row.want));
+		return own_reaches(&row, &row.want) && agree_own(f, &row, OWN_PASS, &(struct own_leg){ .node = row.want });
 	/* Before legs come into sync: one that is to go was put out of it. */
 	if (move_next(f->names, v, &t, what)) {
 		agreed(f, &t);

@@ -127,6 +127,74 @@ static void test_two_may_hold_a_lease_then_one_that_is_off_is_not_enough(void)
 	own_free(&own);
 }
 
+/* ---- a leg that every node reaches ---- */
+
+/* A has a leg of its own, and there is a LUN; B is asked. */
+static struct own_row with_lun(struct node_id owner, uint64_t epoch)
+{
+	struct own_row r = row(owner, epoch);
+
+	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .lun = true, .state = OWN_LEG_IN };
+	return r;
+}
+
+static bool proposes(enum own_change_kind kind, struct node_id to)
+{
+	for (unsigned i = 0; i < out.n; i++)
+		if (out.act[i].kind == OWN_ACT_PROPOSE && out.act[i].change.kind == kind && node_id_eq(&out.act[i].change.node, &to))
+			return true;
+	return false;
+}
+
+static void test_who_has_no_leg_succeeds_by_a_lun(void)
+{
+	world(A, 5000);
+	apply(with_lun(A, 3), 6000);
+	step((struct own_in){ .kind = OWN_IN_TIMER }, 7000);
+	CHECK(proposes(OWN_TAKE, B));
+	own_free(&own);
+	/* A witness does not. */
+	world(A, 5000);
+	view.bare[view.n_bare++] = B;
+	step((struct own_in){ .kind = OWN_IN_VIEW, .view = &view }, 5500);
+	apply(with_lun(A, 3), 6000);
+	step((struct own_in){ .kind = OWN_IN_TIMER }, 7000);
+	CHECK(!proposes(OWN_TAKE, B));
+	own_free(&own);
+}
+
+static void test_a_leg_of_its_own_comes_first(void)
+{
+	/* Of A and C, who are there, A has one: both B and C let it go first. */
+	world(A, 5000);
+	view = (struct own_view){ .member = { A, B }, .n_member = 2, .voter = { B }, .n_voter = 1, .quorate = true };
+	step((struct own_in){ .kind = OWN_IN_VIEW, .view = &view }, 5500);
+	apply(with_lun(C, 3), 6000);
+	step((struct own_in){ .kind = OWN_IN_TIMER }, 6500);
+	CHECK(!proposes(OWN_TAKE, B));
+	step((struct own_in){ .kind = OWN_IN_TIMER }, 6000 + OWN_PATIENCE_MS);
+	CHECK(proposes(OWN_TAKE, B));
+	own_free(&own);
+}
+
+static void test_a_lun_that_cannot_be_opened_is_tried_elsewhere(void)
+{
+	struct own_row mine = with_lun(B, 4);
+
+	world(A, 5000);
+	view = (struct own_view){ .member = { B, C }, .n_member = 2, .voter = { B }, .n_voter = 1, .quorate = true };
+	step((struct own_in){ .kind = OWN_IN_VIEW, .view = &view }, 5500);
+	apply(with_lun(A, 3), 6000);
+	apply(mine, 10000);
+	for (unsigned i = 0; i < OWN_FAILED_MAX; i++) {
+		CHECK(!proposes(OWN_PASS, C));
+		step((struct own_in){ .kind = OWN_IN_OPENED, .volume = mine.uuid, .epoch = 4, .err = -5 }, 12000 + 2000 * i);
+		step((struct own_in){ .kind = OWN_IN_TIMER }, 13100 + 2000 * i);
+	}
+	CHECK(proposes(OWN_PASS, C));
+	own_free(&own);
+}
+
 int main(void)
 {
 	RUN(test_its_lease_is_waited_for);
@@ -134,6 +202,9 @@ int main(void)
 	RUN(test_off_before_the_volume_was_taken_says_nothing);
 	RUN(test_another_node_that_is_off_says_nothing);
 	RUN(test_two_may_hold_a_lease_then_one_that_is_off_is_not_enough);
+	RUN(test_who_has_no_leg_succeeds_by_a_lun);
+	RUN(test_a_leg_of_its_own_comes_first);
+	RUN(test_a_lun_that_cannot_be_opened_is_tried_elsewhere);
 	own_out_fini(&out);
 	return 0;
 }

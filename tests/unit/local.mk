@@ -215,6 +215,12 @@ check_PROGRAMS += tests/unit/fenced
 TESTS += tests/unit/fenced
 tests_unit_fenced_SOURCES = %D%/fenced.c %D%/check.h
 tests_unit_fenced_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
+# Claims of LUNs of foreign targets.
+check_PROGRAMS += tests/unit/hold
+TESTS += tests/unit/hold
+tests_unit_hold_SOURCES = %D%/hold.c %D%/check.h plugins/iscsi/hold.c plugins/iscsi/hold.h
+tests_unit_hold_CFLAGS = $(AM_CFLAGS)
+tests_unit_hold_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 check_PROGRAMS += tests/unit/lease
 TESTS += tests/unit/lease
 tests_unit_lease_SOURCES = %D%/lease.c %D%/check.h

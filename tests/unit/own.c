@@ -81,6 +81,27 @@ static void test_not_while_anything_moves_or_lacks_a_leg(void)
 	CHECK(!ask(1, OWN_STEADY_MS, OWN_STEADY_MS, &to));
 }
 
+static void test_who_has_a_leg_gets_what_was_served_by_a_lun(void)
+{
+	struct node_id to, two = id(2);
+	const struct own_row *r;
+
+	all_on_one();
+	/* Node 2 serves as much as anybody, and node 1 has no leg of the last one: only a LUN. */
+	for (unsigned i = 0; i < VOLUMES - 1; i++)
+		rows[i].owner = id(i < 3 ? 2 : 1);
+	rows[VOLUMES - 1].leg[0] = (struct own_leg){ .lun = true, .state = OWN_LEG_IN };
+	rows[VOLUMES - 1].leg[1].node = id(2);
+	r = ask(1, OWN_STEADY_MS, 10, &to);
+	CHECK(r == &rows[VOLUMES - 1] && node_id_eq(&to, &two));
+	CHECK(!ask(1, OWN_STEADY_MS - 1, 10, &to));
+	/* Nothing goes from a leg to a LUN. */
+	all_on_one();
+	for (unsigned i = 0; i < VOLUMES; i++)
+		rows[i].leg[1] = (struct own_leg){ .lun = true, .state = OWN_LEG_IN };
+	CHECK(!ask(1, OWN_STEADY_MS, OWN_STEADY_MS, &to));
+}
+
 /* Moves until nothing moves any more; how many that took. */
 static unsigned settle(void)
 {
@@ -132,5 +153,6 @@ int main(void)
 	RUN(test_only_the_fullest_gives_and_only_to_who_is_back_for_a_while);
 	RUN(test_it_ends_and_never_goes_back);
 	RUN(test_not_while_anything_moves_or_lacks_a_leg);
+	RUN(test_who_has_a_leg_gets_what_was_served_by_a_lun);
 	return 0;
 }

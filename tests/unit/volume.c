@@ -129,6 +129,48 @@ static void test_later_legs_are_new(void)
 	catalog_free(&c);
 }
 
+#define LUN "lun=iscsi://10.0.0.9:3260/iqn.2020-01.x:disk/"
+
+static void test_legs_on_foreign_luns(void)
+{
+	struct catalog *c = mirrored();
+	struct own_change ch;
+
+	APPLY_FAILS(c, ERR_INVAL, "lun needs level 3", "~ /volumes/v copies=3", "+ /volumes/v/legs/c " LUN "1");
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "~ /volumes/v copies=3", "+ /volumes/v/legs/c " LUN "1");
+	APPLY_FAILS(c, ERR_INVAL, "lun= or node=", "+ /volumes/w size=1G copies=1", "+ /volumes/w/legs/a node=n1 " LUN "2");
+	APPLY_FAILS(c, ERR_EXIST, "lun", "+ /volumes/w size=1G copies=1", "+ /volumes/w/legs/a " LUN "1");
+	CHECK(row_of(c).leg[2].lun && row_of(c).leg[2].state == OWN_LEG_NEW && node_id_none(&row_of(c).leg[2].node));
+	/* Who has no leg may own it once the LUN has all data, and not when it has not. */
+	take(c, 1);
+	ch = change(c, OWN_TAKE, 3, -1);
+	CHECK_EQ(own(c, &ch), ERR_CONFLICT);
+	ch = change(c, OWN_IN, 0, 2);
+	CHECK_EQ(own(c, &ch), 0);
+	ch = change(c, OWN_TAKE, 3, -1);
+	CHECK_EQ(own(c, &ch), 0);
+	ch = change(c, OWN_TAKE, 0, -1);
+	CHECK_EQ(own(c, &ch), ERR_CONFLICT);
+	catalog_free(&c);
+}
+
+/* What lies on a LUN is not known to be blank: another leg that is in sync is copied to it. */
+static void test_luns_are_born_new_unless_they_are_all_there_is(void)
+{
+	struct catalog *c = small_cluster();
+
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "+ /volumes/v size=1G copies=2", "+ /volumes/v/legs/a " LUN "1", "+ /volumes/v/legs/b node=n1");
+	CHECK_EQ(row_of(c).leg[0].state, OWN_LEG_NEW);
+	CHECK_EQ(row_of(c).leg[1].state, OWN_LEG_IN);
+	APPLY_OK(c, "- /volumes/v");
+	APPLY_OK(c, "+ /volumes/v size=1G copies=2", "+ /volumes/v/legs/a " LUN "1", "+ /volumes/v/legs/b " LUN "2");
+	CHECK_EQ(row_of(c).leg[0].state, OWN_LEG_NEW);
+	CHECK_EQ(row_of(c).leg[1].state, OWN_LEG_IN);
+	catalog_free(&c);
+}
+
 static void test_people_cannot_set_the_machines(void)
 {
 	struct catalog *c = mirrored();
@@ -510,6 +552,8 @@ int main(void)
 	RUN(test_old_level_skips_the_machines);
 	RUN(test_fresh_legs_are_in_sync);
 	RUN(test_later_legs_are_new);
+	RUN(test_legs_on_foreign_luns);
+	RUN(test_luns_are_born_new_unless_they_are_all_there_is);
 	RUN(test_people_cannot_set_the_machines);
 	RUN(test_own_changes_the_row);
 	RUN(test_own_is_refused_when_late);
