@@ -76,7 +76,7 @@ static void vol_open(struct own *o, struct own_vol *v, struct own_out *out)
 	if (!o->target || !mono_due(v->reopen, o->now))
 		return;
 	v->phase = OWN_OPENING;
-	v->used = v->row.epoch;
+	v->used = v->opened = v->row.epoch;
 	v->leased = false;
 	act_row(out, OWN_ACT_OPEN, v);
 }
@@ -148,8 +148,10 @@ static bool beat_counts(const struct own *o, const struct own_beat *b)
 
 	if (OWN_PLANTED(OWN_PLANT_NO_ECHO))
 		return true;
+	/* Who had a vote when it answered may have none now: then it is in no majority. */
 	for (unsigned i = 0; i < b->n_echo; i++)
-		n += b->echo[i].end <= o->applied || OWN_PLANTED(OWN_PLANT_NO_END);
+		n += own_listed(o->view.voter, o->view.n_voter, &b->echo[i].node) &&
+		     (b->echo[i].end <= o->applied || OWN_PLANTED(OWN_PLANT_NO_END));
 	return n > o->view.n_voter / 2;
 }
 
@@ -168,17 +170,35 @@ static void lease_check(struct own *o, struct own_out *out)
 
 /* ---- succession ---- */
 
-static unsigned owned_by(const struct own *o, const struct node_id *node)
+static struct own_load *load_of(struct own *o, const struct node_id *node)
 {
-	unsigned n = 0;
+	for (unsigned i = 0; i < o->n_load; i++)
+		if (node_id_eq(&o->load[i].node, node))
+			return &o->load[i];
+	return NULL;
+}
 
-	for (unsigned i = 0; i < o->n_vol; i++)
-		n += node_id_eq(&o->vol[i].row.owner, node);
-	return n;
+/* How many volumes it serves: counted once in a step, since a node that dies leaves many to be thought about. */
+static unsigned owned_by(struct own *o, const struct node_id *node)
+{
+	struct own_load *l;
+
+	for (unsigned i = 0; i < o->n_vol && !o->counted; i++) {
+		l = load_of(o, &o->vol[i].row.owner);
+		if (!l && o->n_load < OWN_NODES_MAX) {
+			l = &o->load[o->n_load++];
+			*l = (struct own_load){ .node = o->vol[i].row.owner };
+		}
+		if (l)
+			l->n++;
+	}
+	o->counted = true;
+	l = load_of(o, node);
+	return l ? l->n : 0;
 }
 
 /* Does candidate `a` come before `b`? */
-static bool before(const struct own *o, const struct node_id *a, const struct node_id *b)
+static bool before(struct own *o, const struct node_id *a, const struct node_id *b)
 {
 	bool ua = own_listed(o->view.unfit, o->view.n_unfit, a), ub = own_listed(o->view.unfit, o->view.n_unfit, b);
 	unsigned na = owned_by(o, a), nb = owned_by(o, b);
@@ -189,7 +209,7 @@ static bool before(const struct own *o, const struct node_id *a, const struct no
 }
 
 /* How many candidates come before us; -1: we are none. */
-static int rank(const struct own *o, const struct own_vol *v)
+static int rank(struct own *o, const struct own_vol *v)
 {
 	int n = 0;
 
@@ -237,7 +257,7 @@ static bool can_own(const struct own *o, const struct own_vol *v, const struct n
 }
 
 /* Whom to pass it to; NULL: nobody, or not now. */
-static const struct node_id *pass_to(const struct own *o, const struct own_vol *v)
+static const struct node_id *pass_to(struct own *o, const struct own_vol *v)
 {
 	const struct node_id *best = NULL;
 
@@ -291,6 +311,8 @@ static void mine(struct own *o, struct own_vol *v, struct own_out *out)
 
 static void consider(struct own *o, struct own_out *out)
 {
+	o->counted = false;
+	o->n_load = 0;
 	for (unsigned i = 0; i < o->n_vol; i++) {
 		struct own_vol *v = &o->vol[i];
 
@@ -335,8 +357,11 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	if (was_open)
 		act_row(out, OWN_ACT_CLOSE, v);
 	v->phase = OWN_CLOSED;
-	/* First seen by a process that has just started: an earlier life of it may have used this right. */
-	v->used = known ? 0 : row->epoch;
+	/*
+	 * First seen by a process that has just started: an earlier life of it may have used this right. So may this one, where
+	 * a store that failed and came back has less than was applied before.
+	 */
+	v->used = known && row->epoch > v->opened ? 0 : row->epoch;
 }
 
 static void row_in(struct own *o, const struct own_row *row, struct own_out *out)
@@ -406,9 +431,12 @@ static void adopted(struct own *o, const struct own_in *in, struct own_out *out)
 		return;
 	}
 	v->phase = OWN_OPEN;
-	v->used = in->epoch;
-	if (in->number)
+	v->used = v->opened = in->epoch;
+	/* It has answered under this right, whoever told it that it might. */
+	if (in->number) {
 		v->wait = o->now;
+		v->leased = true;
+	}
 	act_row(out, OWN_ACT_LEGS, v);
 }
 

@@ -18,7 +18,8 @@ enum own_phase {
 struct own_vol {
 	struct own_row row;
 	enum own_phase phase;
-	uint64_t used;                  /* the epoch under which a director-target was told to open it */
+	uint64_t used;                  /* the epoch under which a director-target was told to open it; 0: not under the row's */
+	uint64_t opened;                /* the newest of them all */
 	struct mono wait;               /* until then an earlier right may be in use */
 	struct node_id before;          /* whose, when it is that of one node alone; none: nobody can say */
 	struct mono taken;              /* when the row as it is was applied */
@@ -54,6 +55,9 @@ struct own {
 	struct own_beat beat[OWN_BEATS];
 	uint64_t number;
 	struct mono beat_due, until;
+	struct own_load { struct node_id node; unsigned n; } load[OWN_NODES_MAX];       /* of this step, once it is asked for */
+	unsigned n_load;
+	bool counted;
 };
 
 #endif

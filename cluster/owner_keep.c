@@ -52,6 +52,7 @@ static void tell(struct cluster *c, struct plan_have_volume *h, const struct obj
 	volume_keep(o, &d->keep.version, &blob, &d->keep.n_blob);
 	d->keep.blob = mem_dup(blob, d->keep.n_blob);
 	d->keep.proposal = proposal;
+	d->keep.lost = volume_power_lost(catalog_tree(c->catalog), o);
 	d->keep.err = err;
 	act->id = d->id;
 	act->keep = &d->keep;
@@ -88,7 +89,8 @@ void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluste
 	*k = (struct keeping){ .proposal = in->number, .version = in->of + 1 };
 	memcpy(k->volume, in->volume, 16);
 	memcpy(change.volume, in->volume, 16);
-	if (volume_txn_keep(catalog_tree(c->catalog), in->volume, in->of, in->blob, in->n_blob, &t) == 0)
+	/* What it goes on from may be over: it is told so first. */
+	if (power_judged(c) && volume_txn_keep(catalog_tree(c->catalog), in->volume, in->of, in->blob, in->n_blob, &t) == 0)
 		request_propose_change(c, &t, &change, in->number, out);
 	else
 		k->refused = true;

@@ -14,6 +14,7 @@
 #include "cluster/prepare.h"
 #include "cluster/volume.h"
 
+#define TRIES_MAX 16            /* of one proposal of our own in one state of what it is about */
 #define REFUSE_MS 500           /* a request is held no longer than this once its node is known to be in a minority */
 
 static struct cluster_reply *reply_add(struct cluster_out *out, uint64_t id, int err)
@@ -122,6 +123,14 @@ static void author_is(struct cluster *c, struct txn *t)
 	t->time_ms = c->wall_ms;
 }
 
+static bool waits_for(const struct cluster *c, const uint8_t rid[16])
+{
+	for (unsigned i = 0; i < c->n_waiting; i++)
+		if (memcmp(c->waiting[i].rid.b, rid, 16) == 0)
+			return true;
+	return false;
+}
+
 void request_propose_own(struct cluster *c, struct txn *t, const char *what, struct cluster_out *out)
 {
 	struct catalog_result res;
@@ -131,12 +140,24 @@ void request_propose_own(struct cluster *c, struct txn *t, const char *what, str
 	crypto_generichash_update(&st, c->lineage, 16);
 	crypto_generichash_update(&st, (const uint8_t *)what, strlen(what));
 	crypto_generichash_final(&st, t->request_id, 16);
-	for (unsigned i = 0; i < c->n_waiting; i++)
-		if (memcmp(c->waiting[i].rid.b, t->request_id, 16) == 0)
-			return;
+	if (waits_for(c, t->request_id))
+		return;
 	author_is(c, t);
-	/* What was answered before, or would be refused now, is asked again when something has changed. */
+	/* What was done, or would be refused now, is asked again when something has changed. */
 	catalog_check(c->catalog, t, &res, NULL);
+	/*
+	 * It was refused when it was applied, because of something else that came before it, and would not be refused now: the
+	 * next try. All nodes that try come to the same id.
+	 */
+	for (unsigned n = 0; res.again && res.err && n < TRIES_MAX; n++) {
+		crypto_generichash_init(&st, NULL, 0, 16);
+		crypto_generichash_update(&st, t->request_id, 16);
+		crypto_generichash_update(&st, (const uint8_t *)&res.index, sizeof(res.index));
+		crypto_generichash_final(&st, t->request_id, 16);
+		if (waits_for(c, t->request_id))
+			return;
+		catalog_check(c->catalog, t, &res, NULL);
+	}
 	if (res.err || res.again)
 		return;
 	log_debug(c->log, "request: own proposal: %s", what);
@@ -403,6 +424,10 @@ static void verb_found(struct cluster *c, const struct cluster_request *r, struc
 		refuse(out, r->id, ERR_INVAL, &why);
 		return;
 	}
+	if (r->dry_run) {
+		reply_add(out, r->id, 0)->plan = mem_printf("+ /cluster%s%s\n", r->what ? " name=" : "", r->what ? r->what : "");
+		return;
+	}
 	snprintf(c->found_name, sizeof(c->found_name), "%s", r->what ? r->what : "");
 	c->found_now = c->dirty = true;
 	if (!c->keys.n)
@@ -426,6 +451,22 @@ static void dry_run(struct cluster *c, const struct cluster_request *r, const st
 	a->plan = buf_take(&b);
 }
 
+/* A repeated request gets the first answer, whatever could be made of it today: what it did may be in its own way. */
+static bool answered(struct cluster *c, const struct cluster_request *r, const struct txn *t, struct cluster_out *out)
+{
+	struct cluster_reply *a;
+	uint64_t index;
+	int err;
+
+	if (r->dry_run || !catalog_find_request(c->catalog, t->request_id, &err, &index))
+		return false;
+	a = reply_add(out, r->id, err);
+	a->index = index;
+	if (err)
+		snprintf(a->text, sizeof(a->text), "%s", err_text(err));
+	return true;
+}
+
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out)
 {
 	struct txn t = { 0 };
@@ -441,6 +482,10 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 		err = not_now(c, &why);
 	if (!err && r->txn)
 		txn_copy(&t, r->txn);
+	if (!err && answered(c, r, &t, out)) {
+		txn_fini(&t);
+		return;
+	}
 	if (!err) {
 		switch (r->verb) {
 		case CLUSTER_TXN:
@@ -458,6 +503,8 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 					op->if_generation = inverse.ops[i].if_generation;
 					attrs_copy(&op->attrs, &inverse.ops[i].attrs);
 				}
+				/* What is changed while it is on its way is not taken back with it. */
+				t.base = inverse.base;
 				txn_fini(&inverse);
 			}
 			break;

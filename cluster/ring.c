@@ -90,8 +90,8 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 	*g = (struct growth_fact){ .id = m->card->id, .since = m->since };
 	g->alive = m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT;
 	g->wanted = o && x.votes && (!c->has_lineage || memcmp(x.lineage, c->lineage, 16) == 0);
-	g->barred = (o && schema_get_bool(o->type, &o->attrs, "drain")) || fact_is(f, "mode", "store-failed") ||
-	            fact_is(f, "mode", "diverged");
+	g->barred = (o && schema_get_bool(o->type, &o->attrs, "drain")) || fact_is(f, "mode", agree_mode_name(AGREE_STORE_FAILED)) ||
+	            fact_is(f, "mode", agree_mode_name(AGREE_DIVERGED));
 	g->aside = m->self ? c->aside : fact_is(f, "aside", "yes");
 	if (m->self) {
 		g->running = c->ring_running;

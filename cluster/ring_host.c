@@ -226,7 +226,8 @@ static const char *want_votes(const struct cluster *c, struct roster *next)
 		cand[n++] = (struct roster_candidate){
 			.id = x->id, .alive = m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT, .in_ring = synced,
 			.barred = (o && schema_get_bool(o->type, &o->attrs, "drain")) ||
-			          (mode && (strcmp(mode, "store-failed") == 0 || strcmp(mode, "diverged") == 0)),
+			          (mode && (strcmp(mode, agree_mode_name(AGREE_STORE_FAILED)) == 0 ||
+			                    strcmp(mode, agree_mode_name(AGREE_DIVERGED)) == 0)),
 			.steady_ms = mono_ms_between(m.since, c->now),
 		};
 	}

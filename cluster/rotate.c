@@ -39,10 +39,13 @@ int rotate_make(struct cluster *c, const struct key *k, const char *without, str
 {
 	const struct tree *tree = catalog_tree(c->catalog);
 	const struct object *o = NULL;
+	const struct object *cluster = tree_get(tree, "/cluster");
 	struct txn_op *op;
 	char text[16];
 
 	op = txn_add(t, TXN_SET, "/cluster");
+	/* Of two keys for one epoch nodes would take different ones, and not hear each other again. */
+	op->if_generation = cluster ? cluster->generation : 0;
 	snprintf(text, sizeof(text), "%" PRIu32, k->epoch);
 	attrs_set(&op->attrs, "key-epoch", text);
 	while ((o = tree_child(tree, "/nodes", o))) {

@@ -34,10 +34,12 @@ struct line {
 };
 
 RB_HEAD(object_tree, object);
+RB_HEAD(uuid_tree, object);
 RB_HEAD(line_tree, line);
 
 struct tree {
 	struct object_tree objects;
+	struct uuid_tree uuids;
 	struct line_tree lines;
 	unsigned n;
 	struct hash_sum sum;
@@ -65,6 +67,13 @@ static int object_cmp(const struct object *a, const struct object *b)
 	return path_cmp(a->path, b->path);
 }
 
+static int uuid_cmp(const struct object *a, const struct object *b)
+{
+	if (a->tree)
+		(*a->tree->visits)++;
+	return memcmp(a->uuid, b->uuid, sizeof(a->uuid));
+}
+
 static int line_cmp(const struct line *a, const struct line *b)
 {
 	if (a->visits)
@@ -79,6 +88,7 @@ static int ref_cmp(const struct ref *a, const struct ref *b)
 
 /* Not RB_GENERATE_STATIC, which in libbsd relies on a macro that only BSD has. */
 RB_GENERATE_INTERNAL(object_tree, object, entry, object_cmp, __attribute__((unused)) static)
+RB_GENERATE_INTERNAL(uuid_tree, object, by_uuid, uuid_cmp, __attribute__((unused)) static)
 RB_GENERATE_INTERNAL(line_tree, line, entry, line_cmp, __attribute__((unused)) static)
 RB_GENERATE_INTERNAL(ref_tree, ref, entry, ref_cmp, __attribute__((unused)) static)
 
@@ -381,6 +391,7 @@ struct tree *tree_new(void)
 	struct tree *t = mem_zalloc(sizeof(*t));
 
 	RB_INIT(&t->objects);
+	RB_INIT(&t->uuids);
 	RB_INIT(&t->lines);
 	t->visits = mem_zalloc(sizeof(*t->visits));
 	return t;
@@ -438,9 +449,26 @@ static struct object *find(const struct tree *t, const char *path)
 	return o && strcmp(o->path, path) == 0 ? o : NULL;
 }
 
+static struct object *find_uuid(const struct tree *t, const uint8_t uuid[16])
+{
+	struct object *o = RB_ROOT(&t->uuids);
+
+	while (o) {
+		int d = memcmp(uuid, o->uuid, sizeof(o->uuid));
+
+		(*t->visits)++;
+		if (d == 0)
+			return o;
+		o = d < 0 ? RB_LEFT(o, by_uuid) : RB_RIGHT(o, by_uuid);
+	}
+	return NULL;
+}
+
 static void drop(struct tree *t, struct object *o)
 {
 	index_remove(t, o);
+	if (find_uuid(t, o->uuid) == o)
+		RB_REMOVE(uuid_tree, &t->uuids, o);
 	hash_sum_sub(&t->sum, o->hash);
 	RB_REMOVE(object_tree, &t->objects, o);
 	t->n--;
@@ -458,6 +486,7 @@ void tree_put(struct tree *t, struct object **op)
 	object_hash(o);
 	hash_sum_add(&t->sum, o->hash);
 	RB_INSERT(object_tree, &t->objects, o);
+	RB_INSERT(uuid_tree, &t->uuids, o);
 	t->n++;
 	index_add(t, o);
 }
@@ -473,6 +502,11 @@ void tree_remove(struct tree *t, const char *path)
 const struct object *tree_get(const struct tree *t, const char *path)
 {
 	return find(t, path);
+}
+
+const struct object *tree_by_uuid(const struct tree *t, const uint8_t uuid[16])
+{
+	return find_uuid(t, uuid);
 }
 
 const struct object *tree_first(const struct tree *t, const char *path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ordered store of agreed objects: by path, so that what is below a path stands together. Next to it
- * two indexes that follow every change: who refers to an object, and who holds a unique value. A hash of
+ * indexes that follow every change: uuids, who refers to an object, and who holds a unique value. A hash of
  * the whole content is kept as a sum over the objects, so that its cost too goes with what changes.
  */
 #ifndef CLUSTER_TREE_H
@@ -31,7 +31,7 @@ struct object {
 	/* private */
 	uint8_t hash[32];
 	struct tree *tree;
-	RB_ENTRY(object) entry;
+	RB_ENTRY(object) entry, by_uuid;
 };
 
 /* A 256-bit sum that does not depend on the order of what was added. */
@@ -64,6 +64,8 @@ void tree_remove(struct tree *t, const char *path);
 
 /* Reading: O(log n). Objects are lent until the next tree_put or tree_remove of their path. */
 const struct object *tree_get(const struct tree *t, const char *path);
+/* The object with this uuid; NULL: none. No two have the same: they are made of requests that are never applied twice. */
+const struct object *tree_by_uuid(const struct tree *t, const uint8_t uuid[16]);
 const struct object *tree_first(const struct tree *t, const char *path); /* the first at or after path */
 const struct object *tree_next(const struct object *o);
 /* The objects at or below `top`, in order: begin with NULL. */

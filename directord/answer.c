@@ -269,7 +269,8 @@ static void ask_verb(struct answer *a, struct api_token token, const struct api_
 	txn_fini(&t);
 }
 
-static void verb_drain(struct answer *a, struct api_token token, const struct api_peer *who, const char *path, bool undo)
+static void verb_drain(struct answer *a, struct api_token token, const struct api_peer *who, const char *path, bool undo,
+                       bool dry_run)
 {
 	struct txn t = { .author = mem_strdup(who->user), .node = mem_strdup(cluster_self_name(a->cluster)),
 	                 .time_ms = wall_ms(), .message = mem_printf("%s %s", undo ? "end drain of" : "drain", path_name(path)) };
@@ -277,12 +278,12 @@ static void verb_drain(struct answer *a, struct api_token token, const struct ap
 
 	attrs_set(&op->attrs, "drain", undo ? "no" : "yes");
 	randombytes_buf(t.request_id, sizeof(t.request_id));
-	on_commit(a, token, &t, false);
+	on_commit(a, token, &t, dry_run);
 	txn_fini(&t);
 }
 
 /* A task is a commit that is being carried out: what is not done yet is no longer wanted, and what is done is taken back. */
-static void verb_cancel(struct answer *a, struct api_token token, const struct api_peer *who, const char *path)
+static void verb_cancel(struct answer *a, struct api_token token, const struct api_peer *who, const char *path, bool dry_run)
 {
 	struct txn t = { .author = mem_strdup(who->user), .node = mem_strdup(cluster_self_name(a->cluster)), .time_ms = wall_ms() };
 	struct names_task task;
@@ -299,7 +300,7 @@ static void verb_cancel(struct answer *a, struct api_token token, const struct a
 	} else {
 		t.message = mem_printf(NAMES_TASK_CANCELED, index);
 		randombytes_buf(t.request_id, sizeof(t.request_id));
-		on_undo(a, token, &t, index, false);
+		on_undo(a, token, &t, index, dry_run);
 	}
 	txn_fini(&t);
 }
@@ -348,7 +349,7 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 	} else if (strcmp(verb, "node.remove") == 0) {
 		ask_verb(a, token, who, CLUSTER_REMOVE, path_name(path), dry, yes(args, "force"));
 	} else if (strcmp(verb, "node.drain") == 0) {
-		verb_drain(a, token, who, path, yes(args, "undo"));
+		verb_drain(a, token, who, path, yes(args, "undo"), dry);
 	} else if (strcmp(verb, "cluster.create") == 0) {
 		ask_verb(a, token, who, CLUSTER_FOUND, attrs_get(args, "name"), dry, false);
 	} else if (strcmp(verb, "cluster.rotate-key") == 0) {
@@ -366,7 +367,7 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 		a->conf.debug(a->conf.arg, subjects ? subjects : "");
 		api_done(a->api, token, &ok);
 	} else if (strcmp(verb, "task.cancel") == 0) {
-		verb_cancel(a, token, who, path);
+		verb_cancel(a, token, who, path, dry);
 	} else {
 		api_fail(a->api, token, ERR_NOTSUP, path, NULL, "this daemon does not know '%s'", verb);
 	}

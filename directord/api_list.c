@@ -193,10 +193,17 @@ static bool list_step(struct api_client *c, struct api_open *o)
 	return true;
 }
 
+/*
+ * What ends a list may send at once, and so make room, and so come here again: then the lists are walked already, and the
+ * next of them might be gone when that walk goes on.
+ */
 void api_list_pump(struct api_client *c)
 {
 	struct api_open *o, *next;
 
+	if (c->pumping)
+		return;
+	c->pumping = true;
 	for (o = TAILQ_FIRST(&c->open); o; o = next) {
 		next = TAILQ_NEXT(o, entry);
 		if (o->kind != OPEN_LIST)
@@ -204,8 +211,9 @@ void api_list_pump(struct api_client *c)
 		while (api_client_queued(c) < API_OUT_LOW && list_step(c, o))
 			;
 		if (api_client_queued(c) >= API_OUT_LOW)
-			return;
+			break;
 	}
+	c->pumping = false;
 }
 
 /* Where a follower or a reader of events begins. */

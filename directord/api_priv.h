@@ -76,7 +76,7 @@ struct api_client {
 	struct buf in, out;
 	size_t out_at;                  /* what is written of out */
 	bool hello, dead;
-	bool flushing;
+	bool flushing, pumping;
 	struct api_peer peer;
 	unsigned n_open;
 	TAILQ_HEAD(, api_open) open;

@@ -75,6 +75,9 @@ static const struct row rows[] = {
 	  "The TCP port of iSCSI portals that name none." },
 	{ "target-program", T_PATH, F(target_program), "", NULL, false,
 	  "The data plane. Empty: director-target beside this program, or the installed one. \"/\": this node serves nothing." },
+	{ "target-follow", T_BOOL, F(target_follow), "yes", NULL, false,
+	  "Do threads of the data plane go to the processor where the packets of their connections come in, while commands come "
+	  "one by one? For the next start of director-target." },
 	{ "corosync-program", T_PATH, F(corosync_program), "", NULL, false,
 	  "Corosync. Empty: found in PATH." },
 	{ "plugins", T_PATH, F(plugins), "", NULL, false,

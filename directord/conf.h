@@ -44,6 +44,7 @@ struct conf {
 	char *volumes;                  /* directory; "": STATE/volumes */
 	unsigned iscsi_port;
 	char *target_program;
+	bool target_follow;
 	char *corosync_program;         /* "": found in PATH */
 	char *plugins;                  /* directory */
 	int log_level;                  /* enum log_level */

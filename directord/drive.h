@@ -37,6 +37,7 @@ struct drive_conf {
 	const char *state;              /* state directory: director-target keeps reservations in `target` below it */
 	const char *volumes;            /* directory of file volumes without a path of their own */
 	const char *plugins;            /* plugin path for director-target; NULL: its default */
+	bool stay;                      /* its threads do not go to the processors of their packets */
 };
 
 /* Adopts or starts director-target. Callbacks come from the loop, never from inside. Strings are copied. */

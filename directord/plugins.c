@@ -382,6 +382,7 @@ void plugins_probe(struct plugins *ps, const char *file, void (*done)(void *arg,
 
 struct scan {
 	unsigned left;
+	bool canceled;
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -396,7 +397,7 @@ static void scan_step(struct scan *s)
 {
 	if (--s->left)
 		return;
-	if (s->done)
+	if (s->done && !s->canceled)
 		s->done(s->arg);
 	free(s);
 }
@@ -425,6 +426,7 @@ static void introduced(void *arg, const struct plugins_result *r)
 		else
 			k->state = READY;
 	}
+	p->scan->canceled |= r->err == ERR_CANCELED;
 	scan_step(p->scan);
 	free(p->name);
 	free(p);
@@ -514,7 +516,10 @@ static void scan_dir(struct plugins *ps, struct scan *s, const char *dir)
 
 static void nothing(void *arg, const struct plugins_result *r)
 {
-	scan_step(arg);
+	struct scan *s = arg;
+
+	s->canceled |= r->err == ERR_CANCELED;
+	scan_step(s);
 }
 
 void plugins_scan(struct plugins *ps, void (*done)(void *arg), void *arg)

@@ -39,7 +39,7 @@ struct plugins *plugins_new(const struct plugins_conf *);
 /* Kills what runs; their callbacks get ERR_CANCELED. Not from inside of a callback. */
 void plugins_free(struct plugins **);
 
-/* Look at the folders again and ask new or changed files who they are. done (may be NULL) when all have answered. */
+/* Look at the folders again and ask new or changed files who they are. done (may be NULL) when all have answered; not if `plugins_free` comes first. */
 void plugins_scan(struct plugins *, void (*done)(void *arg), void *arg);
 /* Ask one file who it is, without adding it to the list (`plugin probe FILE`). */
 void plugins_probe(struct plugins *, const char *file,

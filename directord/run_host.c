@@ -313,9 +313,7 @@ static void target_volume(void *arg, const struct target_event *ev)
 	struct cluster_in in = { .kind = CLUSTER_IN_VOLUME, .volume = ev->volume, .number = ev->value, .of = ev->of, .epoch = ev->epoch,
 	                         .blob = ev->blob, .n_blob = ev->n_blob };
 
-	if (ev->kind == TARGET_EV_ACCESS)
-		in.event = CLUSTER_EV_ACCESS;
-	else if (ev->kind == TARGET_EV_KEEP)
+	if (ev->kind == TARGET_EV_KEEP)
 		in.event = CLUSTER_EV_KEEP;
 	else if (ev->what == DIRECTOR_EV_LEG_FAILED)
 		in.event = CLUSTER_EV_LEG_FAILED;
@@ -477,6 +475,7 @@ static void drive_open(struct run *r)
 	struct drive_conf c = {
 		.loop = r->loop, .log = r->log, .run = r->conf->run, .state = r->conf->state, .volumes = volumes,
 		.program = *r->conf->target_program ? r->conf->target_program : NULL,
+		.stay = !r->conf->target_follow,
 		.plugins = *r->conf->plugins ? r->conf->plugins : NULL,
 	};
 
@@ -536,14 +535,15 @@ void run_host_close(struct run *r)
 		ev_io_stop(r->loop, &r->uevents);
 		close(r->uevents.fd);
 	}
+	/* Before those whom it answers. */
+	if (r->plugins)
+		plugins_free(&r->plugins);
 	if (r->answer)
 		answer_free(&r->answer);
 	if (r->drive)
 		drive_free(&r->drive);
 	if (r->floataddr)
 		floataddr_free(&r->floataddr);
-	if (r->plugins)
-		plugins_free(&r->plugins);
 	list_free(&r->device, &r->n_devices);
 	list_free(&r->scan, &r->n_scan);
 	r->log->debug = NULL;

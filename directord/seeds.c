@@ -31,6 +31,23 @@ struct seed {
 	int failed;                     /* getaddrinfo's last error, told once */
 };
 
+/*
+ * What the thread and the loop share. A lookup may last as long as the resolver's timeouts, and nobody waits for it: the loop
+ * leaves, and the thread, which ends some time after that, frees it.
+ */
+struct lookup {
+	struct ev_loop *loop;
+	ev_async done;                  /* the loop's; sent only while it has not left */
+	struct seed *seed;              /* not changed any more */
+	unsigned n;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool left, work;                /* the loop has left; there is something to look up. Under lock, as what follows. */
+	struct addr *result;
+	unsigned n_result, cap_result;
+	int *failed;                    /* one per seed */
+};
+
 struct seeds {
 	struct ev_loop *loop;
 	const struct log *log;
@@ -40,16 +57,7 @@ struct seeds {
 	unsigned n;
 	ev_timer timer;
 	double pause;
-	/* The thread, and what it shares with the loop. */
-	bool threaded;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	ev_async done;
-	bool stop, work;                /* under lock */
-	struct addr *result;            /* under lock */
-	unsigned n_result, cap_result;
-	int *failed;                    /* under lock; one per seed */
+	struct lookup *lookup;          /* NULL: no names, or no thread for them */
 };
 
 /* "host:port", "host", "[v6]:port", "v6", "v4:port". */
@@ -87,72 +95,95 @@ int seeds_check(const char *seed)
 
 /* ---- the thread ---- */
 
-static void result_put(struct seeds *s, const struct addr *a)
+static void lookup_free(struct lookup *l)
 {
-	s->result = mem_grow(s->result, &s->cap_result, s->n_result, sizeof(*s->result));
-	s->result[s->n_result++] = *a;
+	pthread_cond_destroy(&l->wake);
+	pthread_mutex_destroy(&l->lock);
+	mem_autofree(&l->seed);
+	mem_autofree(&l->failed);
+	mem_autofree(&l->result);
+	mem_autofree(&l);
 }
 
-static void resolve(struct seeds *s, unsigned i)
+static void result_put(struct lookup *l, const struct addr *a)
+{
+	l->result = mem_grow(l->result, &l->cap_result, l->n_result, sizeof(*l->result));
+	l->result[l->n_result++] = *a;
+}
+
+static void resolve(struct lookup *l, unsigned i)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG };
 	struct addrinfo *list = NULL;
 	unsigned n = 0;
-	int err = getaddrinfo(s->seed[i].host, NULL, &hints, &list);
+	int err = getaddrinfo(l->seed[i].host, NULL, &hints, &list);
 
-	pthread_mutex_lock(&s->lock);
-	s->failed[i] = err;
+	pthread_mutex_lock(&l->lock);
+	l->failed[i] = err;
 	for (struct addrinfo *a = err ? NULL : list; a && n < PER_NAME_MAX; a = a->ai_next, n++) {
 		struct addr addr = sock_addr(a->ai_addr);
 
-		addr.port = s->seed[i].port;
+		addr.port = l->seed[i].port;
 		if (addr.family)
-			result_put(s, &addr);
+			result_put(l, &addr);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&l->lock);
 	if (list)
 		freeaddrinfo(list);
 }
 
+static bool has_left(struct lookup *l)
+{
+	bool left;
+
+	pthread_mutex_lock(&l->lock);
+	left = l->left;
+	pthread_mutex_unlock(&l->lock);
+	return left;
+}
+
 static void *thread_main(void *arg)
 {
-	struct seeds *s = arg;
+	struct lookup *l = arg;
 
-	pthread_mutex_lock(&s->lock);
-	while (!s->stop) {
-		if (!s->work) {
-			pthread_cond_wait(&s->wake, &s->lock);
+	pthread_mutex_lock(&l->lock);
+	while (!l->left) {
+		if (!l->work) {
+			pthread_cond_wait(&l->wake, &l->lock);
 			continue;
 		}
-		s->work = false;
-		pthread_mutex_unlock(&s->lock);
-		for (unsigned i = 0; i < s->n; i++)
-			if (*s->seed[i].host)
-				resolve(s, i);
-		ev_async_send(s->loop, &s->done);
-		pthread_mutex_lock(&s->lock);
+		l->work = false;
+		pthread_mutex_unlock(&l->lock);
+		for (unsigned i = 0; i < l->n && !has_left(l); i++)
+			if (*l->seed[i].host)
+				resolve(l, i);
+		pthread_mutex_lock(&l->lock);
+		if (!l->left)
+			ev_async_send(l->loop, &l->done);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&l->lock);
+	lookup_free(l);
 	return NULL;
 }
 
 static void thread_done(struct ev_loop *loop, ev_async *w, int revents)
 {
 	struct seeds *s = w->data;
+	struct lookup *l = s->lookup;
 	struct addr *got;
 	unsigned n;
 
-	pthread_mutex_lock(&s->lock);
-	got = s->result;
-	n = s->n_result;
-	s->result = NULL;
-	s->n_result = s->cap_result = 0;
+	pthread_mutex_lock(&l->lock);
+	got = l->result;
+	n = l->n_result;
+	l->result = NULL;
+	l->n_result = l->cap_result = 0;
 	for (unsigned i = 0; i < s->n; i++) {
-		if (s->failed[i] && s->failed[i] != s->seed[i].failed)
-			log_warn(s->log, "seeds: %s: %s", s->seed[i].host, gai_strerror(s->failed[i]));
-		s->seed[i].failed = s->failed[i];
+		if (l->failed[i] && l->failed[i] != s->seed[i].failed)
+			log_warn(s->log, "seeds: %s: %s", s->seed[i].host, gai_strerror(l->failed[i]));
+		s->seed[i].failed = l->failed[i];
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&l->lock);
 	for (unsigned i = 0; i < n; i++)
 		s->found(s->arg, &got[i]);
 	mem_autofree(&got);
@@ -160,40 +191,46 @@ static void thread_done(struct ev_loop *loop, ev_async *w, int revents)
 
 static void thread_start(struct seeds *s)
 {
+	struct lookup *l = mem_zalloc(sizeof(*l));
 	pthread_attr_t attr;
+	pthread_t thread;
 
-	s->failed = mem_zalloc(s->n * sizeof(*s->failed));
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->wake, NULL);
-	ev_async_init(&s->done, thread_done);
-	s->done.data = s;
-	ev_async_start(s->loop, &s->done);
-	ev_unref(s->loop);
+	l->loop = s->loop;
+	l->n = s->n;
+	l->seed = mem_dup(s->seed, s->n * sizeof(*s->seed));
+	l->failed = mem_zalloc(s->n * sizeof(*l->failed));
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->wake, NULL);
+	ev_async_init(&l->done, thread_done);
+	l->done.data = s;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 << 10);
-	s->threaded = pthread_create(&s->thread, &attr, thread_main, s) == 0;
-	pthread_attr_destroy(&attr);
-	if (!s->threaded)
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, thread_main, l) == 0) {
+		s->lookup = l;
+		ev_async_start(s->loop, &l->done);
+		ev_unref(s->loop);
+	} else {
+		lookup_free(l);
 		log_warn(s->log, "seeds: no thread for names; only addresses are tried");
+	}
+	pthread_attr_destroy(&attr);
 }
 
-static void thread_stop(struct seeds *s)
+static void thread_leave(struct seeds *s)
 {
-	if (!s->failed)
+	struct lookup *l = s->lookup;
+
+	if (!l)
 		return;
-	if (s->threaded) {
-		pthread_mutex_lock(&s->lock);
-		s->stop = true;
-		pthread_cond_signal(&s->wake);
-		pthread_mutex_unlock(&s->lock);
-		pthread_join(s->thread, NULL);
-	}
+	s->lookup = NULL;
 	ev_ref(s->loop);
-	ev_async_stop(s->loop, &s->done);
-	pthread_cond_destroy(&s->wake);
-	pthread_mutex_destroy(&s->lock);
-	mem_autofree(&s->failed);
-	mem_autofree(&s->result);
+	ev_async_stop(s->loop, &l->done);
+	/* From here on it is the thread's. */
+	pthread_mutex_lock(&l->lock);
+	l->left = true;
+	pthread_cond_signal(&l->wake);
+	pthread_mutex_unlock(&l->lock);
 }
 
 /* ---- the loop ---- */
@@ -206,11 +243,11 @@ static void offer(struct ev_loop *loop, ev_timer *w, int revents)
 	ev_timer_stop(loop, w);
 	ev_timer_set(w, s->pause, 0);
 	ev_timer_start(loop, w);
-	if (s->threaded) {
-		pthread_mutex_lock(&s->lock);
-		s->work = true;
-		pthread_cond_signal(&s->wake);
-		pthread_mutex_unlock(&s->lock);
+	if (s->lookup) {
+		pthread_mutex_lock(&s->lookup->lock);
+		s->lookup->work = true;
+		pthread_cond_signal(&s->lookup->wake);
+		pthread_mutex_unlock(&s->lookup->lock);
 	}
 	for (unsigned i = 0; i < s->n; i++)
 		if (!*s->seed[i].host)
@@ -260,7 +297,7 @@ void seeds_free(struct seeds **sp)
 	if (!s)
 		return;
 	ev_timer_stop(s->loop, &s->timer);
-	thread_stop(s);
+	thread_leave(s);
 	mem_autofree(&s->seed);
 	mem_autofree(sp);
 	*sp = NULL;

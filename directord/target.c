@@ -288,6 +288,12 @@ static void hello_reply(struct target_link *l, struct target_msg *m)
 
 static void list_reply(struct target_link *l, const struct target_msg *m)
 {
+	/* An empty list would mean that nothing is open. */
+	if (m->err) {
+		trouble(l, "director-target does not say what it has: %s", m->text ? m->text : err_text(m->err));
+		go_down(l, "no list");
+		return;
+	}
 	l->state = LINK_UP;
 	ev_timer_stop(l->loop, &l->retry);
 	l->up_since = mono_now();
@@ -524,6 +530,21 @@ uint32_t target_link_pid(const struct target_link *l)
 	return l->state == LINK_UP ? l->hello.pid : 0;
 }
 
+/* What it would refuse would cost us the connection, and it all that we lease it: so it never gets it. */
+static bool is_sendable(const struct target_msg *m)
+{
+	struct buf b = { 0 };
+	struct target_msg back;
+	bool ok;
+
+	target_msg_encode(m, &b);
+	ok = target_frame_len(b.data, b.len) == (long)b.len && target_msg_decode(b.data, b.len, &back) == 0;
+	if (ok)
+		target_msg_fini(&back);
+	buf_fini(&b);
+	return ok;
+}
+
 int target_link_send(struct target_link *l, const struct target_msg *req,
                      void (*done)(void *arg, const struct target_msg *reply), void *arg)
 {
@@ -532,6 +553,8 @@ int target_link_send(struct target_link *l, const struct target_msg *req,
 
 	if (l->state != LINK_UP)
 		return ERR_UNREACHABLE;
+	if (m.kind != TARGET_VOLUME_LEASE && !is_sendable(&m))
+		return ERR_LIMIT;
 	r = mem_zalloc(sizeof(*r));
 	r->done = done;
 	r->arg = arg;

@@ -59,7 +59,7 @@ uint32_t target_link_pid(const struct target_link *link);
 /*
  * Send `req` (kind and its part; the id is chosen here; borrowed). `done` is called once with the reply,
  * lent for the call; reply->err is ERR_UNREACHABLE when the target went away before it answered. Returns
- * ERR_UNREACHABLE when not up (then `done` is not called), else 0. `done` may be NULL.
+ * ERR_UNREACHABLE when not up, ERR_LIMIT for what director-target would not take (then `done` is not called), else 0. `done` may be NULL.
  */
 int target_link_send(struct target_link *link, const struct target_msg *req,
                      void (*done)(void *arg, const struct target_msg *reply), void *arg);

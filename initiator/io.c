@@ -98,6 +98,7 @@ void io_begin(struct director_iscsi *h, struct director_iscsi_io *io)
 		cmd->status = 0;
 		cmd->sense_len = 0;
 		cmd->wires = 0;
+		cmd->sent = false;
 		cmd->state = ICMD_OVER;
 		ini_flush_done(h->s, cmd);
 	}
@@ -156,6 +157,7 @@ void io_done(struct ini_cmd *cmd)
 	io->residual = cmd->residual;
 	io->residual_flags = (cmd->underflow ? DIRECTOR_ISCSI_UNDERFLOW : 0) | (cmd->overflow ? DIRECTOR_ISCSI_OVERFLOW : 0);
 	io->sense_len = cmd->sense_len;
+	io->sent = cmd->sent;
 	if (cmd->status)
 		sense_parse(io);
 	else

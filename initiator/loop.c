@@ -35,12 +35,30 @@ struct mono clock_now(void)
 
 /* ---- sockets ---- */
 
-static void sock_close(struct sock *k)
+/* Is there more to read, of which no event will tell? */
+static void readable_set(struct sock *k, bool on)
 {
+	if (k->readable != on)
+		k->h->loop->n_readable += on ? 1u : -1u;
+	k->readable = on;
+}
+
+static void lookup_end(struct sock *k)
+{
+	if (!k->lookup)
+		return;
+	lookup_free(&k->lookup);
+	k->h->loop->n_lookups--;
+}
+
+void sock_close(struct sock *k)
+{
+	lookup_end(k);
 	if (k->fd >= 0)
 		close(k->fd);
 	k->fd = -1;
-	k->connecting = k->blocked = k->readable = false;
+	k->connecting = k->blocked = false;
+	readable_set(k, false);
 }
 
 static void sock_lost(struct sock *k, const char *why)
@@ -63,33 +81,63 @@ static void sock_up(struct sock *k)
 	loop_dirty(k->h);
 }
 
-static void sock_connect(struct sock *k)
+static void sock_open(struct sock *k, const struct sockaddr_storage *addr, unsigned len)
 {
-	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
-	struct sockaddr_storage addr;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = k };
-	unsigned len;
 	int one = 1;
 
-	ini_connecting(c);
-	/* What a target redirects to may be a name; everything else was resolved at the beginning. */
-	if (address_parse(c->address, !c->redirect[0], &addr, &len) < 0) {
-		ini_lost(c, "the address cannot be resolved");
-		return;
-	}
-	k->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	k->fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (k->fd < 0) {
-		ini_lost(c, strerror(errno));
+		sock_lost(k, strerror(errno));
 		return;
 	}
 	setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	k->connecting = true;
-	if (connect(k->fd, (struct sockaddr *)&addr, len) < 0 && errno != EINPROGRESS) {
+	if (connect(k->fd, (const struct sockaddr *)addr, len) < 0 && errno != EINPROGRESS) {
 		sock_lost(k, strerror(errno));
 		return;
 	}
 	if (epoll_ctl(k->h->loop->epoll, EPOLL_CTL_ADD, k->fd, &ev) < 0)
 		sock_lost(k, strerror(errno));
+}
+
+static void sock_connect(struct sock *k)
+{
+	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
+	struct sockaddr_storage addr;
+	unsigned len;
+
+	ini_connecting(c);
+	if (address_parse(c->address, true, &addr, &len) == 0) {
+		sock_open(k, &addr, len);
+		return;
+	}
+	/* What a target redirects to may be a name; everything else was resolved at the beginning. */
+	if (c->redirect[0] && (k->lookup = lookup_start(c->address, k->h->loop->event)))
+		k->h->loop->n_lookups++;
+	else
+		ini_lost(c, "the address cannot be resolved");
+}
+
+static void sock_resolved(struct sock *k)
+{
+	struct sockaddr_storage addr;
+	unsigned len;
+	int r = lookup_result(k->lookup, &addr, &len);
+
+	lookup_end(k);
+	if (r < 0)
+		sock_lost(k, "the address cannot be resolved");
+	else
+		sock_open(k, &addr, len);
+}
+
+static void take_lookups(struct director_iscsi_loop *loop)
+{
+	for (struct director_iscsi *h = loop->sessions; h && loop->n_lookups; h = h->next)
+		for (unsigned i = 0; i < h->s->n_conns; i++)
+			if (h->sock[i].lookup && lookup_over(h->sock[i].lookup))
+				sock_resolved(&h->sock[i]);
 }
 
 static void sock_connected(struct sock *k)
@@ -110,7 +158,7 @@ static void sock_read(struct sock *k)
 	struct director_iscsi_loop *loop = k->h->loop;
 	struct ini_conn *c = ini_conn_of(k->h->s, k->index);
 
-	k->readable = false;
+	readable_set(k, false);
 	loop_dirty(k->h);
 	for (unsigned i = 0; i < READS_MAX && k->fd >= 0 && c->ask != INI_ASK_CLOSE; i++) {
 		struct iovec iov[2];
@@ -136,7 +184,7 @@ static void sock_read(struct sock *k)
 		if ((size_t)n < want + behind)
 			return;
 	}
-	k->readable = true;
+	readable_set(k, true);
 }
 
 static void sock_write(struct sock *k)
@@ -276,6 +324,8 @@ static void take_jobs(struct director_iscsi_loop *loop)
 	while ((j = loop->jobs)) {
 		loop->jobs = j->next;
 		pthread_mutex_unlock(&loop->lock);
+		/* What was submitted before the job came goes before it: the job may be the end of the session. */
+		take_inbox(loop);
 		j->fn(j->arg);
 		pthread_mutex_lock(&loop->lock);
 		j->done = true;
@@ -302,6 +352,8 @@ static void settle(struct director_iscsi_loop *loop)
 	struct director_iscsi *h;
 
 	loop->now = clock_now();
+	if (loop->n_lookups)
+		take_lookups(loop);
 	take_inbox(loop);
 	if (loop->threaded)
 		take_jobs(loop);
@@ -331,16 +383,6 @@ static int wait_ms(const struct director_iscsi_loop *loop)
 	return mono_ms_between(now, loop->wake) > 100000 ? 100000 : (int)mono_ms_between(now, loop->wake) + 1;
 }
 
-static bool more_to_read(struct director_iscsi_loop *loop)
-{
-	bool any = false;
-
-	for (struct director_iscsi *h = loop->sessions; h; h = h->next)
-		for (unsigned i = 0; i < h->s->n_conns; i++)
-			any |= h->sock[i].readable;
-	return any;
-}
-
 static void read_more(struct director_iscsi_loop *loop)
 {
 	for (struct director_iscsi *h = loop->sessions; h; h = h->next)
@@ -357,7 +399,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 
 	loop->running = true;
 	settle(loop);
-	again = more_to_read(loop);
+	again = loop->n_readable > 0;
 	wait = again ? 0 : wait_ms(loop);
 	if (timeout_ms >= 0 && (wait < 0 || wait > timeout_ms))
 		wait = timeout_ms;
@@ -389,7 +431,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 	settle(loop);
 	loop->running = false;
 	/* The caller's poll must see what is left. */
-	if (!loop->threaded && more_to_read(loop))
+	if (!loop->threaded && loop->n_readable)
 		loop_poke(loop);
 	return 0;
 }

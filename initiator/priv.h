@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "director/iscsi.h"
 #include "target/iscsi/ini.h"
@@ -27,11 +28,14 @@ static inline struct io_priv *io_priv(struct director_iscsi_io *io)
 	return (struct io_priv *)io->opaque;
 }
 
+struct lookup;
+
 struct sock {
 	struct director_iscsi *h;
 	unsigned index;
 	int fd;                                 /* -1: none */
 	bool connecting, blocked, readable;
+	struct lookup *lookup;                  /* of the address to connect to, under way */
 };
 
 struct director_iscsi {
@@ -68,6 +72,7 @@ struct director_iscsi_loop {
 	_Atomic(struct director_iscsi_io *) inbox;
 	struct director_iscsi *sessions, *dirty;
 	struct mono now, wake;
+	unsigned n_lookups, n_readable;
 	bool running, poked;
 	uint8_t *bounce;
 };
@@ -75,6 +80,8 @@ struct director_iscsi_loop {
 /* Run fn(arg) where the machine may be touched, and wait for it. */
 void loop_call(struct director_iscsi_loop *loop, void (*fn)(void *arg), void *arg);
 bool loop_here(const struct director_iscsi_loop *loop);
+/* The socket, or what would become one. */
+void sock_close(struct sock *k);
 void loop_dirty(struct director_iscsi *h);
 void loop_poke(struct director_iscsi_loop *loop);
 /* Give back what is over, tell what happened. */
@@ -92,5 +99,13 @@ struct mono clock_now(void);
 int address_parse(const char *text, bool numeric, void *addr, unsigned *len);
 /* And back, with the port. */
 void address_print(const void *addr, unsigned len, char *text, size_t size);
+
+/* lookup.c: an address that is a name, resolved aside; `bell` (an eventfd) is rung when it is over. NULL: it cannot be. */
+struct lookup *lookup_start(const char *text, int bell);
+bool lookup_over(const struct lookup *l);
+/* Once it is over: 0 or -errno. */
+int lookup_result(const struct lookup *l, struct sockaddr_storage *addr, unsigned *len);
+/* Also before it is over. NULLs the pointer. */
+void lookup_free(struct lookup **l);
 
 #endif

@@ -287,8 +287,7 @@ static void leave(void *arg)
 	ini_cancel_all(h->s, ERR_CANCELED);
 	loop_deliver(h);
 	for (unsigned i = 0; i < h->s->n_conns; i++)
-		if (h->sock[i].fd >= 0)
-			close(h->sock[i].fd);
+		sock_close(&h->sock[i]);
 	for (p = &h->loop->sessions; *p != h; p = &(*p)->next)
 		;
 	*p = h->next;

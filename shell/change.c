@@ -24,6 +24,13 @@ bool shell_in_tx(struct shell *s)
 	return s->in_tx > 0;
 }
 
+bool shell_no_trial(struct shell *s)
+{
+	if (s->dry_run)
+		say_fail(s, ERR_INVAL, NULL, NULL, "there is nothing to try about this command; leave --dry-run out");
+	return s->dry_run;
+}
+
 int change_message(struct shell *s, const struct call *c, struct director_txn *t)
 {
 	if (!c->message)

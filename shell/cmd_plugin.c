@@ -76,7 +76,9 @@ static int plugin_reset(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 
-	return path_make(s, path, "/plugins/%s", c->arg[0]) < 0 ? ERR_INVAL : call_plugin(s, "plugin.reset", path, NULL);
+	if (shell_no_trial(s) || path_make(s, path, "/plugins/%s", c->arg[0]) < 0)
+		return ERR_INVAL;
+	return call_plugin(s, "plugin.reset", path, NULL);
 }
 
 const struct cmd cmd_plugin[] = {

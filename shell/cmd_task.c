@@ -45,12 +45,27 @@ static int task_wait(struct shell *s, struct call *c)
 	return 0;
 }
 
+static int task_cancel_try(struct shell *s, const char *path)
+{
+	struct director_result *r;
+	struct director_args *args;
+	int err;
+
+	director_args_new(&args);
+	director_args_set(args, "dry-run", "yes");
+	err = director_call(s->d, "task.cancel", path, args, NULL, NULL, &r);
+	director_args_free(&args);
+	return err ? say_error(s) : change_follow(s, &r, path, "canceled");
+}
+
 static int task_cancel(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 
 	if (task_path(s, c, path) < 0)
 		return ERR_INVAL;
+	if (s->dry_run)
+		return task_cancel_try(s, path);
 	if (director_task_cancel(s->d, path) < 0)
 		return say_error(s);
 	say(s, "%s is canceled", path);

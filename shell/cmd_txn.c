@@ -10,6 +10,8 @@
 
 static int cmd_begin(struct shell *s, struct call *c)
 {
+	if (shell_no_trial(s))
+		return ERR_INVAL;
 	if (director_candidate_begin(s->d) < 0)
 		return say_error(s);
 	s->in_tx = 1;
@@ -114,6 +116,8 @@ static int cmd_commit(struct shell *s, struct call *c)
 
 static int cmd_abort(struct shell *s, struct call *c)
 {
+	if (shell_no_trial(s))
+		return ERR_INVAL;
 	if (director_candidate_abort(s->d) < 0)
 		return say_error(s);
 	s->in_tx = 0;
@@ -261,21 +265,29 @@ static void name_at(const char *path, unsigned i, char *out)
 	snprintf(out, PATH_LEN_MAX, "%.*s", (int)strcspn(path, "/"), path);
 }
 
-static bool is_secret(struct shell *s, const char *type, const char *key)
+static bool has_flag(struct shell *s, const char *type, const char *key, unsigned flag)
 {
 	struct director_param_info info;
 
 	for (size_t i = 0; shell_schema(s) && director_schema_param(shell_schema(s), type, i, &info); i++)
 		if (strcmp(info.name, key) == 0)
-			return info.flags & DIRECTOR_SECRET;
+			return info.flags & flag;
 	return false;
 }
 
-/* What the cluster itself keeps on objects, and nobody types. */
-static bool internal(const char *type, const char *key)
+static bool is_secret(struct shell *s, const char *type, const char *key)
+{
+	return has_flag(s, type, key, DIRECTOR_SECRET);
+}
+
+/* What the cluster itself keeps on objects, and nobody types; and what is over when it is done. */
+static bool internal(struct shell *s, const char *type, const char *key)
 {
 	static const char *const keys[] = { "lineage", "key-epoch", "level" };
-	static const char *const of_volume[] = { "want", "scrub-asked", "owner", "epoch", "left", "reservations-version" };
+	static const char *const of_volume[] = { "want", "scrub-asked" };
+
+	if (has_flag(s, type, key, DIRECTOR_MACHINE))
+		return true;
 
 	for (unsigned i = 0; strcmp(type, "volume") == 0 && i < ARRAY_LEN(of_volume); i++)
 		if (strcmp(of_volume[i], key) == 0)
@@ -340,7 +352,7 @@ static char *dump_line(struct shell *s, const struct director_object *o)
 	for (size_t i = 0; line && director_object_desired_at(o, i, &key, &value); i++) {
 		char *more, *quoted;
 
-		if (internal(type, key) || (strcmp(type, "lun") == 0 && strcmp(key, "volume") == 0))
+		if (internal(s, type, key) || (strcmp(type, "lun") == 0 && strcmp(key, "volume") == 0))
 			continue;
 		if (is_secret(s, type, key)) {
 			more = mem_printf("%s%s%s", secrets, *secrets ? ", " : "", key);

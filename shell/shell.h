@@ -40,6 +40,8 @@ struct shell {
 const struct director_schema *shell_schema(struct shell *s);
 /* Is a candidate of this user open here? */
 bool shell_in_tx(struct shell *s);
+/* With --dry-run, of a command that would act all the same: true, and that is said. */
+bool shell_no_trial(struct shell *s);
 
 /* ---- the grammar as data ---- */
 

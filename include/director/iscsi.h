@@ -166,7 +166,11 @@ DIRECTOR_ISCSI_API void director_iscsi_get_status(struct director_iscsi *h, stru
 
 /* ---- commands ---- */
 
-#define DIRECTOR_ISCSI_REPEAT 1u        /* executing it twice is harmless (reads, writes of the same data, most of all) */
+/*
+ * Executing it twice is harmless: reads, and writes where nobody else writes before it is answered. A command without it goes
+ * over as many connections as ERL 2 saves its session on, and is executed once, or comes back with -EIO and `sent`.
+ */
+#define DIRECTOR_ISCSI_REPEAT 1u
 #define DIRECTOR_ISCSI_ORDERED 2u       /* task attribute; the default is SIMPLE */
 #define DIRECTOR_ISCSI_HEAD_OF_QUEUE 4u
 
@@ -195,8 +199,8 @@ struct director_iscsi_io {
 
 	/*
 	 * 0: the target has answered, and `status` says what. Else a negative errno: -ETIMEDOUT (its deadline passed),
-	 * -ECANCELED, -EIO (its connection was lost and it may not be repeated: whether it was executed is not known),
-	 * -EPROTO (the target refused the PDU), -EINVAL (the request makes no sense).
+	 * -ECANCELED, -EIO (its session was lost and it may not be repeated), -EPROTO (the target refused the PDU), -EINVAL (the
+	 * request makes no sense). With any of these `sent` says whether it may have been executed.
 	 */
 	int32_t result;
 	uint8_t status;                 /* SCSI status: 0 GOOD, 2 CHECK CONDITION … */
@@ -205,6 +209,7 @@ struct director_iscsi_io {
 	uint32_t residual, residual_flags;      /* DIRECTOR_ISCSI_UNDERFLOW, _OVERFLOW */
 	uint32_t sense_len;
 	uint8_t sense[252];
+	uint32_t sent;                  /* 1: a part of it may have reached the target; 0: it was certainly not executed */
 	uint64_t opaque[DIRECTOR_ISCSI_IO_PRIVATE / 8];
 };
 

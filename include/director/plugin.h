@@ -118,7 +118,8 @@ struct director_host {
 	void (*event)(void *arg, void *owner, uint32_t kind, uint64_t value, uint64_t of);
 	/*
 	 * Complete `io`, exactly once: 0, or a negative errno. After it `io` belongs to the host again.
-	 * Sense data may be put into io->sense before.
+	 * Sense data may be put into io->sense before. -EAGAIN: nothing of it was done, and it may be asked for again. Any
+	 * other error of an operation that changes content: it may have been done, or a part of it, or be done yet (-ENOTCONN).
 	 */
 	void (*io_done)(void *arg, struct director_io *io, int32_t result);
 	/* CLOCK_BOOTTIME in nanoseconds. */

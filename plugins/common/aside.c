@@ -67,6 +67,20 @@ static struct director_io *take(struct aside *a)
 	return io;
 }
 
+static void *worker(void *arg);
+
+/* With the lock held. */
+static void worker_start(struct aside *a)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	if (pthread_create(&a->thread[a->threads], &attr, worker, a) == 0)
+		a->threads++;
+	pthread_attr_destroy(&attr);
+}
+
 static void *worker(void *arg)
 {
 	struct aside *a = arg;
@@ -81,6 +95,9 @@ static void *worker(void *arg)
 		if (!a->head)
 			break;
 		io = take(a);
+		/* Who put the next one may have counted on this thread, which was idle but not awake yet. */
+		if (a->head && a->idle == 0 && a->threads < THREADS_MAX && !a->ending)
+			worker_start(a);
 		pthread_mutex_unlock(&a->lock);
 		if (disk_state(io)->order == ORDER_WAITS)
 			order_hold(io);
@@ -90,18 +107,6 @@ static void *worker(void *arg)
 	}
 	pthread_mutex_unlock(&a->lock);
 	return NULL;
-}
-
-/* With the lock held. */
-static void worker_start(struct aside *a)
-{
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 256 << 10);
-	if (pthread_create(&a->thread[a->threads], &attr, worker, a) == 0)
-		a->threads++;
-	pthread_attr_destroy(&attr);
 }
 
 void aside_put(struct aside *a, struct director_io *io)

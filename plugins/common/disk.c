@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,7 @@ void disk_submit(struct disk *d, struct director_io *io)
 {
 	struct ring *r = ring_self(d->engine);
 
-	*disk_state(io) = (struct disk_state){ .disk = d, .punch = d->no_zero_range };
+	*disk_state(io) = (struct disk_state){ .disk = d, .refused = d->refused };
 	if (d->order && !order_begin(d->order, io))
 		return;
 	if (d->memory)
@@ -118,8 +119,9 @@ void disk_submit(struct disk *d, struct director_io *io)
 
 int disk_falloc_mode(const struct director_io *io)
 {
-	bool punch = io->op == DIRECTOR_DISCARD || (io->flags & DIRECTOR_IOF_MAY_UNMAP) ||
-		disk_state((struct director_io *)io)->punch;
+	unsigned refused = disk_state((struct director_io *)io)->refused;
+	bool punch = io->op == DIRECTOR_DISCARD || refused & DISK_NO_ZERO_RANGE ||
+		(io->flags & DIRECTOR_IOF_MAY_UNMAP && !(refused & DISK_NO_PUNCH));
 
 	return FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 }
@@ -206,6 +208,22 @@ static bool advance_rw(struct director_io *io, int64_t res)
 	return true;
 }
 
+/*
+ * One way to zero is not known here: is there another? A hole, which may be all that a file system has; or the blocks
+ * zeroed in place, where a device can discard but does not promise zeroes after it.
+ */
+static bool zero_otherwise(struct director_io *io)
+{
+	struct disk_state *s = disk_state(io);
+	uint16_t tried = disk_falloc_mode(io) & FALLOC_FL_PUNCH_HOLE ? DISK_NO_PUNCH : DISK_NO_ZERO_RANGE;
+
+	if (s->refused)
+		return false;
+	s->refused = tried;
+	atomic_fetch_or(&s->disk->refused, tried);
+	return true;
+}
+
 bool disk_advance(struct director_io *io, int64_t res)
 {
 	struct disk_state *s = disk_state(io);
@@ -215,11 +233,8 @@ bool disk_advance(struct director_io *io, int64_t res)
 	/* Not a miscompare: the block layer's word for protection information that does not fit. */
 	if (res == -EILSEQ)
 		res = -EIO;
-	if (io->op == DIRECTOR_WRITE_ZEROES && res == -EOPNOTSUPP && !s->punch) {
-		s->disk->no_zero_range = true;
-		s->punch = true;
+	if (io->op == DIRECTOR_WRITE_ZEROES && res == -EOPNOTSUPP && zero_otherwise(io))
 		return true;
-	}
 	if (res < 0) {
 		end(io, (int32_t)res);
 		return false;

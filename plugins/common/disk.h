@@ -37,9 +37,12 @@ struct disk {
 	struct order *order;            /* NULL: what is below keeps the reads and writes of a block apart */
 	bool block_device;              /* discard is an ioctl */
 	bool memory;                    /* a file on tmpfs: nothing is ever waited for, so nobody else need do it */
-	_Atomic bool no_zero_range;     /* ZERO_RANGE was refused: punch instead */
+	_Atomic uint16_t refused;       /* DISK_NO_*: ways to zero that the device or the file system does not know */
 	uint64_t warned_ns;             /* of the last event about space */
 };
+
+#define DISK_NO_ZERO_RANGE 1u
+#define DISK_NO_PUNCH 2u
 
 int disk_engine_new(const struct director_host *host, struct disk_engine **out);
 void disk_engine_free(struct disk_engine **);
@@ -68,7 +71,7 @@ struct disk_state {
 	uint32_t ended;                 /* ORDER_LOOKED: what the read saw */
 	uint16_t stage;                 /* plugin[3]: enum disk_stage */
 	uint16_t order;                 /* enum disk_order */
-	uint16_t punch;                 /* zero by a hole: the other way is refused here */
+	uint16_t refused;               /* the disk's, and what was found out since */
 };
 _Static_assert(sizeof(struct disk_state) <= sizeof(((struct director_io *)0)->plugin), "state fits");
 

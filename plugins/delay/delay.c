@@ -12,7 +12,7 @@
 struct delay {
 	const struct director_host *host;
 	struct director_bs *child;
-	_Atomic uint32_t ms[8];         /* by enum director_op */
+	_Atomic uint32_t ms[DIRECTOR_CHECKSUM + 1];     /* by enum director_op */
 	_Atomic uint32_t jitter_ms;
 	_Atomic uint64_t seed;
 };
@@ -40,12 +40,12 @@ static int delay_reconfigure(void *obj, const struct director_conf *conf, struct
 	static const char *const by_op[] = {
 		[DIRECTOR_READ] = "read", [DIRECTOR_WRITE] = "write", [DIRECTOR_FLUSH] = "flush",
 		[DIRECTOR_DISCARD] = "discard", [DIRECTOR_WRITE_ZEROES] = "write",
-		[DIRECTOR_COMPARE_AND_WRITE] = "write", [DIRECTOR_EXTENTS] = "read",
+		[DIRECTOR_COMPARE_AND_WRITE] = "write", [DIRECTOR_EXTENTS] = "read", [DIRECTOR_CHECKSUM] = "read",
 	};
 	struct delay *d = obj;
 	unsigned op;
 
-	for (op = DIRECTOR_READ; op <= DIRECTOR_EXTENTS; op++)
+	for (op = DIRECTOR_READ; op <= DIRECTOR_CHECKSUM; op++)
 		d->ms[op] = (uint32_t)conf->get_uint(conf, by_op[op], 0);
 	d->jitter_ms = (uint32_t)conf->get_uint(conf, "jitter", 0);
 	return 0;

@@ -60,7 +60,8 @@ static void submit(void *obj, struct director_io *io)
 {
 	struct filter *f = obj;
 
-	if (f->frozen && io->op != DIRECTOR_READ && io->op != DIRECTOR_FLUSH && io->op != DIRECTOR_EXTENTS) {
+	if (f->frozen && io->op != DIRECTOR_READ && io->op != DIRECTOR_FLUSH && io->op != DIRECTOR_EXTENTS &&
+	    io->op != DIRECTOR_CHECKSUM) {
 		f->refused++;
 		f->host->io_done(f->host->arg, io, -EROFS);
 		return;

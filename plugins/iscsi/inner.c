@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way to another node of the cluster (doc/ownership.md 9). I/O goes to the initiator only while the way is up. When it is
- * lost, all of it comes back here and waits: of a leg a moment, then it fails and the mirror judges the leg anew; of a forward
- * until its deadline. A leg that comes back with another life has lost what was not flushed: nobody's I/O goes on there
- * before who uses it has seen an I/O fail, and has looked.
+ * The way to another node of the cluster (doc/ownership.md 9). I/O goes to the initiator only while the way is up.
+ *
+ * When the way to a leg is lost, all of it comes back here and waits a moment; then it fails and the mirror judges the leg anew.
+ * A leg that comes back with another life has lost what was not flushed: nobody's I/O goes on there before who uses it has seen
+ * an I/O fail, and has looked.
+ *
+ * A forward's commands stay with the initiator, whose session outlives its connections (ERL 2), until it is known what became of
+ * them, or their session is over. What changes the medium and may have been done then is in doubt, and stays here until a new
+ * session proves that it can be done no more: the owner has ended the old one, or another epoch has shut it out.
  */
 #include "config.h"
 
@@ -18,6 +23,9 @@
 #define TICK_MS 50
 #define GRACE_NS 500000000ull           /* for a leg whose connection is lost */
 #define PARK_NS UINT64_C(300000000)     /* that a forward keeps what could not be sent; then who asked decides again */
+#define HELD_MS 50                      /* until a piece that the owner holds is asked for again */
+#define DRAIN_NS UINT64_C(2000000000)   /* for answers of the place before */
+#define DOUBT_NS UINT64_C(5000000000)   /* that doubt waits for a new session, at most */
 #define PROBE_MS 2000
 #define PAGE_INNER 0xc0
 #define FORBIDDEN 0x0202
@@ -66,6 +74,12 @@ bool place_is(const struct place *p, const struct director_conf *conf)
 
 /* ---- parked I/O ---- */
 
+/* It was not sent since it came here. */
+static void unsent_end(struct req *r, int error)
+{
+	req_end(r, r->lun->inner.lazy ? req_begun(r) ? -ENOTCONN : -EAGAIN : error);
+}
+
 /* What waits, to be ended with `error` (below 0), or sent (0). With the lock, which is let go meanwhile. */
 static void parked_end(struct lun *l, int error)
 {
@@ -79,9 +93,31 @@ static void parked_end(struct lun *l, int error)
 	while ((r = TAILQ_FIRST(&list)) != NULL) {
 		TAILQ_REMOVE(&list, r, entry);
 		if (error)
-			req_end(r, error);
+			unsent_end(r, error);
 		else
 			req_send(r);
+	}
+	pthread_mutex_lock(&l->lock);
+}
+
+/* Those in doubt, or of these who waited for too long. With the lock, which is let go meanwhile. */
+static void doubt_end(struct lun *l, bool all)
+{
+	struct reqs list = TAILQ_HEAD_INITIALIZER(list);
+	struct req *r, *next;
+	uint64_t t = now(l);
+
+	for (r = TAILQ_FIRST(&l->inner.doubt); r; r = next) {
+		next = TAILQ_NEXT(r, entry);
+		if (!all && t - r->parked_ns < DOUBT_NS)
+			continue;
+		TAILQ_REMOVE(&l->inner.doubt, r, entry);
+		TAILQ_INSERT_TAIL(&list, r, entry);
+	}
+	pthread_mutex_unlock(&l->lock);
+	while ((r = TAILQ_FIRST(&list)) != NULL) {
+		TAILQ_REMOVE(&list, r, entry);
+		req_end(r, -ENOTCONN);
 	}
 	pthread_mutex_lock(&l->lock);
 }
@@ -103,7 +139,7 @@ static void parked_expire(struct lun *l)
 	pthread_mutex_unlock(&l->lock);
 	while ((r = TAILQ_FIRST(&list)) != NULL) {
 		TAILQ_REMOVE(&list, r, entry);
-		req_end(r, t < r->deadline_ns ? -ENOTCONN : -ETIMEDOUT);
+		unsent_end(r, -ETIMEDOUT);
 	}
 	pthread_mutex_lock(&l->lock);
 }
@@ -114,6 +150,7 @@ static void way_set(struct lun *l, enum way way)
 	l->inner.way = way;
 	if (way == WAY_UP) {
 		l->inner.noticed = false;
+		doubt_end(l, true);
 		parked_end(l, 0);
 	}
 	if (way == WAY_STALE)
@@ -140,16 +177,53 @@ static void busy_cancel(struct lun *l)
 		director_iscsi_cancel(l->h, some[i]);
 }
 
-/* End the session and make another one. With `control`; all I/O comes back, and is parked. */
-static void renew(struct lun *l)
+/* With `control`, under which alone it comes and goes. Until its last event it is known as the old one. */
+static void old_end(struct lun *l)
+{
+	struct director_iscsi *old = l->inner.old;
+
+	director_iscsi_close(&old, 0);
+	pthread_mutex_lock(&l->lock);
+	l->inner.old = NULL;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* With `control`. */
+static void old_look(struct lun *l)
+{
+	const struct inner *in = &l->inner;
+	const struct req *r;
+	bool over;
+
+	pthread_mutex_lock(&l->lock);
+	TAILQ_FOREACH(r, &in->busy, entry)
+		if (r->via == in->old)
+			break;
+	over = in->old && (!r || now(l) >= in->old_until);
+	pthread_mutex_unlock(&l->lock);
+	if (over)
+		old_end(l);
+}
+
+/*
+ * Make another session. With `control`. `drain`: the one before is good, but in the wrong place: who is there answers what it
+ * has, or says that it has not done it. Else it ends; all I/O comes back, and is parked.
+ */
+static void renew(struct lun *l, bool drain)
 {
 	struct place place;
 	int r;
 
+	old_end(l);
 	pthread_mutex_lock(&l->lock);
 	l->inner.renew = false;
 	l->inner.renewing = true;
 	l->inner.connected = false;
+	if (drain && l->inner.lazy && l->inner.way == WAY_UP) {
+		l->inner.old = l->h;
+		l->inner.old_until = now(l) + DRAIN_NS;
+		l->h = NULL;
+	}
 	if (l->inner.way == WAY_UP) {
 		l->inner.down_ns = now(l);
 		l->inner.way = WAY_DOWN;
@@ -201,18 +275,21 @@ static void tick(void *arg)
 	again = !in->closing && in->way != WAY_UP;
 	anew = !in->closing && in->renew && in->way != WAY_UP;
 	pthread_mutex_unlock(&l->lock);
+	old_look(l);
 	if (anew)
-		renew(l);
-	else if (again)
+		renew(l, false);
+	else if (again && !in->lazy)
 		busy_cancel(l);
 	pthread_mutex_lock(&l->lock);
 	if (again && in->way == WAY_DOWN && !in->lazy && now(l) - in->down_ns >= GRACE_NS)
 		way_set(l, WAY_LOST);
-	if (again)
+	if (again) {
 		parked_expire(l);
+		doubt_end(l, false);
+	}
 	/* What is lost is looked after only while something of it is about. */
-	if (in->way == WAY_DOWN ? !in->lazy || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->busy)
-				: in->way != WAY_UP && !TAILQ_EMPTY(&in->busy))
+	if (in->old || (in->way == WAY_DOWN ? !in->lazy || in->renew || !TAILQ_EMPTY(&in->parked) || !TAILQ_EMPTY(&in->doubt)
+					    : in->way != WAY_UP && !TAILQ_EMPTY(&in->busy)))
 		tick_arm(l);
 	pthread_mutex_unlock(&l->lock);
 	pthread_mutex_unlock(&in->control);
@@ -230,6 +307,7 @@ void inner_send(struct req *r)
 	pthread_mutex_lock(&l->lock);
 	if (in->way == WAY_UP) {
 		r->busy = true;
+		r->via = l->h;
 		TAILQ_INSERT_TAIL(&in->busy, r, entry);
 		director_iscsi_submit(l->h, &r->cmd);
 	} else if (in->way == WAY_DOWN) {
@@ -242,7 +320,7 @@ void inner_send(struct req *r)
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (error)
-		req_end(r, error);
+		unsent_end(r, error);
 }
 
 /* It did not end in time: the target may do it yet. Nothing else goes there before its session is over. */
@@ -261,13 +339,60 @@ static bool is_stale(const struct director_iscsi_io *c)
 	return c->result == 0 && c->status == 2 && c->sense_key == 2 && c->asc == 0x04 && c->ascq == 0x0c;
 }
 
-/*
- * It may have been done already. Who asked for it knows whether somebody still waits for it: what an initiator has given up
- * must not be done after what came later.
- */
 static bool changes(unsigned op)
 {
-	return op == DIRECTOR_WRITE || op == DIRECTOR_WRITE_ZEROES || op == DIRECTOR_DISCARD;
+	return op == DIRECTOR_WRITE || op == DIRECTOR_WRITE_ZEROES || op == DIRECTOR_DISCARD || op == DIRECTOR_COMPARE_AND_WRITE;
+}
+
+bool inner_repeats(const struct req *r)
+{
+	return !r->lun->inner.lazy || !changes(r->io->op);
+}
+
+/* An owner that cannot say what became of it (hold.c): 0Bh/08h. 0Bh/00h is an abort, which may have come too late. */
+static bool is_unknown(const struct director_iscsi_io *c)
+{
+	return c->result == 0 && ((c->status == 2 && c->sense_key == 0x0b && (c->asc == 0x08 || c->asc == 0)) || c->status == 0x40);
+}
+
+/* It may have been done, or be done yet. While there is a session that shuts that out nobody is told. */
+static void doubt(struct req *r)
+{
+	struct lun *l = r->lun;
+	struct inner *in = &l->inner;
+	bool wait;
+
+	pthread_mutex_lock(&l->lock);
+	wait = in->way == WAY_DOWN && !in->closing;
+	if (wait) {
+		r->parked_ns = now(l);
+		TAILQ_INSERT_TAIL(&in->doubt, r, entry);
+		tick_arm(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (!wait)
+		req_end(r, -ENOTCONN);
+}
+
+/* Of a forward. False: an answer that is the unit's own. */
+static bool forward_done(struct req *r)
+{
+	const struct director_iscsi_io *c = &r->cmd;
+	bool lost = c->result == -ECANCELED || c->result == -EIO || c->result == -ETIMEDOUT;
+
+	if (is_stale(c) && req_begun(r))
+		req_again(r, HELD_MS);
+	else if (is_stale(c))
+		req_end(r, -EAGAIN);
+	else if (lost && c->sent && changes(r->io->op))
+		doubt(r);
+	else if (lost)
+		req_send(r);
+	else if (is_unknown(c) && changes(r->io->op))
+		req_end(r, -ENOTCONN);
+	else
+		return false;
+	return true;
 }
 
 bool inner_done(struct req *r)
@@ -286,15 +411,15 @@ bool inner_done(struct req *r)
 	if (!in->lazy && is_stale(c))
 		way_set(l, WAY_STALE);
 	pthread_mutex_unlock(&l->lock);
+	if (in->lazy)
+		return forward_done(r);
 	if (lost && once)
 		req_aborted(r);
-	else if (lost && in->lazy && changes(r->io->op))
-		req_end(r, -ENOTCONN);
 	else if (lost)
 		req_send(r);
-	else if (is_stale(c) && !in->lazy)
+	else if (is_stale(c))
 		req_end(r, -ESTALE);
-	else if (c->result == -ETIMEDOUT && !in->lazy)
+	else if (c->result == -ETIMEDOUT)
 		req_end(r, -ENOTCONN);
 	else
 		return false;
@@ -384,20 +509,22 @@ static void went_down(struct lun *l, const char *why)
 	}
 	tick_arm(l);
 	/* `done` comes later, on this thread. */
-	for (r = TAILQ_FIRST(&in->busy); r; r = next) {
+	for (r = in->lazy ? NULL : TAILQ_FIRST(&in->busy); r; r = next) {
 		next = TAILQ_NEXT(r, entry);
 		director_iscsi_cancel(l->h, &r->cmd);
 	}
 	pthread_mutex_unlock(&l->lock);
 }
 
-void inner_event(struct lun *l, const struct director_iscsi_event *ev)
+void inner_event(struct lun *l, const struct director_iscsi *h, const struct director_iscsi_event *ev)
 {
 	struct inner *in = &l->inner;
 	bool off;
 
 	pthread_mutex_lock(&l->lock);
-	off = in->renewing || in->closing;
+	if (h == in->old && ev->kind == DIRECTOR_ISCSI_DOWN)
+		in->old_until = 0;
+	off = in->renewing || in->closing || h == in->old;
 	pthread_mutex_unlock(&l->lock);
 	if (off)
 		return;
@@ -435,6 +562,7 @@ void inner_init(struct lun *l)
 	pthread_mutex_init(&in->control, NULL);
 	TAILQ_INIT(&in->busy);
 	TAILQ_INIT(&in->parked);
+	TAILQ_INIT(&in->doubt);
 	in->way = WAY_DOWN;
 	in->refs = 1;
 }
@@ -503,7 +631,7 @@ int inner_reconfigure(struct lun *l, const struct director_conf *conf)
 	in->renew |= other && !now_then;
 	pthread_mutex_unlock(&l->lock);
 	if (now_then)
-		renew(l);
+		renew(l, true);
 	pthread_mutex_lock(&l->lock);
 	if (now_then)
 		tick_arm(l);
@@ -522,7 +650,9 @@ void inner_lose(struct lun *l)
 	in->closing = true;
 	in->connected = false;
 	way_set(l, WAY_STALE);
+	doubt_end(l, true);
 	pthread_mutex_unlock(&l->lock);
+	old_end(l);
 	director_iscsi_close(&l->h, 0);
 	pthread_mutex_unlock(&in->control);
 }
@@ -535,8 +665,9 @@ void inner_end(struct lun *l)
 	in->closing = true;
 	pthread_mutex_unlock(&l->lock);
 	pthread_mutex_lock(&in->control);
+	old_end(l);
 	director_iscsi_close(&l->h, in->connected ? 100 : 0);
-	director_iscsi_loop_free(&l->loop);
+	loop_put(&l->loop);
 	pthread_mutex_unlock(&in->control);
 	put(l);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iscsi: a LUN elsewhere, through director's own initiator. One session with a thread of its own for each object. An I/O
+ * iscsi: a LUN elsewhere, through director's own initiator. One session for each object, on threads that they share. An I/O
  * outlives connections and sessions until its deadline; what the target asks to be done again is done again until then.
  * The way to another node of the cluster is inner.c's.
  */
@@ -22,8 +22,10 @@
 /* Of another node, when nothing else is said. */
 #define LEG_TIMEOUT_MS 5000
 #define FORWARD_TIMEOUT_MS 60000
+#define FORWARD_RETAIN_S 20             /* that a lost connection of a forward has to come back, with what it had under way */
 #define INNER_OPEN_MS 1000
 #define INNER_PING_MS 700
+#define FORWARD_PING_MS 1000    /* a way that is silent is given up after twice this */
 #define INNER_LOGIN_MS 3000             /* a claim is stored, and what is under way ends before it */
 #define INNER_RETRY_MS 250
 /* What director-target does: for a unit that is not asked. */
@@ -115,6 +117,11 @@ void req_aborted(struct req *r)
 		sense->asc = sense->ascq = 0;
 	}
 	req_end(r, -EIO);
+}
+
+bool req_begun(const struct req *r)
+{
+	return r->at != r->io->offset;
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -240,7 +247,7 @@ void req_send(struct req *r)
 	uint64_t now = l->host->now_ns(l->host->arg), lba = r->at / bs;
 
 	if (now >= r->deadline_ns) {
-		req_end(r, -ETIMEDOUT);
+		req_end(r, l->inner.lazy && !req_begun(r) ? -EAGAIN : -ETIMEDOUT);
 		return;
 	}
 	switch (io->op) {
@@ -280,6 +287,8 @@ void req_send(struct req *r)
 		get_lba_status(r, lba);
 	}
 	r->cmd.timeout_ms = (uint32_t)((r->deadline_ns - now) / 1000000u + 1);
+	if (!inner_repeats(r))
+		r->cmd.flags &= ~DIRECTOR_ISCSI_REPEAT;
 	if (l->inner.on)
 		inner_send(r);
 	else
@@ -291,7 +300,7 @@ static void again(void *arg)
 	req_send(arg);
 }
 
-static void req_again(struct req *r, uint32_t ms)
+void req_again(struct req *r, uint32_t ms)
 {
 	struct lun *l = r->lun;
 
@@ -423,9 +432,8 @@ static void on_event(void *arg, struct director_iscsi *h, const struct director_
 {
 	struct lun *l = arg;
 
-	(void)h;
 	if (l->inner.on)
-		inner_event(l, ev);
+		inner_event(l, h, ev);
 	else if (ev->kind == DIRECTOR_ISCSI_DOWN)
 		path_event(l, false, ev->text);
 	else if (ev->kind == DIRECTOR_ISCSI_UP)
@@ -458,7 +466,10 @@ int session_open(struct lun *l, const struct place *place)
 	return r;
 }
 
-/* Another node: one connection, digests, and whatever is lost is our business. */
+/*
+ * Another node: one connection, and digests. Of a leg whatever is lost is our business: the mirror is the only one that writes
+ * it, in an order of its own. Others write what a forward writes, too, so its commands are saved with their session.
+ */
 static int inner_conf(struct lun *l, const struct director_conf *conf)
 {
 	struct director_iscsi_conf *c = &l->conf;
@@ -467,12 +478,12 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	l->inner.lazy = lazy;
 	c->header_digest = c->data_digest = DIRECTOR_ISCSI_DIGEST_REQUIRE;
 	c->connections = 1;
-	c->erl = 0;
-	c->time2retain = 0;
+	c->erl = lazy ? 2 : 0;
+	c->time2retain = lazy ? FORWARD_RETAIN_S : 0;
 	c->login_ms = INNER_LOGIN_MS;
 	c->command_ms = INNER_LOGIN_MS;
 	c->retry_max_ms = INNER_RETRY_MS;
-	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? 5000 : INNER_PING_MS);
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? FORWARD_PING_MS : INNER_PING_MS);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
 	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */
 	if (getrandom(c->isid, sizeof(c->isid), 0) != (ssize_t)sizeof(c->isid))
@@ -510,7 +521,7 @@ void lun_free(struct lun *l)
 	struct req *r;
 
 	director_iscsi_close(&l->h, CLOSE_MS);
-	director_iscsi_loop_free(&l->loop);
+	loop_put(&l->loop);
 	while ((r = l->free)) {
 		l->free = r->next;
 		free(r);
@@ -592,10 +603,8 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	inner_init(l);
 	l->inner.on = conf->get_uint(conf, "inner", 0);
 	r = session_conf(l, conf);
-	if (r == 0) {
-		l->loop = director_iscsi_loop_new();
-		r = l->loop ? director_iscsi_loop_start(l->loop) : -errno;
-	}
+	if (r == 0)
+		r = loop_get(&l->loop);
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
 	/* A node that is not there now is asked again by who wants it. */

@@ -26,10 +26,11 @@ struct req {
 	struct director_io *io;
 	struct director_iscsi_io cmd;
 	struct iovec one;
+	struct director_iscsi *via;     /* inner: the session that has it */
 	uint64_t deadline_ns, parked_ns, at, left, piece;
 	uint8_t param[24];              /* of UNMAP */
 	uint8_t data[64];               /* of GET LBA STATUS */
-	TAILQ_ENTRY(req) entry;         /* inner: busy or parked */
+	TAILQ_ENTRY(req) entry;         /* inner: busy, parked or in doubt */
 	bool busy;
 };
 
@@ -53,6 +54,9 @@ struct inner {
 	/* by l->lock */
 	enum way way;
 	struct reqs busy, parked;
+	struct reqs doubt;              /* of a forward: changes that may have been done, until they can be done no more */
+	struct director_iscsi *old;     /* the session to the place before: it gets answers, and nothing new */
+	uint64_t old_until;
 	struct place want;              /* for the next session */
 	bool renew;                     /* the session is to be made anew: the place is another, or a command did not end */
 	bool renewing, closing;
@@ -90,19 +94,30 @@ void req_send(struct req *r);
 void req_end(struct req *r, int result);
 /* It may have had its effect, and must not have it twice. */
 void req_aborted(struct req *r);
+/* Has a piece of it been done? */
+bool req_begun(const struct req *r);
+/* Again, in a moment. */
+void req_again(struct req *r, uint32_t ms);
 /* A session to `place`, with l->conf. 0 or a negative errno. */
 int session_open(struct lun *l, const struct place *place);
 /* The memory, when nothing refers to it any more. */
 void lun_free(struct lun *l);
 void path_event(struct lun *l, bool up, const char *text);
 
+/* loops.c: who runs a session; given back when the session is closed. 0 or a negative errno. */
+int loop_get(struct director_iscsi_loop **out);
+/* NULLs the pointer. */
+void loop_put(struct director_iscsi_loop **loop);
+
 /* inner.c */
 void inner_init(struct lun *l);
+/* May it be sent once more when the initiator does not know what became of it? Not what a forward writes: others write, too. */
+bool inner_repeats(const struct req *r);
 /* May the command go now? Then it is handed to the initiator. Else it is parked, or ended. */
 void inner_send(struct req *r);
 /* The command is back. True: that is all, it was parked, ended or sent again. */
 bool inner_done(struct req *r);
-void inner_event(struct lun *l, const struct director_iscsi_event *ev);
+void inner_event(struct lun *l, const struct director_iscsi *h, const struct director_iscsi_event *ev);
 /* A leg that was just opened: what it says of itself. 0 or a negative errno. */
 int inner_opened(struct lun *l);
 /* A leg has a newer owner. */

@@ -7,14 +7,13 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 #define CHILDREN_MAX 16
 #define CHUNK_MIN (64u << 10)
@@ -48,23 +47,10 @@ struct request {
 	struct director_iov *iov;       /* of all pieces */
 	atomic_uint left;
 	atomic_int result;              /* the first that failed */
+	atomic_uint n_again;            /* -EAGAIN */
 	unsigned n;
 	struct piece piece[];
 };
-
-static int fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return code;
-}
 
 /* ---- where bytes lie ---- */
 
@@ -158,11 +144,19 @@ static void extents_join(struct request *r)
 	r->io->flags_out = flags;
 }
 
+/* -EAGAIN is nothing was done: of this piece. Of another one, something was, or nobody knows. */
+static int32_t joined(struct request *r)
+{
+	int32_t result = atomic_load(&r->result);
+
+	return result == -EAGAIN && atomic_load(&r->n_again) < r->n ? -ENOTCONN : result;
+}
+
 static void request_end(struct request *r)
 {
 	const struct director_host *host = r->s->host;
 	struct director_io *io = r->io;
-	int result = atomic_load(&r->result);
+	int result = joined(r);
 
 	if (result == 0 && io->op == DIRECTOR_EXTENTS)
 		extents_join(r);
@@ -178,6 +172,9 @@ static void piece_done(struct director_io *io, int32_t result)
 	struct piece *p = (struct piece *)io;
 	struct request *r = p->request;
 	int none = 0;
+
+	if (result == -EAGAIN)
+		atomic_fetch_add(&r->n_again, 1);
 
 	if (result < 0 && atomic_compare_exchange_strong(&r->result, &none, result))
 		sense_give(r, p);
@@ -242,6 +239,7 @@ static void stripe_submit(void *obj, struct director_io *io)
 	r->iov = NULL;
 	r->n = 0;
 	atomic_init(&r->result, 0);
+	atomic_init(&r->n_again, 0);
 	for (i = 0; i < s->n; i++)
 		if (io->op == DIRECTOR_FLUSH)
 			piece_add(r, i, 0, 0);

@@ -15,7 +15,7 @@
 #define RETRY_MS 2000
 
 /*
- * RFC 7143 8.1.3: the moves of a target's connection, with the transition's number. Every state can end in S1
+ * RFC 7143 8.1.2 and 8.1.4: the moves of a target's connection, with the transition's number. Every state can end in S1
  * because the owner may drop a connection at any time. What stays of one in S8 is lost.c's.
  */
 static const uint8_t moves[CONN_N_STATES][CONN_N_STATES] = {
@@ -33,7 +33,7 @@ static const uint8_t moves[CONN_N_STATES][CONN_N_STATES] = {
 		[CONN_S6_IN_LOGOUT] = 10,
 		[CONN_S7_LOGOUT_REQUESTED] = 12,
 		[CONN_S8_CLEANUP_WAIT] = 16 },
-	[CONN_S8_CLEANUP_WAIT] = { [CONN_S1_FREE] = 1 },
+	[CONN_S8_CLEANUP_WAIT] = { [CONN_S1_FREE] = 1 },        /* M1 of 8.2.2 */
 };
 
 void conn_move(struct iscsi_conn *c, enum conn_state to)
@@ -131,7 +131,7 @@ void conn_close(struct iscsi_conn *c, const char *why)
 
 bool conn_reading(const struct iscsi_conn *c)
 {
-	return c->closing == CLOSING_NO && c->ask == ASK_NONE && c->n_small < CONN_OUT_MAX;
+	return c->closing == CLOSING_NO && c->ask == ASK_NONE && !conn_out_full(c);
 }
 
 static uint32_t header_need(const struct iscsi_conn *c)

@@ -26,6 +26,7 @@
 
 #define CONN_WIRE_MAX 64                /* PDUs made ready at a time */
 #define CONN_OUT_MAX 1024               /* small PDUs waiting; more: nothing is read until some are gone */
+#define CONN_OUT_BYTES (1u << 20)       /* the same of the data in them */
 #define CONN_TEXT_MAX KEYS_TEXT_MAX
 
 struct iscsi_iov {              /* as struct iovec */
@@ -133,11 +134,13 @@ struct iscsi_conn {
 	/* output */
 	struct iscsi_out *out, **out_tail;
 	unsigned n_small;
+	size_t small_bytes;                     /* of their data */
 	struct iscsi_wire wire[CONN_WIRE_MAX];
 	unsigned wire_first, n_wire;
 	size_t wire_sent;                       /* bytes of the first one that are gone */
 	struct iscsi_out *unacked, **unacked_tail;      /* ERL 1: sent and not acknowledged, by StatSN */
 	unsigned n_unacked;
+	size_t unacked_bytes;                   /* of the data of the small ones among them */
 
 	/* text request in work (11.10) */
 	struct buf text_in, text_out;
@@ -264,6 +267,8 @@ uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t 
 	uint32_t len);
 void conn_put_task(struct iscsi_conn *c, struct iscsi_task *t);
 void conn_enqueue(struct iscsi_conn *c, struct iscsi_out *o);
+/* So much waits that nothing is read until some is gone: a peer that sends and does not read costs no more. */
+bool conn_out_full(const struct iscsi_conn *c);
 /* An asynchronous message (11.9); its BHS, for the parameters. */
 uint8_t *conn_async(struct iscsi_conn *c, enum async_event event);
 /* Of an answer that was begun on another connection: what the initiator has not. */

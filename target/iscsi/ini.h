@@ -128,6 +128,7 @@ struct ini_cmd {
 	uint32_t status_datasn;                 /* what the status says of how many there were */
 	bool cut;                               /* its command PDU is in the output, or was sent */
 	bool exposed;                           /* it was, at any time in this session: the target may have it */
+	bool sent;                              /* it was, in any session; for the caller */
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */

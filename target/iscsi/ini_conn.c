@@ -14,7 +14,10 @@
 #define HOPS_MAX 8                      /* redirections in a row */
 #define LOGIN_DATA_MAX 65536
 
-/* RFC 7143 8.1.3: the moves of an initiator's connection, with the transition's number. */
+/*
+ * RFC 7143 8.1.2 and 8.1.3: the moves of an initiator's connection, with the transition's number. What stays of one in S8 is
+ * ini_recover.c's.
+ */
 static const uint8_t moves[INI_CONN_N_STATES][INI_CONN_N_STATES] = {
 	[INI_S1_FREE] = { [INI_S2_XPT_WAIT] = 1 },
 	[INI_S2_XPT_WAIT] = { [INI_S1_FREE] = 2, [INI_S4_IN_LOGIN] = 4 },
@@ -23,12 +26,14 @@ static const uint8_t moves[INI_CONN_N_STATES][INI_CONN_N_STATES] = {
 		[INI_S6_IN_LOGOUT] = 9,
 		[INI_S7_LOGOUT_REQUESTED] = 11,
 		[INI_S8_CLEANUP_WAIT] = 15 },
-	[INI_S6_IN_LOGOUT] = { [INI_S1_FREE] = 13, [INI_S8_CLEANUP_WAIT] = 17 },
+	[INI_S6_IN_LOGOUT] = { [INI_S1_FREE] = 13,
+		[INI_S6_IN_LOGOUT] = 14,
+		[INI_S8_CLEANUP_WAIT] = 17 },
 	[INI_S7_LOGOUT_REQUESTED] = { [INI_S1_FREE] = 18,
 		[INI_S6_IN_LOGOUT] = 10,
 		[INI_S7_LOGOUT_REQUESTED] = 12,
 		[INI_S8_CLEANUP_WAIT] = 16 },
-	[INI_S8_CLEANUP_WAIT] = { [INI_S1_FREE] = 1 },
+	[INI_S8_CLEANUP_WAIT] = { [INI_S1_FREE] = 1 },          /* M1 of 8.2.2 */
 };
 
 void ini_conn_move(struct ini_conn *c, enum ini_conn_state to)

@@ -254,7 +254,7 @@ static void cut_command(struct ini_conn *c, struct ini_cmd *cmd)
 	if (immediate)
 		data_add(c, cmd, 0, immediate);
 	cmd->sent_out = immediate;
-	cmd->cut = cmd->exposed = true;
+	cmd->cut = cmd->exposed = cmd->sent = true;
 	cmd->sent_at = s->now;
 	c->acked_statsn = c->exp_statsn;
 }

@@ -13,7 +13,7 @@
 
 #define NO_SLOT UINT32_MAX
 
-/* RFC 7143 8.3.2: the moves of an initiator's session, with the transition's number. */
+/* RFC 7143 8.3.1 and 8.3.4: the moves of an initiator's session, with the transition's number. */
 static const uint8_t moves[INI_SESSION_N_STATES][INI_SESSION_N_STATES] = {
 	[INI_Q1_FREE] = { [INI_Q3_LOGGED_IN] = 1 },
 	[INI_Q3_LOGGED_IN] = { [INI_Q1_FREE] = 3, [INI_Q4_FAILED] = 5 },
@@ -271,7 +271,7 @@ void ini_submit(struct ini_session *s, struct ini_cmd *cmd)
 	cmd->residual = cmd->bidi_residual = cmd->got = 0;
 	cmd->sense_len = 0;
 	cmd->wires = 0;
-	cmd->on_data = cmd->cut = cmd->exposed = false;
+	cmd->on_data = cmd->cut = cmd->exposed = cmd->sent = false;
 	cmd->conn = NULL;
 	cmd->state = ICMD_WAITING;
 	cmd->next = NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/text.h"
 
 static const char *const digests[] = { "None", "CRC32C", NULL };
 static const char *const reportings[] = { "RFC3720", "ResponseFence", "FastAbort", NULL };
@@ -389,7 +390,8 @@ bool iscsi_name_ok(const char *s)
 {
 	size_t n = strlen(s);
 
-	if (n < 5 || n > 223)
+	/* 4.2.7.1: Unicode, as UTF-8; who lists sessions believes that of names. */
+	if (n < 5 || n > 223 || !text_ok(s, 223))
 		return false;
 	if (strncmp(s, "eui.", 4) == 0 || strncmp(s, "naa.", 4) == 0) {
 		for (size_t i = 4; i < n; i++)

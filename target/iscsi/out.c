@@ -14,6 +14,7 @@
 #include "target/iscsi/sn.h"
 
 #define UNACKED_MAX 4096        /* responses that an initiator may leave unacknowledged */
+#define UNACKED_BYTES (4u << 20)        /* the same of the data that it sent to have them back */
 
 /* A small PDU, with its data behind it. */
 struct small {
@@ -31,6 +32,12 @@ void conn_out_init(struct iscsi_conn *c)
 	c->unacked = NULL;
 	c->unacked_tail = &c->unacked;
 	c->n_unacked = 0;
+	c->unacked_bytes = 0;
+}
+
+bool conn_out_full(const struct iscsi_conn *c)
+{
+	return c->n_small >= CONN_OUT_MAX || c->small_bytes >= CONN_OUT_BYTES;
 }
 
 /* Does this small PDU take a StatSN of its own (4.2.2.2)? */
@@ -46,13 +53,16 @@ static void keep(struct iscsi_conn *c, struct iscsi_out *o)
 	o->next = NULL;
 	*c->unacked_tail = o;
 	c->unacked_tail = &o->next;
-	if (++c->n_unacked > UNACKED_MAX)
+	if (o->kind == OUT_SMALL)
+		c->unacked_bytes += ((struct small *)o)->len;
+	if (++c->n_unacked > UNACKED_MAX || c->unacked_bytes > UNACKED_BYTES)
 		conn_close(c, "responses are not acknowledged");
 }
 
 static void small_sent(struct iscsi_conn *c, struct small *s)
 {
 	c->n_small--;
+	c->small_bytes -= s->len;
 	if (conn_erl(c, 1) && numbered(s) && !s->again && bhs_op(s->bhs) != PDU_LOGIN_RESPONSE)
 		keep(c, &s->out);
 	else
@@ -113,6 +123,7 @@ void conn_out_fini(struct iscsi_conn *c)
 	c->n_wire = 0;
 	c->wire_sent = 0;
 	c->n_small = 0;
+	c->small_bytes = 0;
 	list_free(c->out);
 	list_free(c->unacked);
 	conn_out_init(c);
@@ -158,6 +169,7 @@ void conn_ack(struct iscsi_conn *c, uint32_t expstatsn)
 		if (!c->unacked)
 			c->unacked_tail = &c->unacked;
 		c->n_unacked--;
+		c->unacked_bytes -= ((struct small *)o)->len;
 		free(o);
 	}
 }
@@ -183,6 +195,7 @@ uint8_t *conn_put(struct iscsi_conn *c, enum pdu_op op, uint8_t flags, uint32_t 
 	if (len)
 		memcpy(s->data, data, len);
 	c->n_small++;
+	c->small_bytes += len;
 	conn_enqueue(c, &s->out);
 	return s->bhs;
 }
@@ -310,6 +323,7 @@ static void small_again(struct iscsi_conn *c, const struct small *s)
 
 	copy->again = true;
 	c->n_small++;
+	c->small_bytes += s->len;
 	conn_enqueue(c, &copy->out);
 }
 
@@ -605,7 +619,7 @@ unsigned conn_output(struct iscsi_conn *c, struct iscsi_iov *iov, unsigned max)
 
 void conn_sent(struct iscsi_conn *c, size_t n)
 {
-	bool stalled = c->n_small >= CONN_OUT_MAX;
+	bool stalled = conn_out_full(c);
 
 	c->wire_sent += n;
 	while (c->n_wire) {
@@ -620,6 +634,6 @@ void conn_sent(struct iscsi_conn *c, size_t n)
 		wire_left(c, w, true);
 	}
 	assert(c->n_wire || !c->wire_sent);
-	if (stalled && c->n_small < CONN_OUT_MAX && c->in.backlog.len)
+	if (stalled && !conn_out_full(c) && c->in.backlog.len)
 		conn_feed(c, NULL, 0);
 }

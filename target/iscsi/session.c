@@ -12,7 +12,7 @@
 #include "target/iscsi/pdu.h"
 #include "target/iscsi/sn.h"
 
-/* RFC 7143 8.3.4: the moves of a target's session, with the transition's number. */
+/* RFC 7143 8.3.2 and 8.3.4: the moves of a target's session, with the transition's number. */
 static const uint8_t moves[SESSION_N_STATES][SESSION_N_STATES] = {
 	[SESSION_Q1_FREE] = { [SESSION_Q2_ACTIVE] = 1 },                                        /* N1 */
 	[SESSION_Q2_ACTIVE] = { [SESSION_Q3_LOGGED_IN] = 2, [SESSION_Q1_FREE] = 9 },            /* N2, N9 */
@@ -175,8 +175,11 @@ void session_task_free(struct iscsi_task *t)
 	struct task *task = &t->task;
 
 	if (!t->doomed) {
-		if (t->conn)
+		if (t->conn) {
+			/* It may have been given up in the middle of a Data-Out, whose rest still comes. */
+			conn_forget(t->conn, t);
 			conn_out_forget(t->conn, t);
+		}
 		unhash(t->session, t);
 		if (!t->arrived)
 			t->session->ahead[t->cmdsn % SESSION_DEPTH_MAX] = NULL;

@@ -105,6 +105,14 @@ bool scsi_op_offered(const struct scsi_lu *lu, const struct scsi_op *row)
 		 (row->flags & OPF_EXPLICIT && !lu->alua.explicit_ok) || (row->flags & OPF_INNER && !lu->inner));
 }
 
+/* SPC-4 5.13.5.2 says what may be asked of a unit that does not know what was reserved. */
+static bool lost_allows(const struct task *t, const struct scsi_op *row)
+{
+	if (row->opcode == 0x1b)
+		return (t->cdb[4] & 0xf1) == 0x01;      /* to start, not to stop or eject */
+	return row->flags & OPF_PR_LOST;
+}
+
 /* Does a state of the unit or of its target port group stand in the way, or a reservation? Then it is said. */
 static bool gate_shut(struct task *t, const struct scsi_op *row, uint32_t gate)
 {
@@ -118,6 +126,8 @@ static bool gate_shut(struct task *t, const struct scsi_op *row, uint32_t gate)
 		scsi_check(t, SENSE_NOT_READY, ASC_STANDBY);
 	else if (gate >> row->access & 1)
 		scsi_status(t, STATUS_RESERVATION_CONFLICT);
+	else if (gate & GATE_PR_LOST && !lost_allows(t, row))
+		scsi_check(t, SENSE_DATA_PROTECT, ASC_PR_LOST);
 	else if (gate & GATE_SANITIZE && !always)
 		scsi_check_progress(t, ASC_SANITIZE_IN_PROGRESS, sanitize_progress(task_lu(t)));
 	else if (gate & GATE_SANITIZE_FAILED && !always && row->opcode != 0x48)

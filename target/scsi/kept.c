@@ -115,6 +115,9 @@ bool kept_same(const struct lu_kept *a, const struct lu_kept *b)
 	struct buf x = { 0 }, y = { 0 };
 	bool same;
 
+	/* What is lost has no bytes; those that stand for it are not these. */
+	if (a->pr.lost != b->pr.lost)
+		return false;
 	kept_encode(a, &x);
 	kept_encode(b, &y);
 	same = x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
@@ -250,4 +253,14 @@ int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k)
 		return ERR_MALFORMED;
 	}
 	return 0;
+}
+
+void kept_power_lost(struct lu_kept *k)
+{
+	if (!k->pr.aptpl) {
+		pr_fini(&k->pr);
+		k->pr = (struct pr_state){ .type = PR_NONE };
+	}
+	k->pr.generation = 0;
+	k->has_spc2 = false;
 }

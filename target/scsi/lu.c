@@ -57,6 +57,8 @@ static uint32_t states_of(const struct scsi_lu *lu, const struct scsi_nexus *n)
 		gate |= GATE_SANITIZE;
 	if (lu->kept.sanitize == SANITIZE_FAILED)
 		gate |= GATE_SANITIZE_FAILED;
+	if (lu->kept.pr.lost)
+		gate |= GATE_PR_LOST;
 	return gate | (lu->ejected ? GATE_NO_MEDIUM : 0);
 }
 

@@ -63,6 +63,7 @@ enum scsi_access {
 #define GATE_SANITIZE (1u << 19)
 #define GATE_SANITIZE_FAILED (1u << 20)
 #define GATE_NO_MEDIUM (1u << 21)
+#define GATE_PR_LOST (1u << 22)
 #define GATE_STATES (~0u << 16)
 
 struct copy_record;

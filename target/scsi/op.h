@@ -32,6 +32,7 @@ enum scsi_turn {
 #define OPF_ATOMIC 512u         /* on those that write atomically, */
 #define OPF_EXPLICIT 1024u      /* with explicit access state changes */
 #define OPF_INNER 4096u         /* on inner units */
+#define OPF_PR_LOST 8192u       /* answered while what was reserved is not known, too (SPC-4 5.13.5.3.2) */
 #define OPF_NO_MEDIUM 128u      /* answered while a removable medium is out or stopped, too */
 
 /*

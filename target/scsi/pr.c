@@ -290,6 +290,27 @@ static enum pr_result do_move(struct pr_state *s, const struct pr_request *q, co
 	return good(out);
 }
 
+/* 5.13.11.3: who asks has the reservation then, whoever had it before. */
+static enum pr_result do_replace(struct pr_state *s, const struct pr_request *q, struct pr_outcome *out)
+{
+	if (!s->lost)
+		return PR_BAD_RELEASE;
+	if (q->key)
+		return PR_BAD_OWN_KEY;
+	if (!q->service_key)
+		return PR_BAD_KEY;
+	if (!type_ok(q))
+		return PR_BAD_TYPE;
+	s->n = 0;
+	register_port(s, &q->from, q->service_key);
+	s->registrants[0].holder = true;
+	s->type = (enum pr_type)q->type;
+	s->aptpl = q->aptpl;
+	s->generation = 0;
+	s->lost = false;
+	return good(out);
+}
+
 void pr_step(struct pr_state *s, const struct pr_request *q, struct pr_outcome *out)
 {
 	struct pr_registrant *g = find(s, &q->from);
@@ -297,6 +318,10 @@ void pr_step(struct pr_state *s, const struct pr_request *q, struct pr_outcome *
 	memset(out, 0, sizeof(*out));
 	if (q->service == PR_REGISTER || q->service == PR_REGISTER_IGNORE) {
 		out->result = do_register(s, q, out);
+		return;
+	}
+	if (q->service == PR_REPLACE_LOST) {
+		out->result = do_replace(s, q, out);
 		return;
 	}
 	if (!g || g->key != q->key) {

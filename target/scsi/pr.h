@@ -42,6 +42,7 @@ struct pr_state {
 	enum pr_type type;
 	uint32_t generation;
 	bool aptpl;                     /* survives loss of power; as the newest REGISTER said */
+	bool lost;                      /* it should have survived, and is not known any more (5.13.5.3) */
 	struct pr_registrant *registrants;
 	unsigned n, cap;
 };
@@ -49,7 +50,7 @@ struct pr_state {
 /* The service actions of PERSISTENT RESERVE OUT, by their numbers. */
 enum pr_service {
 	PR_REGISTER, PR_RESERVE, PR_RELEASE, PR_CLEAR, PR_PREEMPT, PR_PREEMPT_ABORT, PR_REGISTER_IGNORE,
-	PR_REGISTER_MOVE,
+	PR_REGISTER_MOVE, PR_REPLACE_LOST,
 };
 
 struct pr_request {
@@ -71,6 +72,7 @@ enum pr_result {
 	PR_NO_RESOURCES,                /* INSUFFICIENT REGISTRATION RESOURCES */
 	PR_BAD_RELEASE,                 /* INVALID RELEASE OF PERSISTENT RESERVATION */
 	PR_BAD_TYPE,                    /* byte 2 of the CDB */
+	PR_BAD_OWN_KEY,                 /* byte 0 of the parameter list: the reservation key */
 	PR_BAD_KEY,                     /* byte 8 of the parameter list: the service action key */
 	PR_BAD_SPEC_I_PT,               /* byte 20 */
 	PR_BAD_PORT,                    /* byte 24: the TransportID */

@@ -250,16 +250,20 @@ static int lba_next(struct task *t)
 static int lba_more(struct task *t)
 {
 	const struct scsi_lu *lu = task_lu(t);
+	bool hole = t->op.at >= lu->block_size && t->op.hole;
 	uint64_t n = t->op.at / lu->block_size;
 	uint8_t *d = t->in.p + 8 + 16 * t->scsi.done;
 
-	if (n == 0 || n > t->scsi.blocks)
+	/* The storage may count in smaller blocks: of one that is a hole in part, the rest holds data. */
+	if (n == 0 && t->op.at)
+		n = 1;
+	else if (n == 0 || n > t->scsi.blocks)
 		n = t->scsi.blocks;
 	if (n > UINT32_MAX)
 		n = UINT32_MAX;
 	set64(d, t->scsi.lba);
 	set32(d + 8, (uint32_t)n);
-	d[12] = t->op.hole ? 1 : 0;
+	d[12] = hole ? 1 : 0;
 	t->scsi.done++;
 	t->scsi.lba += n;
 	t->scsi.blocks -= n;

@@ -153,7 +153,7 @@ static int report_capabilities(struct task *t, const struct pr_state *r, uint32_
 	if (!p)
 		return SCSI_DONE;
 	set16(p, 8);
-	p[2] = 0x08 | 0x04 | 0x01;      /* SIP_C, ATP_C, PTPL_C */
+	p[2] = 0x80 | 0x08 | 0x04 | 0x01;       /* RLR_C, SIP_C, ATP_C, PTPL_C */
 	p[3] = (uint8_t)(0x80 | r->aptpl);      /* TMV: the type mask is valid; PTPL_A */
 	p[4] = 0xea;            /* WR_EX_AR, EX_AC_RO, WR_EX_RO, EX_AC, WR_EX */
 	p[5] = 0x01;            /* EX_AC_AR */
@@ -417,6 +417,8 @@ static int refused(struct task *t, enum pr_result r)
 		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_RELEASE);
 	case PR_BAD_TYPE:
 		return scsi_bad_cdb(t, 2, -1);
+	case PR_BAD_OWN_KEY:
+		return scsi_bad_parameter(t, 0, -1);
 	case PR_BAD_KEY:
 		return scsi_bad_parameter(t, 8, -1);
 	case PR_BAD_SPEC_I_PT:
@@ -464,6 +466,8 @@ int reserve_pr_out(struct task *t)
 		ok = move_list(t, len, &q, &ports);
 	else if (len != 24)
 		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
+	else
+		q.aptpl = t->out.p[20] & APTPL;
 	q.others = ports.p;
 	q.n_others = ports.n;
 	if (ok)

@@ -184,6 +184,9 @@ static void join(struct link *l)
 
 	pthread_mutex_lock(&r->lock);
 	e = same_session(r, login);
+	/* One of another epoch is about to end. */
+	if (e && l->inner && e->epoch != l->epoch)
+		e = NULL;
 	if (e && e->tsih == login->tsih && e->worker != l->worker) {
 		l->moving_to = e->worker;
 		l->waiting = true;

@@ -202,6 +202,7 @@ struct backstore_io {
 	struct backstore_io *range_next, *range_prev;
 	int32_t result;
 	uint8_t gen, state, range;
+	bool refused;                   /* at completion: it did not come to the plugin */
 };
 
 /* In io.flags, for the host alone: a write that others see whole or not at all. */

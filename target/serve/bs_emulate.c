@@ -207,6 +207,10 @@ static void emul_end(struct emul *e, int32_t result)
 {
 	struct director_io *io = e->io;
 
+	/* Of this piece nothing was done, of others something. */
+	if (result == -EAGAIN && (e->stage == E_FLUSH || (e->stage == E_MOVE && e->done)) && e->op != DIRECTOR_READ)
+		result = -ENOTCONN;
+
 	if (e->bounce != e->bs->host->zero)
 		free(e->bounce);
 	free(e->iov);

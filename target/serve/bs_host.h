@@ -157,7 +157,8 @@ struct bs_slot {
 	uint8_t gen, special;
 	bool plugged;
 	uint32_t lent, copied;                  /* reads: answered with lent memory, and not given back; refused that */
-	struct bs_barrier *barrier;             /* waits for in_flight[!gen], and for the parked */
+	struct bs_barrier *barrier;             /* waits for in_flight[!gen], and for the parked if it waits_parked */
+	bool waits_parked;                      /* not if it is, or comes before, the one that the parked wait for */
 	struct lend_round *recall;              /* waits for lent to be 0 */
 	bool joined;                            /* it lends or writes: it is told of what changes; lend.lock */
 	struct backstore_stats stats;
@@ -214,7 +215,7 @@ void bs_unplug_now(struct backstore_queue *);
 void bs_barrier_start(struct bs_barrier *, struct backstore *, uint8_t special, void (*done)(struct bs_barrier *),
 	void *arg);
 void bs_barrier_ack(struct bs_barrier *);
-/* The same, waiting; runs the calling thread's queue meanwhile. */
+/* The same, waiting, also for what is parked; runs the calling thread's queue meanwhile. */
 void bs_barrier_wait(struct backstore *, uint8_t special);
 
 /* NULL when memory is out. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers for plugins whose submit may block. Made when needed, gone after a while without work. An I/O
- * that waits here is linked through its plugin[] words, which are the receiver's.
+ * Workers for plugins whose submit may block. Made when needed, gone after a while without work, and joined: the
+ * leak checker dies of a thread that is half gone. An I/O that waits here is linked through its plugin[] words,
+ * which are the receiver's.
  */
 #include "config.h"
 
@@ -20,7 +21,8 @@ struct bs_pool {
 	struct director_io *head, **tail;       /* plugin[0]: next, plugin[1]: the backstore */
 	STAILQ_HEAD(, bs_job) jobs;
 	unsigned threads, idle, threads_max;
-	bool ending;
+	pthread_t left;                         /* the last that ended, if any did: each joins the one before it */
+	bool has_left, ending;
 };
 
 struct bs_pool *bs_pool_new(unsigned threads_max)
@@ -53,6 +55,8 @@ void bs_pool_free(struct bs_pool **pp)
 	while (p->threads)
 		pthread_cond_wait(&p->gone, &p->lock);
 	pthread_mutex_unlock(&p->lock);
+	if (p->has_left)
+		pthread_join(p->left, NULL);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->gone);
 	pthread_mutex_destroy(&p->lock);
@@ -78,12 +82,25 @@ static struct director_io *link_take(struct director_io **head, struct director_
 	return io;
 }
 
+static bool worker_start(struct bs_pool *p);
+
+/*
+ * Something was taken. Whoever put the next one may have counted on the very thread that is busy from now on, which was
+ * idle but not awake yet.
+ */
+static void pass_on(struct bs_pool *p)
+{
+	if ((p->head || !STAILQ_EMPTY(&p->jobs)) && p->idle == 0 && p->threads < p->threads_max)
+		worker_start(p);
+}
+
 /* One I/O, and for a SERIAL plugin all of the object's that wait. With the lock held, dropped meanwhile. */
 static void work(struct bs_pool *p, struct director_io *io)
 {
 	struct backstore *bs = io->plugin[1];
 
 	bs->pool_busy++;
+	pass_on(p);
 	while (io) {
 		pthread_mutex_unlock(&p->lock);
 		bs->ops->submit(bs->obj, io);
@@ -103,6 +120,7 @@ static void work_job(struct bs_pool *p)
 
 	STAILQ_REMOVE_HEAD(&p->jobs, link);
 	bs->pool_busy++;
+	pass_on(p);
 	pthread_mutex_unlock(&p->lock);
 	job->run(job);
 	pthread_mutex_lock(&p->lock);
@@ -135,6 +153,8 @@ static bool wait_for_work(struct bs_pool *p)
 static void *worker(void *arg)
 {
 	struct bs_pool *p = arg;
+	pthread_t before;
+	bool join;
 
 	pthread_mutex_lock(&p->lock);
 	while (p->head || !STAILQ_EMPTY(&p->jobs) || wait_for_work(p)) {
@@ -143,9 +163,15 @@ static void *worker(void *arg)
 		if (!STAILQ_EMPTY(&p->jobs))
 			work_job(p);
 	}
+	before = p->left;
+	join = p->has_left;
+	p->left = pthread_self();
+	p->has_left = true;
 	if (--p->threads == 0)
 		pthread_cond_broadcast(&p->gone);
 	pthread_mutex_unlock(&p->lock);
+	if (join)
+		pthread_join(before, NULL);
 	return NULL;
 }
 
@@ -157,7 +183,6 @@ static bool worker_start(struct bs_pool *p)
 	int r;
 
 	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 512 << 10);
 	r = pthread_create(&t, &attr, worker, p);
 	pthread_attr_destroy(&attr);

@@ -330,8 +330,7 @@ void bs_slot_drained(struct backstore_queue *q, struct bs_slot *s)
 {
 	struct bs_barrier *b = s->barrier;
 
-	/* The barrier that arms compares is what the parked wait for. */
-	if (s->in_flight[!s->gen] || (s->in_flight[BS_PARKED] && !(b->special & BS_RANGED)))
+	if (s->in_flight[!s->gen] || (s->in_flight[BS_PARKED] && s->waits_parked))
 		return;
 	s->barrier = NULL;
 	bs_unplug_now(q);
@@ -349,6 +348,8 @@ static void barrier_run(struct backstore_queue *q, struct backstore_msg *m)
 		bs_barrier_ack(b);
 		return;
 	}
+	/* The barrier that arms compares is what the parked wait for; it may be this one, or queued behind it. */
+	s->waits_parked = s->special & BS_RANGED;
 	s->special |= b->special;
 	s->gen = !s->gen;
 	s->barrier = b;
@@ -447,7 +448,7 @@ static void waiter_wake(struct bs_barrier *b)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void bs_barrier_wait(struct backstore *bs, uint8_t special)
+static void wait_once(struct backstore *bs, uint8_t special)
 {
 	struct waiter w = { .q = bs_self, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
@@ -466,4 +467,20 @@ void bs_barrier_wait(struct backstore *bs, uint8_t special)
 			pthread_cond_wait(&w.cond, &w.lock);
 		pthread_mutex_unlock(&w.lock);
 	}
+}
+
+void bs_barrier_wait(struct backstore *bs, uint8_t special)
+{
+	bool ranged, parked;
+
+	pthread_mutex_lock(&bs->host->lock);
+	ranged = bs->special & BS_RANGED;
+	pthread_mutex_unlock(&bs->host->lock);
+	wait_once(bs, special);
+	pthread_mutex_lock(&bs->range.lock);
+	parked = !ranged && bs->range.state != RANGE_OFF;
+	pthread_mutex_unlock(&bs->range.lock);
+	/* Compares are being armed behind this barrier, which could not wait for what that has parked: the next one can. */
+	if (parked)
+		wait_once(bs, special);
 }

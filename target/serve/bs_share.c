@@ -14,8 +14,6 @@
 #include "target/serve/bs_host.h"
 #include "target/serve/plant.h"
 
-#define SENSE_ABORTED_COMMAND 0x0b
-
 struct backstore_share {
 	LIST_ENTRY(backstore_share) link;       /* host->lock, as refs */
 	struct backstore_host *host;
@@ -31,7 +29,7 @@ struct backstore_share {
 };
 
 /* What becomes of a parked I/O. */
-enum parked { PARKED_RUN, PARKED_DONE, PARKED_ONCE };
+enum parked { PARKED_RUN, PARKED_DONE };
 
 /* An object of the store `volume`. */
 struct ref {
@@ -79,18 +77,13 @@ static struct director_io *parked_take(struct backstore_share *s)
 	return list;
 }
 
-/* What may have had its effect, and must not have it twice. */
-static void aborted(struct ref *ref, struct director_io *up)
+/* What of it the medium has nobody knows, and others may have written there since: it is not run again (hold.c). */
+static bool changes(const struct director_io *up)
 {
-	if (up->sense) {
-		up->sense->code = -EIO;
-		up->sense->key = SENSE_ABORTED_COMMAND;
-		up->sense->asc = up->sense->ascq = 0;
-	}
-	up_done(ref, up, -EIO);
+	return up->op == DIRECTOR_WRITE || up->op == DIRECTOR_DISCARD || up->op == DIRECTOR_WRITE_ZEROES || up->op == DIRECTOR_COMPARE_AND_WRITE;
 }
 
-/* What was done in a backstore that is gone runs again in the next one: nobody knows what that one has of it. */
+/* What was read in a backstore that is gone is read again in the next one; what was written there may be in that one, or not. */
 static void parked_go(struct backstore_share *s, struct director_io *list, bool newer)
 {
 	while (list) {
@@ -101,8 +94,8 @@ static void parked_go(struct backstore_share *s, struct director_io *list, bool 
 		list = up->plugin[0];
 		if (how == PARKED_DONE && !newer)
 			up_done(level->obj, up, 0);
-		else if (how == PARKED_ONCE || (how == PARKED_DONE && up->op == DIRECTOR_COMPARE_AND_WRITE))
-			aborted(level->obj, up);
+		else if (how == PARKED_DONE && changes(up) && !planted("once"))
+			up_done(level->obj, up, -ENOTCONN);
 		else
 			bs_service_submit(s->host->service, level, up);
 	}
@@ -151,7 +144,7 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	struct ref *ref = r->ref;
 	struct backstore_share *s = ref->share;
 	struct director_io *up = r->up;
-	bool once = up->op == DIRECTOR_COMPARE_AND_WRITE, wait = to_wait(s, result), newer, gone;
+	bool wait = to_wait(s, result), newer, gone, unknown = changes(up) && result != -EAGAIN && result != -EILSEQ && !bio->refused;
 	uint64_t gen = r->gen, epoch = bio->io.epoch;
 
 	up->at = bio->io.at;
@@ -161,18 +154,20 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 		up_done(ref, up, result);
 		return;
 	}
+	if (unknown && result) {
+		up_done(ref, up, -ENOTCONN);
+		return;
+	}
 	pthread_mutex_lock(&s->lock);
 	newer = s->gen != gen;
 	gone = s->gone || ref->stopped;
 	if (!gone && !newer)
-		park(s, ref, up, result == 0 ? PARKED_DONE : once ? PARKED_ONCE : PARKED_RUN);
+		park(s, ref, up, result == 0 ? PARKED_DONE : PARKED_RUN);
 	if (!gone && !newer && result)
 		tick_arm(s);
 	pthread_mutex_unlock(&s->lock);
-	if (gone)
+	if (gone || (newer && unknown))
 		up_done(ref, up, ref->stopped ? -ESTALE : -ENOTCONN);
-	else if (newer && once)
-		aborted(ref, up);
 	else if (newer)
 		ref_run(ref, up);
 }

@@ -158,6 +158,12 @@ static void finish(struct backstore_io *bio, int32_t result)
 	bs_post(bio->queue, &bio->msg);
 }
 
+static void refuse(struct backstore_io *bio, int32_t result)
+{
+	bio->refused = true;
+	finish(bio, result);
+}
+
 /*
  * Was it still to be completed? Only other threads race: on the submitter's own an atomic exchange would make each
  * write of a ram disk wait for its last cache line.
@@ -223,6 +229,7 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 	bio->queue = q;
 	bio->io.struct_size = sizeof(bio->io);
 	bio->io.flags_out = 0;
+	bio->refused = false;
 	bio->io.done = top_done;
 	bio->msg.run = deliver;
 	bio->state = IO_BUSY;
@@ -236,9 +243,9 @@ void backstore_submit(struct backstore *bs, struct backstore_queue *q, struct ba
 	bio->gen = s->gen;
 	__atomic_store_n(&s->in_flight[s->gen], s->in_flight[s->gen] + 1, __ATOMIC_RELAXED);
 	if (unlikely(bio->io.epoch < atomic_load_explicit(&bs->epoch, memory_order_relaxed)))
-		finish(bio, -ESTALE);
+		refuse(bio, -ESTALE);
 	else if (unlikely(s->special & BS_CLOSED))
-		finish(bio, -ESHUTDOWN);
+		refuse(bio, -ESHUTDOWN);
 	else if (!bs->lends || !(WRITES >> (bio->io.op & 31) & 1) || past_lent(bs, s, bio))
 		bs_go_on(bs, s, bio);
 }
@@ -284,6 +291,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -ENODEV, 0x02, 0x3a, 0x00 },          /* MEDIUM NOT PRESENT */
 		{ -ENXIO, 0x02, 0x3a, 0x00 },
 		{ -ENOTCONN, 0x0b, 0x08, 0x00 },        /* LOGICAL UNIT COMMUNICATION FAILURE: the way below is lost */
+		{ -EAGAIN, 0x0b, 0x08, 0x00 },          /* where nobody tries it again */
 		{ -ECONNRESET, 0x0b, 0x08, 0x00 },
 		{ -ECONNREFUSED, 0x0b, 0x08, 0x00 },
 		{ -EPIPE, 0x0b, 0x08, 0x00 },

@@ -311,14 +311,14 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 		return;
 	pthread_mutex_lock(&r->lock);
 	t = target_find_locked(r, want->iqn);
-	if (!t) {
-		t = mem_zalloc(sizeof(*t));
-		t->next = r->targets;
-		r->targets = t;
-	} else {
+	if (t) {
 		before = t->def;
+		target_def_copy(&t->def, want);
+	} else {
+		t = mem_zalloc(sizeof(*t));
+		target_def_copy(&t->def, want);
+		registry_target_add_locked(r, t);
 	}
-	target_def_copy(&t->def, want);
 	target_ports_locked(r, before.luns, before.n_luns);
 	target_ports_locked(r, want->luns, want->n_luns);
 	target_def_fini(&before);
@@ -333,15 +333,12 @@ static void target_set(struct serve *s, const struct target_def *want, struct ta
 static void target_delete(struct serve *s, const char *iqn)
 {
 	struct registry *r = &s->registry;
-	struct target **p;
+	struct target *t;
 
 	pthread_mutex_lock(&r->lock);
-	for (p = &r->targets; *p && *p != target_find_locked(r, iqn); p = &(*p)->next)
-		;
-	if (*p) {
-		struct target *t = *p;
-
-		*p = t->next;
+	t = target_find_locked(r, iqn);
+	if (t) {
+		registry_target_remove_locked(r, t);
 		target_ports_locked(r, t->def.luns, t->def.n_luns);
 		target_def_fini(&t->def);
 		free(t);

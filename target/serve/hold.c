@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "target/scsi/op.h"
 #include "target/scsi/sense.h"
+#include "target/serve/plant.h"
 #include "target/serve/serve.h"
 
 #define PARKED_MAX 16384                /* commands of a worker that wait */
@@ -37,6 +38,44 @@ static void park(struct serve_task *st, enum serve_wait why)
 	w->parked_bytes += (uint64_t)st->it.task.out.cap + st->it.task.in.cap + st->it.task.scsi.work.cap;
 }
 
+/* ---- what must not be done twice ---- */
+
+/* Another node's, that forwards to us; not a leg's. One of an older release, which would take it for an error, has ERL 0. */
+static bool is_forwarded(const struct serve_task *st)
+{
+	return st->session && st->session->entry->inner && !st->session->entry->leg && st->session->is->params.erl == 2;
+}
+
+/*
+ * Nothing of a forwarded command has happened, and it does not wait here: what waits on the node that it came from can go to
+ * whoever serves the volume next.
+ */
+static void refuse(struct serve_task *st)
+{
+	scsi_drop(&st->it.task);
+	scsi_check(&st->it.task, SENSE_NOT_READY, ASC_UNAVAILABLE);
+	exec_answer(st);
+}
+
+/*
+ * It has changed the medium, or may have, and nobody will know. Others may have written there since, so it is not done again,
+ * and no status says that: the nexus is lost, and the initiator decides. A node that forwards is told, and does that.
+ */
+static void unknown(struct serve_task *st)
+{
+	struct session *ss = st->session;
+
+	scsi_drop(&st->it.task);
+	scsi_check(&st->it.task, SENSE_ABORTED_COMMAND, ASC_UNIT_COMMUNICATION);
+	if (!ss->entry->inner) {
+		if (!ss->is->closing)
+			log_info(&ss->worker->serve->log, "session: %s on %s is closed: what became of a write is not known",
+				ss->entry->initiator, ss->entry->target);
+		session_end(ss, "what became of a write is not known", true);
+	}
+	exec_answer(st);
+}
+
 bool hold_begins(struct serve_task *st, bool first)
 {
 	struct volume *v = st->nexus->volume;
@@ -46,8 +85,14 @@ bool hold_begins(struct serve_task *st, bool first)
 	/* In this order: who sees the new count of voids sees the hold that came with it. */
 	st->voids = atomic_load_explicit(&v->voids, memory_order_acquire);
 	st->epoch = atomic_load_explicit(&v->epoch, memory_order_relaxed);
-	st->touched = false;
-	if (!atomic_load_explicit(&v->hold, memory_order_acquire) || (st->session && scsi_is_free(t)))
+	st->touched = st->changed = false;
+	if (st->session && scsi_is_free(t))
+		return true;
+	if (is_forwarded(st) && (atomic_load_explicit(&v->hold, memory_order_acquire) || !inner_serves(v, st->session->entry->epoch))) {
+		refuse(st);
+		return false;
+	}
+	if (!atomic_load_explicit(&v->hold, memory_order_acquire))
 		return true;
 	if (first && (w->n_parked >= PARKED_MAX || w->parked_bytes > w->pool.bytes_max / 2)) {
 		scsi_status(t, STATUS_TASK_SET_FULL);
@@ -76,24 +121,17 @@ static void forget(struct serve_task *st)
 	scsi_forget(t);
 }
 
-/* May it have had an effect that it must not have twice? A miscompare has none. */
-static bool once(const struct serve_task *st)
-{
-	const struct task *t = &st->it.task;
-
-	return st->touched && t->scsi.row && t->scsi.row->repeat == REPEAT_ONCE &&
-		!(t->op.kind == BLOCK_COMPARE_AND_WRITE && t->op.result == -EILSEQ);
-}
-
 void hold_void(struct serve_task *st, bool retry)
 {
 	struct task *t = &st->it.task;
 	struct worker *w = st->worker;
 
-	if (st->session && once(st)) {
-		scsi_drop(t);
-		scsi_check(t, SENSE_ABORTED_COMMAND, ASC_UNIT_COMMUNICATION);
-		exec_answer(st);
+	if (st->session && st->changed && !planted("once")) {
+		unknown(st);
+		return;
+	}
+	if (is_forwarded(st)) {
+		refuse(st);
 		return;
 	}
 	if (st->session)
@@ -114,7 +152,10 @@ bool hold_submits(struct serve_task *st, struct volume *to)
 	uint64_t epoch = atomic_load_explicit(&to->epoch, memory_order_relaxed);
 
 	if (atomic_load_explicit(&to->hold, memory_order_acquire) & HOLD_STORE) {
-		park(st, WAIT_OP);
+		if (is_forwarded(st))
+			hold_void(st, true);
+		else
+			park(st, WAIT_OP);
 		return false;
 	}
 	if (to != v) {
@@ -123,7 +164,8 @@ bool hold_submits(struct serve_task *st, struct volume *to)
 	} else if (st->touched && st->voids != voids) {
 		hold_void(st, false);
 		return false;
-	} else if (!st->touched) {
+	} else {
+		/* What an earlier epoch did of it, and was not void, counts as if it were of this one. */
 		st->voids = voids;
 		st->epoch = epoch;
 	}
@@ -153,10 +195,26 @@ bool hold_tries_again(const struct volume *v, int32_t result)
 	}
 }
 
+/* The operation that is back has changed the medium, or may have. What was refused before it went anywhere has not. */
+static bool changes(const struct serve_task *st, int32_t result)
+{
+	switch (st->it.task.op.kind) {
+	case BLOCK_WRITE:
+	case BLOCK_DISCARD:
+	case BLOCK_WRITE_ZEROES:
+	case BLOCK_COMPARE_AND_WRITE:
+		return result != -EAGAIN && result != -EILSEQ && !st->bio.refused;
+	default:
+		return false;
+	}
+}
+
 bool hold_completes(struct serve_task *st, struct volume *at, int32_t result)
 {
 	struct volume *v = st->nexus->volume;
 	bool gone;
+
+	st->changed |= changes(st, result);
 
 	/* Of another volume each piece is judged by itself: it is as good as answered. */
 	if (at != v)

@@ -121,8 +121,7 @@ bool inner_policy_locked(struct link *l, struct login_policy *p)
 		return false;
 	p->by_user = true;
 	p->ours.max_connections = 1;
-	p->ours.erl = 0;
-	p->ours.time2retain = 0;
+	p->ours.erl = 2;        /* for what is forwarded (join below); of legs nothing is saved, and nothing offered */
 	if (login->discovery)
 		p->status = LOGIN_SESSION_TYPE;
 	else if (!volume_meant(l))
@@ -262,7 +261,7 @@ bool inner_admit(struct link *l, enum login_status *status)
 	v = volume_meant(l);
 	if (!v)
 		*status = LOGIN_NOT_FOUND;
-	else if (!digests(login) || login->tsih || !inner_user_parse(login->user, &l->epoch))
+	else if (!digests(login) || !inner_user_parse(login->user, &l->epoch) || (login->tsih && v->def.inner != TARGET_INNER_SERVED))
 		*status = LOGIN_INITIATOR_ERROR;
 	else if (v->def.inner == TARGET_INNER_SERVED && l->epoch != v->def.epoch)
 		*status = LOGIN_FORBIDDEN;
@@ -299,6 +298,11 @@ bool inner_enter_locked(struct link *l, struct session_entry *e)
 	return true;
 }
 
+bool inner_serves(const struct volume *v, uint64_t epoch)
+{
+	return atomic_load_explicit(&v->served, memory_order_acquire) && atomic_load_explicit(&v->epoch, memory_order_relaxed) == epoch;
+}
+
 void inner_link_gone(struct link *l)
 {
 	if (l->claim)
@@ -316,7 +320,8 @@ void inner_refresh(struct session *ss)
 
 	pthread_mutex_lock(&r->lock);
 	v = volume_find_locked(r, ss->entry->volume);
-	if (v && (!v->share || v->def.inner == TARGET_INNER_NONE))
+	/* One that was here and is served elsewhere says so to each command, until the other node goes (hold.c). */
+	if (v && !n && (!v->share || v->def.inner == TARGET_INNER_NONE))
 		v = NULL;
 	if (v && !n) {
 		n = mem_zalloc(sizeof(*n));
@@ -339,6 +344,7 @@ void inner_refresh(struct session *ss)
 struct end_msg {
 	struct worker_msg msg;
 	uint64_t id;
+	bool at_once;
 };
 
 static void end_run(struct worker *w, struct worker_msg *m)
@@ -346,9 +352,9 @@ static void end_run(struct worker *w, struct worker_msg *m)
 	struct end_msg *em = (struct end_msg *)m;
 	struct session *ss = session_find_id(w, em->id);
 
-	free(em);
 	if (ss)
-		session_end(ss, "succeeded by a newer epoch", true);
+		session_end(ss, "succeeded by a newer epoch", em->at_once);
+	free(em);
 }
 
 /* With registry.lock: those under another epoch than this, or under an older one only. */
@@ -362,6 +368,7 @@ static void sessions_end_locked(struct serve *s, const uint8_t uuid[16], uint64_
 		em = mem_zalloc(sizeof(*em));
 		em->msg.run = end_run;
 		em->id = e->id;
+		em->at_once = e->leg;   /* else answers that are on their way still leave */
 		worker_post(e->worker, &em->msg);
 	}
 }

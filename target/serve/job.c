@@ -100,6 +100,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,
 		.epoch = backstore_epoch(bs) };
 
+	if (kind == DIRECTOR_EV_PATH_LOST || kind == DIRECTOR_EV_PATH_BACK)
+		atomic_store(&v->path_lost, kind == DIRECTOR_EV_PATH_LOST);
 	if (kind == DIRECTOR_EV_RESIZED) {
 		pthread_mutex_lock(&v->lu_lock);
 		if (v->lu.block_size)
@@ -234,6 +236,8 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 	v->bs = bs;
 	atomic_store(&v->leased, v->def.leased);
 	atomic_store(&v->retries, retries(&v->def));
+	atomic_store(&v->path_lost, false);
+	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
 	lease_begin_locked(v);
 	if (!v->shaped && v->def.keeps)
 		atomic_fetch_or(&v->hold, HOLD_KEPT);
@@ -340,12 +344,8 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 
 static void volume_drop(struct serve *s, struct volume *v)
 {
-	struct volume **p = &s->registry.volumes;
-
 	pthread_mutex_lock(&s->registry.lock);
-	while (*p != v)
-		p = &(*p)->next;
-	*p = v->next;
+	registry_volume_remove_locked(&s->registry, v);
 	pthread_mutex_unlock(&s->registry.lock);
 	pthread_mutex_destroy(&v->lu_lock);
 	buf_fini(&v->proposed);
@@ -374,8 +374,7 @@ static struct volume *volume_add(struct serve *s, const struct target_volume *de
 	v->def.state = TARGET_STATE_CREATING;
 	pthread_mutex_init(&v->lu_lock, NULL);
 	pthread_mutex_lock(&s->registry.lock);
-	v->next = s->registry.volumes;
-	s->registry.volumes = v;
+	registry_volume_add_locked(&s->registry, v);
 	pthread_mutex_unlock(&s->registry.lock);
 	return v;
 }
@@ -425,6 +424,7 @@ static int fence(struct volume *v, uint64_t epoch, struct target_msg *reply)
 int volume_change(struct serve *s, struct volume *v, const struct target_volume *want,
 	struct target_msg *reply)
 {
+	struct director_caps caps = { .struct_size = sizeof(caps) };
 	int r = fence(v, want->epoch, reply);
 
 	if (r == 0 && want->size && want->size != v->def.size)
@@ -439,11 +439,13 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.read_only = want->read_only;
 	v->def.removable = want->removable;
 	v->def.fail_over = want->fail_over;
+	v->def.apart = want->apart;
 	v->def.agreed = want->agreed;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
+	backstore_caps(v->bs, &caps);
 	pthread_mutex_lock(&v->lu_lock);
-	v->lu.read_only = want->read_only;
+	v->lu.read_only = want->read_only || caps.flags & DIRECTOR_CAP_READ_ONLY;
 	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);
@@ -452,6 +454,7 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	pthread_mutex_lock(&s->registry.lock);
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
+	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
 	pthread_mutex_unlock(&s->registry.lock);
 	return inside(v, v->bs, reply);
 }

@@ -136,6 +136,30 @@ static void idle(struct jobs *js)
 	js->n_idle--;
 }
 
+static void *jobs_main(void *arg);
+
+/* Somebody for what waits. With the lock. */
+static void hands(struct jobs *js)
+{
+	if (js->n_idle) {
+		pthread_cond_signal(&js->work);
+		return;
+	}
+	if (js->n_threads < THREADS_MAX && pthread_create(&js->threads[js->n_threads], NULL, jobs_main, js) == 0)
+		js->n_threads++;
+	else if (!js->n_threads)
+		abort();
+}
+
+/* Could one that somebody waits for run now? */
+static bool more(const struct jobs *js)
+{
+	for (const struct job *j = js->queue; j; j = j->next)
+		if (!j->space && !runs(js, j->req.volume.uuid))
+			return true;
+	return false;
+}
+
 static void *jobs_main(void *arg)
 {
 	struct jobs *js = arg;
@@ -147,6 +171,9 @@ static void *jobs_main(void *arg)
 			idle(js);
 			continue;
 		}
+		/* Who posted the next one may have counted on this thread, which was idle but not awake yet. */
+		if (!js->stopping && more(js))
+			hands(js);
 		pthread_mutex_unlock(&js->lock);
 		run(js, j);
 		pthread_mutex_lock(&js->lock);
@@ -154,19 +181,6 @@ static void *jobs_main(void *arg)
 	}
 	pthread_mutex_unlock(&js->lock);
 	return NULL;
-}
-
-/* With the lock. */
-static void hands(struct jobs *js)
-{
-	if (js->n_idle) {
-		pthread_cond_signal(&js->work);
-		return;
-	}
-	if (js->n_threads < THREADS_MAX && pthread_create(&js->threads[js->n_threads], NULL, jobs_main, js) == 0)
-		js->n_threads++;
-	else if (!js->n_threads)
-		abort();
 }
 
 void jobs_post(struct jobs *js, uint64_t client, struct target_msg *req)

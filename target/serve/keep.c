@@ -221,10 +221,13 @@ int keep_load(struct serve *s, struct volume *v, char **why)
 		*why = mem_printf("what %s keeps is not readable in %s: %s", v->def.name, s->conf.state, strerror(-r));
 		err = ERR_IO;
 	} else if (b.len && kept_decode(b.data, b.len, &kept) != 0) {
-		/* Reservations that are not known must not be taken for none. */
-		*why = mem_printf("what %s keeps is damaged: %s/%s.unit; without that file it starts anew", v->def.name,
-			s->conf.state, text_uuid(v->def.uuid, text));
-		err = ERR_MALFORMED;
+		/* Reservations that are not known must not be taken for none: initiators are told, and one has to replace them. */
+		log_warn(&s->log, "keep: what %s keeps is damaged: %s/%s.unit; until an initiator replaces its reservations it is not served",
+			v->def.name, s->conf.state, text_uuid(v->def.uuid, text));
+		kept = (struct lu_kept){ .pr.lost = true };
+		pthread_mutex_lock(&v->lu_lock);
+		lu_kept_set(&v->lu, &kept);
+		pthread_mutex_unlock(&v->lu_lock);
 	} else if (b.len) {
 		pthread_mutex_lock(&v->lu_lock);
 		lu_kept_set(&v->lu, &kept);

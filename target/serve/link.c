@@ -64,6 +64,8 @@ static void link_detach(struct link *l)
 			break;
 		}
 	l->dirty = false;
+	if (w->follow.link == l)
+		w->follow.link = NULL;
 	if (l->next)
 		l->next->prev = l->prev;
 	if (l->prev)
@@ -179,8 +181,11 @@ void link_run(struct link *l)
 	if (!l->session)
 		return;
 	/* Tasks first: a task management function comes after the commands before it. */
-	while ((t = session_next_task(l->session->is)))
+	while ((t = session_next_task(l->session->is))) {
+		l->worker->follow.now++;
+		l->worker->follow.link = l;
 		exec_task(l->session, t);
+	}
 	while (l->conn->closing != CLOSING_NOW && l->conn->session && (tmf = conn_next_tmf(l->conn)))
 		tmf_carry_out(l->session, tmf);
 	if (l->session->n_links > 1)

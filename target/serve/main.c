@@ -31,9 +31,10 @@ static const char usage[] =
 	"  --memory SIZE        bound of the data buffers (512M)\n"
 	"  --queue-depth N      commands of one session at a time (128)\n"
 	"  --login-timeout T    for a whole login (15s)\n"
-	"  --ping T             ask a silent initiator whether it lives; 0: never (30s)\n"
+	"  --ping T             ask a silent initiator whether it lives; 0: never (10s)\n"
 	"  --connections N      bound of all connections (4096)\n"
 	"  --sanitize-rate SIZE what SANITIZE writes per second at most (256M)\n"
+	"  --follow yes|no      a worker whose commands come one by one runs where its packets come in (yes)\n"
 	"  --debug SUBJECTS     debug lines of these (\"link,session\" or \"all\")\n"
 	"  --version, --help\n";
 
@@ -87,6 +88,7 @@ static void options(int argc, char **argv, struct serve *s)
 		{ "ping", required_argument, NULL, 'p' },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "sanitize-rate", required_argument, NULL, 'r' },
+		{ "follow", required_argument, NULL, 'f' },
 		{ "debug", required_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -105,8 +107,9 @@ static void options(int argc, char **argv, struct serve *s)
 		.sanitize_rate = 256u << 20,
 		.queue_depth = 128,
 		.login_ms = 15000,
-		.ping_ms = 30000,
+		.ping_ms = 10000,
 		.links_max = 4096,
+		.follow = true,
 		.logins_per_source_max = 256 };
 	while ((o = getopt_long(argc, argv, "", table, &index)) != -1) {
 		const char *name = o == '?' ? NULL : table[index].name;
@@ -125,6 +128,11 @@ static void options(int argc, char **argv, struct serve *s)
 		case 'c': c->links_max = (unsigned)number(name, optarg, 1, 1u << 20); break;
 		case 'r':
 			if (text_size_parse(optarg, &c->sanitize_rate) != 0 || c->sanitize_rate < (1u << 20))
+				bad(name, optarg);
+			break;
+		case 'f':
+			c->follow = strcmp(optarg, "yes") == 0;
+			if (!c->follow && strcmp(optarg, "no") != 0)
 				bad(name, optarg);
 			break;
 		case 'd': s->log.debug = optarg; break;
@@ -194,11 +202,12 @@ static void finish(struct serve *s)
 	workers_stop(s);
 	if (s->inner)
 		inner_stop(s->inner);
-	for (unsigned i = 0; i < s->n_workers; i++)
-		worker_free(&s->workers[i]);
 	if (s->control)
 		control_stop_jobs(s->control);
 	keep_free(&s->keep);
+	/* The threads of jobs and of keep post to workers until they have ended. */
+	for (unsigned i = 0; i < s->n_workers; i++)
+		worker_free(&s->workers[i]);
 	job_close_all(s);
 	inner_free(&s->inner);
 	control_free(&s->control);

@@ -4,6 +4,7 @@
  * protection that the environment names, to show that tests/faults would find it. Everywhere else the constant 0.
  *   lease   answers are given whether there is a lease or not
  *   epoch   a leg lets older epochs go on beside a newer one
+ *   once    a write whose outcome is not known is done again
  */
 #ifndef SERVE_PLANT_H
 #define SERVE_PLANT_H

@@ -2,6 +2,7 @@
 /* Volumes, targets and sessions by name. */
 #include "config.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,22 +33,87 @@ void registry_fini(struct registry *r)
 	pthread_mutex_destroy(&r->lock);
 }
 
+/* FNV-1a; names without regard to case. */
+static uint32_t hash_bytes(const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (uint32_t)tolower(b[i])) * 16777619u;
+	return h % REGISTRY_HASH;
+}
+
+static struct volume **volume_bucket(struct registry *r, const uint8_t uuid[16])
+{
+	return &r->volume_hash[hash_bytes(uuid, 16)];
+}
+
+static struct target **target_bucket(struct registry *r, const char *iqn)
+{
+	return &r->target_hash[hash_bytes(iqn, strlen(iqn))];
+}
+
 struct volume *volume_find_locked(struct registry *r, const uint8_t uuid[16])
 {
-	struct volume *v = r->volumes;
+	struct volume *v = *volume_bucket(r, uuid);
 
 	while (v && memcmp(v->def.uuid, uuid, 16) != 0)
-		v = v->next;
+		v = v->hash_next;
 	return v;
 }
 
 struct target *target_find_locked(struct registry *r, const char *iqn)
 {
-	struct target *t = r->targets;
+	struct target *t = *target_bucket(r, iqn);
 
 	while (t && strcasecmp(t->def.iqn, iqn) != 0)
-		t = t->next;
+		t = t->hash_next;
 	return t;
+}
+
+void registry_volume_add_locked(struct registry *r, struct volume *v)
+{
+	struct volume **bucket = volume_bucket(r, v->def.uuid);
+
+	v->next = r->volumes;
+	r->volumes = v;
+	v->hash_next = *bucket;
+	*bucket = v;
+}
+
+void registry_volume_remove_locked(struct registry *r, struct volume *v)
+{
+	struct volume **p;
+
+	for (p = &r->volumes; *p != v; p = &(*p)->next)
+		;
+	*p = v->next;
+	for (p = volume_bucket(r, v->def.uuid); *p != v; p = &(*p)->hash_next)
+		;
+	*p = v->hash_next;
+}
+
+void registry_target_add_locked(struct registry *r, struct target *t)
+{
+	struct target **bucket = target_bucket(r, t->def.iqn);
+
+	t->next = r->targets;
+	r->targets = t;
+	t->hash_next = *bucket;
+	*bucket = t;
+}
+
+void registry_target_remove_locked(struct registry *r, struct target *t)
+{
+	struct target **p;
+
+	for (p = &r->targets; *p != t; p = &(*p)->next)
+		;
+	*p = t->next;
+	for (p = target_bucket(r, t->def.iqn); *p != t; p = &(*p)->hash_next)
+		;
+	*p = t->hash_next;
 }
 
 static bool has_volume(const struct target_def *t, const uint8_t uuid[16])
@@ -123,12 +189,12 @@ void registry_session_add_locked(struct registry *r, struct session_entry *e)
 	r->sessions = e;
 }
 
-/* Links whose login waits for a session to end look again. */
+/* Links whose login waits for a session to end look again; not those that wait for a claim, which will be answered. */
 static void retry_run(struct worker *w, struct worker_msg *m)
 {
 	free(m);
 	for (struct link *l = w->links; l; l = l->next)
-		if (l->waiting && !l->looks) {
+		if (l->waiting && !l->looks && !l->claim) {
 			l->waiting = false;
 			worker_dirty(w, l);
 		}

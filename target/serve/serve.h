@@ -29,9 +29,11 @@
 #include "target/iscsi/conn.h"
 #include "target/scsi/op.h"
 #include "target/serve/backstore.h"
+#include "target/serve/place.h"
 #include "target/task.h"
 
 #define WORKERS_MAX 64
+#define FOLLOW_CPUS 1024                /* CPU_SETSIZE; workers follow their packets to these */
 #define SCRATCH_LEN (256u << 10)        /* bytes of one read beyond what lands in place */
 
 struct link;
@@ -48,6 +50,7 @@ struct serve_conf {
 	unsigned queue_depth;           /* commands of one session */
 	uint32_t login_ms, ping_ms;
 	unsigned links_max, logins_per_source_max;
+	bool follow;                    /* workers go to the processor of their packets (follow.c) */
 };
 
 /* ---- messages to a worker: run on its thread; the memory is the message's own business ---- */
@@ -63,7 +66,7 @@ struct worker_msg {
 #define HOLD_KEPT 2u                    /* what the unit keeps is not known yet */
 
 struct volume {
-	struct volume *next;
+	struct volume *next, *hash_next;
 	struct serve *serve;
 	struct target_volume def;
 	_Atomic uint64_t epoch;
@@ -82,6 +85,8 @@ struct volume {
 	_Atomic uint64_t lease_ms;      /* until when `epoch` may be answered for, CLOCK_BOOTTIME; of a leased volume */
 	_Atomic unsigned n_unanswered;  /* answers that wait for the lease */
 	_Atomic bool leased, retries;   /* retries: what a lost way has failed is tried again */
+	_Atomic bool path_lost;         /* of the store, when it has one way */
+	_Atomic bool served;            /* other nodes may forward to `epoch` */
 	struct scsi_lu lu;              /* by lu_lock, see scsi/lu.h */
 	pthread_mutex_t lu_lock;
 	struct serve_task *keeping;     /* its change is being made durable; by lu_lock, as the next */
@@ -99,7 +104,7 @@ struct volume {
 };
 
 struct target {
-	struct target *next;
+	struct target *next, *hash_next;
 	struct target_def def;
 };
 
@@ -122,11 +127,13 @@ struct session_entry {
 	_Atomic unsigned n_links;
 };
 
+#define REGISTRY_HASH 1024u
+
 struct registry {
 	pthread_mutex_t lock;
 	pthread_cond_t released;        /* a volume lost its last nexus */
-	struct volume *volumes;
-	struct target *targets;
+	struct volume *volumes, *volume_hash[REGISTRY_HASH];
+	struct target *targets, *target_hash[REGISTRY_HASH];
 	struct session_entry *sessions;
 	uint64_t next_session;
 	uint16_t next_tsih;
@@ -154,6 +161,7 @@ struct serve_task {
 	struct backstore *lent_by;
 	enum serve_wait wait;
 	bool touched;                   /* it has reached the medium */
+	bool changed;                   /* and has changed it, or may have: it must not begin again */
 	bool settled;                   /* what it did is durable, or agreed: it needs no lease, and is never void */
 	uint32_t voids, op_voids;       /* of its volume when it began; of the other one that task.op went to */
 	uint64_t epoch, op_epoch;
@@ -216,6 +224,18 @@ struct hold_msg;
 struct others;
 struct look;
 
+/* What a worker knows of where its packets come in. */
+struct follow {
+	struct place place;
+	struct link *link;              /* whose command was the last one */
+	unsigned now;                   /* commands of this turn of the loop */
+	unsigned turns, tasks, n_samples, n_apart;      /* since the last look */
+	struct mono began;
+	int seen;                       /* the processor of all samples */
+	int stat_fd;                    /* -1: it does not follow */
+	uint64_t waited_ns;
+};
+
 struct worker {
 	struct serve *serve;
 	pthread_t thread;
@@ -240,6 +260,7 @@ struct worker {
 	struct mono now, next_tick;
 	bool stopping, idle;
 	bool reap;                      /* a session or a view of one may have ended */
+	struct follow follow;
 	uint8_t scratch[SCRATCH_LEN];
 };
 
@@ -262,6 +283,7 @@ struct serve {
 	struct source *sources;         /* connections by address */
 	unsigned n_logins;              /* of all sources, not logged in yet; by sources_lock */
 	_Atomic unsigned n_links;
+	_Atomic bool placed[FOLLOW_CPUS];       /* a worker has gone there */
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;
@@ -277,6 +299,12 @@ void worker_free(struct worker **w);
 void worker_post(struct worker *w, struct worker_msg *m);
 void workers_post_all(struct serve *s, void (*run)(struct worker *w, struct worker_msg *m));
 void worker_dirty(struct worker *w, struct link *l);
+
+/* follow.c: where a worker runs. On its thread. */
+void follow_init(struct worker *w);
+/* A turn of the loop is over. */
+void follow_turn(struct worker *w);
+void follow_fini(struct worker *w);
 
 /* link.c */
 struct link *link_new(struct worker *w, int fd, const struct addr *peer, const struct addr *local);
@@ -358,7 +386,7 @@ bool hold_completes(struct serve_task *st, struct volume *at, int32_t result);
 bool hold_tries_again(const struct volume *v, int32_t result);
 /* The answer is given. */
 bool hold_answers(struct serve_task *st);
-/* All of it is void: it begins again, in a moment or when it may, or is aborted if it must not. */
+/* All of it is void: it begins again, in a moment or when it may; if it must not, its initiator loses the nexus. */
 void hold_void(struct serve_task *st, bool retry);
 /* In each turn: those that need not wait any more go on. */
 void hold_sweep(struct worker *w);
@@ -426,6 +454,10 @@ void registry_init(struct registry *r);
 void registry_fini(struct registry *r);
 struct volume *volume_find_locked(struct registry *r, const uint8_t uuid[16]);
 struct target *target_find_locked(struct registry *r, const char *iqn);
+void registry_volume_add_locked(struct registry *r, struct volume *v);
+void registry_volume_remove_locked(struct registry *r, struct volume *v);
+void registry_target_add_locked(struct registry *r, struct target *t);
+void registry_target_remove_locked(struct registry *r, struct target *t);
 const struct target_host *target_host_for(const struct target_def *t, const char *initiator);
 /* Adds; `e` is the registry's from here on. */
 void registry_session_add_locked(struct registry *r, struct session_entry *e);
@@ -452,6 +484,8 @@ bool inner_admit(struct link *l, enum login_status *status);
 /* Once more, and then `e` is of the volume. */
 bool inner_enter_locked(struct link *l, struct session_entry *e);
 void inner_link_gone(struct link *l);
+/* May what another node forwards under `epoch` be done? */
+bool inner_serves(const struct volume *v, uint64_t epoch);
 /* Its one LUN is there, or the session ends. */
 void inner_refresh(struct session *ss);
 

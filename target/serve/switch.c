@@ -37,7 +37,7 @@ static bool is_lost(struct volume *v)
 	return lost;
 }
 
-/* Nothing new comes to the store. What it has, does it end? Not if its right is lost meanwhile. */
+/* Nothing new comes to the store. What it has, does it end, and is answered? Not if its right is lost meanwhile. */
 static bool drains(struct volume *v, unsigned ms)
 {
 	struct mono until = mono_add_ms(mono_now(), ms);
@@ -45,7 +45,7 @@ static bool drains(struct volume *v, unsigned ms)
 
 	for (;;) {
 		backstore_stats(v->bs, &st);
-		if (!st.in_flight)
+		if (!st.in_flight && !atomic_load(&v->n_unanswered))
 			return true;
 		if (is_lost(v) || mono_due(until, mono_now()))
 			return false;
@@ -121,6 +121,7 @@ static void def_take(struct serve *s, struct volume *v, const struct target_volu
 	v->def.leased = next.leased;
 	v->def.inner = next.inner;
 	v->def.fail_over = next.fail_over;
+	v->def.apart = next.apart;
 	v->def.agreed = next.agreed;
 	/* `keeps` stays what it was when the unit began. */
 	pthread_mutex_unlock(&s->registry.lock);
@@ -129,10 +130,16 @@ static void def_take(struct serve *s, struct volume *v, const struct target_volu
 	target_volume_fini(&old);
 }
 
+static bool forwards(const struct target_volume *def)
+{
+	return def->agreed && !def->leased && def->inner == TARGET_INNER_NONE;
+}
+
 void switch_to(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply)
 {
+	/* What we forwarded is not void because the volume comes to us: who served it has answered it, or says that it was not done. */
 	if (v->bs)
-		store_close(v, want->epoch > v->def.epoch || is_lost(v), SWITCH_MS);
+		store_close(v, (want->epoch > v->def.epoch && (!forwards(&v->def) || atomic_load(&v->path_lost))) || is_lost(v), SWITCH_MS);
 	def_take(s, v, want);
 	if (volume_open(s, v, reply) == 0)
 		log_info(&s->log, "volume %s: goes on, over %s", v->def.name, v->def.store.plugin);

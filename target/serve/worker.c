@@ -194,6 +194,7 @@ static void *worker_main(void *arg)
 	          &(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w->queue) });
 	w->now = mono_now();
 	w->next_tick = mono_add_ms(w->now, 1000);
+	follow_init(w);
 	while (!ended(w)) {
 		uint64_t ms = mono_ms_between(w->now, w->next_tick) + 1;
 		int n = epoll_wait(w->epfd, events, EVENTS_MAX, w->stopping ? 10 : (int)ms);
@@ -214,7 +215,9 @@ static void *worker_main(void *arg)
 		}
 		sessions_reap(w);
 		gone_answer(w);
+		follow_turn(w);
 	}
+	follow_fini(w);
 	/* What was posted while it stopped. */
 	inbox_run(w);
 	gone_answer(w);

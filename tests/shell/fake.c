@@ -158,6 +158,8 @@ static bool legs_step(struct fake *f, const char *path)
 		return false;
 	if (node_id_none(&row.owner))
 		return agree_own(f, &row, OWN_TAKE, &row.leg[0]);
+	if (!row.begun)
+		return agree_own(f, &row, OWN_BEGIN, &row.leg[0]);
 	if (!node_id_none(&row.want))
 		return own_leg_of(&row, &row.want) && agree_own(f, &row, OWN_PASS, own_leg_of(&row, &row.want));
 	/* Before legs come into sync: one that is to go was put out of it. */
@@ -515,7 +517,7 @@ static void seed(struct fake *f, unsigned volumes, unsigned targets)
 	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
 
 	set(op, "name", "test");
-	set(op, "level", "2");
+	set(op, "level", "3");
 	for (unsigned i = 1; i <= 3; i++) {
 		struct node_id id = id_of(i);
 		struct attrs as = { 0 };

@@ -23,7 +23,9 @@ commands() {
 	d begin
 	d volume delete v1
 	d volume resize v1 2G
+	d --dry-run abort
 	d abort
+	d --dry-run begin
 	d diff
 	d --dry-run volume create v9 --size 1G --on n1
 	d volume show v9
@@ -37,6 +39,7 @@ commands() {
 	d undo 4 --dry-run
 	d undo 4 -m regret
 	d undo 4
+	d --dry-run plugin reset none
 	d undo 99
 	d undo x
 	d volume list

@@ -65,6 +65,7 @@ to=$(show n1 '.data.parts[1] as $p | $p.legs[].desired.node | select(. != $p.der
 d n1 volume move v.1 --owner "$to" >/dev/null || fail "move"
 until_true 10 "$to owns it" eval '[ "$(owner 1)" = "$to" ]'
 ended low "moved"
+grep -q ' 0 connections lost' "$work/low" || fail "moved: a connection was lost"
 
 step "it grows while it is used"
 load low n2 6 --size 12M

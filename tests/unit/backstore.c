@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "target/serve/backstore.h"
@@ -26,7 +28,7 @@ static atomic_bool hold;                /* keep what is submitted until released
 static struct director_io *held[64];
 static unsigned n_held;
 static int32_t fail_op;                 /* the op that answers EIO */
-static uint64_t fenced_at, opened_epoch;
+static uint64_t fenced_at, opened_epoch, max_discard = 65536;
 
 static int p_init(const struct director_host *h, void **priv)
 {
@@ -50,7 +52,7 @@ static int p_caps(void *obj, struct director_caps *c)
 	c->physical_block = 512;
 	c->align = 512;
 	c->max_io = 8192;
-	c->max_discard = 65536;
+	c->max_discard = max_discard;
 	return 0;
 }
 
@@ -110,28 +112,65 @@ static const struct director_plugin tables = {
 	.kind = DIRECTOR_BACKSTORE, .name = "little", .init = p_init, .backstore = &ops,
 };
 
+/* ---- another: its threads block ---- */
+
+static sem_t second;
+
+/* The first block is read only when the second one is. */
+static void b_submit(void *obj, struct director_io *io)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	if (io->offset == 0)
+		while ((r = sem_timedwait(&second, &until)) < 0 && errno == EINTR)
+			;
+	else
+		sem_post(&second);
+	host->io_done(host->arg, io, r < 0 ? -ETIMEDOUT : 0);
+}
+
+static const struct director_backstore_ops blocking_ops = {
+	.struct_size = sizeof(blocking_ops), .threads = DIRECTOR_THREADS_BLOCKING, .open = p_open, .caps = p_caps,
+	.submit = b_submit, .close = p_close,
+};
+
+static const struct director_plugin blocking = {
+	.magic = DIRECTOR_PLUGIN_MAGIC, .struct_size = sizeof(blocking), .abi_major = DIRECTOR_ABI_MAJOR,
+	.kind = DIRECTOR_BACKSTORE, .name = "blocking", .init = p_init, .backstore = &blocking_ops,
+};
+
 /* ---- a queue to play with ---- */
 
 static struct backstore_host *bh;
 static struct backstore_queue *q;
 static struct backstore *bs;
 static atomic_uint delivered;
+static uint64_t io_epoch;
 
-static void begin(void)
+static void begin_with(const struct director_plugin *plugin)
 {
 	struct backstore_host_conf conf = { 0 };
-	struct backstore_spec spec = { .plugin = "little" };
+	struct backstore_spec spec = { .plugin = plugin->name };
 	struct director_err err = { .text = "" };
 	struct plugin *pl;
 
 	CHECK_EQ(backstore_host_new(&conf, &bh), 0);
 	CHECK_EQ(backstore_queue_new(bh, &q), 0);
-	CHECK_EQ(plugin_wrap(&tables, &pl, &err), 0);
+	CHECK_EQ(plugin_wrap(plugin, &pl, &err), 0);
 	CHECK_EQ(backstore_plugin_add(bh, &pl, &err), 0);
 	CHECK_EQ(backstore_open(bh, &spec, 7, NULL, &bs, &err), 0);
 	CHECK_EQ(opened_epoch, 7);
 	atomic_store(&n_trace, 0);
 	delivered = 0;
+	io_epoch = 7;
+}
+
+static void begin(void)
+{
+	begin_with(&tables);
 }
 
 static void end(void)
@@ -163,7 +202,7 @@ static struct backstore_io *io_start(uint16_t op, uint16_t flags, uint64_t offse
 
 	*result = 99;
 	bio->io = (struct director_io){ .op = op, .flags = flags, .offset = offset, .len = len, .iov = iov, .n_iov = n,
-		.epoch = 7 };
+		.epoch = io_epoch };
 	bio->done = io_done;
 	bio->user = result;
 	backstore_submit(bs, q, bio);
@@ -275,6 +314,20 @@ static void discard_is_split_and_never_invented(void)
 	CHECK_EQ(io_wait(DIRECTOR_DISCARD, 0, 0, NULL, 200 * 1024), 0);
 	CHECK_EQ(asked(DIRECTOR_DISCARD), 4);
 	CHECK_EQ(trace[3].len, 200 * 1024 - 3 * 65536);
+	end();
+}
+
+/* It would be split into pieces of nothing, for ever. */
+static void a_discard_of_less_than_a_block_is_no_discard(void)
+{
+	struct backstore_spec spec = { .plugin = "little" };
+	struct director_err err = { .text = "" };
+	struct backstore *other;
+
+	begin();
+	max_discard = 511;
+	CHECK_EQ(backstore_open(bh, &spec, 7, NULL, &other, &err), -EINVAL);
+	max_discard = 65536;
 	end();
 }
 
@@ -425,6 +478,78 @@ static void compare_excludes_writes(void)
 	end();
 }
 
+/* One that blocks does not hold up the next, also where one idle thread seemed to be enough for both. */
+static void each_blocking_io_has_its_thread(void)
+{
+	int32_t r1, r2;
+	struct backstore_io *b1, *b2;
+	struct director_iov iov = { buf, 512 };
+
+	begin_with(&blocking);
+	sem_init(&second, 0, 1);
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK_EQ(io_wait(DIRECTOR_READ, 0, 0, buf, 512), 0);
+		usleep(2000);                           /* its thread is idle */
+		delivered = 0;
+		b1 = io_start(DIRECTOR_READ, 0, 0, &iov, 1, 512, &r1);
+		b2 = io_start(DIRECTOR_READ, 0, 512, &iov, 1, 512, &r2);
+		while (delivered < 2)
+			wait_run(q);
+		CHECK_EQ(r1, 0);
+		CHECK_EQ(r2, 0);
+		free(b1);
+		free(b2);
+		sem_post(&second);
+	}
+	sem_destroy(&second);
+	end();
+}
+
+static atomic_bool fenced;
+
+static void *fencer(void *arg)
+{
+	CHECK_EQ(backstore_fence(bs, 8, NULL), 0);
+	fenced = true;
+	return NULL;
+}
+
+/* The first compare of all comes while a fence waits for a write: before this thread heard of it, and after. */
+static void the_first_compare_may_meet_a_fence(void)
+{
+	int32_t r1, r2;
+	struct backstore_io *b1, *b2;
+	struct director_iov w = { buf, 512 }, c = { buf + 4096, 1024 };
+	pthread_t t;
+
+	for (unsigned heard = 0; heard < 2; heard++) {
+		begin();
+		fill(buf, 512, 6);
+		memcpy(buf + 4096, buf, 512);
+		fill(buf + 4608, 512, 7);
+		hold = true;
+		fenced = false;
+		b1 = io_start(DIRECTOR_WRITE, 0, 0, &w, 1, 512, &r1);
+		pthread_create(&t, NULL, fencer, NULL);
+		poll(&(struct pollfd){ .fd = backstore_queue_fd(q), .events = POLLIN }, 1, -1);
+		if (heard)
+			backstore_queue_run(q, 0);
+		io_epoch = 8;
+		b2 = io_start(DIRECTOR_COMPARE_AND_WRITE, 0, 0, &c, 1, 512, &r2);
+		release_held(NULL);
+		for (unsigned i = 0; i < 30 && !(fenced && delivered == 2); i++)
+			wait_run(q);
+		CHECK(fenced && delivered == 2);
+		pthread_join(t, NULL);
+		CHECK_EQ(r1, 0);
+		CHECK_EQ(r2, 0);
+		CHECK(memcmp(disk, buf + 4608, 512) == 0);
+		free(b1);
+		free(b2);
+		end();
+	}
+}
+
 struct adder {
 	unsigned rounds, won;
 };
@@ -509,12 +634,15 @@ int main(void)
 	RUN(fua_is_a_flush_after);
 	RUN(zeroes_are_written);
 	RUN(discard_is_split_and_never_invented);
+	RUN(a_discard_of_less_than_a_block_is_no_discard);
 	RUN(compare_and_write_compares);
 	RUN(bad_requests_are_refused);
 	RUN(completions_come_to_their_own_thread);
 	RUN(close_waits_for_io);
 	RUN(fence_refuses_the_old_epoch);
 	RUN(compare_excludes_writes);
+	RUN(each_blocking_io_has_its_thread);
+	RUN(the_first_compare_may_meet_a_fence);
 	RUN(no_increment_is_lost);
 	return 0;
 }

@@ -180,6 +180,30 @@ static void delay_is_at_least_that(void)
 	end();
 }
 
+/* Digests of 64 KiB are one of 32 bytes; they wait as reads do, and for nothing else. */
+static void digests_are_reads(void)
+{
+	struct director_iov iov = { buf, DIRECTOR_CHECKSUM_SIZE };
+	struct backstore_io bio = { .io = { .op = DIRECTOR_CHECKSUM, .len = DIRECTOR_CHECKSUM_GROUP, .iov = &iov, .n_iov = 1 },
+		.done = io_done };
+	struct mono t;
+	int32_t result;
+
+	for (unsigned i = 0; i < 2; i++) {
+		set(i ? "read" : "jitter", "30ms", "seed", "1", NULL);
+		begin("delay");
+		t = mono_now();
+		bio.user = &result;
+		result = 1;
+		backstore_submit(bs, q, &bio);
+		while (result == 1)
+			turn();
+		CHECK_EQ(result, 0);
+		CHECK(!i || mono_ms_between(t, mono_now()) >= 29);
+		end();
+	}
+}
+
 static void log_names_every_io(void)
 {
 	char path[] = "/tmp/director-log-XXXXXX", text[2000];
@@ -242,6 +266,7 @@ int main(void)
 	RUN(a_torn_write_is_half_there);
 	RUN(a_stalled_one_comes_late_and_whole);
 	RUN(delay_is_at_least_that);
+	RUN(digests_are_reads);
 	RUN(log_names_every_io);
 	RUN(stacks_are_stacks);
 	return 0;

@@ -603,6 +603,7 @@ static void a_lost_session_is_made_anew_and_goes_on(void)
 	/* What may not be repeated comes back, the other one waits. */
 	CHECK(ini_next_done(w.s) == &once.cmd);
 	CHECK_EQ(once.cmd.result, ERR_IO);
+	CHECK(once.cmd.sent);
 	CHECK(!ini_next_done(w.s));
 	CHECK(happened(&w, INI_EV_REPLAYED, &ev));
 	tick(&w, 0);
@@ -659,6 +660,7 @@ static void a_deadline_ends_a_command_whatever_the_target_does(void)
 	CHECK(ini_next_done(w.s) && ini_next_done(w.s));
 	CHECK_EQ(at_target.cmd.result, ERR_TIMEOUT);
 	CHECK_EQ(waiting.cmd.result, ERR_TIMEOUT);
+	CHECK(at_target.cmd.sent && !waiting.cmd.sent);
 	/* The target is asked to abort it; its late data goes nowhere, and its tag is free only when it is done with it. */
 	out = expect(&w, PDU_TASK_MGMT);
 	CHECK_EQ(out[1] & 0x7f, TMF_ABORT_TASK);

@@ -367,6 +367,35 @@ static void commands_execute_in_cmdsn_order_and_outside_the_window_not_at_all(vo
 	world_fini(&w);
 }
 
+/* Pings with data, from one who does not read the answers: not more of them than a MiB or so is kept. */
+static void answers_that_nobody_reads_are_bounded(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t bhs[BHS_LEN];
+	static uint8_t data[65536];
+	unsigned n = 0, got = 0;
+	const uint8_t *d;
+
+	world_init(&w, DISK, 512);
+	world_login(&w, KEYS("MaxRecvDataSegmentLength=262144\0"));
+	bhs_init(bhs, PDU_NOP_OUT, PDU_FINAL, sizeof(data), w.itt);
+	bhs[0] |= PDU_IMMEDIATE;
+	put32(bhs + 20, TAG_NONE);
+	put32(bhs + 24, w.cmdsn);
+	pdu_put(&b, bhs, data, sizeof(data), false);
+	for (; n < 100 && conn_reading(w.conn); n++)
+		conn_feed(w.conn, b.data, b.len);
+	CHECK(n > 4 && n < 40);
+	world_run(&w);
+	CHECK(conn_reading(w.conn));
+	for (; world_pdu(&w, &d); got++)
+		;
+	CHECK_EQ(got, n);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void put_tmf(struct world *w, struct buf *b, unsigned function, uint32_t ref, uint32_t ref_cmdsn)
 {
 	uint8_t bhs[BHS_LEN];
@@ -678,6 +707,7 @@ int main(void)
 	RUN(data_that_moved_leave_from_their_new_place);
 	RUN(residuals_of_both_directions);
 	RUN(commands_execute_in_cmdsn_order_and_outside_the_window_not_at_all);
+	RUN(answers_that_nobody_reads_are_bounded);
 	RUN(an_aborted_task_is_not_answered_and_the_abort_waits_for_it);
 	RUN(an_aborted_write_lets_late_data_fall);
 	RUN(the_window_closes_and_opens_with_the_load);

@@ -133,6 +133,9 @@ static void names(void)
 	CHECK(iscsi_name_ok("iqn.2001-04.com.example:storage.disk1"));
 	CHECK(iscsi_name_ok("eui.02004567A425678D") && iscsi_name_ok("naa.52004567BA64678D"));
 	CHECK(!iscsi_name_ok("eui.0200") && !iscsi_name_ok("disk") && !iscsi_name_ok("iqn.a b") && !iscsi_name_ok(""));
+	/* Unicode is; bytes that are none would make every list of sessions unreadable. */
+	CHECK(iscsi_name_ok("iqn.2001-04.com.example:stra\xc3\x9f" "e"));
+	CHECK(!iscsi_name_ok("iqn.2001-04.com.example:\xff\xfe") && !iscsi_name_ok("iqn.2001-04.com.example:\xc3"));
 }
 
 /* From Python's hashlib: H(5ah || "correct horse battery" || 00 11 22 … ff). */

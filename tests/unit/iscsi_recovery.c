@@ -349,6 +349,29 @@ static void unacknowledged_status_is_asked_after(void)
 	world_fini(&w);
 }
 
+/* What is kept to be sent again is bounded, by its bytes too. */
+static void unacknowledged_answers_are_bounded(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t bhs[BHS_LEN];
+	unsigned n = 0;
+
+	start(&w, KEYS(ERL1 "MaxRecvDataSegmentLength=262144\0"));
+	bhs_init(bhs, PDU_NOP_OUT, PDU_FINAL, 65536, w.itt);
+	bhs[0] |= PDU_IMMEDIATE;
+	put32(bhs + 20, TAG_NONE);
+	put32(bhs + 24, w.cmdsn);
+	put32(bhs + 28, w.exp_statsn);
+	pdu_put(&b, bhs, data, 65536, false);
+	for (; n < 100 && w.conn->closing == CLOSING_NO; n++)
+		world_feed(&w, b.data, b.len, 0);
+	CHECK(n > 8 && n < 80);
+	CHECK(strcmp(w.conn->why, "responses are not acknowledged") == 0);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 static void data_in_is_sent_again(void)
 {
 	struct world w;
@@ -482,6 +505,43 @@ static void commands_of_two_connections_keep_their_order(void)
 	world_use(&w, 1);
 	data_out(&w, c, 0, 0, 0, 512, true);
 	expect_good(&w, c);
+	world_fini(&w);
+}
+
+/* A task is given up in the middle of a Data-Out, and its tag used again elsewhere: the rest goes nowhere. */
+static void what_comes_late_for_a_task_that_is_gone_goes_nowhere(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint32_t itt, at = 1000;
+
+	start(&w, KEYS(ERL2));
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	w.exp_statsn = w.conn->statsn;
+	itt = command(&w, true, 2000, 8192, 0);
+	expect_r2t(&w, itt, 0, 8192);
+	put_data_out(&w, &b, itt, 0, 0, 0, true, data, 8192);
+	world_feed(&w, b.data, at, 0);
+	CHECK(w.conn->in.dest);
+	for (unsigned s = 1; s < 400 && session_find(w.session, itt)->state != ITASK_ANSWERED; s++) {
+		world_feed(&w, b.data + at++, 1, 0);    /* alive, and slow */
+		tick(&w, s);
+	}
+	CHECK_EQ(session_find(w.session, itt)->state, ITASK_ANSWERED);
+	world_use(&w, 0);
+	w.itt = itt;
+	CHECK_EQ(command(&w, true, 4000, 8192, 0), itt);
+	expect_r2t(&w, itt, 0, 8192);
+	data_out(&w, itt, 0, 0, 0, 4096, false);
+	world_use(&w, 1);
+	CHECK(!w.conn->in.dest && !w.conn->in.task);
+	memset(b.data + at, 0xee, b.len - at);
+	world_feed(&w, b.data + at, b.len - at, 0);
+	world_use(&w, 0);
+	data_out(&w, itt, 0, 1, 4096, 4096, true);
+	expect_good(&w, itt);
+	CHECK(memcmp(w.disk + 4000 * 512, data, 8192) == 0);
+	buf_fini(&b);
 	world_fini(&w);
 }
 
@@ -907,11 +967,13 @@ int main(void)
 	RUN(a_session_that_is_dismissed_is_told);
 	RUN(status_is_sent_again_until_it_is_acknowledged);
 	RUN(unacknowledged_status_is_asked_after);
+	RUN(unacknowledged_answers_are_bounded);
 	RUN(data_in_is_sent_again);
 	RUN(data_is_acknowledged_once_a_burst);
 	RUN(r_data_snack_cuts_anew);
 	RUN(pdus_and_sequences_may_come_in_any_order);
 	RUN(commands_of_two_connections_keep_their_order);
+	RUN(what_comes_late_for_a_task_that_is_gone_goes_nowhere);
 	RUN(there_are_not_more_connections_than_negotiated);
 	RUN(one_lost_connection_is_not_the_session);
 	RUN(a_connection_is_logged_out_by_another);

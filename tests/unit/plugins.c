@@ -233,6 +233,18 @@ static void what_runs_at_the_end_is_canceled(void)
 	CHECK_EQ(err, ERR_CANCELED);
 }
 
+/* There is nobody left to ask what was found. */
+static void a_scan_that_the_end_cuts_short_is_not_done(void)
+{
+	int over = 0;
+
+	begin(20000, 0);
+	plugins_scan(ps, scan_done, &over);
+	ev_run(loop, EVRUN_NOWAIT);
+	plugins_free(&ps);
+	CHECK_EQ(over, 0);
+}
+
 int main(void)
 {
 	char cmd[300];
@@ -246,6 +258,7 @@ int main(void)
 	RUN(an_impostor_is_broken);
 	RUN(devices_come_from_whoever_answers);
 	RUN(what_runs_at_the_end_is_canceled);
+	RUN(a_scan_that_the_end_cuts_short_is_not_done);
 	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
 	return system(cmd);
 }

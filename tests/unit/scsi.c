@@ -50,6 +50,8 @@ static void teardown(void)
 	task_pool_fini(&pool);
 }
 
+static uint64_t hole_from, hole_to;     /* the only one, if set */
+
 static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 {
 	uint64_t at = op->offset;
@@ -82,6 +84,11 @@ static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 		memcpy(disk + at, (uint8_t *)op->iov[0].base + op->len, op->len);
 		break;
 	case BLOCK_EXTENTS:
+		if (hole_to) {
+			op->hole = at >= hole_from && at < hole_to;
+			op->at = op->hole ? hole_to - at : at < hole_from ? hole_from - at : op->len;
+			break;
+		}
 		op->at = op->len > 8192 ? 8192 : op->len;
 		op->hole = at / 8192 % 2;
 		break;
@@ -318,6 +325,40 @@ static void write_same_and_unmap(void)
 	check_sense(last, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
 	run(0, CDB("\x42\0\0\0\0\0\0\0\x04\0"), list, 4, 0);
 	check_sense(last, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
+	task_put(&last);
+	teardown();
+}
+
+/* The storage counts in 512 bytes, the unit in 4096: a block is deallocated only if all of it is. */
+static void a_hole_in_a_part_of_a_block_is_none(void)
+{
+	static const struct {
+		uint64_t from, to;
+		uint32_t want[3];       /* blocks: mapped, deallocated, mapped */
+	} rows[] = {
+		{ 4096, 5120, { 8, 0, 0 } }, { 4608, 16384, { 2, 2, 4 } }, { 4096, 12800, { 1, 2, 5 } }, { 512, 32768, { 1, 7, 0 } },
+	};
+
+	setup();
+	lu.block_size = 4096;
+	lu.blocks = 8;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t got[3] = { 0 }, at = 0;
+
+		hole_from = rows[i].from;
+		hole_to = rows[i].to;
+		run(0, CDB("\x9e\x12\0\0\0\0\0\0\0\0\0\0\1\0\0\0"), NULL, 0, 256);
+		CHECK_EQ(last->status, STATUS_GOOD);
+		for (unsigned d = 8; d + 16 <= last->in_len; d += 16) {
+			unsigned of = last->in.p[d + 12] ? 1 : got[1] ? 2 : 0;
+
+			CHECK_EQ(be64(last->in.p + d), at);
+			at += be32(last->in.p + d + 8);
+			got[of] += be32(last->in.p + d + 8);
+		}
+		CHECK(at == 8 && memcmp(got, rows[i].want, sizeof(got)) == 0);
+	}
+	hole_from = hole_to = 0;
 	task_put(&last);
 	teardown();
 }
@@ -631,6 +672,7 @@ int main(void)
 	RUN(compare_and_write_writes_only_on_a_match);
 	RUN(verify_finds_the_first_difference);
 	RUN(write_same_and_unmap);
+	RUN(a_hole_in_a_part_of_a_block_is_none);
 	RUN(orwrite_sets_bits);
 	RUN(storage_errors_become_sense);
 	RUN(write_cache_off_means_fua);

@@ -101,6 +101,25 @@ static void who_is_preempted_is_told(void)
 	pr_fini(&s);
 }
 
+static void what_is_not_lost_is_not_replaced(void)
+{
+	struct pr_state s;
+
+	pr_init(&s);
+	step(&s, "a", PR_REGISTER, 0, 0, 1);
+	CHECK_EQ(step(&s, "a", PR_REPLACE_LOST, 1, 0, 2), PR_BAD_RELEASE);
+	CHECK(s.n == 1 && s.registrants[0].key == 1);
+	s.lost = true;
+	CHECK_EQ(step(&s, "b", PR_REPLACE_LOST, 1, 9, 2), PR_BAD_OWN_KEY);
+	CHECK_EQ(step(&s, "b", PR_REPLACE_LOST, 1, 0, 0), PR_BAD_KEY);
+	CHECK_EQ(step(&s, "b", PR_REPLACE_LOST, 2, 0, 2), PR_BAD_TYPE);
+	CHECK(s.lost && s.n == 1);
+	CHECK_EQ(step(&s, "b", PR_REPLACE_LOST, PR_EXCLUSIVE_ACCESS, 0, 2), PR_GOOD);
+	CHECK(!s.lost && s.n == 1 && s.generation == 0 && s.type == PR_EXCLUSIVE_ACCESS && s.registrants[0].holder);
+	CHECK_STR(s.registrants[0].port.initiator, "iqn.b");
+	pr_fini(&s);
+}
+
 static void registrations_have_a_bound(void)
 {
 	struct pr_state s;
@@ -146,6 +165,20 @@ static void what_is_kept_survives_its_bytes_and_nothing_else_does(void)
 	kept_encode(&k, &b);
 	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
 	CHECK(back.pr.n == 0 && back.pr.type == PR_NONE);
+	kept_fini(&back);
+	/* Where it is agreed it is in the bytes, and the end comes when it is said. */
+	buf_fini(&b);
+	k.all = k.has_spc2 = true;
+	kept_encode(&k, &b);
+	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
+	CHECK(back.pr.n == 1 && back.has_spc2);
+	kept_power_lost(&back);
+	CHECK(back.pr.n == 0 && back.pr.type == PR_NONE && !back.has_spc2 && back.has_saved && back.all);
+	kept_fini(&back);
+	k.pr.aptpl = true;
+	kept_copy(&back, &k);
+	kept_power_lost(&back);
+	CHECK(back.pr.n == 1 && back.pr.type == PR_EXCLUSIVE_ACCESS_ALL && back.pr.generation == 0 && !back.has_spc2);
 	kept_fini(&back);
 	kept_fini(&k);
 	buf_fini(&b);
@@ -304,15 +337,50 @@ static void preempt_and_abort_marks_who_is_preempted(void)
 	world_down();
 }
 
+/* 5.13.5.3.2 and 5.13.11.3 */
+static void a_unit_that_lost_its_reservations_says_so_until_they_are_replaced(void)
+{
+	struct lu_kept kept = { .pr.lost = true };
+
+	world_up();
+	lu_kept_set(&units[0], &kept);
+	runner.n_kept = 0;
+	for (unsigned who = 0; who < PORTS; who++) {
+		ASK(who, 0, "\x28\0\0\0\0\0\0\0\1\0");
+		CHECK_EQ(last->status, STATUS_CHECK_CONDITION);
+		sense_is(SENSE_DATA_PROTECT, ASC_PR_LOST);
+	}
+	CHECK_EQ(pr_out(0, 6, 0, 0, 1, 0, "", 0), STATUS_CHECK_CONDITION);
+	sense_is(SENSE_DATA_PROTECT, ASC_PR_LOST);
+	ASK(0, 0, "\x12\0\0\0\x24\0");
+	good();
+	ASK(0, 0, "\x1b\0\0\0\1\0");
+	good();
+	ASK(0, 0, "\x1b\0\0\0\0\0");
+	sense_is(SENSE_DATA_PROTECT, ASC_PR_LOST);
+	CHECK_EQ(pr_out(0, 8, PR_WRITE_EXCLUSIVE, 0, 7, 0, "", 0), STATUS_GOOD);
+	/* What says that it is lost is gone from where it is kept, also if this one is not to be kept. */
+	CHECK_EQ(runner.n_kept, 1);
+	ASK(1, 0, "\x28\0\0\0\0\0\0\0\1\0");
+	good();
+	ASK(1, 0, "\x2a\0\0\0\0\0\0\0\0\0");
+	CHECK_EQ(last->status, STATUS_RESERVATION_CONFLICT);
+	CHECK_EQ(pr_out(0, 8, PR_WRITE_EXCLUSIVE, 0, 7, 0, "", 0), STATUS_CHECK_CONDITION);
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_RELEASE);
+	world_down();
+}
+
 int main(void)
 {
 	RUN(a_refused_request_changes_nothing);
 	RUN(a_reservation_of_all_registrants_ends_with_the_last);
 	RUN(a_move_takes_the_reservation_along);
 	RUN(who_is_preempted_is_told);
+	RUN(what_is_not_lost_is_not_replaced);
 	RUN(registrations_have_a_bound);
 	RUN(what_is_kept_survives_its_bytes_and_nothing_else_does);
 	RUN(aptpl_is_kept_before_it_is_answered);
+	RUN(a_unit_that_lost_its_reservations_says_so_until_they_are_replaced);
 	RUN(all_target_ports_are_registered_at_once);
 	RUN(others_are_registered_by_transport_id);
 	RUN(register_and_move_by_relative_port);

@@ -2,6 +2,11 @@
 /* directord/seeds: what is a seed, and that names are resolved beside the loop. */
 #include "directord/seeds.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <semaphore.h>
+#include <unistd.h>
+
 #include "base/err.h"
 #include "tests/unit/check.h"
 #include "tests/unit/loop.h"
@@ -13,6 +18,29 @@ static void found(void *arg, const struct addr *a)
 {
 	if (n < 16)
 		got[n++] = *a;
+}
+
+/* A resolver that does not answer for this name before it is told to. */
+static sem_t asked, may_answer;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (strcmp(name, "slow.invalid") == 0) {
+		sem_post(&asked);
+		sem_wait(&may_answer);
+		return EAI_AGAIN;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	return real(name, service, hints, list);
+}
+
+static bool is_asked(void)
+{
+	int n_asked;
+
+	return sem_getvalue(&asked, &n_asked) == 0 && n_asked > 0;
 }
 
 static bool has(const char *text)
@@ -54,9 +82,28 @@ static void addresses_come_at_once_and_names_when_resolved(void)
 	ev_loop_destroy(loop);
 }
 
+/* A reload, or the end, while the resolver hangs: the loop, which has leases to keep, must not wait for it. */
+static void nobody_waits_for_a_resolver_that_hangs(void)
+{
+	static char a[] = "slow.invalid", b[] = "slow.invalid:2";
+	char *const seeds[] = { a, b };
+	struct ev_loop *loop = ev_default_loop(0);
+	struct seeds *s = seeds_new(loop, seeds, 2, 7340, found, NULL, NULL);
+
+	LOOP_UNTIL(loop, is_asked());
+	seeds_free(&s);         /* an alarm ends the test otherwise */
+	ev_loop_destroy(loop);
+	sem_post(&may_answer);
+	sem_post(&may_answer);
+}
+
 int main(void)
 {
+	sem_init(&asked, 0, 0);
+	sem_init(&may_answer, 0, 0);
+	alarm(300);
 	RUN(addresses_and_names_are_seeds_and_junk_is_not);
 	RUN(addresses_come_at_once_and_names_when_resolved);
+	RUN(nobody_waits_for_a_resolver_that_hangs);
 	return 0;
 }

@@ -20,6 +20,7 @@ static struct disk {
 	char data[2 * SIZE];
 	uint64_t size;
 	bool stalls;
+	uint16_t not_now;               /* this operation ends with -EAGAIN: nothing was done */
 	struct director_io *held;
 	unsigned compares, flushes;
 } disk[N];
@@ -83,7 +84,9 @@ static void d_submit(void *obj, struct director_io *io)
 {
 	struct disk *d = obj;
 
-	if (d->stalls)
+	if (d->not_now == io->op)
+		host->io_done(host->arg, io, -EAGAIN);
+	else if (d->stalls)
 		d->held = io;
 	else
 		d_do(d, io);
@@ -208,6 +211,31 @@ static void a_child_that_stalls_holds_up_only_its_own(void)
 	end();
 }
 
+/* Who hears -EAGAIN does it again, all of it. */
+static void nothing_was_done_is_said_only_if_it_is_so(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	disk[1].not_now = DIRECTOR_WRITE;
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, CHUNK, CHUNK), -EAGAIN);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 2 * CHUNK), -ENOTCONN);
+	disk[0].not_now = DIRECTOR_WRITE;
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 2 * CHUNK), -EAGAIN);
+	/* A stable write is a write, and a flush that does not come about. */
+	disk[2].not_now = DIRECTOR_FLUSH;
+	iov = (struct director_iov){ buf, CHUNK };
+	bio = (struct backstore_io){ .io = { .op = DIRECTOR_WRITE, .flags = DIRECTOR_IOF_FUA, .offset = 2 * CHUNK, .len = CHUNK,
+		.iov = &iov, .n_iov = 1 }, .done = done, .user = &result };
+	result = 1;
+	backstore_submit(bs, q, &bio);
+	backstore_queue_run(q, 0);
+	CHECK_EQ(result, -ENOTCONN);
+	end();
+}
+
 static void a_flush_goes_to_all(void)
 {
 	begin();
@@ -259,6 +287,7 @@ int main(void)
 	RUN(chunks_go_round);
 	RUN(a_compare_does_not_cross_a_seam);
 	RUN(a_child_that_stalls_holds_up_only_its_own);
+	RUN(nothing_was_done_is_said_only_if_it_is_so);
 	RUN(a_flush_goes_to_all);
 	RUN(extents_are_joined_over_children);
 	RUN(it_grows_with_all_children);

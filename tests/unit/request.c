@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests to one node that is a cluster alone: what is asked for while something else is on its way, and what is asked for again. */
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/cluster_priv.h"
+#include "proto/agree.h"
+#include "proto/txn.h"
+#include "tests/unit/check.h"
+
+static const struct cluster_codec codec = {
+	.agree_encode = agree_msg_encode, .txn_encode = txn_encode, .txn_decode = txn_decode,
+	.snapshot_encode = snapshot_encode, .snapshot_decode = snapshot_decode,
+};
+
+static struct cluster *c;
+static struct cluster_out out;
+static struct mono now;
+static uint8_t secret_key[64];
+static uint64_t stored[64];             /* puts that are not stored yet */
+static unsigned n_stored;
+static struct { uint64_t id; int err; uint64_t index; } said[256];
+static unsigned n_said;
+
+static void step(struct cluster_in in)
+{
+	uint64_t done[256];
+	unsigned n = 0;
+
+	in.now = now;
+	cluster_step(c, &in, &out);
+	for (unsigned i = 0; i < out.n_put; i++)
+		stored[n_stored++] = out.put[i]->seq;
+	for (unsigned i = 0; i < out.n_reply; i++) {
+		said[n_said].id = out.reply[i].id;
+		said[n_said].err = out.reply[i].err;
+		said[n_said++].index = out.reply[i].index;
+	}
+	for (unsigned i = 0; i < out.n_act; i++)
+		if (out.act[i].id && n < 256)
+			done[n++] = out.act[i].id;
+	cluster_out_reset(&out);
+	for (unsigned i = 0; i < n; i++)
+		step((struct cluster_in){ .kind = CLUSTER_IN_DONE, .number = done[i] });
+}
+
+/* The disk catches up. */
+static void store(void)
+{
+	for (unsigned i = 0; i < n_stored; i++)
+		step((struct cluster_in){ .kind = CLUSTER_IN_STORED, .number = stored[i] });
+	n_stored = 0;
+}
+
+static void pass(unsigned ms)
+{
+	struct mono end = mono_add_ms(now, ms);
+
+	while (mono_before(now, end)) {
+		now = mono_add_ms(now, 20);
+		step((struct cluster_in){ .kind = CLUSTER_IN_TIMER });
+		store();
+	}
+}
+
+/* What was said to request `id`; the last word, if it was asked for several times. */
+static int err_of(uint64_t id, uint64_t *index)
+{
+	for (unsigned i = n_said; i-- > 0;)
+		if (said[i].id == id) {
+			if (index)
+				*index = said[i].index;
+			return said[i].err;
+		}
+	return 1;
+}
+
+static uint64_t ask(struct cluster_request r, struct txn *t, uint8_t rid)
+{
+	static uint64_t id;
+
+	r.id = ++id;
+	r.txn = t;
+	t->request_id[0] = rid;
+	t->request_id[1] = 1;
+	if (!t->author)
+		t->author = mem_strdup("root");
+	randombytes_buf(r.entropy, sizeof(r.entropy));
+	step((struct cluster_in){ .kind = CLUSTER_IN_REQUEST, .request = &r });
+	txn_fini(t);
+	return id;
+}
+
+static uint64_t set(const char *path, const char *key, const char *value, uint8_t rid)
+{
+	struct txn t = { 0 };
+
+	attrs_set(&txn_add(&t, TXN_SET, path)->attrs, key, value);
+	return ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, rid);
+}
+
+static uint64_t op(enum txn_op_kind kind, const char *path, uint8_t rid)
+{
+	struct txn t = { 0 };
+
+	txn_add(&t, kind, path);
+	return ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, rid);
+}
+
+static uint64_t verb(enum cluster_verb v, uint64_t number, uint8_t rid)
+{
+	struct txn t = { 0 };
+
+	return ask((struct cluster_request){ .verb = v, .number = number }, &t, rid);
+}
+
+static void world(void)
+{
+	static const struct agree_disk empty;
+	struct cluster_disk disk = { .agree = &empty };
+	struct cluster_conf conf = { .codec = &codec, .software = "1", .seed = 7, .name = "n1", .votes = true, .founds = true,
+	                             .fact_base = 1, .n_addrs = 1, .inner_port = 7341 };
+
+	now = (struct mono){ 1000000000 };
+	n_stored = n_said = 0;
+	crypto_sign_keypair(conf.public_key, conf.secret_key);
+	memcpy(secret_key, conf.secret_key, sizeof(secret_key));
+	conf.boot[0] = 1;
+	conf.keys.n = 1;
+	conf.keys.k[0] = (struct key){ .epoch = 1, .secret = { 9 } };
+	addr_parse("10.0.0.1:7340", 0, &conf.addrs[0]);
+	c = cluster_new(&conf);
+	step((struct cluster_in){ .kind = CLUSTER_IN_START, .disk = &disk });
+	pass(6000);
+	CHECK(catalog_get(cluster_catalog(c), "/nodes/n1"));
+}
+
+static void end(void)
+{
+	cluster_free(&c);
+	cluster_out_fini(&out);
+}
+
+static const char *value(const char *path, const char *key)
+{
+	const struct object *o = catalog_get(cluster_catalog(c), path);
+
+	CHECK(o != NULL);
+	return attrs_get(&o->attrs, key) ? attrs_get(&o->attrs, key) : "";
+}
+
+static void test_of_two_rotations_at_once_one_counts(void)
+{
+	uint8_t box[KEY_BOX_LEN];
+	struct node_id sender;
+	uint64_t a, b;
+	struct key k;
+
+	world();
+	a = verb(CLUSTER_ROTATE, 0, 1);
+	b = verb(CLUSTER_ROTATE, 0, 2);
+	pass(1000);
+	CHECK_EQ(err_of(a, NULL), 0);
+	CHECK_EQ(err_of(b, NULL), ERR_CONFLICT);
+	/* What the log gives to those who come later is what is in use. */
+	CHECK_EQ(text_hex_parse(value("/nodes/n1", "key-box"), box, sizeof(box)), 0);
+	CHECK_EQ(keys_unbox(box, 2, secret_key, &k, &sender), 0);
+	CHECK_EQ(keys_newest(cluster_keys(c))->epoch, 2);
+	CHECK(memcmp(keys_newest(cluster_keys(c))->secret, k.secret, 32) == 0);
+	end();
+}
+
+static void test_undo_gives_way_to_a_change_that_was_before_it(void)
+{
+	uint64_t a, b, u, index;
+
+	world();
+	a = set("/cluster", "comment", "first", 1);
+	store();
+	CHECK_EQ(err_of(a, &index), 0);
+	b = set("/cluster", "comment", "second", 2);
+	u = verb(CLUSTER_UNDO, index, 3);
+	store();
+	CHECK_EQ(err_of(b, NULL), 0);
+	CHECK_EQ(err_of(u, NULL), ERR_CONFLICT);
+	CHECK_STR(value("/cluster", "comment"), "second");
+	end();
+}
+
+static void test_an_undo_that_is_asked_for_again_gets_its_answer(void)
+{
+	uint64_t a, index, first, again;
+
+	world();
+	a = set("/cluster", "comment", "first", 1);
+	store();
+	CHECK_EQ(err_of(a, &index), 0);
+	a = verb(CLUSTER_UNDO, index, 3);
+	store();
+	CHECK_EQ(err_of(a, &first), 0);
+	a = verb(CLUSTER_UNDO, index, 3);
+	store();
+	CHECK_EQ(err_of(a, &again), 0);
+	CHECK_EQ(first, again);
+	end();
+}
+
+/* The volume was there when the proposal was made, and not when it was applied; then it is there again. */
+static void test_an_own_proposal_that_was_refused_may_be_made_again(void)
+{
+	const char *target = "/targets/iqn.2026-01.org.example:t";
+
+	world();
+	op(TXN_CREATE, target, 1);
+	store();
+	for (unsigned i = 0; i < 2; i++) {
+		struct txn t = { 0 };
+
+		if (i == 0)
+			op(TXN_DELETE, target, 2);
+		attrs_set(&txn_add(&t, TXN_SET, target)->attrs, "alias", "own");
+		request_propose_own(c, &t, "the same in the same state", &out);
+		step((struct cluster_in){ .kind = CLUSTER_IN_TIMER });
+		store();
+		txn_fini(&t);
+		if (i == 0) {
+			CHECK(!catalog_get(cluster_catalog(c), target));
+			op(TXN_CREATE, target, 3);
+			store();
+		}
+	}
+	CHECK_STR(value(target, "alias"), "own");
+	end();
+}
+
+static void test_a_dry_run_founds_nothing(void)
+{
+	static const struct agree_disk empty;
+	struct cluster_disk disk = { .agree = &empty };
+	struct cluster_conf conf = { .codec = &codec, .software = "1", .seed = 7, .name = "n1", .votes = true, .fact_base = 1, .n_addrs = 1 };
+	struct txn t = { 0 };
+	uint64_t a;
+
+	now = (struct mono){ 1000000000 };
+	n_stored = n_said = 0;
+	crypto_sign_keypair(conf.public_key, conf.secret_key);
+	addr_parse("10.0.0.1:7340", 0, &conf.addrs[0]);
+	c = cluster_new(&conf);
+	step((struct cluster_in){ .kind = CLUSTER_IN_START, .disk = &disk });
+	a = ask((struct cluster_request){ .verb = CLUSTER_FOUND, .dry_run = true }, &t, 1);
+	pass(6000);
+	CHECK_EQ(err_of(a, NULL), 0);
+	CHECK(!cluster_agree(c)->has_log && cluster_keys(c)->n == 0);
+	end();
+}
+
+/* What a round looks at in the catalog while this node serves `n` volumes. */
+static uint64_t cost_of_a_round(unsigned n)
+{
+	const struct plan_have none = { 0 };
+	uint64_t before;
+	char path[32];
+
+	world();
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &none });
+	pass(1000);
+	for (unsigned i = 0; i < n; i++) {
+		struct txn t = { 0 };
+		struct txn_op *create;
+
+		snprintf(path, sizeof(path), "/volumes/v%u", i);
+		create = txn_add(&t, TXN_CREATE, path);
+		attrs_set(&create->attrs, "size", "1048576");
+		attrs_set(&create->attrs, "copies", "1");
+		CHECK_EQ(err_of(ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, (uint8_t)(i + 1)), NULL), 1);
+		store();
+	}
+	pass(4000);
+	for (unsigned i = 0; i < n; i++)
+		CHECK(c->owner.volume[i].served && c->owner.volume[i].leased.ns);
+	before = tree_visits(catalog_tree(cluster_catalog(c)));
+	c->dirty = true;
+	step((struct cluster_in){ .kind = CLUSTER_IN_TIMER });
+	before = tree_visits(catalog_tree(cluster_catalog(c))) - before;
+	end();
+	return before;
+}
+
+static void test_a_round_costs_what_there_is_and_not_its_square(void)
+{
+	uint64_t few = cost_of_a_round(20), many = cost_of_a_round(80);
+
+	CHECK(many < 6 * few);
+}
+
+int main(void)
+{
+	CHECK(sodium_init() >= 0);
+	RUN(test_of_two_rotations_at_once_one_counts);
+	RUN(test_undo_gives_way_to_a_change_that_was_before_it);
+	RUN(test_an_undo_that_is_asked_for_again_gets_its_answer);
+	RUN(test_an_own_proposal_that_was_refused_may_be_made_again);
+	RUN(test_a_dry_run_founds_nothing);
+	RUN(test_a_round_costs_what_there_is_and_not_its_square);
+	return 0;
+}
