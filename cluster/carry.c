@@ -5,10 +5,12 @@
  * before the volume counts as made, so that lost storage is an error and not a new, blank volume.
  */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -100,6 +102,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 {
 	struct attrs none = { 0 };
 
+	c->carry_seen.good = false;
 	c->target_up = have != NULL;
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];
@@ -340,32 +343,98 @@ static void forget_stale(struct cluster *c, const char *folder)
 	}
 }
 
+static uint32_t crc_text(uint32_t crc, const char *s)
+{
+	return crc32c(crc, s ? s : "", s ? strlen(s) + 1 : 0);
+}
+
+/* What a plan is made from, beside the catalog and what failed; that of params is changed by actions alone. */
+static uint64_t basis(const struct cluster *c)
+{
+	const struct plan_nodes *ns = &c->owner.nodes;
+	uint32_t have = 0, nodes = 0;
+
+	/* What follows is about reservations, and no plan's. */
+	for (unsigned i = 0; i < c->have.n_volumes; i++)
+		have = crc32c(have, &c->have.volumes[i], offsetof(struct plan_have_volume, keep_any));
+	have = crc32c(have, c->have.targets, c->have.n_targets * sizeof(*c->have.targets));
+	for (unsigned i = 0; i < ns->n; i++) {
+		const struct plan_node *n = &ns->node[i];
+
+		nodes = crc32c(nodes, &n->id, sizeof(n->id));
+		nodes = crc_text(crc_text(crc_text(nodes, n->name), n->inner), n->addresses);
+		nodes = crc32c(nodes, &n->group, sizeof(n->group));
+		nodes = crc32c(nodes, &n->up, sizeof(n->up));
+	}
+	nodes = crc32c(nodes, &ns->key, sizeof(ns->key));
+	nodes = crc32c(nodes, (bool[]){ ns->alone, ns->settling, c->target_up }, 3 * sizeof(bool));
+	return (uint64_t)have << 32 | nodes;
+}
+
+/* Actions of the plan that run, and what is stored after them. */
+static bool is_carrying(const struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n_doing; i++)
+		if (c->doing[i]->kind == CLUSTER_ACT_PLAN || c->doing[i]->kind == CLUSTER_ACT_RECORD)
+			return true;
+	return false;
+}
+
+/*
+ * A plan costs as much as there are volumes and targets, and most steps change nothing of them: it is good until something that it
+ * is made from changes otherwise than by its own actions, one of them fails, or all are done.
+ */
+static bool plan_holds(const struct cluster *c)
+{
+	bool left = false;
+
+	if (!c->carry_seen.good || c->carry_seen.applied != catalog_applied(c->catalog) || c->carry_seen.basis != basis(c) ||
+	    mono_due(c->plan_wake, c->now))
+		return false;
+	for (unsigned i = 0; !left && i < c->plan.n; i++)
+		left = c->plan.a[i].path != NULL;
+	return left || c->plan.n == 0 || is_carrying(c);
+}
+
+static void plan_anew(struct cluster *c, const char *self)
+{
+	uint64_t applied = catalog_applied(c->catalog);
+
+	if (c->carry_seen.applied != applied || !is_carrying(c)) {
+		forget_stale(c, "/volumes");
+		forget_stale(c, "/targets");
+	}
+	plan_fini(&c->plan);
+	plan_make(c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &c->plan);
+	c->plan_wake = c->plan.wake;
+	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied };
+}
+
+/* What was begun has no path any more. */
 void carry_tend(struct cluster *c, struct cluster_out *out)
 {
 	const struct object *me = admit_node(c, &c->self);
-	struct plan plan = { 0 };
 	enum plan_kind kind = 0;
 	bool full = false;
 	unsigned n = running(c, &kind), apart = 0;
 
-	c->plan_wake = MONO_NEVER;
-	if (!me || !c->target_up || c->reset || c->removed)
+	if (!me || !c->target_up || c->reset || c->removed) {
+		c->carry_seen.good = false;
+		c->plan_wake = MONO_NEVER;
 		return;
-	if (c->carry_seen != catalog_applied(c->catalog) || c->n_doing == 0) {
-		c->carry_seen = catalog_applied(c->catalog);
-		forget_stale(c, "/volumes");
-		forget_stale(c, "/targets");
 	}
-	plan_make(c->catalog, path_name(me->path), c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &plan);
-	for (unsigned i = 0; i < plan.n; i++) {
-		struct plan_action *a = &plan.a[i];
+	if (!plan_holds(c))
+		plan_anew(c, path_name(me->path));
+	for (unsigned i = 0; i < c->plan.n; i++) {
+		struct plan_action *a = &c->plan.a[i];
 
-		if (busy_with(c, a->path))
+		if (!a->path || busy_with(c, a->path))
 			continue;
 		if (full && (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET))
 			continue;
 		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
 			done_well(c, a, out);   /* nothing for director-target to do */
+			plan_action_fini(a);
 			continue;
 		}
 		if (is_apart(a)) {
@@ -381,8 +450,7 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 		carry_begin(c, a, out);
 		n++;
 	}
-	c->plan_wake = plan.wake;
-	plan_fini(&plan);
+	c->carry_seen.basis = basis(c);
 }
 
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out)
@@ -394,6 +462,7 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 		owner_done(c, d, err, text, out);
 		return;
 	}
+	c->carry_seen.good &= !err && c->carry_seen.basis == basis(c);
 	if (d->kind == CLUSTER_ACT_RECORD) {
 		/* Without the record the volume does not count as made; making it again is harmless. */
 		if (err) {
@@ -414,5 +483,6 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	} else {
 		done_well(c, a, out);
 	}
+	c->carry_seen.basis = basis(c);
 	c->dirty = true;
 }

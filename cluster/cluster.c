@@ -356,7 +356,7 @@ static void self_fact(struct cluster *c)
 	const struct agree_status *s = c->status;
 	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
 	struct attrs as = { 0 };
-	char ring[2 * 64] = "", a[64];
+	char ring[2 * 64] = "", a[64], life[17];
 
 	attrs_set(&as, "mode", s->has_log || s->mode != AGREE_NO_VIEW ? agree_mode_name(s->mode) : "joining");
 	attrs_set(&as, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
@@ -377,6 +377,10 @@ static void self_fact(struct cluster *c)
 	}
 	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
 	attrs_set(&as, "inner", c->owner.inner[0] ? c->owner.inner : NULL);
+	if (c->conf.life) {
+		snprintf(life, sizeof(life), "%016" PRIx64, c->conf.life);
+		attrs_set(&as, "life", life);
+	}
 	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
 	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
 	attrs_set(&as, "aside", c->aside ? "yes" : NULL);
@@ -465,6 +469,7 @@ static void tend(struct cluster *c, struct cluster_out *out)
 		}
 		admit_tend(c, out);
 		level_tend(c, out);
+		power_tend(c, out);
 		ring_tend(c, out);
 		owner_tend(c, out);
 		fencing_tend(c, out);
@@ -843,6 +848,7 @@ void cluster_free(struct cluster **cp)
 	free(c->node_path);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
+	plan_fini(&c->plan);
 	owner_fini(c);
 	plan_retry_free(&c->retry);
 	names_free(&c->names);

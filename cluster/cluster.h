@@ -47,6 +47,7 @@ struct cluster_conf {
 	const struct log *log;                  /* borrowed for life; may be NULL */
 	uint8_t public_key[32], secret_key[64]; /* Ed25519 identity */
 	uint8_t boot[BOOT_LEN];                 /* random per process start */
+	uint64_t life;                          /* of the machine: another number after each start of it; 0: not known */
 	uint64_t seed;
 	char name[CARD_NAME_MAX];               /* what the node calls itself */
 	const char *software;                   /* version of the program, for people */
@@ -168,7 +169,6 @@ enum cluster_event {
 	CLUSTER_EV_LOST,
 	CLUSTER_EV_PROGRESS,            /* number of bytes `of` all are in sync, or compared by a scrub */
 	CLUSTER_EV_SCRUBBED,            /* a scrub is over: `of` regions differed */
-	CLUSTER_EV_ACCESS,              /* an initiator set the port group `number` to access state `of` */
 	CLUSTER_EV_KEEP,                /* reservations are to become `blob`: proposal `number`, on top of version `of` */
 };
 
@@ -244,6 +244,7 @@ struct cluster_keep {
 	uint8_t *blob;
 	size_t n_blob;
 	uint64_t proposal;              /* whose outcome it is; 0: another node's */
+	bool lost;                      /* power was lost since: what does not survive that is over */
 	int err;
 };
 

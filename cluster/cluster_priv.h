@@ -54,6 +54,7 @@ struct owned {
 	struct mono seen;
 	bool opening;                   /* to be served as soon as the own leg is there */
 	struct mono open_since;
+	bool freezing;                  /* as the volume without copies that it was */
 	bool served;                    /* director-target was told to */
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
@@ -83,6 +84,7 @@ struct owner {
 	struct own_view view;           /* as last given */
 	uint64_t applied, log_end;
 	bool target, ready;             /* director-target is there; was said so */
+	struct mono quorum_at;          /* when this node was last in the majority */
 	struct mono target_since, wake;
 	uint64_t beat_boot;             /* of whom a beat is being answered */
 	struct own_change *refused;     /* to be said in the next round */
@@ -197,7 +199,11 @@ struct cluster {
 	bool target_up;
 	struct plan_retry *retry;
 	struct mono plan_wake;
-	uint64_t carry_seen;            /* reports were last compared with the catalog at this index */
+	struct plan plan;               /* what is left of the last one */
+	struct carry_seen {             /* what it was made from */
+		bool good;
+		uint64_t applied, basis;
+	} carry_seen;
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
@@ -238,6 +244,11 @@ void admit_event(struct cluster *c, const struct gossip_event *ev, struct cluste
 void admit_tend(struct cluster *c, struct cluster_out *out);
 /* ---- level.c ---- */
 void level_tend(struct cluster *c, struct cluster_out *out);
+
+/* power.c */
+void power_tend(struct cluster *c, struct cluster_out *out);
+/* Is it known whether power was lost before this machine started? Until then nothing that is kept goes on from anything. */
+bool power_judged(const struct cluster *c);
 void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */

@@ -455,7 +455,7 @@ static void welcome_in(struct gossip *g, const struct gossip_in *in, struct goss
 		return;
 	ready(g, out);
 	answer(g, in, GOSSIP_JOIN, out);
-	sync_offer(g, &m->card->id, out);
+	sync_met(g, &m->card->id, out);
 	/* It says its list after JOIN; if it holds us or others for dead, this is how it learns. */
 	if (m->state != MEMBER_ALIVE)
 		news_to(g, m, &m->card->id, false, out);

@@ -29,7 +29,7 @@ struct gossip *gossip_new(const struct gossip_conf *conf, struct facts *facts)
 	g->rng.s = conf->seed;
 	g->self = conf->self;
 	g->self.incarnation = conf->incarnation + 1;
-	g->push = g->round = g->wake = g->suspicion_next = MONO_NEVER;
+	g->push = g->round = g->tell = g->wake = g->suspicion_next = MONO_NEVER;
 	member_add(g, &g->self, MEMBER_ALIVE, g->self.incarnation, false);
 	return g;
 }
@@ -53,6 +53,7 @@ void gossip_free(struct gossip **gp)
 	free(g->rumors);
 	free(g->candidates);
 	free(g->banned);
+	free(g->telling);
 	free(g);
 	*gp = NULL;
 }
@@ -139,7 +140,8 @@ static void leave(struct gossip *g, struct gossip_out *out)
 		n++;
 	}
 	g->n_rumors = g->n_probes = 0;
-	g->push = g->round = MONO_NEVER;
+	g->push = g->round = g->tell = MONO_NEVER;
+	g->n_telling = 0;
 	g->running = false;
 }
 
@@ -247,7 +249,7 @@ static void input(struct gossip *g, const struct gossip_in *in, struct gossip_ou
 		break;
 	case GOSSIP_IN_MESH_UP:
 		if (!g->quiet && member_find(g, &in->id))
-			sync_offer(g, &in->id, out);
+			sync_met(g, &in->id, out);
 		break;
 	case GOSSIP_IN_MESH_DOWN:
 		probe_hint(g, &in->id, false, out);

@@ -43,6 +43,8 @@
 #define SYNC_MS 30000                   /* facts that differ are compared over the mesh this often */
 #define SYNC_REST_MS 600000             /* and without a sign that they do, since a connection costs 2 KB */
 #define SYNC_BUSY_MS 2000
+#define MET_MS 1000                     /* of those who are met in a crowd, one in this time is asked to compare all */
+#define TELL_MS 100                     /* in a large cluster news of facts are gathered so long */
 #define BUSY_MS 5000                    /* after a change, the time in which hashes are compared more often */
 #define SETTLE_MS 300                   /* after a change, the time in which a differing hash says nothing; */
 #define SETTLE_LARGE_MS 3000            /* in a table too long to repair by datagrams */
@@ -200,7 +202,11 @@ struct gossip {
 	struct mono reconnect;
 
 	struct mono sync, repaired, facts_changed, facts_compared;
+	struct mono met;                /* before this nobody else who is met is asked to compare */
 	uint64_t facts_pushed;          /* own facts are told up to this version */
+	struct facts_have *telling;     /* of these nodes facts are to be told: what others are taken to hold */
+	unsigned n_telling, cap_telling;
+	struct mono tell;               /* then; MONO_NEVER: nothing to tell */
 
 	struct gossip_pending pending[GOSSIP_PENDING_MAX];
 	unsigned n_pending;
@@ -324,6 +330,7 @@ void news_to(struct gossip *g, struct member *to, const struct node_id *about, b
 /* sync.c */
 void sync_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out);
 void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *out);
+void sync_met(struct gossip *g, const struct node_id *to, struct gossip_out *out);      /* somebody is there who was not */
 /* Something changed that others may lack, or have for us: compare before long. */
 void sync_soon(struct gossip *g);
 void sync_facts(struct gossip *g, struct gossip_out *out);

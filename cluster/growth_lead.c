@@ -185,14 +185,38 @@ static bool moved(const struct roster_node *x, const struct growth_fact *f)
 	return false;
 }
 
+/* Is one of its addresses another one now, not only one more or one less? */
+static bool renumbered(const struct roster_node *x, const struct growth_fact *f)
+{
+	for (unsigned i = 0; i < f->n_addr && i < ROSTER_ADDRS_MAX; i++) {
+		struct addr a = x->addr[i], b = f->addr[i];
+
+		a.port = b.port = 0;
+		a.scope = b.scope = 0;
+		if (a.family && b.family && !addr_eq(&a, &b))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Corosync loads no list in which a node that it knows has another address. Such a node is out of the ring anyway: it leaves the
+ * list, and comes in again with a number that nobody knows.
+ */
 static const char *want_move(struct growth_ctx *c, struct roster *next)
 {
 	for (unsigned i = 0; i < c->r->n; i++) {
-		const struct growth_fact *f = growth_fact_of(c, &c->r->node[i].id);
+		const struct roster_node *x = &c->r->node[i];
+		const struct growth_fact *f = growth_fact_of(c, &x->id);
 
-		if (f && f->alive && f->n_addr && moved(&c->r->node[i], f) &&
-		    roster_move(next, &f->id, f->addr, f->n_addr) == 0)
+		if (!f || !f->alive || !f->n_addr || !moved(x, f))
+			continue;
+		if (c->r->n > 1 && renumbered(x, f)) {
+			if (roster_set_role(next, &f->id, ROSTER_LEAVING) == 0)
+				return "a node has another address, and comes in anew";
+		} else if (roster_move(next, &f->id, f->addr, f->n_addr) == 0) {
 			return "a node has another address";
+		}
 	}
 	return NULL;
 }

@@ -41,7 +41,7 @@ cluster_libcluster_la_SOURCES += \
 	%D%/tree.c %D%/tree.h
 # The whole.
 cluster_libcluster_la_SOURCES += \
-	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/owner.c %D%/owner_keep.c %D%/owner_view.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/kept.c %D%/knock.c %D%/level.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
+	%D%/admit.c %D%/aside.c %D%/aside.h %D%/carry.c %D%/owner.c %D%/owner_keep.c %D%/owner_view.c %D%/cluster.c %D%/cluster.h %D%/cluster_priv.h %D%/found.c %D%/kept.c %D%/knock.c %D%/level.c %D%/power.c %D%/request.c %D%/rotate.c %D%/ring.c %D%/ring_host.c
 # Who serves a mirrored volume, and what of it is agreed.
 cluster_libcluster_la_SOURCES += %D%/move.c %D%/move.h %D%/overlay_machine.c %D%/volume.c %D%/volume.h
 cluster_libcluster_la_SOURCES += %D%/own.c %D%/own.h %D%/own_int.h %D%/own_row.c %D%/own_balance.c

@@ -383,6 +383,24 @@ static int check_identity(const struct object *obj, struct why *why)
 	return why_set(why, ERR_INVAL, "%s: id=%s is not the hash of key=%s", obj->path, id, key);
 }
 
+/* As it was; of a volume that gets copies, without the storage that goes to its leg. */
+static int check_schema(const struct overlay *o, const struct overlay_item *it, struct why *why)
+{
+	const struct object *was = it->before && !overlay_remade(it) ? it->before : NULL;
+	struct attrs rest = { 0 };
+	int err;
+
+	if (was && o->level >= VOLUME_CONVERT_LEVEL && overlay_converts(it)) {
+		for (unsigned i = 0; i < was->attrs.n; i++)
+			if (!overlay_is_storage(was->attrs.a[i].key))
+				attrs_set(&rest, was->attrs.a[i].key, was->attrs.a[i].value);
+		err = schema_check(it->after->type, o->level, it->path, &rest, &it->after->attrs, why);
+		attrs_fini(&rest);
+		return err;
+	}
+	return schema_check(it->after->type, o->level, it->path, was ? &was->attrs : NULL, &it->after->attrs, why);
+}
+
 static int check_item(const struct overlay *o, const struct overlay_item *it, struct why *why)
 {
 	int err;
@@ -396,8 +414,7 @@ static int check_item(const struct overlay *o, const struct overlay_item *it, st
 	}
 	if (o->machine)
 		return 0;
-	err = schema_check(it->after->type, o->level, it->path,
-	                   it->before && !overlay_remade(it) ? &it->before->attrs : NULL, &it->after->attrs, why);
+	err = check_schema(o, it, why);
 	if (err == 0)
 		err = check_refs(o, it->after, why);
 	return err < 0 ? err : check_identity(it->after, why);
@@ -466,6 +483,10 @@ int overlay_run(struct overlay *o, const struct txn *t, struct why *why)
 		err = overlay_machine(o, t, why);
 	for (unsigned i = 0; !o->machine && err == 0 && i < t->n_ops; i++)
 		err = run_op(o, t, i, why);
+	while (!o->machine && err == 0 && o->level >= VOLUME_CONVERT_LEVEL && (it = overlay_next(o, it)))
+		if (overlay_converts(it))
+			err = overlay_converted(o, it, why);
+	it = NULL;
 	growth = settle(o);
 	while (err == 0 && (it = overlay_next(o, it)))
 		if (overlay_kind(it))

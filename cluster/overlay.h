@@ -50,6 +50,11 @@ struct object *overlay_edit(struct overlay *o, const char *path);
 
 /* Do the machine's one operation. */
 int overlay_machine(struct overlay *o, const struct txn *t, struct why *why);
+/* A plain volume that has got copies= in this transaction: its storage becomes the leg of its node. */
+int overlay_converted(struct overlay *o, const struct overlay_item *volume, struct why *why);
+bool overlay_converts(const struct overlay_item *it);
+/* Of such a volume, what it had and its leg has now. */
+bool overlay_is_storage(const char *key);
 /* A leg that is created, below the volume that this item (NULL: untouched) is of. */
 void overlay_leg_born(struct overlay *o, const struct overlay_item *volume, struct object *leg);
 /* Does the item say something of a volume's legs? Then whose. */

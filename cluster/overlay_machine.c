@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
 #include "cluster/overlay.h"
 #include "cluster/volume.h"
 
@@ -66,6 +69,7 @@ static int run_own(struct overlay *o, const struct txn_op *op, const struct obje
 
 static int run_keep(struct overlay *o, const struct txn_op *op, const struct object *v, struct why *why)
 {
+	const struct object *c;
 	struct object *obj;
 
 	if (memcmp(v->uuid, op->keep.volume, 16) != 0)
@@ -77,6 +81,64 @@ static int run_keep(struct overlay *o, const struct txn_op *op, const struct obj
 	obj = overlay_edit(o, op->path);
 	object_set_blob(obj, op->keep.blob, op->keep.n);
 	put_uint(o, obj, "reservations-version", op->keep.version + 1);
+	c = tree_get(o->base, "/cluster");
+	if (c && o->level >= VOLUME_CONVERT_LEVEL)
+		put_uint(o, obj, "reservations-power", schema_get_uint(c->type, &c->attrs, "power"));
+	return 0;
+}
+
+/* ---- power ---- */
+
+/* Once each; what is seen now comes first. */
+static void life_add(struct buf *lives, const char *life, size_t len)
+{
+	if (lives->len / 17 < LIVES_MAX && !(lives->len && strstr(buf_str(lives), life)))
+		buf_printf(lives, "%s%.*s", lives->len ? " " : "", (int)len, life);
+}
+
+/* What was reserved is another state now: whoever goes on from the one before is refused. */
+static void reservations_age(struct overlay *o)
+{
+	const struct object *v = NULL;
+
+	while ((v = tree_child(o->base, "/volumes", v)))
+		if (v->n_blob)
+			put_uint(o, overlay_edit(o, v->path), "reservations-version",
+			         schema_get_uint(v->type, &v->attrs, "reservations-version") + 1);
+}
+
+static int run_lives(struct overlay *o, const struct txn_op *op, const struct object *c, struct why *why)
+{
+	const char *old = attrs_get(&c->attrs, "lives");
+	uint64_t power = schema_get_uint(c->type, &c->attrs, "power");
+	struct object *obj;
+	struct buf lives = { 0 };
+	bool lost = old;
+
+	if (memcmp(c->uuid, op->keep.volume, 16) != 0 || power != op->keep.version)
+		return conflict(op->path, "the power has been lost since", why);
+	if (o->level < VOLUME_CONVERT_LEVEL || op->keep.n == 0 || op->keep.n % 8)
+		return why_set(why, ERR_INVAL, "%s: these are no lives", op->path);
+	for (size_t i = 0; i < op->keep.n; i += 8) {
+		char text[17];
+
+		text_hex(op->keep.blob + i, 8, text);
+		lost &= !old || !strstr(old, text);
+		life_add(&lives, text, 16);
+	}
+	/* One that is not here may still have all in its memory. */
+	for (const char *p = old; p && !lost && *p; p += strcspn(p, " "), p += *p == ' ') {
+		char text[17];
+
+		snprintf(text, sizeof(text), "%.16s", p);
+		life_add(&lives, text, 16);
+	}
+	obj = overlay_edit(o, op->path);
+	object_set(obj, "lives", buf_str(&lives), o->index);
+	put_uint(o, obj, "power", power + lost);
+	if (lost)
+		reservations_age(o);
+	buf_fini(&lives);
 	return 0;
 }
 
@@ -87,6 +149,8 @@ int overlay_machine(struct overlay *o, const struct txn *t, struct why *why)
 
 	if (t->n_ops != 1)
 		return why_set(why, ERR_INVAL, "%s: an operation of the cluster's own is alone in its transaction", op->path);
+	if (v && v->type->id == TYPE_CLUSTER && op->kind == TXN_KEEP)
+		return run_lives(o, op, v, why);
 	if (!v || v->type->id != TYPE_VOLUME)
 		return conflict(op->path, "the volume meant is gone", why);
 	return op->kind == TXN_OWN ? run_own(o, op, v, why) : run_keep(o, op, v, why);
@@ -99,6 +163,58 @@ void overlay_leg_born(struct overlay *o, const struct overlay_item *volume, stru
 	bool together = volume && (!volume->before || overlay_remade(volume));
 
 	object_set(leg, "state", together ? "in-sync" : "new", o->index);
+}
+
+bool overlay_is_storage(const char *key)
+{
+	static const char *const keys[] = { "node", "backstore", "path", "device" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	return strncmp(key, SCHEMA_PLUGIN_PREFIX, strlen(SCHEMA_PLUGIN_PREFIX)) == 0;
+}
+
+bool overlay_converts(const struct overlay_item *it)
+{
+	return it->before && it->after && it->after->type->id == TYPE_VOLUME && !overlay_remade(it) &&
+	       !attrs_get(&it->before->attrs, "copies") && attrs_get(&it->after->attrs, "copies");
+}
+
+/* The leg of this transaction that is on the node. */
+static struct object *leg_on(struct overlay *o, const struct overlay_item *volume, const char *node)
+{
+	for (const struct overlay_item *it = volume; it && path_below(it->path, volume->path); it = overlay_next(o, it)) {
+		const char *at = it->after && it->after->type->id == TYPE_LEG ? attrs_get(&it->after->attrs, "node") : NULL;
+
+		if (at && node && strcmp(at, node) == 0)
+			return overlay_edit(o, it->path);
+	}
+	return NULL;
+}
+
+int overlay_converted(struct overlay *o, const struct overlay_item *volume, struct why *why)
+{
+	const struct object *was = volume->before;
+	const char *node = attrs_get(&was->attrs, "node"), *id;
+	struct object *v = overlay_edit(o, volume->path), *leg = leg_on(o, volume, node);
+	char path[PATH_LEN_MAX];
+	const struct object *at;
+
+	snprintf(path, sizeof(path), "/nodes/%.200s", node ? node : "");
+	at = overlay_get(o, path);
+	id = at ? attrs_get(&at->attrs, "id") : NULL;
+	if (!leg || !id || !attrs_get(&was->attrs, "size"))
+		return why_set(why, ERR_INVAL, "%s: its data is on node %s, and no leg would be there that has it", v->path, node ? node : "?");
+	object_set(leg, "state", "in-sync", o->index);
+	object_set(leg, "in-front", attrs_get(&was->attrs, "size"), o->index);
+	object_set(v, "owner", id, o->index);
+	put_uint(o, v, "epoch", 1);
+	put_uint(o, v, "left", 1);
+	for (unsigned i = 0; i < was->attrs.n; i++)
+		if (overlay_is_storage(was->attrs.a[i].key))
+			object_set(v, was->attrs.a[i].key, NULL, o->index);
+	return 0;
 }
 
 struct leg_list {

@@ -77,10 +77,12 @@ struct own_steady {
 };
 
 /*
- * Which of its volumes shall `self` pass on, and to whom, so that the load is spread again? All rows are given. Only
- * while nothing else moves and all legs are in sync, and only to a node that serves less by two or more. NULL: none.
+ * Which of its volumes shall `self` pass on, and to whom, so that the load is spread again? All rows are given; lead[i] (lead may
+ * be NULL) is the index of the volume that row[i] had better be served with, i: none. Those that belong together go
+ * together, one after the other, as far as their legs allow. Only while nothing else moves and all legs are in sync, and only
+ * to a node that serves less, by twice as many as will go. NULL: none.
  */
-const struct own_row *own_balance(const struct own_row *const *row, unsigned n, const struct node_id *self,
+const struct own_row *own_balance(const struct own_row *const *row, const unsigned *lead, unsigned n, const struct node_id *self,
 				  const struct own_steady *node, unsigned n_node, struct node_id *to);
 
 /* ---- one node ---- */

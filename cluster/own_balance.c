@@ -31,14 +31,68 @@ static bool returned(const struct own_steady *s)
 	return s->steady_ms >= OWN_STEADY_MS && s->steady_ms <= OWN_RETURNED_MS;
 }
 
-const struct own_row *own_balance(const struct own_row *const *row, unsigned n, const struct node_id *self,
+static bool follows(const unsigned *lead, unsigned i)
+{
+	return lead && lead[i] != i;
+}
+
+/* How many volumes go to the node in the end when row i does: those that are served with it, and have a leg there, too. */
+static unsigned weight(const struct own_row *const *row, const unsigned *lead, unsigned n, unsigned i, const struct node_id *to)
+{
+	unsigned count = 1;
+
+	for (unsigned k = 0; k < n; k++)
+		count += follows(lead, k) && lead[k] == i && node_id_eq(&row[k]->owner, &row[i]->owner) && own_leg_of(row[k], to);
+	return count;
+}
+
+/* The volume that one of ours belongs with has gone to a node that returned: that goes there too. */
+static const struct own_row *behind(const struct own_row *const *row, const unsigned *lead, unsigned n, const struct node_id *self,
+				    const struct own_steady *node, unsigned n_node, struct node_id *to)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct node_id *at = follows(lead, i) ? &row[lead[i]]->owner : self;
+
+		if (!node_id_eq(&row[i]->owner, self) || node_id_eq(at, self) || !own_leg_of(row[i], at))
+			continue;
+		for (unsigned k = 0; k < n_node; k++)
+			if (node_id_eq(&node[k].id, at) && returned(&node[k])) {
+				*to = *at;
+				return row[i];
+			}
+	}
+	return NULL;
+}
+
+/* The first of ours that may go to the node, if it serves so much less. */
+static const struct own_row *goes(const struct own_row *const *row, const unsigned *lead, unsigned n, const struct node_id *self,
+				  const struct node_id *to)
+{
+	unsigned mine = serves(row, n, self), theirs = serves(row, n, to);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!node_id_eq(&row[i]->owner, self) || !own_leg_of(row[i], to))
+			continue;
+		/* It stays with the one it belongs to, or goes after that. */
+		if (follows(lead, i) && node_id_eq(&row[lead[i]]->owner, self))
+			continue;
+		if (theirs + 2 * weight(row, lead, n, i, to) <= mine)
+			return row[i];
+	}
+	return NULL;
+}
+
+const struct own_row *own_balance(const struct own_row *const *row, const unsigned *lead, unsigned n, const struct node_id *self,
 				  const struct own_steady *node, unsigned n_node, struct node_id *to)
 {
 	unsigned mine = serves(row, n, self), least = 0;
-	const struct own_row *best = NULL;
+	const struct own_row *best;
 
 	if (!at_rest(row, n))
 		return NULL;
+	best = behind(row, lead, n, self, node, n_node, to);
+	if (best)
+		return best;
 	/* Who serves most goes first; of equals the lower id. */
 	for (unsigned i = 0; i < n_node; i++) {
 		unsigned theirs = serves(row, n, &node[i].id);
@@ -49,16 +103,13 @@ const struct own_row *own_balance(const struct own_row *const *row, unsigned n, 
 	/* To the one that serves least. */
 	for (unsigned k = 0; k < n_node; k++) {
 		unsigned theirs = serves(row, n, &node[k].id);
+		const struct own_row *r = returned(&node[k]) && (!best || theirs < least) ? goes(row, lead, n, self, &node[k].id) : NULL;
 
-		if (!returned(&node[k]) || theirs + 2 > mine || (best && theirs >= least))
+		if (!r)
 			continue;
-		for (unsigned i = 0; i < n; i++)
-			if (node_id_eq(&row[i]->owner, self) && own_leg_of(row[i], &node[k].id)) {
-				*to = node[k].id;
-				best = row[i];
-				least = theirs;
-				break;
-			}
+		best = r;
+		*to = node[k].id;
+		least = theirs;
 	}
 	return best;
 }

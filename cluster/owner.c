@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/address.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/move.h"
 #include "cluster/volume.h"
@@ -88,6 +89,37 @@ static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out
 	serve(c, v, PLAN_SERVE, &v->row, out);
 }
 
+/*
+ * A volume that was made without copies and has got some: its storage, which is to be the own leg, is open as the volume
+ * itself. What comes is held from here on, until the mirror is open.
+ */
+static void plain_close(struct cluster *c, struct owned *v, struct cluster_out *out)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct object *o = volume_by_uuid(t, v->row.uuid), *leg;
+	const struct own_leg *l = own_leg_of(&v->row, &c->self);
+	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
+	struct plan_action a;
+
+	leg = o && l ? volume_leg_by_uuid(t, o, l->uuid) : NULL;
+	if (!leg || !attrs_get(&leg->attrs, "in-front") || !h || !h->open || h->ours || v->freezing)
+		return;
+	a = plan_serve(PLAN_FREEZE, o, &v->row, cluster_self_name(c), &c->owner.nodes);
+	a.epoch = h->epoch;
+	v->freezing = true;
+	carry_begin(c, &a, out);
+}
+
+/* From now on it is ownership's. */
+static void plain_closed(struct cluster *c, struct owned *v, int err)
+{
+	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
+
+	v->freezing = false;
+	if (h && !err)
+		h->ours = true;
+}
+
 static void opened(struct cluster *c, struct owned *v, uint64_t epoch, int err, struct cluster_out *out)
 {
 	struct own_in in = { .kind = OWN_IN_OPENED, .volume = v->row.uuid, .epoch = epoch, .err = err };
@@ -103,6 +135,7 @@ static void openings(struct cluster *c, struct cluster_out *out)
 
 		if (!v->opening)
 			continue;
+		plain_close(c, v, out);
 		if (leg_there(c, &v->row)) {
 			open_now(c, v, out);
 		} else if (mono_due(due, c->now)) {
@@ -438,7 +471,7 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	struct owner *o = &c->owner;
 
 	for (unsigned i = 0; i < o->n; i++) {
-		o->volume[i].served = o->volume[i].opening = false;
+		o->volume[i].served = o->volume[i].opening = o->volume[i].freezing = false;
 		o->volume[i].leased = (struct mono){ 0 };
 	}
 	keep_reset(c);
@@ -493,7 +526,9 @@ void owner_done(struct cluster *c, struct doing *d, int err, const char *text, s
 			v->again = mono_add_ms(c->now, AGAIN_MS << (v->n_again < 6 ? v->n_again++ : 6));
 		break;
 	case PLAN_FREEZE:
-		if (v)
+		if (v && v->freezing)
+			plain_closed(c, v, err);
+		else if (v)
 			step(c, &in, out);
 		break;
 	default:
@@ -555,32 +590,6 @@ static void scrubbed(struct cluster *c, struct owned *v, uint64_t found)
 	attrs_fini(&as);
 }
 
-/* An initiator made a node's ports optimized: that node shall serve the volume. */
-static void access_wanted(struct cluster *c, struct owned *v, const struct cluster_in *in, struct cluster_out *out)
-{
-	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), v->row.uuid);
-	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
-	struct txn t = { 0 };
-	char what[80];
-
-	/* What it set is not so before the volume has moved: that is said to it again. */
-	memset(v->hash, 0, sizeof(v->hash));
-	if (h && !h->ours)
-		memset(h->hash, 0, sizeof(h->hash));
-	for (unsigned i = 0; o && in->of == 0 && i < c->owner.nodes.n; i++) {
-		const struct plan_node *n = &c->owner.nodes.node[i];
-
-		if (n->group != in->number || !own_leg_of(&v->row, &n->id) || node_id_eq(&n->id, &v->row.owner))
-			continue;
-		log_info(c->log, "own: an initiator wants %s at node %s", o->path, n->name);
-		attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", n->name);
-		snprintf(what, sizeof(what), "access %.40s %" PRIu64, n->name, v->row.epoch);
-		request_propose_own(c, &t, what, out);
-	}
-	txn_fini(&t);
-	c->dirty = true;
-}
-
 static void leg_event(struct cluster *c, struct owned *v, enum own_in_kind kind, const struct cluster_in *in, struct cluster_out *out)
 {
 	struct own_in i = { .kind = kind, .volume = v->row.uuid, .epoch = in->epoch, .turn = in->of };
@@ -598,11 +607,7 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 
 	if (in->event == CLUSTER_EV_KEEP)
 		keep_proposed(c, in, out);
-	if (!v)
-		return;
-	if (in->event == CLUSTER_EV_ACCESS)
-		access_wanted(c, v, in, out);
-	if (!v->served)
+	if (!v || !v->served)
 		return;
 	switch (in->event) {
 	case CLUSTER_EV_LEG_FAILED:
@@ -621,7 +626,6 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 	case CLUSTER_EV_SCRUBBED:
 		scrubbed(c, v, in->of);
 		return;
-	case CLUSTER_EV_ACCESS:
 	case CLUSTER_EV_KEEP:
 		return;
 	}
@@ -713,11 +717,49 @@ static void legs_move(struct cluster *c, struct cluster_out *out)
 	}
 }
 
+/* The volume by whose right the floating addresses go of a target that offers this one; itself: there are none. */
+static const struct object *lead_of(const struct tree *t, const struct object *v)
+{
+	const struct object *lun = NULL, *lead = v;
+	char luns[PATH_LEN_MAX], target[PATH_LEN_MAX], addresses[PATH_LEN_MAX + 16];
+
+	while ((lun = tree_referrer(t, v->path, lun))) {
+		const struct object *first;
+
+		if (lun->type->id != TYPE_LUN)
+			continue;
+		path_parent(lun->path, luns);
+		path_parent(luns, target);
+		snprintf(addresses, sizeof(addresses), "%s/addresses", target);
+		first = tree_count_in(t, addresses) ? address_volume(t, target) : NULL;
+		if (first == v)
+			return v;
+		if (first && lead == v)
+			lead = first;
+	}
+	return lead;
+}
+
+static void leads(struct cluster *c, unsigned *lead)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+
+	for (unsigned i = 0; i < c->owner.n; i++) {
+		const struct object *v = volume_by_uuid(t, c->owner.volume[i].row.uuid), *of = v ? lead_of(t, v) : NULL;
+
+		lead[i] = i;
+		for (unsigned k = 0; of && of != v && k < c->owner.n; k++)
+			if (memcmp(c->owner.volume[k].row.uuid, of->uuid, 16) == 0)
+				lead[i] = k;
+	}
+}
+
 /* A node that came back gets something to serve again. */
 static void balance(struct cluster *c, struct cluster_out *out)
 {
 	struct own_steady node[OWN_NODES_MAX];
 	const struct own_row **row, *which = NULL;
+	unsigned *lead;
 	struct node_id to;
 	struct txn t = { 0 };
 	unsigned n = 0;
@@ -742,19 +784,22 @@ static void balance(struct cluster *c, struct cluster_out *out)
 	row = mem_alloc((c->owner.n + 1) * sizeof(*row));
 	for (unsigned i = 0; i < c->owner.n; i++)
 		row[i] = &c->owner.volume[i].row;
-	which = own_balance(row, c->owner.n, &c->self, node, n, &to);
+	lead = mem_alloc((c->owner.n + 1) * sizeof(*lead));
+	leads(c, lead);
+	which = own_balance(row, lead, c->owner.n, &c->self, node, n, &to);
 	if (which) {
 		const struct object *o = volume_by_uuid(catalog_tree(c->catalog), which->uuid);
 		const char *name = volume_node_name(catalog_tree(c->catalog), &to);
 
 		if (o && name) {
-			log_info(c->log, "own: %s goes to node %s, which serves less", o->path, name);
+			log_info(c->log, "own: %s goes to node %s, which is back and serves less", o->path, name);
 			attrs_set(&txn_add(&t, TXN_SET, o->path)->attrs, "want", name);
 			snprintf(what, sizeof(what), "balance %" PRIu64 " %" PRIu64, which->epoch, catalog_applied(c->catalog));
 			request_propose_own(c, &t, what, out);
 		}
 	}
 	free(row);
+	free(lead);
 	txn_fini(&t);
 }
 

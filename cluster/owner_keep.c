@@ -52,6 +52,7 @@ static void tell(struct cluster *c, struct plan_have_volume *h, const struct obj
 	volume_keep(o, &d->keep.version, &blob, &d->keep.n_blob);
 	d->keep.blob = mem_dup(blob, d->keep.n_blob);
 	d->keep.proposal = proposal;
+	d->keep.lost = volume_power_lost(catalog_tree(c->catalog), o);
 	d->keep.err = err;
 	act->id = d->id;
 	act->keep = &d->keep;
@@ -88,7 +89,8 @@ void keep_proposed(struct cluster *c, const struct cluster_in *in, struct cluste
 	*k = (struct keeping){ .proposal = in->number, .version = in->of + 1 };
 	memcpy(k->volume, in->volume, 16);
 	memcpy(change.volume, in->volume, 16);
-	if (volume_txn_keep(catalog_tree(c->catalog), in->volume, in->of, in->blob, in->n_blob, &t) == 0)
+	/* What it goes on from may be over: it is told so first. */
+	if (power_judged(c) && volume_txn_keep(catalog_tree(c->catalog), in->volume, in->of, in->blob, in->n_blob, &t) == 0)
 		request_propose_change(c, &t, &change, in->number, out);
 	else
 		k->refused = true;
@@ -207,12 +209,20 @@ void keep_reset(struct cluster *c)
 /* May our own director-target be told what is agreed now? Not before the others have what it proposed itself. */
 static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cluster_out *out)
 {
-	const struct object *o = volume_of(c, h);
-	struct keeping *k = keeping_of(c, h->uuid);
-	uint64_t version;
+	uint64_t applied = catalog_applied(c->catalog), version;
+	const struct object *o;
+	struct keeping *k;
 
-	if (!o || !h->open || !h->keeps || h->keep_busy)
+	if (!h->open || !h->keeps || h->keep_busy)
 		return false;
+	k = keeping_of(c, h->uuid);
+	/* Told, and nothing was agreed since. */
+	if (!k && h->keep_any && h->keep_seen == applied)
+		return false;
+	o = volume_of(c, h);
+	if (!o)
+		return false;
+	h->keep_seen = applied;
 	version = schema_get_uint(o->type, &o->attrs, "reservations-version");
 	if (k && k->committed) {
 		others_ask(c, k, out);

@@ -69,6 +69,32 @@ static void node_add(struct cluster *c, const struct object *o)
 	};
 }
 
+/* A node outside the ring follows what the ring agrees; then gossip says who is there. */
+static bool outside(const struct cluster *c, const struct node_id *id)
+{
+	return !roster_find(&c->status->roster, id);
+}
+
+static bool quorate(struct cluster *c)
+{
+	return c->status->mode == AGREE_ACTIVE || (outside(c, &c->self) && !request_minority(c, NULL));
+}
+
+/* For longer than agreement needs to come to itself after a change of the ring. */
+static bool alone(struct cluster *c)
+{
+	struct mono due;
+
+	if (c->status->has_log && quorate(c))
+		c->owner.quorum_at = c->now;
+	due = mono_add_ms(c->owner.quorum_at, OWN_LEASE_MS);
+	if (mono_due(due, c->now))
+		return true;
+	if (c->owner.quorum_at.ns != c->now.ns)
+		c->wake = mono_min(c->wake, due);
+	return false;
+}
+
 void owner_nodes(struct cluster *c)
 {
 	struct plan_nodes old = c->owner.nodes;
@@ -84,7 +110,8 @@ void owner_nodes(struct cluster *c)
 		n->up_since = was && was->up ? was->up_since : c->now;
 	}
 	plan_nodes_fini(&old);
-	c->owner.nodes.alone = !c->status->has_log || c->status->mode != AGREE_ACTIVE;
+	c->owner.nodes.alone = alone(c);
+	c->dirty |= c->owner.nodes.alone != old.alone;
 	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
 }
@@ -93,12 +120,6 @@ static void list_add(struct node_id *list, unsigned *n, const struct node_id *id
 {
 	if (*n < OWN_NODES_MAX && !own_listed(list, *n, id))
 		list[(*n)++] = *id;
-}
-
-/* A node outside the ring follows what the ring agrees; then gossip says who is there. */
-static bool outside(const struct cluster *c, const struct node_id *id)
-{
-	return !roster_find(&c->status->roster, id);
 }
 
 static void view_node(const struct cluster *c, const struct object *o, struct own_view *v)
@@ -157,5 +178,5 @@ void owner_view(struct cluster *c, struct own_view *v)
 	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
 		view_node(c, o, v);
 	v->mute = !s->remembers;
-	v->quorate = s->mode == AGREE_ACTIVE || (outside(c, &c->self) && !request_minority(c, NULL));
+	v->quorate = quorate(c);
 }

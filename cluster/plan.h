@@ -44,6 +44,7 @@ struct plan_have_volume {
 	bool keeps;                     /* what its unit keeps is agreed (as director-target was told) */
 	bool keep_any, keep_busy;       /* it has agreed reservations; they are on their way (cluster/owner_keep.c) */
 	uint64_t keep_told, keep_done;  /* of this version */
+	uint64_t keep_seen;             /* the catalog was looked at up to this index */
 	struct attrs params;            /* what opened it; kept so that it can be destroyed after the object is gone */
 };
 
@@ -140,7 +141,10 @@ struct plan_action {
 	char *backstore;
 	struct attrs params;            /* all that is set on the object, defaults filled in; "p.x" as it is */
 	uint64_t epoch;
+	uint64_t in_front;              /* of a leg that was volume `was`: so much of the storage is data, and the metadata is behind it; 0: none */
+	uint8_t was[16];
 	bool leased, fail_over;
+	bool apart;                     /* who serves it is out of reach */
 	bool keeps;                     /* what its unit keeps is agreed */
 	bool forwards;                  /* it lies on child[0] alone, which is the volume itself at another node */
 	enum plan_inner inner;
@@ -176,7 +180,7 @@ struct plan_node {
 struct plan_nodes {
 	struct plan_node *node;
 	unsigned n, cap;
-	bool alone;                     /* this node sees no quorum: initiators had better go elsewhere */
+	bool alone;                     /* this node sees no quorum: initiators of what it forwards had better go elsewhere */
 	uint32_t key;                   /* epoch of the newest cluster key, which logins at other nodes are proven with */
 	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
 };

@@ -85,6 +85,8 @@ struct plan_action plan_leg(enum plan_kind kind, const struct object *volume, co
 	attrs_set(&a.params, "read-only", NULL);
 	a.size = schema_get_uint(volume->type, &volume->attrs, "size") + VOLUME_LEG_META;
 	a.inner = PLAN_INNER_LEG;
+	a.in_front = schema_get_uint(leg->type, &leg->attrs, "in-front");
+	memcpy(a.was, volume->uuid, 16);
 	return a;
 }
 
@@ -212,7 +214,7 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].key);
 		feed(&st, a->params.a[i].value);
 	}
-	buf_printf(&b, "%" PRIu64 " %d%d%d%d", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps);
+	buf_printf(&b, "%" PRIu64 " %d%d%d%d%s", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps, a->apart ? " apart" : "");
 	if (a->leased || a->forwards)
 		buf_printf(&b, " %" PRIu64, a->size);
 	for (unsigned i = 0; i < a->n_group; i++)

@@ -339,6 +339,8 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 		a = plan_stripe(kind, w->tree, o);
 	else
 		a = plan_plain(kind, o);
+	/* What is served elsewhere is out of reach with the majority. */
+	a.apart = (v->kind == WANT_FORWARD || v->kind == WANT_STRIPE) && w->nodes->alone;
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
 		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at);
 	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
@@ -634,6 +636,17 @@ static bool name_taken(const struct work *w, const struct object *o)
 	return false;
 }
 
+/* The storage of this leg is still open as that of the volume it was: ownership closes it first. */
+static bool still_plain(const struct work *w, const struct want_volume *v)
+{
+	const struct plan_have_volume *h;
+
+	if (v->kind != WANT_LEG || !attrs_get(&v->o->attrs, "in-front"))
+		return false;
+	h = have_volume(w, volume_of_leg(w->tree, v->o)->uuid);
+	return h && h->open && !h->ours;
+}
+
 /*
  * Storage is made once in a volume's life. One that was made and is not there now is an error to show (a
  * disk that is not mounted), never a reason to make an empty one.
@@ -642,7 +655,7 @@ static void plan_volume_come(struct work *w, struct want_volume *v)
 {
 	struct plan_action a;
 
-	if (v->kind == WANT_SERVED || (v->kind == WANT_FORWARD && !v->at))
+	if (v->kind == WANT_SERVED || (v->kind == WANT_FORWARD && !v->at) || still_plain(w, v))
 		return;
 	if ((v->kind == WANT_PLAIN || v->kind == WANT_LEG) && (!v->have || !v->have->created)) {
 		if (name_taken(w, v->o))

@@ -400,8 +400,8 @@ static int volume_set(struct work *w, unsigned i, const char *on)
 	if (attrs_get(&o->attrs, "copies") || attrs_get(&w->t->ops[i].attrs, "copies"))
 		return prepare_copies_set(w, i, on);
 	if (attrs_get(&w->t->ops[i].attrs, "want"))
-		return why_set(w->why, ERR_NOTSUP, "%s: it was made without --copies: its data is on node %s alone, which serves it", o->path,
-		               attrs_get(&o->attrs, "node"));
+		return why_set(w->why, ERR_NOTSUP, "%s: it was made without --copies: its data is on node %s alone, which serves it; first: director volume "
+		               "convert %s --copies 2", o->path, attrs_get(&o->attrs, "node"), path_name(o->path));
 	return prepare_plugin(w, i, attrs_get(&o->attrs, "node"), schema_get(o->type, &o->attrs, "backstore"));
 }
 

@@ -115,15 +115,31 @@ static bool choice_better(const struct choice *a, const struct choice *b)
 	return place_better(&a->place, &b->place);
 }
 
+/* Has any node that takes data the backstore? */
+static bool known_anywhere(const struct work *w, const char *backstore)
+{
+	const struct object *o = NULL;
+
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
+		if (place_takes(w->n, o, NULL) && place_has_plugin(w->n, path_name(o->path), backstore))
+			return true;
+	return false;
+}
+
 /* Why nobody is left: who is not taken, and for what. */
 static int no_place(struct work *w, const char *volume, const struct legs *l, unsigned copies, const char *backstore, uint64_t size)
 {
 	const struct object *o = NULL;
 	struct buf said = { 0 };
-	unsigned n = 0;
+	unsigned n = 0, taking = 0;
 	char text[32];
 	int err;
 
+	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o)))
+		taking += place_takes(w->n, o, NULL);
+	if (taking && !known_anywhere(w, backstore))
+		return why_set(w->why, ERR_NOTSUP, "%s: no node that is up has the backstore \"%s\"; \"director plugin list\" shows what there is",
+		               volume, backstore);
 	while ((o = tree_child(catalog_tree(w->n->catalog), "/nodes", o))) {
 		const char *name = path_name(o->path), *why;
 
@@ -373,6 +389,68 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 	return err;
 }
 
+/*
+ * What a leg keeps goes behind the data of a volume that was made without copies. A file becomes longer; a device has the
+ * room or has not; of others nobody can say.
+ */
+static int has_room(struct work *w, const struct object *v, const char *copies)
+{
+	const char *backstore = schema_get(v->type, &v->attrs, "backstore"), *node = attrs_get(&v->attrs, "node"), *device = attrs_get(&v->attrs, "device");
+	uint64_t need = schema_get_uint(v->type, &v->attrs, "size") + VOLUME_LEG_META;
+	char fact[2 * PATH_LEN_MAX], text[32];
+	const struct fact *f;
+
+	if (!attrs_get(&v->attrs, "size"))
+		return why_set(w->why, ERR_NOTSUP, "%s: its size is that of what it lies on; say it first: director volume resize %s SIZE", v->path,
+		               path_name(v->path));
+	if (strcmp(backstore, "file") == 0)
+		return 0;
+	snprintf(fact, sizeof(fact), "/nodes/%s/devices/%s", node, device ? device : "");
+	f = strcmp(backstore, "block") == 0 && device ? place_fact(w->n, node, fact) : NULL;
+	if (place_uint(f, "size", 0) >= need)
+		return 0;
+	return why_set(w->why, ERR_NOTSUP, "%s: copies need %s on node %s, 1M more than the volume has, and its %s storage cannot be made longer; make "
+	               "another volume with --copies %.10s and copy it there", v->path, text_size(need, text), node, backstore, copies);
+}
+
+/* A volume that was made without copies: what it has becomes a leg (overlay_converted), the others are made as ever. */
+static int convert_plain(struct work *w, unsigned i, const struct object *v, const char *copies, const char *on)
+{
+	const char *node = attrs_get(&v->attrs, "node");
+	struct attrs storage = { 0 };
+	char path[PATH_LEN_MAX + 16], first[PATH_LEN_MAX];
+	uint64_t n, size = schema_get_uint(v->type, &v->attrs, "size");
+	struct txn_op *op;
+	int err;
+
+	if (w->level < VOLUME_CONVERT_LEVEL)
+		return why_set(w->why, ERR_NOTSUP, "%s: a volume that was made without --copies gets some when every node of the cluster runs a version "
+		               "that can do that; node list -o json says which schema-level each knows", v->path);
+	if (attrs_get(&w->t->ops[i].attrs, "size"))
+		return why_set(w->why, ERR_INVAL, "%s: another size and copies are two changes; one after the other", v->path);
+	err = text_u64_parse(copies, &n) < 0 ? 0 : has_room(w, v, copies);
+	if (err < 0 || text_u64_parse(copies, &n) < 0)
+		return err;
+	storage_copy(&storage, &v->attrs);
+	snprintf(path, sizeof(path), "%s/legs/a", v->path);
+	op = txn_add(w->t, TXN_CREATE, path);
+	attrs_set(&op->attrs, "node", node);
+	storage_copy(&op->attrs, &storage);
+	attrs_set(&op->attrs, "device", attrs_get(&v->attrs, "device"));
+	attrs_set(&op->attrs, "path", attrs_get(&v->attrs, "path"));
+	/* Its own node may be named with the others. */
+	if (on && on_at(on, 0, first) && strcmp(first, node) == 0)
+		on = strchr(on, ',') ? strchr(on, ',') + 1 : NULL;
+	/* Others are files, whatever the first is. */
+	attrs_set(&storage, "backstore", NULL);
+	if (strcmp(schema_get(v->type, &v->attrs, "backstore"), "file") != 0)
+		for (unsigned k = storage.n; k-- > 0;)
+			attrs_set(&storage, storage.a[k].key, NULL);
+	err = legs_fill(w, v->path, (unsigned)n, on, 0, &storage, size);
+	attrs_fini(&storage);
+	return err;
+}
+
 /* The node that shall own it: it must have all data. */
 static int check_want(struct work *w, const struct object *v, const char *node)
 {
@@ -415,9 +493,12 @@ static int shards_set(struct work *w, unsigned i, const char *on)
 			set_uint(w, s->path, "size", shard_size(n, stripe));
 		if (scrub)
 			set_uint(w, s->path, "scrub-asked", schema_get_uint(s->type, &s->attrs, "scrub-asked") + 1);
-		if (want && (!*want || check_want(w, s, want) == 0))
+		/* All parts or none: where one cannot go, people say which of the others shall. */
+		if (want && *want)
+			err = check_want(w, s, want);
+		if (want && err == 0)
 			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want);
-		if (copies && text_u64_parse(copies, &n) == 0) {
+		if (err == 0 && copies && text_u64_parse(copies, &n) == 0) {
 			set_uint(w, s->path, "copies", n);
 			err = convert(w, s, (unsigned)n, on, k);
 		}
@@ -435,8 +516,7 @@ int prepare_copies_set(struct work *w, unsigned i, const char *on)
 	int err = 0;
 
 	if (!attrs_get(&v->attrs, "copies"))
-		return why_set(w->why, ERR_NOTSUP, "%s: it was made without --copies, and its storage has no room for what copies keep beside the data; "
-		               "make another volume with --copies %.10s and copy it there", v->path, copies);
+		return convert_plain(w, i, v, copies, on);
 	for (unsigned k = 0; k < as->n; k++)
 		if (is_storage(as->a[k].key))
 			return why_set(w->why, ERR_INVAL, "%s: %s is a leg's; director set %s/legs/a %s=…", v->path, as->a[k].key, v->path, as->a[k].key);

@@ -21,7 +21,8 @@
 #include "base/buf.h"
 #include "cluster/obj.h"
 
-#define SCHEMA_LEVEL 2          /* the newest level this program knows; 2: volumes with copies, floating addresses */
+/* The newest level this program knows. 2: volumes with copies, floating addresses; 3: copies for volumes that had none */
+#define SCHEMA_LEVEL 3
 #define SCHEMA_PLUGIN_PREFIX "p."
 #define WHY_LEN 400
 

@@ -30,6 +30,18 @@ void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *o
 	m->sync.facts_hash = facts_hash(g->facts);
 }
 
+/*
+ * A comparison takes a connection and a list of all nodes, so where many come to life at once not everybody compares with everybody
+ * else: members and facts come by other ways, too.
+ */
+void sync_met(struct gossip *g, const struct node_id *to, struct gossip_out *out)
+{
+	if (gossip_alive(g) > SMALL_CLUSTER && !mono_due(g->met, g->now))
+		return;
+	g->met = gossip_in_ms(g, MET_MS);
+	sync_offer(g, to, out);
+}
+
 static void digest_send(struct gossip *g, const struct node_id *to, bool want, struct gossip_out *out)
 {
 	unsigned n = 0, n_facts = facts_nodes(g->facts), i = 0, k = 0;
@@ -206,7 +218,7 @@ static void digest_in(struct gossip *g, const struct node_id *from, const struct
 }
 
 /* Those this node tells about facts: its successors in the ring at growing distance; in a small cluster all. */
-static unsigned fingers(struct gossip *g, const struct node_id *not, struct node_id *out)
+static unsigned fingers(struct gossip *g, struct node_id *out)
 {
 	unsigned n = 0, alive = gossip_alive(g), pos = member_pos(g, &g->self.id), max = FINGERS, step = 1;
 
@@ -222,8 +234,7 @@ static unsigned fingers(struct gossip *g, const struct node_id *not, struct node
 		}
 		if (at >= g->n_members)
 			break;
-		if (!not || !node_id_eq(not, &m->card->id))
-			out[n++] = m->card->id;
+		out[n++] = m->card->id;
 		/* 1, then about N/16, N/8, N/4, N/2: near and far ones, so that few hops reach all. */
 		if (alive > SMALL_CLUSTER)
 			step = n == 1 ? g->n_members / 16 + 1 : at + 1;
@@ -231,19 +242,66 @@ static unsigned fingers(struct gossip *g, const struct node_id *not, struct node
 	return n;
 }
 
-static void parts_spread(struct gossip *g, const struct parts *p, const struct node_id *not, struct gossip_out *out)
+static void parts_spread(struct gossip *g, const struct parts *p, struct gossip_out *out)
 {
 	struct node_id to[SMALL_CLUSTER];
-	unsigned n = fingers(g, not, to);
+	unsigned n = fingers(g, to);
 
 	for (unsigned i = 0; i < n; i++)
 		delta_send(g, &to[i], NULL, 0, p, false, out);
 }
 
+/* All that is to be told, in as few messages as hold it. */
+static void tell(struct gossip *g, struct gossip_out *out)
+{
+	struct parts p = { .left = PUSH_FACTS_BYTES };
+
+	for (unsigned i = 0; i < g->n_telling;) {
+		struct facts_have *told = &g->telling[i];
+		unsigned n = p.n;
+
+		parts_add(g, &p, told, out);
+		if (p.n > n) {
+			told->floor = p.list[n].floor;
+			told->max = p.list[n].upto;
+		}
+		i += !p.more || p.n == n;
+		if (p.more) {
+			parts_spread(g, &p, out);
+			p.n = 0;
+			p.left = PUSH_FACTS_BYTES;
+			p.more = false;
+		}
+	}
+	if (p.n)
+		parts_spread(g, &p, out);
+	mem_autofree(&p.list);
+	g->n_telling = 0;
+	g->tell = MONO_NEVER;
+}
+
+/* Facts of the node are to be told to those who hold `told` of them, at once or with others that come. */
+static void tell_soon(struct gossip *g, const struct facts_have *told, struct gossip_out *out)
+{
+	unsigned i = 0;
+
+	while (i < g->n_telling && !node_id_eq(&g->telling[i].node, &told->node))
+		i++;
+	if (i == g->n_telling) {
+		g->telling = mem_grow(g->telling, &g->cap_telling, g->n_telling, sizeof(*g->telling));
+		g->telling[g->n_telling++] = *told;
+	} else if (told->max < g->telling[i].max) {
+		g->telling[i] = *told;
+	}
+	if (gossip_alive(g) <= SMALL_CLUSTER)
+		tell(g, out);
+	else
+		g->tell = mono_min(g->tell, gossip_in_about(g, TELL_MS));
+}
+
 void sync_facts(struct gossip *g, struct gossip_out *out)
 {
 	struct facts_have have = facts_have(g->facts, &g->self.id), told = have;
-	struct parts p = { .left = PUSH_FACTS_BYTES };
 
 	if (!g->running || have.max == g->facts_pushed)
 		return;
@@ -253,40 +311,37 @@ void sync_facts(struct gossip *g, struct gossip_out *out)
 	told.max = g->facts_pushed > have.floor ? g->facts_pushed : have.floor;
 	if (g->facts_pushed == 0)
 		told.max = told.floor = 0;
-	parts_add(g, &p, &told, out);
-	if (p.n)
-		parts_spread(g, &p, NULL, out);
-	mem_autofree(&p.list);
 	g->facts_pushed = have.max;
+	tell_soon(g, &told, out);
 }
 
 static void delta_in(struct gossip *g, const struct node_id *from, const struct gossip_sync *s, struct gossip_out *out)
 {
-	struct parts news = { 0 };
 	bool again = s->more;
 
 	for (unsigned i = 0; i < s->n_members; i++)
 		update_in(g, &s->members[i], member_find(g, from), out);
 	for (unsigned i = 0; i < s->n_parts; i++) {
+		const struct facts_part *part = &s->parts[i];
+		struct facts_have told = { part->node, part->floor, part->from };
 		bool fresh = false;
 		int err;
 
-		if (!member_find(g, &s->parts[i].node))
+		if (!member_find(g, &part->node))
 			continue;
-		err = facts_apply(g->facts, &s->parts[i], &fresh);
+		err = facts_apply(g->facts, part, &fresh);
 		again |= err == ERR_AGAIN;
 		if (!fresh)
 			continue;
 		out->facts_changed = true;
 		g->facts_changed = g->now;
 		sync_soon(g);
-		news.list = mem_grow(news.list, &news.cap, news.n, sizeof(*news.list));
-		news.list[news.n++] = part_copy(out, &s->parts[i]);
+		if (part->reset)
+			told.floor = told.max = 0;
+		/* In a small cluster the writer told everybody. */
+		if (gossip_alive(g) > SMALL_CLUSTER)
+			tell_soon(g, &told, out);
 	}
-	/* In a small cluster the writer told everybody. */
-	if (news.n && gossip_alive(g) > SMALL_CLUSTER)
-		parts_spread(g, &news, from, out);
-	mem_autofree(&news.list);
 	if (again)
 		digest_send(g, from, false, out);
 }
@@ -317,6 +372,8 @@ void sync_timer(struct gossip *g, struct gossip_out *out)
 {
 	struct member *m;
 
+	if (mono_due(g->tell, g->now))
+		tell(g, out);
 	if (!mono_due(g->sync, g->now))
 		return;
 	g->sync = gossip_in_about(g, busy(g) ? SYNC_BUSY_MS : SYNC_REST_MS);
@@ -327,5 +384,5 @@ void sync_timer(struct gossip *g, struct gossip_out *out)
 
 struct mono sync_wake(const struct gossip *g)
 {
-	return g->sync;
+	return mono_min(g->sync, g->tell);
 }

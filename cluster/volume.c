@@ -2,6 +2,7 @@
 /* Volumes with copies, read out of the agreed objects, and the transactions that the machine makes about them. */
 #include "cluster/volume.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -138,6 +139,23 @@ void volume_keep(const struct object *v, uint64_t *version, const uint8_t **blob
 	*n = v->n_blob;
 }
 
+bool volume_power_lost(const struct tree *t, const struct object *v)
+{
+	const struct object *c = tree_get(t, "/cluster");
+
+	return c && schema_get_uint(v->type, &v->attrs, "reservations-power") < schema_get_uint(c->type, &c->attrs, "power");
+}
+
+bool volume_life_seen(const struct tree *t, uint64_t life)
+{
+	const struct object *c = tree_get(t, "/cluster");
+	const char *lives = c ? attrs_get(&c->attrs, "lives") : NULL;
+	char text[24];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, life);
+	return lives && strstr(lives, text);
+}
+
 /* ---- the machine's transactions ---- */
 
 int volume_txn_own(const struct tree *t, const struct own_change *c, struct txn *txn)
@@ -163,5 +181,22 @@ int volume_txn_keep(const struct tree *t, const uint8_t volume[16], uint64_t ver
 	op = txn_add(txn, TXN_KEEP, v->path);
 	op->keep = (struct txn_keep){ .version = version, .blob = n ? mem_dup(blob, n) : NULL, .n = n };
 	memcpy(op->keep.volume, volume, 16);
+	return 0;
+}
+
+int volume_txn_lives(const struct tree *t, const uint64_t *life, unsigned n, struct txn *txn)
+{
+	const struct object *c = tree_get(t, "/cluster");
+	struct txn_op *op;
+
+	if (!c)
+		return ERR_NOENT;
+	n = n < LIVES_MAX ? n : LIVES_MAX;
+	op = txn_add(txn, TXN_KEEP, c->path);
+	op->keep = (struct txn_keep){ .version = schema_get_uint(c->type, &c->attrs, "power"), .blob = mem_alloc(n * 8 + 1), .n = n * 8 };
+	memcpy(op->keep.volume, c->uuid, 16);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < 8; k++)
+			op->keep.blob[8 * i + k] = (uint8_t)(life[i] >> (56 - 8 * k));
 	return 0;
 }

@@ -10,6 +10,11 @@
  * without state. A leg that is created with its volume is born in sync, one that is added later is born new: the
  * catalog does that when it applies the transaction, whatever it says.
  *
+ * A plain volume gets copies in one transaction: copies= is set, and a leg is created on its node. That leg is the
+ * storage that the volume had: the catalog takes it from the volume (node, backstore and so on), calls the leg in sync,
+ * says in its `in-front` where the metadata goes (behind the data, doc/ownership.md 9), and makes the node the
+ * owner, under epoch 1, which is over: nobody else can ever have served it.
+ *
  * What nodes report (facts), for the shell, /tasks and the rules of move.h:
  *   /volumes/V         the owner's node: state, applied (the volume's generation, once director-target has it so),
  *                      error, resync-left, resync-total (bytes), resync-rate (bytes per second), scrub-done (the
@@ -28,6 +33,7 @@
 #include "cluster/own.h"
 
 #define VOLUME_LEVEL 2                  /* the schema level that brought all of this */
+#define VOLUME_CONVERT_LEVEL 3          /* the one that lets a plain volume get copies */
 #define VOLUME_LEG_META (1u << 20)      /* what a leg's storage has beyond the volume's size */
 #define VOLUME_SHARDS_MAX 16
 #define VOLUME_SHARD_UNIT (1u << 20)    /* a shard is a multiple of it; a stripe divides it */
@@ -55,6 +61,9 @@ bool volume_row(const struct tree *t, const struct object *v, struct own_row *ro
 /* Its agreed reservations; *version 0: there never were any. Lent. */
 void volume_keep(const struct object *v, uint64_t *version, const uint8_t **blob, size_t *n);
 
+/* Have all nodes lost power since its reservations were agreed? Then only those with APTPL are left of them. */
+bool volume_power_lost(const struct tree *t, const struct object *v);
+
 /* ---- the machine's transactions: fill in request id, author and so on, then propose. ---- */
 
 /* ERR_NOENT: no volume has this uuid. */
@@ -62,5 +71,18 @@ int volume_txn_own(const struct tree *t, const struct own_change *c, struct txn 
 /* The reservations go on from `version` to version + 1. The blob is copied; at most KEEP_BLOB_MAX bytes. */
 int volume_txn_keep(const struct tree *t, const uint8_t volume[16], uint64_t version, const uint8_t *blob, size_t n,
                     struct txn *txn);
+
+/* ---- lives: power ---- */
+
+/*
+ * What the machines of a view say of themselves, each another number (8 bytes, big-endian) after each start. If none of them is
+ * among those seen before, all that was kept in memory is lost: /cluster says power+1, and volumes that have
+ * reservations a new version of them. It is TXN_KEEP on /cluster, its version the power that it goes on from.
+ * ERR_NOENT: there is no cluster.
+ */
+#define LIVES_MAX 32
+int volume_txn_lives(const struct tree *t, const uint64_t *life, unsigned n, struct txn *txn);
+/* Has this one been seen since the last loss of power? */
+bool volume_life_seen(const struct tree *t, uint64_t life);
 
 #endif

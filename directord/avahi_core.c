@@ -6,6 +6,7 @@
  */
 #include "directord/avahi_way.h"
 
+#include <ev.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -17,6 +18,7 @@
 #include <avahi-core/core.h>
 #include <avahi-core/lookup.h>
 #include <avahi-core/publish.h>
+#include <avahi-core/rr.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -24,12 +26,16 @@
 #include "directord/avahi_ev.h"
 #include "directord/netaddr.h"
 
+#define AT_ONCE 4               /* services whose resolving begins in one turn; the others wait, and are mostly known then */
+#define TURN .1                 /* seconds */
 #define CACHE_MAX 2048          /* records per interface */
+#define TTL 4500                /* seconds, as RFC 6762 10 recommends; */
+#define TTL_HOST 120            /* and of what names a host */
 
 struct lookup {
 	LIST_ENTRY(lookup) link;
 	struct avahi_core *core;
-	AvahiSServiceResolver *resolver;
+	AvahiSServiceResolver *resolver;        /* NULL: it waits for its turn */
 	AvahiIfIndex interface;
 	AvahiProtocol protocol;
 	char name[AVAHI_LABEL_MAX];
@@ -47,9 +53,12 @@ struct avahi_core {
 	AvahiSEntryGroup *service, *hosts;
 	AvahiSServiceBrowser *browser;
 	char name[33];                  /* the service's: the node id */
+	char full[64];                  /* with the type and domain */
 	char host[64];                  /* "<node id>-dird.local" */
 	LIST_HEAD(, lookup) lookups;
-	unsigned n_lookups;
+	unsigned n_lookups, n_started;  /* those started in this turn */
+	struct ev_loop *loop;
+	ev_timer turn;
 	bool running;
 };
 
@@ -82,33 +91,83 @@ static void hosts_publish(struct avahi_core *c)
 			continue;
 		memcpy(&a.data, e[i].addr.ip, e[i].addr.family == 4 ? 4 : 16);
 		done += avahi_server_add_address(c->server, c->hosts, (AvahiIfIndex)e[i].ifindex, AVAHI_PROTO_UNSPEC,
-		                                 AVAHI_PUBLISH_NO_REVERSE, c->host, &a) >= 0;
+		                                 AVAHI_PUBLISH_NO_REVERSE | AVAHI_PUBLISH_NO_PROBE, c->host, &a) >= 0;
 	}
 	if (done)
 		avahi_s_entry_group_commit(c->hosts);
 }
 
+/* `flags` beside those that all have: see service_publish. Takes what `r` has. */
+static int record_add(struct avahi_core *c, AvahiPublishFlags flags, AvahiRecord *r)
+{
+	int rc;
+
+	if (!r)
+		return AVAHI_ERR_NO_MEMORY;
+	rc = avahi_server_add(c->server, c->service, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, AVAHI_PUBLISH_NO_PROBE | flags, r);
+	avahi_record_unref(r);
+	return rc;
+}
+
+static AvahiRecord *record(const char *name, uint16_t type, uint32_t ttl)
+{
+	return avahi_record_new_full(name, AVAHI_DNS_CLASS_IN, type, ttl);
+}
+
+static AvahiRecord *ptr(const char *name, const char *to)
+{
+	AvahiRecord *r = record(name, AVAHI_DNS_TYPE_PTR, TTL);
+
+	if (r)
+		r->data.ptr.name = avahi_strdup(to);
+	return r;
+}
+
+static AvahiRecord *srv(const struct avahi_core *c)
+{
+	AvahiRecord *r = record(c->full, AVAHI_DNS_TYPE_SRV, TTL_HOST);
+
+	if (r) {
+		r->data.srv.port = c->conf.port;
+		r->data.srv.name = avahi_strdup(c->host);
+	}
+	return r;
+}
+
+static AvahiRecord *txt(const struct avahi_core *c)
+{
+	AvahiRecord *r = record(c->full, AVAHI_DNS_TYPE_TXT, TTL);
+
+	if (r)
+		r->data.txt.string_list = avahi_txt_make(&c->conf.self);
+	return r;
+}
+
+/*
+ * Record by record, as Avahi's own function for services would probe for the name, which takes three quarters of a second:
+ * the name is a hash of a key, and who has the same one is found out by gossip.
+ */
 static int service_publish(struct avahi_core *c)
 {
-	AvahiStringList *txt = avahi_txt_make(&c->conf.self);
 	int rc;
 
 	if (!c->service)
 		c->service = avahi_s_entry_group_new(c->server, group_state, c);
-	if (!c->service) {
-		avahi_string_list_free(txt);
+	if (!c->service)
 		return avahi_server_errno(c->server);
-	}
 	if (avahi_s_entry_group_is_empty(c->service)) {
-		rc = avahi_server_add_service_strlst(c->server, c->service, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0, c->name,
-		                                     AVAHI_TYPE, NULL, c->host, c->conf.port, txt);
+		rc = record_add(c, AVAHI_PUBLISH_UNIQUE, srv(c));
+		if (rc >= 0)
+			rc = record_add(c, AVAHI_PUBLISH_UNIQUE, txt(c));
+		if (rc >= 0)
+			rc = record_add(c, 0, ptr(AVAHI_TYPE ".local", c->full));
+		if (rc >= 0)
+			rc = record_add(c, 0, ptr("_services._dns-sd._udp.local", AVAHI_TYPE ".local"));
 		if (rc >= 0)
 			rc = avahi_s_entry_group_commit(c->service);
 	} else {
-		rc = avahi_server_update_service_txt_strlst(c->server, c->service, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0,
-		                                            c->name, AVAHI_TYPE, NULL, txt);
+		rc = record_add(c, AVAHI_PUBLISH_UNIQUE | AVAHI_PUBLISH_UPDATE, txt(c));
 	}
-	avahi_string_list_free(txt);
 	if (rc < 0)
 		log_warn(c->log, "discover: publishing failed: %s", avahi_strerror(rc));
 	return rc;
@@ -162,6 +221,39 @@ static void lookup_start(struct lookup *l)
 		lookup_free(l);
 }
 
+/* Many services come at once where many nodes are: a few lead to one that knows the others. */
+static void turn(struct avahi_core *c)
+{
+	struct lookup *l, *next;
+
+	for (l = LIST_FIRST(&c->lookups); l; l = next) {
+		next = LIST_NEXT(l, link);
+		if (l->resolver)
+			continue;
+		if (c->ops.known(c->arg, l->name)) {
+			lookup_free(l);
+		} else if (c->n_started < AT_ONCE) {
+			c->n_started++;
+			lookup_start(l);
+		}
+	}
+	if (!ev_is_active(&c->turn)) {
+		ev_timer_set(&c->turn, TURN, 0.);
+		ev_timer_start(c->loop, &c->turn);
+	}
+}
+
+static void turn_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct avahi_core *c = w->data;
+	bool idle = c->n_started == 0;
+
+	ev_timer_stop(loop, w);
+	c->n_started = 0;
+	if (!idle)
+		turn(c);
+}
+
 static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtocol protocol, AvahiBrowserEvent event,
                     const char *name, const char *type, const char *domain, AvahiLookupResultFlags flags, void *arg)
 {
@@ -185,7 +277,7 @@ static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtoc
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	LIST_INSERT_HEAD(&c->lookups, l, link);
 	c->n_lookups++;
-	lookup_start(l);
+	turn(c);
 }
 
 /* ---- the server ---- */
@@ -233,7 +325,11 @@ struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_co
 
 	*c = (struct avahi_core){ .log = conf->log, .conf = *conf, .addrs = addrs, .ops = *ops, .arg = arg };
 	LIST_INIT(&c->lookups);
+	c->loop = loop;
+	ev_timer_init(&c->turn, turn_due, TURN, 0.);
+	c->turn.data = c;
 	node_id_text(&conf->self.id, c->name);
+	snprintf(c->full, sizeof(c->full), "%s." AVAHI_TYPE ".local", c->name);
 	snprintf(c->host, sizeof(c->host), "%s-dird.local", c->name);
 	c->poll = avahi_ev_new(loop);
 	server_config(c, &server);
@@ -256,6 +352,7 @@ void avahi_core_free(struct avahi_core **cp)
 
 	if (!c)
 		return;
+	ev_timer_stop(c->loop, &c->turn);
 	while ((l = LIST_FIRST(&c->lookups)))
 		lookup_free(l);
 	if (c->browser)

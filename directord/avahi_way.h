@@ -21,6 +21,8 @@ struct netaddr;
 struct avahi_way_ops {
 	/* A service that may be our own. */
 	void (*found)(void *arg, const struct addr *addr, const struct discover_card *card);
+	/* Is this service of a node that is known well enough? */
+	bool (*known)(void *arg, const char *name);
 	/* It works now; or it does not, and why. */
 	void (*state)(void *arg, bool works, const char *why);
 };

@@ -141,9 +141,18 @@ static void core_state(void *arg, bool works, const char *why)
 	status_set(d, text);
 }
 
+/* A service's name is its node's id. */
+static bool known_one(void *arg, const char *name)
+{
+	struct discover *d = arg;
+	struct node_id id;
+
+	return d->conf.known && node_id_parse(name, &id) == 0 && d->conf.known(d->arg, &id);
+}
+
 static void core_start(struct discover *d)
 {
-	static const struct avahi_way_ops ops = { found_one, core_state };
+	static const struct avahi_way_ops ops = { found_one, known_one, core_state };
 	char *why = NULL;
 
 	if (d->core || d->conf.mode == DISCOVER_AVAHI || d->conf.mode == DISCOVER_OFF)
@@ -181,7 +190,7 @@ static bool bus_there(void)
 
 static void client_start(struct discover *d)
 {
-	static const struct avahi_way_ops ops = { found_one, client_state };
+	static const struct avahi_way_ops ops = { found_one, known_one, client_state };
 
 	if (!d->client && (d->conf.mode == DISCOVER_AUTO || d->conf.mode == DISCOVER_AVAHI) && bus_there())
 		d->client = avahi_client_start(d->loop, &d->conf, &ops, d);

@@ -32,6 +32,7 @@ struct discover_conf {
 	uint16_t port;                  /* gossip's */
 	char *const *interfaces;        /* names; n 0: all but loopback */
 	unsigned n_interfaces;
+	bool (*known)(void *arg, const struct node_id *id);     /* NULL, or: it need not be asked where this node is */
 	const struct log *log;
 };
 

@@ -233,11 +233,6 @@ static void on_event(void *arg, const struct target_event *ev)
 		session_path(d, &ev->session, path);
 		d->ops.fact(d->arg, path, NULL);
 		break;
-	case TARGET_EV_ACCESS:
-		log_info(d->log, "target: an initiator set port group %" PRIu64 " of a volume to access state %" PRIu64,
-			ev->value, ev->of);
-		d->ops.volume(d->arg, ev);
-		break;
 	case TARGET_EV_KEEP:
 		d->ops.volume(d->arg, ev);
 		break;
@@ -336,13 +331,31 @@ static void store_local(const struct plan_child *c, struct target_store *s)
 	param_add(s, "uuid", text_uuid(c->uuid, uuid));
 }
 
-static void store_of(const struct drive *d, const struct plan_action *a, struct target_store *s)
+/* A file without a path of its own is named by what never changes. */
+static char *file_own(const struct drive *d, const uint8_t uuid[16])
+{
+	char text[37];
+
+	return mem_printf("%s/%s.img", d->volumes, text_uuid(uuid, text));
+}
+
+/* What is on the node itself. */
+static void store_plain(const struct drive *d, const struct plan_action *a, struct target_store *s)
 {
 	const char *path = attrs_get(&a->params, "path");
 	const char *plugin = a->backstore ? a->backstore : attrs_get(&a->params, "backstore");
-	auto_free char *own = NULL;
-	char uuid[37];
+	auto_free char *own = file_own(d, a->uuid), *was = file_own(d, a->was);
+	bool file = !plugin || strcmp(plugin, "file") == 0;
 
+	s->plugin = mem_strdup(plugin ? plugin : "file");
+	param_add(s, "path", !path && file ? own : path);
+	if (a->in_front && file)
+		param_add(s, "was", path ? path : was);
+	plugin_params(s, &a->params);
+}
+
+static void store_of(const struct drive *d, const struct plan_action *a, struct target_store *s)
+{
 	if (a->forwards) {
 		store_remote(d, &a->child[0], s);
 		param_add(s, "lazy", "yes");
@@ -351,12 +364,15 @@ static void store_of(const struct drive *d, const struct plan_action *a, struct 
 		plugin_params(s, &a->params);
 		return;
 	}
-	s->plugin = mem_strdup(plugin ? plugin : "file");
-	/* A file without a path of its own is named by what never changes. */
-	if (!path && strcmp(s->plugin, "file") == 0)
-		path = own = mem_printf("%s/%s.img", d->volumes, text_uuid(a->uuid, uuid));
-	param_add(s, "path", path);
-	plugin_params(s, &a->params);
+	if (a->in_front) {
+		s->plugin = mem_strdup("tail");
+		param_add_u64(s, "at", a->in_front);
+		s->n_children = 1;
+		s->children = mem_zalloc(sizeof(*s->children));
+		store_plain(d, a, s->children);
+		return;
+	}
+	store_plain(d, a, s);
 	s->n_children = a->n_child;
 	s->children = a->n_child ? mem_zalloc(a->n_child * sizeof(*s->children)) : NULL;
 	for (unsigned i = 0; i < a->n_child; i++) {
@@ -381,6 +397,7 @@ static void volume_of(const struct drive *d, const struct plan_action *a, struct
 	v->epoch = a->epoch;
 	v->leased = a->leased;
 	v->fail_over = a->fail_over;
+	v->apart = a->apart;
 	v->agreed = a->inner != PLAN_INNER_LEG;
 	v->keeps = a->keeps;
 	v->inner = a->inner == PLAN_INNER_LEG ? TARGET_INNER_LEG : a->inner == PLAN_INNER_SERVED ? TARGET_INNER_SERVED :
@@ -503,7 +520,7 @@ void drive_act(struct drive *d, uint64_t act, const struct plan_action *a)
 void drive_keep(struct drive *d, uint64_t act, const struct cluster_keep *k)
 {
 	struct target_msg m = { .kind = TARGET_VOLUME_KEEP, .number = k->version, .blob = k->blob, .n_blob = k->n_blob,
-	                        .proposal = k->proposal, .err = k->err };
+	                        .proposal = k->proposal, .lost = k->lost, .err = k->err };
 
 	memcpy(m.volume.uuid, k->volume, 16);
 	ask(d, act, &m);

@@ -219,3 +219,20 @@ void identity_random(void *p, size_t n)
 {
 	randombytes_buf(p, n);
 }
+
+uint64_t identity_life(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	uint8_t hash[crypto_generichash_BYTES_MIN];
+	uint64_t life = 0;
+	char id[64] = "";
+
+	if (!f)
+		return 0;
+	if (fgets(id, sizeof(id), f) && *id)
+		crypto_generichash(hash, sizeof(hash), (const uint8_t *)id, strlen(id), NULL, 0);
+	fclose(f);
+	if (*id)
+		memcpy(&life, hash, sizeof(life));
+	return life;
+}

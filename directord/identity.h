@@ -36,5 +36,7 @@ int keyfile_store(const struct keys *ks, const char *path, char **why);
 int keyfile_parse(struct keys *ks, const char *text, size_t len, char **why);
 
 void identity_random(void *p, size_t n);
+/* Another number after each start of this machine; 0: it cannot be known. */
+uint64_t identity_life(void);
 
 #endif

@@ -217,6 +217,7 @@ static int cluster_begin(struct run *r, const struct store_image *image, char **
 	memcpy(c.public_key, r->id.public_key, 32);
 	memcpy(c.secret_key, r->id.secret_key, 64);
 	identity_random(c.boot, sizeof(c.boot));
+	c.life = identity_life();
 	identity_random(&c.seed, sizeof(c.seed));
 	memcpy(c.name, r->name, sizeof(c.name));
 	c.n_addrs = run_own_addrs(r, c.addrs);

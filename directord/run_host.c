@@ -20,6 +20,7 @@
 #include "directord/drive.h"
 #include "directord/file.h"
 #include "directord/floataddr.h"
+#include "directord/mesh.h"
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
@@ -28,6 +29,7 @@
 #define LOAD_STEP 50            /* percent of the processors: half as much again, or half, is news */
 #define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
 #define STATUS_SECONDS 1.
+#define SCAN_SECONDS 1.         /* plugins are asked after the start: a process each, while the node has better to do */
 
 /* ---- facts ---- */
 
@@ -79,6 +81,24 @@ static char *volumes_dir(struct run *r)
 	return *r->conf->volumes ? mem_strdup(r->conf->volumes) : mem_printf("%s/volumes", r->conf->state);
 }
 
+/* Who was turned away: also that is told only now and then, however many try. */
+static void refusals(struct run *r, struct attrs *as)
+{
+	const struct gossip_counts *g = gossip_counts(cluster_gossip(r->cluster));
+	struct mesh_counts m;
+	char text[64];
+	uint64_t n;
+
+	mesh_counts(r->mesh, &m);
+	/* Stale ones are not counted: they are of those who knew a former life of this node. */
+	n = g->refused_key + g->refused_forged + g->refused_malformed + g->refused_replay + g->refused_foreign + g->refused_version +
+	    g->refused_banned + g->refused_clone + g->refused_flood + m.refused;
+	if (n)
+		set_uint(as, "refused", n);
+	if (g->refused_last.family)
+		attrs_set(as, "refused-last", addr_text(&g->refused_last, text));
+}
+
 static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run *r = w->data;
@@ -100,6 +120,7 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 	if (getloadavg(&load, 1) == 1 && cpus > 0)
 		set_uint(&as, "load", steady(&r->told.load, (uint64_t)(load * 100 / (double)cpus),
 			LOAD_STEP + r->told.load / 2));
+	refusals(r, &as);
 	fact(r, "/node", &as);
 	attrs_fini(&as);
 	run_facts_save(r);
@@ -233,6 +254,14 @@ static void plugins_scanned(void *arg)
 	run_host_devices(r);
 }
 
+static void scan_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct run *r = w->data;
+
+	ev_timer_stop(loop, w);
+	plugins_scan(r->plugins, plugins_scanned, r);
+}
+
 /* ---- director-target ---- */
 
 static void target_have(void *arg, const struct plan_have *have)
@@ -284,9 +313,7 @@ static void target_volume(void *arg, const struct target_event *ev)
 	struct cluster_in in = { .kind = CLUSTER_IN_VOLUME, .volume = ev->volume, .number = ev->value, .of = ev->of, .epoch = ev->epoch,
 	                         .blob = ev->blob, .n_blob = ev->n_blob };
 
-	if (ev->kind == TARGET_EV_ACCESS)
-		in.event = CLUSTER_EV_ACCESS;
-	else if (ev->kind == TARGET_EV_KEEP)
+	if (ev->kind == TARGET_EV_KEEP)
 		in.event = CLUSTER_EV_KEEP;
 	else if (ev->what == DIRECTOR_EV_LEG_FAILED)
 		in.event = CLUSTER_EV_LEG_FAILED;
@@ -462,8 +489,9 @@ void run_host_init(struct run *r)
 {
 	ev_timer_init(&r->status, status_due, 0., 0.);
 	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
+	ev_timer_init(&r->scan_later, scan_due, SCAN_SECONDS, 0.);
 	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
-	r->status.data = r->host.data = uevent_settle.data = r;
+	r->scan_later.data = r->status.data = r->host.data = uevent_settle.data = r;
 }
 
 int run_host_open(struct run *r, char **why)
@@ -493,7 +521,7 @@ int run_host_open(struct run *r, char **why)
 	uevents_open(r);
 	host_look(r->loop, &r->host, 0);
 	ev_timer_start(r->loop, &r->host);
-	plugins_scan(r->plugins, plugins_scanned, r);
+	ev_timer_start(r->loop, &r->scan_later);
 	return 0;
 }
 
@@ -501,6 +529,7 @@ void run_host_close(struct run *r)
 {
 	ev_timer_stop(r->loop, &r->host);
 	ev_timer_stop(r->loop, &r->status);
+	ev_timer_stop(r->loop, &r->scan_later);
 	ev_timer_stop(r->loop, &uevent_settle);
 	if (ev_is_active(&r->uevents)) {
 		ev_io_stop(r->loop, &r->uevents);

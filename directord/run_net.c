@@ -261,12 +261,21 @@ static void seed(void *arg, const struct addr *addr)
 	candidate(arg, addr, false);
 }
 
+/* Whom gossip hears of, mDNS need not find. */
+static bool known(void *arg, const struct node_id *id)
+{
+	struct run *r = arg;
+	struct gossip_member m;
+
+	return r->cluster && gossip_find(cluster_gossip(r->cluster), id, &m) && m.state == MEMBER_ALIVE;
+}
+
 static void discover_begin(struct run *r)
 {
 	struct discover_conf conf = {
 		.mode = (enum discover_mode)r->conf->discovery, .port = udp_port(r->udp), .log = r->log,
 		.interfaces = r->conf->interfaces.item, .n_interfaces = r->conf->interfaces.n,
-		.self = { .id = r->id.id, .version = GOSSIP_VERSION_MAX },
+		.self = { .id = r->id.id, .version = GOSSIP_VERSION_MAX }, .known = known,
 	};
 
 	snprintf(conf.self.cluster, sizeof(conf.self.cluster), "%s", cluster_hash(r->cluster));

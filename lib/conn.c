@@ -274,11 +274,11 @@ int director_process(struct director *d, short revents)
 {
 	int err = 0;
 
+	error_clear(d);
+	if (d->n_unsent)
+		requests_unsent(d);
 	if (d->fd < 0)
 		return error_set(d, ERR_UNREACHABLE, NULL, NULL, "not connected to directord");
-	error_clear(d);
-	if (d->n_too_long)
-		requests_too_long(d);
 	if (revents & (POLLIN | POLLERR | POLLHUP))
 		err = read_in(d);
 	if (!err && d->fd >= 0)
@@ -293,7 +293,7 @@ int conn_wait(struct director *d, struct mono deadline)
 	int n, ms = -1;
 
 	if (d->fd < 0)
-		return error_set(d, ERR_UNREACHABLE, NULL, NULL, "not connected to directord");
+		return director_process(d, 0);
 	if (deadline.ns != MONO_NEVER.ns) {
 		uint64_t left = mono_ms_between(now, deadline) + (mono_before(now, deadline) ? 1 : 0);
 

@@ -115,8 +115,9 @@ static void gone(struct director_mirror *m, const char *path)
 
 static void synced(struct director_mirror *m, const struct control_reply *r)
 {
+	/* What is told may use the connection, and so bring more that is gone. */
 	for (unsigned i = m->n; i > 0; i--)
-		if (m->o[i - 1]->round != m->round)
+		if (i <= m->n && m->o[i - 1]->round != m->round)
 			take(m, i - 1);
 	m->stream = r->stream;
 	m->seq = r->seq;

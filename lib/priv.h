@@ -61,8 +61,8 @@ struct director_status {
 struct director_request {
 	struct director *d;
 	uint64_t id;
-	bool too_long;                  /* it was never sent */
-	/* A reply that is not the last; may be NULL. Strings in it may be moved out. */
+	int unsent;                     /* the error for which it never was; 0: it was */
+	/* A reply that is not the last; may be NULL. Strings in it may be moved out. `q` may be gone when a callback has used `d`. */
 	void (*on_data)(struct director_request *q, struct control_reply *r);
 	/* The last one; d is NULL when the connection broke (the error is then set already). Frees what arg is, if it must. */
 	void (*on_done)(struct director_request *q, int code, struct control_done *d);
@@ -85,7 +85,7 @@ struct director {
 	struct buf in, out;
 	size_t in_at, out_at;
 	struct director_error error;
-	unsigned n_too_long;
+	unsigned n_unsent;
 	TAILQ_HEAD(, director_request) requests;
 	LIST_HEAD(, director_mirror) mirrors;
 };
@@ -110,8 +110,8 @@ struct director_request *request_new(struct director *d, struct control_req *r,
 /* Its callbacks are not called any more. If it is not done, the daemon is told. */
 void request_drop(struct director_request *q);
 void request_dispatch(struct director *d, struct control_reply *r);
-/* End those that did not fit into a message. */
-void requests_too_long(struct director *d);
+/* End those that were not sent: they did not fit into a message, or there was no connection. */
+void requests_unsent(struct director *d);
 void requests_fail(struct director *d, int code);
 /*
  * A whole request, blocking: connect if need be, on_data for each reply with q->arg = arg, the end into *done (zeroed before; control_done_fini;

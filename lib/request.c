@@ -19,10 +19,11 @@ struct director_request *request_new(struct director *d, struct control_req *r,
 	q->on_done = on_done;
 	q->arg = arg;
 	TAILQ_INSERT_TAIL(&d->requests, q, entry);
-	if (control_req_put(&d->out, r) < 0) {
-		q->too_long = true;
-		d->n_too_long++;
-	}
+	if (d->fd < 0)
+		q->unsent = ERR_UNREACHABLE;
+	else if (control_req_put(&d->out, r) < 0)
+		q->unsent = ERR_LIMIT;
+	d->n_unsent += q->unsent != 0;
 	return q;
 }
 
@@ -32,7 +33,7 @@ void request_drop(struct director_request *q)
 	struct control_req cancel = { .kind = CONTROL_CANCEL, .id = ++d->next_id, .target = q->id };
 
 	TAILQ_REMOVE(&d->requests, q, entry);
-	d->n_too_long -= q->too_long;
+	d->n_unsent -= q->unsent != 0;
 	free(q);
 	if (d->fd >= 0)
 		control_req_put(&d->out, &cancel);
@@ -42,7 +43,8 @@ void director_request_cancel(struct director_request *q)
 {
 	struct control_req cancel = { .kind = CONTROL_CANCEL, .id = ++q->d->next_id, .target = q->id };
 
-	control_req_put(&q->d->out, &cancel);
+	if (q->d->fd >= 0)
+		control_req_put(&q->d->out, &cancel);
 }
 
 static struct director_request *request_of(struct director *d, uint64_t id)
@@ -74,32 +76,43 @@ void request_dispatch(struct director *d, struct control_reply *r)
 	free(q);
 }
 
-void requests_too_long(struct director *d)
+/* The first of those that were started by now; a callback may start more. */
+static struct director_request *unsent_before(struct director *d, uint64_t id)
 {
-	struct director_request *q, *next;
+	struct director_request *q;
 
-	for (q = TAILQ_FIRST(&d->requests); q && d->n_too_long; q = next) {
-		struct control_done done = { .err = ERR_LIMIT, .text = mem_strdup("the request is too long for one message") };
+	TAILQ_FOREACH(q, &d->requests, entry)
+		if (q->unsent && q->id <= id)
+			return q;
+	return NULL;
+}
+
+void requests_unsent(struct director *d)
+{
+	uint64_t last = d->next_id;
+	struct director_request *q;
+
+	while (d->n_unsent && (q = unsent_before(d, last))) {
+		const char *text = q->unsent == ERR_LIMIT ? "the request is too long for one message" : "not connected to directord";
+		struct control_done done = { .err = q->unsent, .text = mem_strdup(text) };
 		struct control_reply r = { .id = q->id, .kind = CONTROL_R_DONE, .done = done };
 
-		next = TAILQ_NEXT(q, entry);
-		if (q->too_long) {
-			d->n_too_long--;
-			request_dispatch(d, &r);
-			next = TAILQ_FIRST(&d->requests);
-		}
+		d->n_unsent--;
+		request_dispatch(d, &r);
 		control_reply_fini(&r);
 	}
 }
 
 void requests_fail(struct director *d, int code)
 {
+	uint64_t last = d->next_id;
 	struct director_request *q;
 	struct director_error e = d->error;
 
-	d->n_too_long = 0;
-	while ((q = TAILQ_FIRST(&d->requests)) != NULL) {
+	/* Those that a callback starts now are not among them, or trying again would never end. */
+	while ((q = TAILQ_FIRST(&d->requests)) != NULL && q->id <= last) {
 		TAILQ_REMOVE(&d->requests, q, entry);
+		d->n_unsent -= q->unsent != 0;
 		d->error = e;
 		if (q->on_done)
 			q->on_done(q, code, NULL);
@@ -110,27 +123,14 @@ void requests_fail(struct director *d, int code)
 /* ---- blocking ---- */
 
 struct run {
-	void (*on_data)(struct director_request *, struct control_reply *);
-	void *arg;
 	struct control_done *done;
 	int err;
 	bool over;
 };
 
-static void run_data(struct director_request *q, struct control_reply *r)
-{
-	struct run *run = q->arg;
-
-	if (!run->on_data)
-		return;
-	q->arg = run->arg;
-	run->on_data(q, r);
-	q->arg = run;
-}
-
 static void run_done(struct director_request *q, int code, struct control_done *d)
 {
-	struct run *run = q->arg;
+	struct run *run = q->user;
 
 	run->over = true;
 	run->err = code;
@@ -144,14 +144,15 @@ int request_run_until(struct director *d, struct control_req *r,
 	void (*on_data)(struct director_request *, struct control_reply *), void *arg, struct control_done *done,
 	struct mono deadline)
 {
-	struct run run = { .on_data = on_data, .arg = arg, .done = done };
+	struct run run = { .done = done };
 	struct director_request *q;
 	struct director_error e;
 	int err;
 
 	if (done)
 		*done = (struct control_done){ 0 };
-	q = request_new(d, r, run_data, run_done, &run);
+	q = request_new(d, r, on_data, run_done, arg);
+	q->user = &run;
 	err = director_process(d, POLLOUT | (d->in.len ? POLLIN : 0));
 	while (!err && !run.over)
 		err = conn_wait(d, deadline);

@@ -54,13 +54,17 @@ plugin_LTLIBRARIES += plugins/mirror/mirror.la
 plugins_mirror_mirror_la_SOURCES = %D%/mirror/mirror.c %D%/mirror/mirror.h %D%/mirror/mirror_thread.c %D%/mirror/mirror_io.c \
 	%D%/mirror/mirror_gate.c %D%/mirror/mirror_leg.c %D%/mirror/mirror_legs.c \
 	%D%/mirror/assemble.c %D%/mirror/machine.c %D%/mirror/machine_bits.c %D%/mirror/machine_copy.c %D%/mirror/machine_scrub.c %D%/mirror/machine_size.c %D%/mirror/machine.h \
-	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h
+	%D%/mirror/machine_int.h %D%/mirror/meta.c %D%/mirror/meta.h $(PLUGIN_ERR)
 plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
 
 plugin_LTLIBRARIES += plugins/stripe/stripe.la
-plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c
+plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_ERR)
 plugins_stripe_stripe_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+
+plugin_LTLIBRARIES += plugins/tail/tail.la
+plugins_tail_tail_la_SOURCES = %D%/tail/tail.c
+plugins_tail_tail_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 # The numbered examples: built with every build so that they stay true, not installed. -rpath makes a module of them.
 noinst_LTLIBRARIES += plugins/example1/example1.la plugins/example2/example2.la plugins/example3/example3.la
@@ -133,7 +137,7 @@ directord_libplugins_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBBSD_CFLAGS)
 directord_libplugins_la_LIBADD = $(JANSSON_LIBS) $(EV_LIBS)
 
 # Each plugin's test: the kit on it, and what is its own.
-PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh \
+PLUGIN_TESTS = %D%/ram/test.sh %D%/file/test.sh %D%/block/test.sh %D%/fault/test.sh %D%/delay/test.sh %D%/log/test.sh %D%/mirror/test.sh %D%/stripe/test.sh %D%/tail/test.sh \
 	%D%/null/test.sh %D%/nbd/test.sh %D%/pscsi/test.sh \
 	%D%/device-local/test.sh %D%/example1/test.sh %D%/example2/test.sh %D%/example3/test.sh \
 	%D%/example4-exec/test.sh %D%/fence-agent/test.sh tests/plugins/kit.sh
@@ -147,7 +151,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 	%D%/device-local/director-plugin-device-local.7 %D%/fault/director-plugin-fault.7 \
 	%D%/nbd/director-plugin-nbd.7 %D%/null/director-plugin-null.7 \
 	%D%/pscsi/director-plugin-pscsi.7 \
-	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/mirror/director-plugin-mirror.7 %D%/stripe/director-plugin-stripe.7 %D%/ram/director-plugin-ram.7
+	%D%/file/director-plugin-file.7 %D%/log/director-plugin-log.7 %D%/mirror/director-plugin-mirror.7 %D%/stripe/director-plugin-stripe.7 %D%/tail/director-plugin-tail.7 %D%/ram/director-plugin-ram.7
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la

@@ -270,6 +270,7 @@ static Director__TargetVolume *volume_out(struct arena *a, const struct target_v
 	p->leased = v->leased;
 	p->inner = (uint32_t)v->inner;
 	p->fail_over = v->fail_over;
+	p->apart = v->apart;
 	p->agreed = v->agreed;
 	p->lease_ms = v->lease_ms;
 	p->keeps = v->keeps;
@@ -479,6 +480,7 @@ void target_msg_encode(const struct target_msg *m, struct buf *to)
 	leases_out(&a, m, &p);
 	p.blob = (ProtobufCBinaryData){ m->n_blob, m->blob };
 	p.proposal = m->proposal;
+	p.lost = m->lost;
 	n = director__target_msg__get_packed_size(&p);
 	b = buf_room(to, n + 4);
 	for (unsigned i = 0; i < 4; i++)
@@ -568,6 +570,7 @@ static int volume_in(const Director__TargetVolume *p, struct target_volume *v)
 	v->leased = p->leased;
 	v->inner = (enum target_inner_kind)p->inner;
 	v->fail_over = p->fail_over;
+	v->apart = p->apart;
 	v->agreed = p->agreed;
 	v->lease_ms = p->lease_ms;
 	v->keeps = p->keeps;
@@ -831,6 +834,7 @@ static int msg_in(const Director__TargetMsg *p, struct target_msg *m)
 	if (!r)
 		r = blob_in(&p->blob, &m->blob, &m->n_blob);
 	m->proposal = p->proposal;
+	m->lost = p->lost;
 	return r || !complete(m) ? ERR_MALFORMED : 0;
 }
 

@@ -84,6 +84,7 @@ struct target_volume {
 	bool leased;                    /* answers only under a lease, of `epoch` */
 	enum target_inner_kind inner;
 	bool fail_over;                 /* while it cannot be served here for long, send initiators elsewhere */
+	bool apart;                     /* who serves it is out of reach: send initiators elsewhere */
 	bool agreed;                    /* a directord speaks for it: its reservations are agreed, and it may be switched (doc/ownership.md 9, 11) */
 	bool keeps;                     /* what its unit keeps is agreed: EV_KEEP, VOLUME_KEEP; until the first its commands are held */
 	/* observed: in lists and replies */
@@ -177,16 +178,15 @@ enum target_event_kind {
 	TARGET_EV_SESSION_DOWN,
 	TARGET_EV_VOLUME,               /* a backstore reports; `what` says which of DIRECTOR_EV_* */
 	TARGET_EV_ERROR,
-	/* An initiator set the state of a port group of `volume`: value: its id, of: the state */
-	TARGET_EV_ACCESS,
-	TARGET_EV_KEEP,                 /* reservations of `volume` are to become `blob`; value: the proposal's number, of: the version it goes on from */
+	/* 5 was an initiator's word about access states. */
+	TARGET_EV_KEEP = 6,             /* reservations of `volume` are to become `blob`; value: the proposal's number, of: the version it goes on from */
 };
 
 struct target_event {
 	enum target_event_kind kind;
 	uint64_t seq;                   /* counts up by one; a gap means: list again */
 	struct target_session session;  /* SESSION_UP, SESSION_DOWN (with the final counters) */
-	uint8_t volume[16];             /* VOLUME, ERROR, ACCESS, KEEP */
+	uint8_t volume[16];             /* VOLUME, ERROR, KEEP */
 	uint32_t what;                  /* VOLUME: DIRECTOR_EV_*; of LEG_* value is the child's place in the stack */
 	uint64_t value, of;
 	uint64_t epoch;                 /* VOLUME: the one it is open under */
@@ -238,6 +238,7 @@ struct target_msg {
 	struct target_inner inner;
 	uint8_t *blob;
 	size_t n_blob;
+	bool lost;              /* VOLUME_KEEP: power was lost since it was agreed */
 	uint64_t proposal;
 };
 

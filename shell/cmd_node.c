@@ -9,7 +9,7 @@
 
 static const struct column columns[] = {
 	{ "NAME", "name", CELL_TEXT }, { "STATE", "state", CELL_TEXT }, { "ROLE", "role", CELL_TEXT },
-	{ "VOTER", "voter", CELL_BOOL }, { "VERSION", "version", CELL_TEXT }, { "FREE", "space-free", CELL_SIZE },
+	{ "VOTER", "voter", CELL_BOOL }, { "DRAINED", "drained", CELL_TEXT }, { "VERSION", "version", CELL_TEXT }, { "FREE", "space-free", CELL_SIZE },
 	{ "TOTAL", "space-total", CELL_SIZE }, { "ADDRESSES", "addresses", CELL_TEXT },
 	{ "FINGERPRINT", "fingerprint", CELL_TEXT },    /* the last one: only shown when a node waits for adoption */
 };

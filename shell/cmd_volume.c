@@ -250,7 +250,7 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 	}
 	director_list_free(&l);
 	if (n == 0)
-		say_fail(s, ERR_NOTSUP, path, NULL, "it was made without --copies, and has no legs that could be moved");
+		say_fail(s, ERR_NOTSUP, path, "director volume convert NAME --copies 2", "it was made without --copies, and has no legs that could be moved");
 	else if (n > 1)
 		say_fail(s, ERR_INVAL, path, "director volume move NAME --leg LEG", "which leg? It has %s", list);
 	mem_autofree(&list);

@@ -172,7 +172,10 @@ DIRECTOR_API int director_get(struct director *d, const char *path, struct direc
  */
 DIRECTOR_API int director_list(struct director *d, const char *path, uint32_t depth, const char *prefix, unsigned flags,
 	struct director_list **l);
-/* The same without blocking: on_object for each, then done. Errors come by done; the request is lent until then. */
+/*
+ * The same without blocking: on_object for each, then done. Errors come by done, from inside director_process: also UNREACHABLE if it was
+ * started while not connected. The request is lent until then.
+ */
 DIRECTOR_API struct director_request *director_list_start(struct director *d, const char *path, uint32_t depth,
 	const char *prefix, unsigned flags, director_object_fn *on_object, director_done_fn *done, void *arg);
 DIRECTOR_API size_t director_list_n(const struct director_list *l);

@@ -34,6 +34,15 @@ const char *signature(const char *path)
 		{ 32769, "CD001", 5, "ISO 9660 file system" },
 		{ 1024, "\xe2\xe1\xf5\xe0", 4, "erofs file system" },
 		{ 0, "hsqs", 4, "squashfs file system" },
+		{ 3, "EXFAT   ", 8, "exFAT file system" },
+		{ 1024, "\x10\x20\xf5\xf2", 4, "f2fs file system" },
+		{ 32768, "JFS1", 4, "JFS file system" },
+		{ 65588, "ReIsEr", 6, "reiserfs file system" },
+		{ 65536, "\x01\x16\x19\x70", 4, "GFS2 file system" },
+		{ 16408, "version", 7, "ZFS member" },          /* the first name of the label's list */
+		{ 0, "bluestore block device", 22, "Ceph OSD" },
+		{ 4120, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca", 8, "bcache device" },
+		{ 4120, "\xc6\x85\x73\xf6\x66\xce\x90\xa9", 8, "bcachefs file system" },
 	};
 	static char buf[LOOK];
 	/* Not to hang on a medium that is not there. */

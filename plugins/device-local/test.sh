@@ -25,12 +25,28 @@ mkdir "$r/sys/class/block/sda/sda1"; echo 1 >"$r/sys/class/block/sda/sda1/partit
 echo '20 1 8:0 / /home rw - ext4 /dev/sda rw' >"$r/proc/self/mountinfo"
 printf 'Filename Type\n/dev/sdc partition\n' >"$r/proc/swaps"
 printf 'XFSB' >"$r/dev/sdf"
+marked() { # NAME OFFSET BYTES: a disk whose owner is known by a mark alone
+	disk "$1" 1024 9:0
+	truncate -s 512K "$r/dev/$1"
+	printf "$3" | dd of="$r/dev/$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+marked sdg 3 'EXFAT   '
+marked sdh 1024 '\020\040\365\362'
+marked sdi 32768 JFS1
+marked sdj 65588 ReIsEr2Fs
+marked sdk 65536 '\001\026\031\160'
+marked sdl 16408 version
+marked sdm 0 'bluestore block device'
+marked sdn 4120 '\306\205\163\366\116\032\105\312'
+marked sdo 4120 '\306\205\163\366\146\316\220\251'
 mkdir "$tmp/images"; truncate -s 1M "$tmp/images/one two.img"; : >"$tmp/images/empty"
 printf '{"params": {"root": "%s", "files": "%s"}}' "$r" "$tmp/images" | "$run" "$so" scan >"$tmp/out" || fail "scan failed"
 has() { grep -qF "$1" "$tmp/out" || { cat "$tmp/out"; fail "not there: $1"; }; }
 has '{"name":"sda","path":"/dev/sda","kind":"disk","size":1048576,"block-size":512,"used-by":"ext4 on /home"'
 has '"name":"wwn-naa.5000c500a1b2c3d4","path":"/dev/sdb","kind":"disk","size":2097152,"block-size":512,"model":"A  Model"'
 has '"name":"sdc"'; has '"used-by":"swap"'; has '"used-by":"held by dm-0"'; has '"used-by":"xfs file system"'
+for what in exFAT f2fs JFS reiserfs GFS2 bcachefs; do has "\"used-by\":\"$what file system\""; done
+has '"used-by":"ZFS member"'; has '"used-by":"Ceph OSD"'; has '"used-by":"bcache device"'
 has '"name":"file-one-two.img"'
 if grep -q '"sdd"\|empty' "$tmp/out"; then fail "an empty drive is listed"; fi
 grep -o '"wwn":"naa[^}]*' "$tmp/out" | grep -q used-by && fail "a free disk is called used"

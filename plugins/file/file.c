@@ -39,6 +39,8 @@ static const struct director_param params[] = {
 	{ .name = "block-size", .type = DIRECTOR_P_ENUM, .value = "512", .choices = "512 4096", .unit = "bytes",
 	  .help = "logical block size" },
 	{ .name = "read-only", .type = DIRECTOR_P_BOOL, .value = "no", .help = "refuse writes" },
+	{ .name = "was", .type = DIRECTOR_P_PATH,
+	  .help = "the file that becomes this one when the disk is made: renamed, and made longer if need be" },
 	{ .name = NULL },
 };
 
@@ -93,13 +95,40 @@ static int take_room(int fd, uint64_t size, bool thin, const char *path, struct 
 	return fsync(fd) < 0 ? fail(err, -errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
+/*
+ * A disk that is there under another name, or shorter, with all that is on it. Whoever has it open keeps it. One that
+ * is nowhere is lost, and none is made in its place.
+ */
+static int file_turn(const char *path, const char *was, uint64_t size, bool thin, struct director_err *err)
+{
+	struct stat st;
+	int fd, r = 0;
+
+	if (renameat2(AT_FDCWD, was, AT_FDCWD, path, RENAME_NOREPLACE) < 0 && errno != ENOENT && errno != EEXIST &&
+	    (errno != EINVAL || (lstat(path, &st) < 0 && rename(was, path) < 0 && errno != ENOENT)))
+		return fail(err, -errno, "%s: cannot become %s: %s", was, path, strerror(errno));
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return fail(err, -errno, "neither %s nor %s is there: %s", was, path, strerror(errno));
+	if (fstat(fd, &st) < 0)
+		r = fail(err, -errno, "%s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		r = fail(err, -EINVAL, "%s is not a regular file", path);
+	else if ((uint64_t)st.st_size < size)
+		r = take_room(fd, size, thin, path, err);
+	close(fd);
+	return r < 0 ? r : dir_sync(path);
+}
+
 static int file_create(void *priv, const struct director_conf *conf, uint64_t size, struct director_err *err)
 {
-	const char *path = conf->get(conf, "path");
+	const char *path = conf->get(conf, "path"), *was = conf->get(conf, "was");
 	char fresh[PATH_MAX];
 	struct stat st;
 	int fd, r;
 
+	if (was)
+		return file_turn(path, was, size, conf->get_uint(conf, "thin", 1), err);
 	if (new_name(path, fresh, sizeof(fresh)) < 0)
 		return fail(err, -ENAMETOOLONG, "the path is too long");
 	if (size == 0 || size % conf->get_uint(conf, "block-size", 512))

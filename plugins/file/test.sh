@@ -15,6 +15,13 @@ echo rubbish >"$tmp/.e.new"
 kit --only life,edges file path="$tmp/e"
 [ ! -e "$tmp/.e.new" ] || fail "a half-made file was left behind"
 refuses 'No such file' file path="$tmp/none/f"
+refuses 'neither' file path="$tmp/g" was="$tmp/h"
+# A disk that has another name, and is shorter, becomes this one; one that has it already stays.
+truncate -s 1M "$tmp/was"
+kit --only life file path="$tmp/turned" was="$tmp/was"
+[ ! -e "$tmp/was" ] || fail "the old name is still there"
+truncate -s 1M "$tmp/turned"
+kit --only life file path="$tmp/turned" was="$tmp/was"
 
 # A file system that is full, with rings and without waiting (tmpfs): the write says so, reads go on.
 full()

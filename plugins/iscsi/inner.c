@@ -177,16 +177,15 @@ static void busy_cancel(struct lun *l)
 		director_iscsi_cancel(l->h, some[i]);
 }
 
-/* With `control`. */
+/* With `control`, under which alone it comes and goes. Until its last event it is known as the old one. */
 static void old_end(struct lun *l)
 {
-	struct director_iscsi *old;
+	struct director_iscsi *old = l->inner.old;
 
+	director_iscsi_close(&old, 0);
 	pthread_mutex_lock(&l->lock);
-	old = l->inner.old;
 	l->inner.old = NULL;
 	pthread_mutex_unlock(&l->lock);
-	director_iscsi_close(&old, 0);
 }
 
 /* With `control`. */

@@ -25,6 +25,7 @@
 #define FORWARD_RETAIN_S 20             /* that a lost connection of a forward has to come back, with what it had under way */
 #define INNER_OPEN_MS 1000
 #define INNER_PING_MS 700
+#define FORWARD_PING_MS 1000    /* a way that is silent is given up after twice this */
 #define INNER_LOGIN_MS 3000             /* a claim is stored, and what is under way ends before it */
 #define INNER_RETRY_MS 250
 /* What director-target does: for a unit that is not asked. */
@@ -482,7 +483,7 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	c->login_ms = INNER_LOGIN_MS;
 	c->command_ms = INNER_LOGIN_MS;
 	c->retry_max_ms = INNER_RETRY_MS;
-	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? 5000 : INNER_PING_MS);
+	c->ping_ms = (uint32_t)conf->get_uint(conf, "ping", lazy ? FORWARD_PING_MS : INNER_PING_MS);
 	l->timeout_ms = (uint32_t)conf->get_uint(conf, "timeout", lazy ? FORWARD_TIMEOUT_MS : LEG_TIMEOUT_MS);
 	/* Always the same: whoever logs in again finds what the last session had under way ended. 11.12.5: random. */
 	if (getrandom(c->isid, sizeof(c->isid), 0) != (ssize_t)sizeof(c->isid))

@@ -218,6 +218,7 @@ static void op_answer(struct mirror *m, struct mirror_op *op, int result)
 			if (m->leg[i].run == LEG_LIVE && result == 0)
 				meta_want(m, &m->leg[i], m->n_recover == 0, m->leg[i].meta.member);
 		m->frozen = true;
+		m->unquiet = result != 0;
 	} else {
 		m->served |= result == 0;
 		TAILQ_INSERT_TAIL(&m->answers, op, entry);
@@ -313,8 +314,12 @@ static void op_begin(struct mirror *m, struct mirror_op *op)
 
 static void intent_check(struct mirror *m, struct mirror_op *op)
 {
-	if (!m->over && !intent_stable(m, op))
+	if (!m->over && !intent_stable(m, op)) {
+		/* Nothing of it was sent, and nobody can say when the last leg takes the intent. */
+		if (intent_refused(m, op))
+			op_answer(m, op, -EIO);
 		return;
+	}
 	op->state = OP_SENT;
 	if (m->over)
 		return;
@@ -723,6 +728,16 @@ bool mirror_is_open(const struct mirror *m)
 bool mirror_is_frozen(const struct mirror *m)
 {
 	return m->frozen && mirror_idle(m);
+}
+
+bool mirror_is_quiet(const struct mirror *m)
+{
+	unsigned i;
+
+	for (i = 0; i < m->n_leg; i++)
+		if (m->leg[i].run == LEG_LIVE && m->leg[i].meta_again)
+			return false;
+	return mirror_is_frozen(m) && !m->unquiet;
 }
 
 bool mirror_is_over(const struct mirror *m)

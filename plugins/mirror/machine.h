@@ -195,7 +195,7 @@ uint64_t mirror_size(const struct mirror *m);
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *says);
 /* The way to the leg is lost: as if its I/O failed so. */
 void mirror_detach(struct mirror *m, unsigned leg);
-/* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen. */
+/* Take nothing new, finish, flush, mark quiet; then mirror_is_frozen, and mirror_is_quiet if no leg in use failed that. */
 void mirror_freeze(struct mirror *m);
 /* Somebody else may serve: answer all, take nothing, touch no leg any more; then mirror_is_over. */
 void mirror_lose(struct mirror *m);
@@ -209,6 +209,7 @@ enum mirror_ask mirror_ask(struct mirror *m, unsigned leg, uint64_t *turn);
 struct mono mirror_wake(const struct mirror *m);
 bool mirror_is_open(const struct mirror *m);    /* it may serve: all in-sync legs are claimed, the others are out */
 bool mirror_is_frozen(const struct mirror *m);
+bool mirror_is_quiet(const struct mirror *m);
 bool mirror_is_over(const struct mirror *m);    /* it answers nothing any more: close it */
 bool mirror_in_doubt(const struct mirror *m);   /* over, because legs must be judged anew: open again, under a new epoch */
 bool mirror_idle(const struct mirror *m);       /* no I/O is with the caller */

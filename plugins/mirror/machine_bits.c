@@ -64,6 +64,22 @@ bool intent_stable(const struct mirror *m, const struct mirror_op *op)
 	return true;
 }
 
+bool intent_refused(const struct mirror *m, const struct mirror_op *op)
+{
+	uint64_t r, last;
+	unsigned i;
+
+	for (bits_of(m, op, &r, &last); r <= last; r++)
+		for (i = 0; i < m->n_leg; i++) {
+			const struct leg *l = &m->leg[i];
+			unsigned p = page_of(m, r);
+
+			if (counts(l) && l->page_again && !bit_test(l->disk, r) && !l->page_want[p] && !l->page_io[p].busy)
+				return true;
+		}
+	return false;
+}
+
 void pages_want(struct mirror *m, struct leg *l)
 {
 	unsigned p;
@@ -127,7 +143,7 @@ void page_done(struct mirror *m, struct mirror_io *io, int result)
 		leg_fail(m, io->leg, result);
 		/* The last leg stays in use: the page must be tried again, or nothing in it can be written. */
 		l->page_again = counts(l);
-		m->recheck |= !counts(l);
+		m->recheck = true;
 		return;
 	}
 	memcpy(l->disk + io->page * (m->conf.page / 8), io->p, m->conf.page);

@@ -91,6 +91,7 @@ struct mirror {
 	struct mono clean_due, rate_due;
 	uint64_t proof;
 	bool open, over, doubt, freezing, frozen, served;
+	bool unquiet;                   /* frozen, and the last flush failed */
 	bool recheck;                   /* legs or bits changed: look at every operation */
 };
 
@@ -143,6 +144,8 @@ void mirror_kick(struct mirror *m);
 void bits_of(const struct mirror *m, const struct mirror_op *op, uint64_t *first, uint64_t *last);
 void intent_set(struct mirror *m, const struct mirror_op *op);
 bool intent_stable(const struct mirror *m, const struct mirror_op *op);
+/* The last leg could not write it, and will be asked again at a tick only. */
+bool intent_refused(const struct mirror *m, const struct mirror_op *op);
 void pages_want(struct mirror *m, struct leg *l);
 bool pages_written(const struct mirror *m, const struct leg *l);
 void meta_want(struct mirror *m, struct leg *l, bool quiet, uint64_t member);

@@ -6,12 +6,12 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "plugins/common/err.h"
 #include "plugins/mirror/mirror.h"
 
 static const struct director_param params[] = {
@@ -35,20 +35,6 @@ static const struct director_param params[] = {
 };
 
 /* ---- opening ---- */
-
-static int fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return code;
-}
 
 static uint64_t region_for(uint64_t size, uint64_t asked)
 {
@@ -396,7 +382,7 @@ static int mirror_backstore_resize(void *obj, uint64_t size, struct director_err
 	return grows ? 0 : legs_resize(o, size, err);
 }
 
-static bool is_quiet(const struct mirror *m)
+static bool has_ended(const struct mirror *m)
 {
 	return mirror_is_frozen(m) || mirror_is_over(m);
 }
@@ -404,16 +390,16 @@ static bool is_quiet(const struct mirror *m)
 /* If the legs can be made quiet they are; a second is enough, or they cannot. */
 static bool freeze(struct mirror_obj *o)
 {
-	bool frozen;
+	bool quiet;
 
 	mirror_enter(o);
 	mirror_freeze(o->m);
 	mirror_leave(o);
-	mirror_wait(o, is_quiet, 1000);
+	mirror_wait(o, has_ended, 1000);
 	mirror_enter(o);
-	frozen = mirror_is_frozen(o->m);
+	quiet = mirror_is_quiet(o->m);
 	mirror_leave(o);
-	return frozen;
+	return quiet;
 }
 
 static int mirror_stop(void *obj, uint32_t how, struct director_err *err)

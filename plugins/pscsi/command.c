@@ -19,6 +19,8 @@ enum { GOOD = 0x00, CHECK_CONDITION = 0x02, CONDITION_MET = 0x04, BUSY = 0x08, R
 	TASK_SET_FULL = 0x28, ACA_ACTIVE = 0x30, TASK_ABORTED = 0x40 };
 enum { KEY_RECOVERED = 1, KEY_NOT_READY = 2, KEY_ILLEGAL = 5, KEY_ATTENTION = 6, KEY_PROTECT = 7, KEY_ABORTED = 11,
 	KEY_MISCOMPARE = 14 };
+#define COMPARE_AND_WRITE 0x89
+
 /* The kernel's host byte */
 enum { HOST_OK = 0, HOST_NO_CONNECT = 1, HOST_BUS_BUSY = 2, HOST_TIME_OUT = 3, HOST_RESET = 8, HOST_SOFT_ERROR = 11,
 	HOST_REQUEUE = 13, HOST_TRANSPORT_DISRUPTED = 14, HOST_TRANSPORT_FAILFAST = 15 };
@@ -81,6 +83,7 @@ static int judge_sense(struct pscsi *p, struct command *c)
 		/* 04h/01h, 04h/0Ah: becoming ready, in transition */
 		return c->asc == 0x04 && (c->ascq == 0x01 || c->ascq == 0x0a) ? -EAGAIN : -EIO;
 	case KEY_ABORTED:
+		c->unsure = true;
 		/* Once more is right for a transport that hiccuped; 4Bh and the like come back at once otherwise. */
 		return c->asc == 0x08 || c->asc == 0x47 || c->asc == 0x4b ? -EAGAIN : -EIO;
 	case KEY_PROTECT:
@@ -97,6 +100,7 @@ static int judge_sense(struct pscsi *p, struct command *c)
 static int judge(struct pscsi *p, struct command *c, const struct sg_io_hdr *h, const uint8_t *sense)
 {
 	c->key = 0;
+	c->unsure = false;
 	switch (h->host_status) {
 	case HOST_OK:
 		break;
@@ -106,10 +110,12 @@ static int judge(struct pscsi *p, struct command *c, const struct sg_io_hdr *h, 
 	case HOST_TIME_OUT:
 		return -ETIMEDOUT;
 	case HOST_BUS_BUSY:
+	case HOST_REQUEUE:
+		return -EAGAIN;
 	case HOST_RESET:
 	case HOST_SOFT_ERROR:
-	case HOST_REQUEUE:
 	case HOST_TRANSPORT_DISRUPTED:
+		c->unsure = true;
 		return -EAGAIN;
 	default:
 		return -EIO;
@@ -124,7 +130,9 @@ static int judge(struct pscsi *p, struct command *c, const struct sg_io_hdr *h, 
 	case BUSY:
 	case TASK_SET_FULL:
 	case ACA_ACTIVE:
+		return -EAGAIN;
 	case TASK_ABORTED:
+		c->unsure = true;
 		return -EAGAIN;
 	case RESERVATION_CONFLICT:
 		return -EBADE;
@@ -146,6 +154,7 @@ static int send_once(struct pscsi *p, struct command *c)
 		h.iovec_count = (unsigned short)c->n_iov;
 		h.dxferp = (void *)c->iov;
 	}
+	c->unsure = true;
 	if (ioctl(p->fd, SG_IO, &h) < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	c->got = h.resid > 0 && (uint32_t)h.resid <= c->len ? c->len - (uint32_t)h.resid : c->len;
@@ -166,7 +175,8 @@ int command_run(struct pscsi *p, struct command *c)
 	int r;
 
 	/* Several attentions may wait, and cost nothing to clear; after them there is a pause. */
-	while ((r = send_once(p, c)) == -EAGAIN && p->host->now_ns(p->host->arg) < until)
+	while ((r = send_once(p, c)) == -EAGAIN && !(c->unsure && c->cdb[0] == COMPARE_AND_WRITE) &&
+		p->host->now_ns(p->host->arg) < until)
 		if (++tries > 8 || c->key != KEY_ATTENTION)
 			nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * 1000000l }, NULL);
 	if (r == -EAGAIN)

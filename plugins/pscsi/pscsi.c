@@ -231,9 +231,13 @@ static int run_unmap(struct pscsi *p, struct director_io *io, struct command *c)
 
 static int run_flush(struct pscsi *p, struct command *c)
 {
+	int r;
+
 	/* SYNCHRONIZE CACHE(10), from LBA 0 to the end: there are disks that do not know the one of 16 bytes. */
 	*c = (struct command){ .cdb = { 0x35 }, .cdb_len = 10 };
-	return command_run(p, c);
+	r = command_run(p, c);
+	/* Who keeps nothing back need not know it. */
+	return r == -EOPNOTSUPP && !(p->flags & DIRECTOR_CAP_WRITE_CACHE) ? 0 : r;
 }
 
 /* WRITE SAME of one block of zeroes, in as many steps as the device wants. */

@@ -44,12 +44,14 @@ struct command {
 	uint32_t got;                   /* bytes moved */
 	uint8_t key, asc, ascq;         /* key 0: none */
 	bool has_info;
+	bool unsure;                    /* it may have been done, for all that is known */
 	uint64_t info;                  /* the INFORMATION field */
 };
 
 /*
  * Run it, within the object's timeout: busy devices and unit attentions are waited for and tried again. 0 or a
- * negative errno; -EIO with a key, when the device said why. Blocks.
+ * negative errno; -EIO with a key, when the device said why. COMPARE AND WRITE is not tried again where it may have
+ * been done, and would meet its own data: -ETIMEDOUT. Blocks.
  */
 int command_run(struct pscsi *p, struct command *c);
 

@@ -22,6 +22,10 @@ for case in '8a 3 c 0:Input/output error' '8a 7 27 7:No space left' '8a 7 27 0:R
 		fail "${case%%:*}: nothing failed"
 	grep -q "${case#*:}" "$tmp/kit" || { cat "$tmp/kit"; fail "${case%%:*} became something else"; }
 done
+# A compare-and-write that may have been done is not tried again: it would compare with what it wrote itself.
+SG_FAKE_DISRUPTED=89 with_fake "$top_builddir/director-plugin-test" --only compare pscsi path=/dev/null >"$tmp/kit" 2>&1 &&
+	fail "a compare-and-write without an answer succeeded"
+grep -q 'timed out' "$tmp/kit" || { cat "$tmp/kit"; fail "a compare-and-write without an answer was tried again"; }
 refuses 'does not answer SCSI' pscsi path=/dev/null
 refuses 'not a device' pscsi path="$tmp/disk"
 

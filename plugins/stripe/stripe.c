@@ -7,14 +7,13 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
 
 #define CHILDREN_MAX 16
 #define CHUNK_MIN (64u << 10)
@@ -52,20 +51,6 @@ struct request {
 	unsigned n;
 	struct piece piece[];
 };
-
-static int fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return code;
-}
 
 /* ---- where bytes lie ---- */
 

@@ -254,3 +254,13 @@ int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k)
 	}
 	return 0;
 }
+
+void kept_power_lost(struct lu_kept *k)
+{
+	if (!k->pr.aptpl) {
+		pr_fini(&k->pr);
+		k->pr = (struct pr_state){ .type = PR_NONE };
+	}
+	k->pr.generation = 0;
+	k->has_spc2 = false;
+}

@@ -52,6 +52,10 @@ void kept_copy(struct lu_kept *to, const struct lu_kept *from);
 void kept_encode(const struct lu_kept *k, struct buf *to);
 /* 0 or ERR_MALFORMED (then *k is empty). *k is not initialised. */
 int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k);
+/*
+ * All power was lost: reservations without APTPL are gone, and those of SPC-2; the generation begins anew (SPC-4 5.13.2, 5.13.5).
+ */
+void kept_power_lost(struct lu_kept *k);
 /* Would the bytes be the same? */
 bool kept_same(const struct lu_kept *a, const struct lu_kept *b);
 

@@ -139,6 +139,11 @@ int agree_take(struct serve *s, struct target_msg *m, void (*over)(void *arg), v
 
 	if (agreed_decode(m->blob, m->n_blob, &a) != 0)
 		return ERR_MALFORMED;
+	/* It comes again with what is left of it: who had to be told of the change was, or is not there any more. */
+	if (m->lost) {
+		kept_power_lost(&a.kept);
+		a.n = 0;
+	}
 	pthread_mutex_lock(&r->lock);
 	v = volume_find_locked(r, m->volume.uuid);
 	if (!v || !v->shaped || !v->def.keeps) {

@@ -60,9 +60,15 @@ static bool is_stuck(const struct volume *v, struct mono now)
 	return atomic_load(&v->hold) & HOLD_STORE || (atomic_load(&v->leased) && now.ns / 1000000u >= atomic_load(&v->lease_ms));
 }
 
+/* That is said only when it has been so for some time. */
+static bool is_apart(const struct volume *v)
+{
+	return v->shaped && v->def.apart;
+}
+
 static void look_at(struct serve *s, struct volume *v, struct mono now)
 {
-	if (!is_stuck(v, now)) {
+	if (!is_apart(v) && !is_stuck(v, now)) {
 		if (v->away)
 			log_info(&s->log, "volume %s: initiators may come again", v->def.name);
 		v->stuck_since.ns = 0;
@@ -71,7 +77,7 @@ static void look_at(struct serve *s, struct volume *v, struct mono now)
 	}
 	if (!v->stuck_since.ns)
 		v->stuck_since = now;
-	if (mono_ms_between(v->stuck_since, now) < STUCK_MS)
+	if (!is_apart(v) && mono_ms_between(v->stuck_since, now) < STUCK_MS)
 		return;
 	if (!v->away)
 		log_info(&s->log, "volume %s: held for long, initiators are sent away", v->def.name);
@@ -89,7 +95,7 @@ static void on_look(struct ev_loop *loop, ev_timer *t, int revents)
 	pthread_mutex_lock(&r->lock);
 	for (struct volume *v = r->volumes; v; v = v->next)
 		/* Who serves it no more waits no more: the next time that it is served here is another. */
-		if (v->def.fail_over || v->away || v->stuck_since.ns)
+		if (v->def.fail_over || v->def.apart || v->away || v->stuck_since.ns)
 			look_at(a->serve, v, now);
 	pthread_mutex_unlock(&r->lock);
 }

@@ -134,6 +134,8 @@ static int caps_judge(const struct backstore *bs, const struct director_caps *c,
 	if (c->physical_block % c->block_size || c->max_io % c->block_size)
 		return plugin_err(err, -EINVAL, "%s: its physical block or longest I/O is not a multiple of its block size",
 			name);
+	if (c->max_discard && c->max_discard < c->block_size)
+		return plugin_err(err, -EINVAL, "%s: its longest discard is less than a block", name);
 	return 0;
 }
 

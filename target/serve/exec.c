@@ -303,24 +303,6 @@ static enum scsi_turn start(struct task *t)
 	return scsi_start(&((struct serve_task *)t)->session->it, t);
 }
 
-/* directord hears which groups an initiator has set (SET TARGET PORT GROUPS). */
-static void tell_access(struct serve *s, struct volume *v)
-{
-	struct alua a;
-
-	pthread_mutex_lock(&v->lu_lock);
-	a = v->lu.alua;
-	pthread_mutex_unlock(&v->lu_lock);
-	for (unsigned i = 0; i < a.n; i++) {
-		struct target_event ev = { .kind = TARGET_EV_ACCESS, .value = a.groups[i].id, .of = a.groups[i].state };
-
-		if (a.groups[i].status != ALUA_BY_COMMAND)
-			continue;
-		memcpy(ev.volume, v->lu.uuid, 16);
-		control_event(s, &ev);
-	}
-}
-
 void exec_begin(struct serve_task *st, bool first)
 {
 	struct session *ss = st->session;
@@ -346,8 +328,6 @@ void exec_begin(struct serve_task *st, bool first)
 		pthread_mutex_lock(&v->lu_lock);
 		turn = scsi_start(&ss->it, t);
 		pthread_mutex_unlock(&v->lu_lock);
-		if (t->scsi.row && t->scsi.row->start == alua_set && turn == SCSI_DONE && t->status == STATUS_GOOD)
-			tell_access(ss->worker->serve, v);
 		exec_turn(st, turn);
 	}
 }

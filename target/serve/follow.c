@@ -74,8 +74,7 @@ static bool go(struct worker *w, int cpu)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	if (sched_setaffinity(0, sizeof(one), &one) == 0) {
-		log_debug(&w->serve->log, "follow: worker %u goes to processor %d, after waits of %llu ns", w->index, cpu,
-			(unsigned long long)w->follow.place.before_ns);
+		log_debug(&w->serve->log, "follow: worker %u goes to processor %d", w->index, cpu);
 		return true;
 	}
 	atomic_store(&w->serve->placed[cpu], false);
@@ -89,28 +88,32 @@ static void sample(struct follow *f, const struct link *l)
 
 	if (getsockopt(l->fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &n) < 0)
 		cpu = -1;
+	f->n_apart += sched_getcpu() != cpu;
 	if (!f->n_samples++)
 		f->seen = cpu;
 	else if (f->seen != cpu)
 		f->seen = -1;
 }
 
-static void again(struct follow *f)
+static void again(struct worker *w)
 {
-	f->turns = f->tasks = f->n_samples = 0;
+	struct follow *f = &w->follow;
+
+	f->turns = f->tasks = f->n_samples = f->n_apart = 0;
 	f->seen = -1;
+	f->began = w->now;
 }
 
 static void look(struct worker *w)
 {
 	struct follow *f = &w->follow;
 	uint64_t waited = waited_ns(f);
-	struct place_look l = { .turns = f->turns, .tasks = f->tasks, .cpu = f->seen, .now = w->now,
-		.wait_ns = f->waited_ns ? (waited - f->waited_ns) / f->turns : 0 };
+	struct place_look l = { .turns = f->turns, .tasks = f->tasks, .cpu = f->seen, .apart = f->n_apart * 2 > f->n_samples,
+		.span_ns = w->now.ns - f->began.ns, .wait_ns = (waited - f->waited_ns) / f->turns, .now = w->now };
 	int at = f->place.cpu;
 
 	f->waited_ns = waited;
-	again(f);
+	again(w);
 	switch (place_look(&f->place, &l)) {
 	case PLACE_GO:
 		if (!go(w, f->place.cpu))
@@ -137,7 +140,7 @@ void follow_turn(struct worker *w)
 	if (now > PLACE_DEEP && f->place.cpu >= 0) {
 		leave(w, f->place.cpu);
 		place_failed(&f->place, w->now);
-		again(f);
+		again(w);
 		return;
 	}
 	if (f->link && f->turns % TURNS_PER_SAMPLE == 0)

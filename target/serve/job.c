@@ -424,6 +424,7 @@ static int fence(struct volume *v, uint64_t epoch, struct target_msg *reply)
 int volume_change(struct serve *s, struct volume *v, const struct target_volume *want,
 	struct target_msg *reply)
 {
+	struct director_caps caps = { .struct_size = sizeof(caps) };
 	int r = fence(v, want->epoch, reply);
 
 	if (r == 0 && want->size && want->size != v->def.size)
@@ -438,11 +439,13 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.read_only = want->read_only;
 	v->def.removable = want->removable;
 	v->def.fail_over = want->fail_over;
+	v->def.apart = want->apart;
 	v->def.agreed = want->agreed;
 	groups_take(v, want);
 	pthread_mutex_unlock(&s->registry.lock);
+	backstore_caps(v->bs, &caps);
 	pthread_mutex_lock(&v->lu_lock);
-	v->lu.read_only = want->read_only;
+	v->lu.read_only = want->read_only || caps.flags & DIRECTOR_CAP_READ_ONLY;
 	v->lu.removable = want->removable;
 	pthread_mutex_unlock(&v->lu_lock);
 	access_set(v, want);

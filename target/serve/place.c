@@ -2,8 +2,9 @@
 /* When a worker goes to the processor of its packets, and when it leaves (place.h). */
 #include "target/serve/place.h"
 
-#define ALIKE 4u                /* looks before it goes */
-#define WAIT_NS 10000u          /* less is not worth it */
+#define ALIKE 4u                /* looks before it goes, and on trial */
+#define HELD 64u                /* looks after which it has helped */
+#define WAIT_NS 20000u          /* more than before: it is in the way of others there */
 #define PAUSE_MIN_MS 100u
 #define PAUSE_MAX_MS 60000u
 
@@ -25,19 +26,21 @@ static bool one_by_one(const struct place_look *l)
 	return l->tasks <= l->turns + l->turns / 8;
 }
 
-static enum place_act leave(struct place *p, const struct place_look *l)
+/* It is there: is it as good as before? How many come later is the initiator's business. */
+static bool worse(const struct place *p, const struct place_look *l)
 {
-	place_failed(p, l->now);
-	return PLACE_LEAVE;
+	return !one_by_one(l) || l->cpu != p->cpu || l->wait_ns > p->before_wait_ns + WAIT_NS ||
+		(p->looks < ALIKE && l->span_ns > p->before_span_ns + p->before_span_ns / 8);
 }
 
-/* It is there: is it better than before? */
 static enum place_act judge(struct place *p, const struct place_look *l)
 {
-	if (!one_by_one(l) || l->wait_ns > p->before_ns / 2 || l->cpu != p->cpu)
-		return leave(p, l);
+	if (worse(p, l)) {
+		place_failed(p, l->now);
+		return PLACE_LEAVE;
+	}
 	/* What has held for long may be tried again soon after it ends. */
-	if (++p->looks == 64)
+	if (++p->looks == HELD)
 		p->pause_ms = PAUSE_MIN_MS;
 	return PLACE_STAY;
 }
@@ -46,14 +49,15 @@ enum place_act place_look(struct place *p, const struct place_look *l)
 {
 	if (p->cpu >= 0)
 		return judge(p, l);
-	if (!one_by_one(l) || l->cpu < 0 || l->wait_ns < WAIT_NS || mono_before(l->now, p->not_before)) {
+	if (!one_by_one(l) || l->cpu < 0 || !l->apart || mono_before(l->now, p->not_before)) {
 		p->looks = 0;
 		return PLACE_STAY;
 	}
 	if (p->looks && l->cpu != p->candidate)
 		p->looks = 0;
 	p->candidate = l->cpu;
-	p->before_ns = p->looks ? (p->before_ns * 3 + l->wait_ns) / 4 : l->wait_ns;
+	p->before_span_ns = p->looks ? (p->before_span_ns * 3 + l->span_ns) / 4 : l->span_ns;
+	p->before_wait_ns = p->looks ? (p->before_wait_ns * 3 + l->wait_ns) / 4 : l->wait_ns;
 	if (++p->looks < ALIKE)
 		return PLACE_STAY;
 	p->looks = 0;

@@ -2,8 +2,10 @@
 /*
  * Where a worker runs: the decision. A request that comes alone waits until a processor has woken up, which can take ten
  * times as long as serving it; the processor that took its packet in is awake already. So a worker whose requests come one
- * by one, all through one processor, goes there, if it had to wait before and waits less then; it leaves as soon as requests
- * come many at a time. Knows no thread and no clock: place.c is arithmetic, follow.c carries it out.
+ * by one, all through a processor that is not its own, goes there, to see whether it is better; it leaves as soon as requests
+ * come many at a time. How long a halted processor takes to wake up nobody counts, so "better" is what comes of it: as many
+ * requests a second at least, and no longer waits behind others.
+ * Knows no thread and no clock: place.c is arithmetic, follow.c carries it out.
  */
 #ifndef SERVE_PLACE_H
 #define SERVE_PLACE_H
@@ -20,7 +22,9 @@
 struct place_look {
 	unsigned turns, tasks;
 	int cpu;                /* through which all packets came in that were looked at; -1: several, or not known */
-	uint64_t wait_ns;       /* for a processor, per turn */
+	bool apart;             /* and the worker ran on another one */
+	uint64_t span_ns;       /* since the last look */
+	uint64_t wait_ns;       /* behind others, for a processor, per turn */
 	struct mono now;
 };
 
@@ -30,7 +34,7 @@ struct place {
 	int cpu;                /* -1: wherever the system likes */
 	int candidate;          /* where it would go */
 	unsigned looks;         /* alike in a row, before it goes; since it went */
-	uint64_t before_ns;     /* how long it waited before it went */
+	uint64_t before_span_ns, before_wait_ns;        /* before it went */
 	struct mono not_before; /* after it did not help */
 	uint32_t pause_ms;
 };

@@ -229,7 +229,8 @@ struct follow {
 	struct place place;
 	struct link *link;              /* whose command was the last one */
 	unsigned now;                   /* commands of this turn of the loop */
-	unsigned turns, tasks, n_samples;       /* since the last look */
+	unsigned turns, tasks, n_samples, n_apart;      /* since the last look */
+	struct mono began;
 	int seen;                       /* the processor of all samples */
 	int stat_fd;                    /* -1: it does not follow */
 	uint64_t waited_ns;

@@ -121,6 +121,7 @@ static void def_take(struct serve *s, struct volume *v, const struct target_volu
 	v->def.leased = next.leased;
 	v->def.inner = next.inner;
 	v->def.fail_over = next.fail_over;
+	v->def.apart = next.apart;
 	v->def.agreed = next.agreed;
 	/* `keeps` stays what it was when the unit began. */
 	pthread_mutex_unlock(&s->registry.lock);

@@ -4,8 +4,11 @@
  * with 48 and the data, or 48 and the data with 48; the client keeps a window open on each connection.
  *
  *   tests/bench/echo [--write] [--size BYTES] [--depth N] [--connections N] [--seconds S] [--threads N] [--cpu N]
+ *                    [--span BYTES]
  *
  * Prints: IOPS, MB/s, p50 and p99 in us, server and client CPU in us per message. --cpu keeps the client to one processor.
+ * With --span the server's data is all over so much memory, as a disk's is (small messages by chance, large ones in order), and
+ * not in the same few pages that never leave its cache.
  */
 #include "config.h"
 
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -33,6 +37,7 @@
 static size_t size = 4096;
 static unsigned depth = 32, connections = 1, seconds = 3, threads = 1;
 static long cpu = -1;
+static size_t span;
 static int writing;
 
 static void check(long r, const char *what)
@@ -58,11 +63,38 @@ struct end {
 };
 
 static char junk[CHUNK];
+static char *memory;                    /* span bytes and CHUNK more; NULL: junk */
+static struct rusage *begun;            /* the server's, when it is ready */
+
+static void *shared(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	check(p == MAP_FAILED ? -1 : 0, "mmap");
+	return p;
+}
+
+/* Where the next message's data is. */
+static char *place(void)
+{
+	static _Thread_local uint64_t seed = 88172645463325252u, at;
+
+	if (!memory)
+		return junk;
+	if (size >= 65536) {
+		at = (at + size) % span;
+		return memory + at;
+	}
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return memory + seed % (span / 4096) * 4096;
+}
 
 /* Take what is there: how many messages of `in` bytes became whole. -1: it is over. */
 static long take(struct end *e, size_t in)
 {
-	ssize_t n = read(e->fd, junk, CHUNK);
+	ssize_t n = read(e->fd, writing ? place() : junk, CHUNK);
 	size_t whole;
 
 	if (n < 0 && errno == EAGAIN)
@@ -81,6 +113,29 @@ static size_t give(struct end *e)
 	while (e->owed) {
 		ssize_t n = send(e->fd, junk, e->owed < CHUNK ? e->owed : CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT);
 
+		if (n < 0)
+			break;
+		e->owed -= (size_t)n;
+	}
+	return e->owed;
+}
+
+/* The same, of messages of `message` bytes whose data is in many places. */
+static size_t give_spread(struct end *e, size_t message)
+{
+	while (e->owed) {
+		struct iovec v[128];
+		struct msghdr m = { .msg_iov = v };
+		size_t left = e->owed;
+		ssize_t n;
+
+		for (; left && m.msg_iovlen < 128; m.msg_iovlen++) {
+			size_t part = left % message ? left % message : message;
+
+			v[m.msg_iovlen] = (struct iovec){ place(), part };
+			left -= part;
+		}
+		n = sendmsg(e->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0)
 			break;
 		e->owed -= (size_t)n;
@@ -127,7 +182,10 @@ static void *serve(void *arg)
 				continue;
 			}
 			e->owed += (size_t)got * out;
-			give(e);
+			if (memory && !writing)
+				give_spread(e, out);
+			else
+				give(e);
 			if (!before != !e->owed)
 				wait_for(ep, e, EPOLL_CTL_MOD);
 		}
@@ -140,6 +198,10 @@ static void server(int listener)
 	struct share *s = calloc(threads, sizeof(*s));
 	struct end *ends = calloc(connections, sizeof(*ends));
 	int one = 1;
+
+	if (memory)
+		check(madvise(memory, span + CHUNK, MADV_POPULATE_WRITE), "madvise");
+	check(getrusage(RUSAGE_SELF, begun), "getrusage");
 
 	for (unsigned i = 0; i < connections; i++) {
 		ends[i].fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
@@ -221,20 +283,19 @@ static double used_us(const struct rusage *ru)
 	return (double)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1e6 + (double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
 }
 
-static void report(double s, pid_t child)
+static void report(double s, pid_t child, double own_us)
 {
 	size_t n = n_done < SAMPLES ? n_done : SAMPLES;
-	struct rusage ru, own;
+	struct rusage ru;
 	double used;
 
-	check(getrusage(RUSAGE_SELF, &own), "getrusage");
 	check(wait4(child, NULL, 0, &ru), "wait");
-	used = used_us(&ru);
+	used = used_us(&ru) - used_us(begun);
 	qsort(samples, n, sizeof(samples[0]), by_size);
 	printf("%.0f IOPS %.1f MB/s p50 %.1f p99 %.1f us server %.2f us client %.2f us\n", (double)n_done / s,
 		(double)n_done * (double)size / s / 1e6, n ? (double)samples[n / 2] / 1e3 : 0,
 		n ? (double)samples[n * 99 / 100] / 1e3 : 0, n_done ? used / (double)n_done : 0,
-		n_done ? used_us(&own) / (double)n_done : 0);
+		n_done ? own_us / (double)n_done : 0);
 }
 
 static void run(void)
@@ -242,10 +303,16 @@ static void run(void)
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int l = socket(AF_INET, SOCK_STREAM, 0), ep = epoll_create1(0), one = 1;
 	struct window *w = calloc(connections, sizeof(*w));
+	struct rusage before, after;
 	socklen_t len = sizeof(a);
 	uint64_t from;
 	pid_t child;
 
+	begun = shared(sizeof(*begun));
+	if (span) {
+		memory = shared(span + CHUNK);
+		memset(memory, 0x5a, span + CHUNK);
+	}
 	check(bind(l, (struct sockaddr *)&a, sizeof(a)), "bind");
 	check(listen(l, 1024), "listen");
 	getsockname(l, (struct sockaddr *)&a, &len);
@@ -265,19 +332,21 @@ static void run(void)
 		check(connect(w[i].end.fd, (struct sockaddr *)&a, sizeof(a)), "connect");
 		setsockopt(w[i].end.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
+	check(getrusage(RUSAGE_SELF, &before), "getrusage");
 	from = now_ns();
 	load(w, ep);
 	from = now_ns() - from;
+	check(getrusage(RUSAGE_SELF, &after), "getrusage");
 	for (unsigned i = 0; i < connections; i++)
 		close(w[i].end.fd);
-	report((double)from / 1e9, child);
+	report((double)from / 1e9, child, used_us(&after) - used_us(&before));
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "write", 0, NULL, 'w' }, { "size", 1, NULL, 's' },
 		{ "depth", 1, NULL, 'd' }, { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 't' },
-		{ "threads", 1, NULL, 'n' }, { "cpu", 1, NULL, 'p' }, { NULL, 0, NULL, 0 } };
+		{ "threads", 1, NULL, 'n' }, { "cpu", 1, NULL, 'p' }, { "span", 1, NULL, 'm' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -285,11 +354,13 @@ int main(int argc, char **argv)
 
 		if (c == '?' || (v == 0 && c != 'p')) {
 			fprintf(stderr, "usage: echo [--write] [--size BYTES] [--depth N] [--connections N] [--seconds S] "
-				"[--threads N] [--cpu N]\n");
+				"[--threads N] [--cpu N] [--span BYTES]\n");
 			return 2;
 		}
 		if (c == 'p')
 			cpu = (long)v;
+		else if (c == 'm')
+			span = v;
 		else if (c == 'w')
 			writing = 1;
 		else if (c == 's')

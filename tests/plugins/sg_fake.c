@@ -2,7 +2,8 @@
 /*
  * A SCSI disk for the test of pscsi where there is none: preloaded, it answers SG_IO on any descriptor from the file
  * $SG_FAKE_FILE. Thin, with all commands that pscsi uses. The first command of a process gets a unit attention, and
- * every 97th is told that the device is busy. $SG_FAKE_SENSE="OPCODE KEY ASC ASCQ" (hex) fails that command.
+ * every 97th is told that the device is busy. $SG_FAKE_SENSE="OPCODE KEY ASC ASCQ" (hex) fails that command;
+ * $SG_FAKE_DISRUPTED=OPCODE loses the answer of each of them, once it was done.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -204,7 +205,7 @@ static void move(struct sg_io_hdr *h, uint8_t *ours, size_t n, int to_caller)
 static int answer(struct sg_io_hdr *h)
 {
 	unsigned opcode, key, asc, ascq;
-	const char *fault = getenv("SG_FAKE_SENSE");
+	const char *fault = getenv("SG_FAKE_SENSE"), *disrupted = getenv("SG_FAKE_DISRUPTED");
 	size_t n = 0;
 
 	if (fd < 0)
@@ -229,6 +230,8 @@ static int answer(struct sg_io_hdr *h)
 		if (h->dxfer_direction == SG_DXFER_FROM_DEV)
 			move(h, in, n, 1);
 		h->resid = h->dxfer_direction == SG_DXFER_FROM_DEV ? (int)(h->dxfer_len - n) : 0;
+		if (disrupted && !h->status && h->cmdp[0] == strtoul(disrupted, NULL, 16))
+			h->host_status = 14;
 	}
 	return 0;
 }

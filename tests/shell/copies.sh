@@ -10,7 +10,7 @@ commands() {
 	d volume create w --size 1G --copies 4
 	d volume create w --size 1G --copies 3 --on n1,n2
 	d volume create w --size 1G --copies 2 --on n1,n1
-	d volume create p --size 1G --on n2
+	d volume create p --size 1G --on n2 --backstore ram
 	d volume convert p --copies 2
 	d volume list
 	d volume show v
@@ -61,5 +61,9 @@ commands() {
 	d target address list
 	d target address delete iqn.2026-01.org.example:t1 fd00::9/64
 	d target address list iqn.2026-01.org.example:t1
+	d volume create q --size 1G --on n2 p.thin=no
+	d volume convert q --copies 2
+	d volume show q
+	d dump
 }
 same copies

@@ -517,7 +517,7 @@ static void seed(struct fake *f, unsigned volumes, unsigned targets)
 	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
 
 	set(op, "name", "test");
-	set(op, "level", "2");
+	set(op, "level", "3");
 	for (unsigned i = 1; i <= 3; i++) {
 		struct node_id id = id_of(i);
 		struct attrs as = { 0 };

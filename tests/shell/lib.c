@@ -263,6 +263,61 @@ static void a_request_can_be_canceled(void)
 	stop();
 }
 
+static unsigned n_failed;
+
+static void on_end(struct director *d, int code, const struct director_result *r, void *arg)
+{
+	done_code = code;
+	if (code == 0)
+		return;
+	CHECK_EQ(code, DIRECTOR_E_UNREACHABLE);
+	CHECK(++n_failed < 100);
+	director_list_start(d, "/volumes", 1, NULL, 0, NULL, on_end, NULL);
+}
+
+/* Not for ever, and not before the hands are shaken. */
+static void a_request_may_be_started_again_from_its_callback(void)
+{
+	struct director *d;
+
+	start("--volumes", "3");
+	d = open_director();
+	director_call_start(d, "sleep", "/", NULL, NULL, on_end, NULL);
+	CHECK_EQ(director_wait(d, 1000), 0);
+	stop();
+	n_failed = 0;
+	while (!n_failed)
+		director_wait(d, 5000);
+	CHECK_EQ(n_failed, 1);
+	CHECK_EQ(director_wait(d, 0), DIRECTOR_E_UNREACHABLE);
+	CHECK_EQ(n_failed, 2);
+	start("--volumes", "3");
+	reconnect(d);
+	while (done_code != 0)
+		CHECK_EQ(director_wait(d, 5000), 0);
+	director_free(&d);
+	stop();
+}
+
+static void on_first_progress(struct director *d, uint64_t done, uint64_t total, const char *text, void *arg)
+{
+	struct director_object *o;
+
+	stop();
+	CHECK_EQ(director_get(d, "/volumes", &o), DIRECTOR_E_UNREACHABLE);
+}
+
+/* A callback of a blocking call uses the connection, which breaks: both calls end. */
+static void a_callback_may_use_the_connection(void)
+{
+	struct director *d;
+
+	start("--volumes", "0");
+	d = open_director();
+	CHECK_EQ(director_call(d, "sleep", "/", NULL, on_first_progress, NULL, NULL), DIRECTOR_E_UNREACHABLE);
+	director_free(&d);
+}
+
 static struct director *sleeping;
 
 static void on_alarm(int sig)
@@ -646,6 +701,8 @@ int main(int argc, char **argv)
 	RUN(several_lists_at_once_come_whole);
 	RUN(a_task_is_followed_to_its_end);
 	RUN(a_request_can_be_canceled);
+	RUN(a_request_may_be_started_again_from_its_callback);
+	RUN(a_callback_may_use_the_connection);
 	RUN(a_blocking_call_can_be_interrupted);
 	RUN(a_mirror_follows_what_happens);
 	RUN(a_mirror_survives_the_daemon);

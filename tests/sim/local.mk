@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Not a test: run it by hand, see its first lines.
+EXTRA_DIST += %D%/run
 check_PROGRAMS += tests/bench/gossip-scale
 tests_bench_gossip_scale_SOURCES = tests/bench/gossip-scale.c %D%/gossip_world.c %D%/gossip_world.h
 tests_bench_gossip_scale_LDADD = cluster/libcluster.la proto/libproto.la base/libbase.la $(SODIUM_LIBS)

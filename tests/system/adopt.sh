@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A node without the key waits, is seen, and joins when it is adopted.
+# A node without the key waits, is seen, and joins when it is adopted: by somebody, or by itself where the cluster says so.
 . "$(dirname "$0")/functions.sh"
 requires corosync
 has_director
@@ -23,4 +23,9 @@ lab kill n3
 lab start n3
 until_true 20 "n3 is a member" state_is n1 n3 alive
 until_true 20 "n3 commits" makes n3 again
+step "told to, the cluster adopts by itself"
+d n2 cluster set auto-adopt=yes >/dev/null || fail "cluster set"
+lab add --no-key --no-wait || fail "lab add"
+until_true 30 "n4 is a member" state_is n1 n4 alive
+until_true 20 "n4 commits" makes n4 by-n4
 pass

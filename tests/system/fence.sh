@@ -16,7 +16,6 @@ LAB=$LAB LAB_DIR=${LAB_DIR:-/var/tmp/director-lab} "$lab" kill "\$plug" >/dev/nu
 END
 chmod 755 "$dir" "$dir/fence_lab"
 lab up 3 --conf 'debug = address,own' || fail "lab up"
-owner() { d "$1" get /volumes/v -o json 2>/dev/null | jq -r '.data.derived.node // empty'; }
 other() { local n; for n in n1 n2 n3; do [ $n = "$1" ] || { echo $n; return; }; done; }
 others() { local n; for n in n1 n2 n3; do [ $n = "$1" ] || echo $n; done; }
 reach() { lab host timeout 5 iscsi-ls -s "iscsi://$(lab address "$1" 4)" 2>/dev/null | grep -q 'Lun:0 .*DIRECT'; }

@@ -13,7 +13,6 @@ mac() { ip -n "$(ns "$1")" -o link show eth0 | sed 's/.*ether \([0-9a-f:]*\).*/\
 holders() { local n; for n in n1 n2 n3; do ip -n "$(ns $n)" -4 -o addr show eth0 2>/dev/null | grep -qF " $ip/" && printf '%s ' $n; done; }
 held_by() { [ "$(holders)" = "$1 " ]; }
 held_not_by() { local h; h=$(holders); [ -n "$h" ] && [ "$h" != "$1 " ]; }
-owner() { d "$1" get /volumes/v -o json 2>/dev/null | jq -r '.data.derived.node // empty'; }
 reach() { lab host timeout 5 iscsi-ls -s "iscsi://$ip" 2>/dev/null | grep -q 'Lun:0 .*DIRECT'; }
 neighbour_is() { [ "$(ip -n "$(ns host)" neigh show $ip | grep -o 'lladdr [0-9a-f:]*' | cut -d' ' -f2)" = "$1" ]; }
 other() { local n; for n in n1 n2 n3; do [ $n = "$1" ] || { echo $n; return; }; done; }

@@ -106,6 +106,39 @@ same_commit() { # all given nodes have applied the same index
 	[ -n "$first" ] && [ "$first" != null ] || return 1
 	for n in "$@"; do [ "$(commit_of "$n")" = "$first" ] || return 1; done
 }
+# ---- one volume with copies, $volume, which is LUN 0 of the target $iqn; as n1 says, or the node named last ----
+volume=v
+work=
+# A folder that goes with the test.
+make_work() { work=$(mktemp -d) || exit 1; trap 'finish; rm -rf "$work"' EXIT; }
+show() { d "${2:-n1}" volume show "$volume" -o json 2>/dev/null | jq -r "$1"; }
+owner() { show '.data.derived.node // empty' "$@"; }
+owner_is() { [ "$(owner "${2:-n1}")" = "$1" ]; }
+nodes() { show '[.data.legs[].desired.node] | sort | join(" ")' "$@"; }          # where its legs are
+in_sync() { [ "$(show '.data.derived["in-sync"]' "${2:-n1}")" = "$1 of $1" ]; }  # so many, all of them
+leg_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .name" "${2:-n1}"; }
+file_of() { echo "/var/lib/director/volumes/$(show ".data.legs[] | select(.desired.node == \"$1\") | .uuid" "${2:-n1}").img"; }
+url() { echo "iscsi://$(lab address "$1" 4)/$iqn/0"; }
+serves_all() { local n; for n in "$@"; do until_true 10 "$n serves" lab host timeout 5 "$iscsi" inquiry "$(url "$n")"; done; }
+# load NODE SECONDS [OPTIONS]: patterns, written and read back all the time through a node. ended WHAT: it ended, and well.
+load() {
+	lab host timeout $(($2 + 250)) "$iscsi" verify --depth 4 --runtime "$2" "${@:3}" "$(url "$1")" >"$work/load" 2>&1 </dev/null &
+	loader=$!
+}
+ended() {
+	wait $loader && grep -q ' 0 wrong, 0 failed' "$work/load" || { cat "$work/load" >&2; fail "$1"; }
+	step "$1: $(tail -n 1 "$work/load")"
+}
+# A megabyte that no load touches, the 16th, with which to see whether the data is there.
+mark() { head -c 1M /dev/urandom >"$work/mark"; lab host timeout 100 "$iscsi" write "$(url "$1")" --offset 15M <"$work/mark" || fail "write through $1"; }
+marked() { lab host timeout 100 "$iscsi" read "$(url "$1")" --offset 15M --length 1M 2>/dev/null | cmp -s - "$work/mark"; }
+# What a leg has of the volume is behind what it keeps itself.
+legs_equal() {
+	local n
+	for n in $(nodes "$@"); do lab sh "$n" dd if="$(file_of "$n" "$@")" bs=1M skip=1 status=none | sha256sum; done | sort -u >"$work/sums"
+	[ "$(wc -l <"$work/sums")" = 1 ]
+}
+
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 # The program is built with sanitizers: what they say is a failure too.
 check_sanitizers() {

@@ -2,19 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Volumes that are held, leased and switched under real initiators (doc/ownership.md 2, 9 and 10): this script is directord.
 #   hold.sh [PORT]                    in a build tree, or with $top_builddir naming it
-# As root in a network of its own, so that several at a time do not meet at the port.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
+. "$(dirname "$0")/functions-target.sh"
 port=${1:-13261}
-build=$(cd "$top_builddir" && pwd)
-cdb=$build/tests/system/iscsi-cdb
-for tool in "$cdb" "$build/director-iscsi"; do
-	[ -x "$tool" ] || { echo "skip: $tool is not built"; exit 77; }
-done
-dir=$(mktemp -d "${TMPDIR:-/tmp}/hold.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+requires "$cdb" "$build/director-iscsi"
 sock=$dir/t.sock iqn=iqn.2026-11.test:h url=iscsi://127.0.0.1:$port/iqn.2026-11.test:h
 pid=
 finish() {
@@ -27,7 +17,6 @@ check() { # name, status
 	if [ "$2" -eq 0 ]; then echo "ok $1"; else echo "FAILED: $1"; tail -n 8 "$dir/log" "$dir"/out.* 2>/dev/null; exit 1; fi
 }
 ctl() { timeout 30 "$build/tests/system/targetctl" "$sock" "$@"; }
-uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
 # A volume as its next definition: uuid number, epoch, store and the rest.
 vol() { n=$1 e=$2; shift 2; ctl set "$(uuid "$n")" "v$n" "${size:-64M}" "$@" epoch="$e" agreed=yes; }
 slow() { echo "delay/file delay:read=$1 delay:write=$1 path=$dir/v1.img"; }
@@ -216,6 +205,11 @@ grep -qi 'unavailable\|0301\|0x301' "$dir/out.refused"
 check and-a-login-is-refused $?
 vol 6 1 file path="$dir/v2.img" fail-over=yes && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
 check until-the-hold-is-over $?
+vol 6 1 file path="$dir/v2.img" apart=yes && sleep 0.5
+"$build/director-iscsi" inquiry "$url-f/1" --timeout 2s 2>&1 | grep -qi 'unavailable\|0301\|0x301'
+check what-is-out-of-reach-refuses-a-login-at-once $?
+vol 6 1 file path="$dir/v2.img" && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+check and-takes-it-when-it-is-there-again $?
 
 # Volumes do not wait for each other: one that takes three seconds to open, and one that does not.
 nc -l -k 127.0.0.1 13999 >/dev/null 2>&1 &

@@ -2,19 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Reservations that two director-targets agree about (doc/ownership.md 11); this script is the directords of both nodes.
 #   keep.sh [PORT]                    in a build tree, or with $top_builddir naming it
-# As root in a network of its own, so that several at a time do not meet at the port.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
+. "$(dirname "$0")/functions-target.sh"
 port=${1:-13271}
-build=$(cd "$top_builddir" && pwd)
-cdb=$build/tests/system/iscsi-cdb
-for tool in "$cdb" "$build/director-iscsi"; do
-	[ -x "$tool" ] || { echo "skip: $tool is not built"; exit 77; }
-done
-dir=$(mktemp -d "${TMPDIR:-/tmp}/keep.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+requires "$cdb" "$build/director-iscsi"
 iqn=iqn.2026-11.test:k v=00000001-aaaa-4bbb-8ccc-dddddddddddd
 declare -A pid reader
 finish() {

@@ -4,13 +4,7 @@
 # dies and comes back, a leg that loses its memory, an owner that is succeeded, and forwards.
 #   legs.sh        in a build tree, or with $top_builddir naming it; the loss of memory only as root
 # Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
-build=$(cd "$top_builddir" && pwd)
-dir=$(mktemp -d "${TMPDIR:-/tmp}/legs.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+. "$(dirname "$0")/functions-target.sh"
 declare -A pid=()
 passed=0 failed=0
 events='' more=''
@@ -211,8 +205,8 @@ write() { # name, LBA in hexadecimal, byte
 }
 answer() { until_true 5 test -s "$dir/out.$1"; cat "$dir/out.$1"; }
 gone() { answer "$1" | grep -q 'the session is gone\|^status f'; }
-first() { od -An -tx1 -j $((0x$1 * 512)) -N1 "$dir/A/only" | tr -d ' '; } # LBA
-at_b() { ctl B set $f only $leg_size "$@" path="$dir/A/only" serve=served agreed=yes epoch="$epoch"; }
+first() { od -An -tx1 -j $((0x$1 * 512)) -N1 "$only" | tr -d ' '; } # LBA
+at_b() { ctl B set $f only $leg_size "$@" path="$only" serve=served agreed=yes epoch="$epoch"; }
 slowly="delay/file delay:write=1500ms"
 # The volume is moved: held, and served somewhere else. A node that forwards has to be one that is agreed about.
 forward() { # node whose volume it is, epoch
@@ -220,7 +214,7 @@ forward() { # node whose volume it is, epoch
 	read -r secret target < <(proof "$key" $f "$2")
 	ctl C set $f fwd $leg_size iscsi portal=127.0.0.1:"$(port "$1")" target="$target" inner=yes lazy=yes user="$2" secret="$secret" timeout=20s agreed=yes epoch="$2"
 }
-epoch=3
+epoch=3 only=$dir/A/only
 # shellcheck disable=SC2086
 ctl B close $f; at_b $slowly && forward B 3
 check served-slowly $?
@@ -230,7 +224,7 @@ ctl B freeze $f && write held 02 a2 && sleep 0.5 && [ "$(cat "$dir/out.moved")" 
 check what-runs-is-answered-and-what-comes-waits $?
 ctl B close $f
 start D
-ctl D set $f only $leg_size delay/file delay:write=1500ms path="$dir/A/only" serve=served agreed=yes epoch=4 && forward D 4 &&
+ctl D set $f only $leg_size delay/file delay:write=1500ms path="$only" serve=served agreed=yes epoch=4 && forward D 4 &&
 	[ "$(answer held)" = good ] && [ "$(first 02)" = a2 ]
 check a-volume-that-is-moved-loses-nobody $?
 if [ "$(id -u)" = 0 ]; then
@@ -240,16 +234,21 @@ if [ "$(id -u)" = 0 ]; then
 	[ "$(answer cut)" = good ] && [ "$(first 03)" = a3 ] && grep -q 'one more, 1 connections' "$dir/D/log"
 	check a-connection-that-is-cut-loses-no-answer $?
 fi
-# The owner dies with a write that it may have done: who is asked next does not do it.
+# The owner is silent, with a write that it may have done: who is asked next does not do it.
 write lost 04 a4
 sleep 0.5
-kill -9 "${pid[D]}" && wait "${pid[D]}" 2>/dev/null
-write later 05 a5
-epoch=5
-at_b file && forward B 5 && gone lost && [ "$(first 04)" != a4 ]
+kill -STOP "${pid[D]}"
+cp "$only" "$dir/B/only"
+epoch=5 only=$dir/B/only
+at_b file && forward B 5 && write later 05 a5 && gone lost && [ "$(first 04)" != a4 ]
 check what-may-have-been-done-is-not-done-again $?
 [ "$(answer later)" = good ] && [ "$(first 05)" = a5 ]
-check and-what-was-never-sent-is $?
+check what-comes-later-goes-to-the-new-place $?
+sleep 1
+write after 06 a6
+[ "$(answer after)" = good ] && [ "$(first 06)" = a6 ]
+check also-when-the-old-one-is-given-up $?
+kill -9 "${pid[D]}" && wait "${pid[D]}" 2>/dev/null
 
 # ---- a successor ----
 ! ctl C set $v vol 64M mirror epoch=5 uuid=$v "legs=$a:in:1:0:1:remote,$b:$bstate:remote" "$(remote A $a 0)" "$(remote B $b 5)" 2>"$dir/said"
@@ -267,6 +266,51 @@ start A && leg A set $a
 refused also-after-a-restart 0202 13291 "$key" $a 1
 at 13291 "$key" $a 5 | grep -q DIRECTOR
 check the-new-epoch-after-a-restart $?
+
+unset "pid[D]"
+# ---- many LUNs elsewhere: their sessions share threads; one that cannot be reached holds up nobody ----
+threads() { ls "/proc/${pid[C]}/task" | wc -l; }
+many_u() { printf '00000000-0000-4000-8000-0000000001%02x' "$1"; }
+luns='' before=$(threads)
+for i in $(seq 12); do
+	ctl A create "$(many_u $((i + 32)))" m$i 4M ram && ctl C create "$(many_u $i)" f$i 4M iscsi portal=127.0.0.1:13298 \
+		target=iqn.2026-11.test:m lun=$i open-timeout=20s &
+	creates[$i]=$!
+	luns="$luns lun=$i:$(many_u $((i + 32)))"
+done
+sleep 0.5
+# shellcheck disable=SC2086
+ctl A target iqn.2026-11.test:m $luns portal=127.0.0.1:13298 host=any
+ok=0
+for p in "${creates[@]}"; do wait "$p" || ok=1; done
+check opened-when-the-target-is-there $ok
+# Twelve jobs at a time are twelve threads.
+[ $(($(threads) - before)) -le $(($(nproc) + 12)) ]
+check twelve-sessions-on-few-threads $?
+# shellcheck disable=SC2046
+ctl C target iqn.2026-11.test:x $(for i in $(seq 12); do echo "lun=$i:$(many_u "$i")"; done) portal=127.0.0.1:13299 host=any
+io() { # LUN: what is written is read
+	head -c 1M /dev/urandom >"$dir/io.$1" && timeout 100 "$build/director-iscsi" write iscsi://127.0.0.1:13299/iqn.2026-11.test:x/"$1" --offset 1M <"$dir/io.$1" &&
+		timeout 100 "$build/director-iscsi" read iscsi://127.0.0.1:13299/iqn.2026-11.test:x/"$1" --offset 1M --length 1M | cmp -s - "$dir/io.$1"
+}
+all_io() {
+	local r=0 p=()
+	for i in $(seq 12); do io $i & p+=($!); done
+	for i in "${p[@]}"; do wait "$i" || r=1; done
+	return $r
+}
+all_io
+check io-on-all-at-once $?
+kill -STOP "${pid[A]}"
+all_io & more=$!
+sleep 3
+kill -CONT "${pid[A]}"
+wait $more
+check io-goes-on-after-a-silence $?
+ok=0
+ctl C target iqn.2026-11.test:x portal=127.0.0.1:13299 host=any
+for i in $(seq 12); do ctl C close "$(many_u "$i")" || ok=1; done
+check closed $ok
 
 for n in A B C; do kill "${pid[$n]}"; wait "${pid[$n]}" || echo "not ok $n ends"; done
 ! grep -E 'Sanitizer|runtime error|Assertion' "$dir"/*/log

@@ -14,7 +14,7 @@ tests_system_iscsi_cdb_SOURCES = %D%/iscsi-cdb.c
 tests_system_iscsi_cdb_CFLAGS = $(AM_CFLAGS) $(ISCSI_CFLAGS)
 tests_system_iscsi_cdb_LDADD = $(ISCSI_LIBS)
 endif
-EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh \
+EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh %D%/functions-target.sh \
 	%D%/adopt.sh %D%/aside.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh \
 	%D%/force.sh %D%/hold.sh %D%/hostring.sh %D%/initiator.sh %D%/ipv6.sh %D%/join.sh %D%/keep.sh %D%/kill.sh %D%/lab.sh \
 	%D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/mirror.sh %D%/orphan.sh %D%/pause.sh %D%/portals.sh \
@@ -31,5 +31,6 @@ noinst_PROGRAMS += tests/bench/pause
 tests_bench_pause_SOURCES = tests/bench/pause.c
 tests_bench_pause_LDADD = initiator/libdirector-iscsi.la
 EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/membership
+EXTRA_DIST += %D%/moved.sh %D%/seeds.sh %D%/words.sh
 EXTRA_DIST += %D%/address.sh %D%/follow.sh %D%/fence.sh
-EXTRA_DIST += %D%/maintain.sh %D%/reserve.sh %D%/striped.sh %D%/swapped.sh %D%/witness.sh
+EXTRA_DIST += %D%/convert.sh %D%/spread.sh %D%/maintain.sh %D%/reserve.sh %D%/striped.sh %D%/swapped.sh %D%/witness.sh

@@ -13,38 +13,13 @@ d n1 volume create v --size 16M --copies 1 --on n1 >/dev/null || fail "volume cr
 must_make n1 maintain
 d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
-work=$(mktemp -d) || exit 1
-trap 'finish; rm -rf "$work"' EXIT
+make_work
 
-show() { d "${2:-n1}" volume show v -o json 2>/dev/null | jq -r "$1"; }
-owner() { show .data.derived.node "$@"; }
-nodes() { show '[.data.legs[].desired.node] | sort | join(" ")' "$@"; }
-in_sync() { [ "$(show '.data.derived["in-sync"]' "${2:-n1}")" = "$1 of $1" ]; }
-leg_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .name" "${2:-n1}"; }
-file_of() { echo "/var/lib/director/volumes/$(show ".data.legs[] | select(.desired.node == \"$1\") | .uuid" "${2:-n1}").img"; }
-url() { echo "iscsi://$(lab address "$1" 4)/$iqn/0"; }
-load() { # NODE SECONDS
-	lab host timeout $(($2 + 250)) "$iscsi" verify --size 14M --depth 4 --runtime "$2" "$(url "$1")" >"$work/load" 2>&1 </dev/null &
-	loader=$!
-}
-ended() {
-	wait $loader && grep -q ' 0 wrong, 0 failed' "$work/load" || { cat "$work/load" >&2; fail "$1"; }
-	step "$1: $(tail -n 1 "$work/load")"
-}
-# A megabyte that no load touches, with which to see whether the data is there.
-mark() { head -c 1M /dev/urandom >"$work/mark"; lab host timeout 100 "$iscsi" write "$(url "$1")" --offset 15M <"$work/mark" || fail "write through $1"; }
-marked() { lab host timeout 100 "$iscsi" read "$(url "$1")" --offset 15M --length 1M 2>/dev/null | cmp -s - "$work/mark"; }
-legs_equal() {
-	local n
-	for n in $(nodes n1); do lab sh "$n" dd if="$(file_of "$n")" bs=1M skip=1 status=none | sha256sum; done | sort -u >"$work/sums"
-	[ "$(wc -l <"$work/sums")" = 1 ]
-}
-
-for n in n1 n2 n3; do until_true 10 "$n serves" lab host timeout 5 "$iscsi" inquiry "$(url $n)"; done
+serves_all n1 n2 n3
 mark n2
 
 step "one copy, two, three, two, under load"
-load n3 10
+load n3 10 --size 14M
 for k in 2 3 2; do
 	d n1 volume convert v --copies $k >/dev/null || fail "convert to $k"
 	until_true 20 "$k copies are in sync" in_sync $k
@@ -55,14 +30,14 @@ marked n3 || fail "converted: the data is another"
 step "a copy moves to the node without one, under load"
 free=$(for n in n1 n2 n3; do [ -n "$(leg_of $n)" ] || echo $n; done)
 from=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
-load n1 8
+load n1 8 --size 14M
 d n1 volume move v --leg "$(leg_of "$from")" --to "$free" >/dev/null || fail "move"
 until_true 20 "in sync at $free" eval 'in_sync 2 && [ -n "$(leg_of "$free")" ] && [ -z "$(leg_of "$from")" ]'
 ended "moved"
 marked n1 || fail "moved: the data is another"
 
 step "it grows under load"
-load n2 6
+load n2 6 --size 14M
 d n1 volume resize v 24M >/dev/null || fail "resize"
 until_true 10 "the size is told" eval '[ "$(show ".data.observed[].attributes.size | select(.)")" = $((24 << 20)) ]'
 ended "resized"
@@ -93,7 +68,7 @@ until_true 20 "the second scrub ends" eval '[ "$(show ".data.derived[\"scrub-don
 step "a node is drained: told when it may be switched off; switched off, it is not missed"
 mark n1
 off=$(nodes | tr ' ' '\n' | grep -vx n1 | head -n 1)
-load n1 12
+load n1 12 --size 14M
 d n1 node drain "$off" >"$work/text" || fail "drain: $(cat "$work/text")"
 grep -q "may be switched off" "$work/text" || fail "what a user is told: $(cat "$work/text")"
 in_sync 2 || fail "drained, not all is in sync"

@@ -13,8 +13,6 @@ d n1 volume create v --size 16M --copies 2 >/dev/null || fail "volume create"
 must_make n1 reserve
 d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
-owner() { d "${1:-n1}" volume show v -o json 2>/dev/null | jq -r '.data.derived.node // empty'; }
-in_sync() { [ "$(d "$1" volume show v -o json 2>/dev/null | jq -r '.data.derived["in-sync"]')" = "2 of 2" ]; }
 
 # Commands of an initiator through a node: the answers with commas; of blocks only that they came. As every initiator it comes again
 # when it is told to.
@@ -61,7 +59,7 @@ keys_now=$(keys_at n1)
 [ "$(wc -w <<<"$keys_now")" = 4 ] || fail "keys: $keys_now"
 other=$(d n1 volume show v -o json | jq -r '.data.derived.node as $n | .data.legs[].desired.node | select(. != $n)')
 d n1 volume move v --owner "$other" >/dev/null || fail "move"
-until_true 10 "$other owns it" eval '[ "$(owner)" = "$other" ]'
+until_true 10 "$other owns it" owner_is "$other"
 for n in n1 n2 n3; do
 	is "the keys at $n" "$(keys_at $n)" "$keys_now"
 	is "the reservation at $n" "$(held_at $n)" "$reservation"
@@ -83,7 +81,7 @@ for n in n1 n2 n3; do
 done
 lab start "$dead"
 lab wait 20 || fail "all are well again"
-until_true 20 "in sync" in_sync n1
+until_true 20 "in sync" in_sync 2
 until_true 10 "$dead knows them" same_keys "$dead" "$keys_now"
 
 step "SPC-2: reserved through n1, denied through n3, ended with its session"
@@ -95,8 +93,14 @@ is "denied through n2" "$(scsi n2 looks $write)" conflict
 wait $!
 until_true 10 "it ended" takes n3
 
+# A machine that starts anew, as directord knows it.
+new_machine() {
+	lab sh "$1" sh -c 'cd /proc/sys/kernel/random && cat uuid >/run/boot-id && { umount boot_id 2>/dev/null; mount --bind /run/boot-id boot_id; }' ||
+		fail "$1 cannot be another machine"
+}
 power_loss() {
 	lab kill n1,n2,n3
+	for n in n1 n2 n3; do new_machine $n; done
 	lab start all
 	lab wait 30 || fail "all are well again"
 	for n in n1 n2 n3; do until_true 20 "$n serves" serves $n; done
@@ -111,4 +115,29 @@ for n in n1 n2 n3; do
 	is "a stranger at $n" "$(scsi $n looks $write)" conflict
 done
 is "its holder" "$(scsi n2 one $write)" good
+
+step "one node after the other loses power: without APTPL all is there"
+is "register" "$(scsi n2 one "$(pr 06 00 "$(list 0 1 0)")")" good
+for dead in n1 n2 n3; do
+	lab kill $dead
+	new_machine $dead
+	lab start $dead
+	lab wait 30 || fail "all are well again"
+	until_true 20 "$dead serves" serves $dead
+	for n in n1 n2 n3; do
+		until_true 10 "$n answers" same_keys $n $k1
+		is "the reservation at $n" "$(held_at $n)" "$reservation"
+		is "a stranger at $n" "$(scsi $n looks $write)" conflict
+	done
+done
+
+step "all of them do: without APTPL nothing is"
+power_loss
+for n in n1 n2 n3; do
+	until_true 10 "$n has no key" same_keys $n ""
+	is "the reservation at $n" "$(held_at $n)" ""
+	is "anybody at $n" "$(scsi $n looks $write)" good
+done
+is "register anew" "$(scsi n2 one "$(register 1 0)")" good
+for n in n1 n2 n3; do is "the key at $n" "$(keys_at $n)" $k1; done
 pass

@@ -4,15 +4,9 @@
 # preemption, and commands of chance.
 #   scsi.sh [COUNT]        COUNT random commands (20000); in a build tree, or with $top_builddir naming it
 # Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}"
+. "$(dirname "$0")/functions-target.sh"
 count=${1:-20000} port=13261
-build=$(cd "$top_builddir" && pwd)
-[ -x "$build/tests/system/iscsi-cdb" ] || { echo "skip: libiscsi was not there to build iscsi-cdb with"; exit 77; }
-dir=$(mktemp -d "${TMPDIR:-/tmp}/scsi.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+requires "$cdb"
 sock=$dir/t.sock t=iqn.2026-11.test:t u=iqn.2026-11.test:u
 passed=0 failed=0 pid=
 finish() { [ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"; }
@@ -26,7 +20,6 @@ same() { # name, wanted, got
 	check "$1" $?
 }
 ctl() { "$build/tests/system/targetctl" "$sock" "$@"; }
-uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
 naa() { echo "60244490000000${1}a8cccdddddddddddd"; }
 # cdb INITIATOR TARGET LUN STEP…: each initiator has one ISID
 cdb() {
@@ -102,8 +95,6 @@ same nobody-copies-to-what-he-may-not-see "check a 08 04" "$(cdb a $u 1 "$(copy 
 t_luns host=any
 
 # ---- access states ----
-"$build/tests/system/targetctl" "$sock" events >"$dir/events" &
-events=$!
 ctl access "$(uuid 1)" 1=0:preferred 2=2
 check access-set $?
 same standby-refuses "check 2 04 0b" "$(cdb a $u 1 $read1)"
@@ -111,11 +102,6 @@ same optimized-goes-on good "$(cdb a $t 1 $read1)"
 same target-port-groups "good 00000018808f00010000000100000001028f00020002000100000002" "$(cdb a $u 1 'a30a00000000000000ff0000<255')"
 same an-initiator-sets-states good "$(cdb a $t 1 'a40a000000000000000c0000>000000000200000100000002')"
 same it-is-so "check 2 04 0b,good" "$(cdb a $t 1 $read1),$(cdb a $u 1 $read1)"
-sleep 0.3
-kill $events
-wait $events 2>/dev/null
-grep -q 'kind 5' "$dir/events"
-check directord-hears-of-it $?
 ctl access "$(uuid 1)" implicit
 same implicit-only "check 5 24 00" "$(cdb a $t 1 'a40a00000000000000080000>0000000002000001')"
 
@@ -143,6 +129,15 @@ same inquiry-meanwhile good "$(cdb b $t 1 $inquiry)"
 crash
 start set
 same what-did-not-end-has-failed "check 3 31 03" "$(cdb b $t 1 $read1)"
+
+# ---- a store that takes no writes: the unit says so, also when the volume was changed ----
+truncate -s 1M "$dir/ro.img"
+ctl create "$(uuid 4)" ro 1M file path="$dir/ro.img" read-only=yes && t_luns lun=4:"$(uuid 4)" host=any
+check a-store-that-is-read-only $?
+same its-unit-is-write-protected "good 0f009000" "$(cdb a $t 4 '1a080a000400<4')"
+ctl set "$(uuid 4)" other-name 1M file path="$dir/ro.img" read-only=yes
+check it-is-renamed $?
+same and-still-write-protected "good 0f009000" "$(cdb a $t 4 '1a080a000400<4')"
 
 # ---- commands of chance, then it is as before ----
 crash

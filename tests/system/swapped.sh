@@ -12,26 +12,11 @@ d n1 volume create v --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume
 must_make n1 swapped
 d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$iqn" --any >/dev/null || fail "host add"
-work=$(mktemp -d) || exit 1
-trap 'finish; rm -rf "$work"' EXIT
+make_work
 
-show() { d "${2:-n1}" volume show v -o json 2>/dev/null | jq -r "$1"; }
-owner() { show .data.derived.node "$@"; }
-nodes() { show '[.data.legs[].desired.node] | sort | join(" ")' "$@"; }
-in_sync() { [ "$(show '.data.derived["in-sync"]' "${2:-n1}")" = "$1 of $1" ]; }
-file_of() { echo "/var/lib/director/volumes/$(show ".data.legs[] | select(.desired.node == \"$1\") | .uuid" "${2:-n1}").img"; }
 turn_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .desired.turn // 0" "${2:-n1}"; }
-url() { echo "iscsi://$(lab address "$1" 4)/$iqn/0"; }
-# A megabyte that no load touches, with which to see whether the data is there.
-mark() { head -c 1M /dev/urandom >"$work/mark"; lab host timeout 100 "$iscsi" write "$(url "$1")" --offset 15M <"$work/mark" || fail "write through $1"; }
-marked() { lab host timeout 100 "$iscsi" read "$(url "$1")" --offset 15M --length 1M 2>/dev/null | cmp -s - "$work/mark"; }
-legs_equal() {
-	local n
-	for n in $(nodes n1); do lab sh "$n" dd if="$(file_of "$n")" bs=1M skip=1 status=none | sha256sum; done | sort -u >"$work/sums"
-	[ "$(wc -l <"$work/sums")" = 1 ]
-}
 
-for n in n1 n2 n3; do until_true 10 "$n serves" lab host timeout 5 "$iscsi" inquiry "$(url $n)"; done
+serves_all n1 n2 n3
 until_true 10 "in sync" in_sync 2
 
 # What a disk is that was changed while its node was off. The leg is out of sync as soon as something is written meanwhile.
@@ -56,7 +41,7 @@ swap() { # WHAT: done to the file of the leg that does not serve, while its node
 	until_true 30 "all is in sync" in_sync 2
 	[ "$(turn_of "$at")" -gt 0 ] || fail "$1: the leg at $at was never called out of sync"
 	d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
-	until_true 10 "$at owns it" eval '[ "$(owner)" = "'"$at"'" ]'
+	until_true 10 "$at owns it" owner_is "$at"
 	for n in n1 n2 n3; do marked $n || fail "$1: served by $at, through $n, the data is another"; done
 	until_true 10 "the legs are equal" legs_equal
 }

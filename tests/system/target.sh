@@ -3,20 +3,12 @@
 # director-target with initiators that we did not write: libiscsi's tools and its test suite, qemu-img.
 #   target.sh [--quick] [PORT]        in a build tree, or with $top_builddir naming it
 # Prints "ok NAME" or "not ok NAME" per check and a last line with the counts; exit 0 if nothing failed.
-# As root in a network of its own, so that several at a time do not meet at the port.
-if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
-	OWN_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
-fi
-: "${top_builddir:=.}" "${top_srcdir:=.}"
+. "$(dirname "$0")/functions-target.sh"
 quick=
 [ "$1" = --quick ] && { quick=1; shift; }
 port=${1:-13260}
-build=$(cd "$top_builddir" && pwd) src=$(cd "$top_srcdir" && pwd)
-for tool in iscsi-ls iscsi-inq iscsi-readcapacity16 iscsi-perf iscsi-test-cu qemu-img mke2fs; do
-	command -v $tool >/dev/null || { echo "skip: $tool is missing"; exit 77; }
-done
-dir=$(mktemp -d "${TMPDIR:-/tmp}/target.XXXXXX") || exit 1
-export DIRECTOR_PLUGIN_PATH=${DIRECTOR_PLUGIN_PATH:-$build/plugins}
+src=$(cd "$top_srcdir" && pwd)
+requires iscsi-ls iscsi-inq iscsi-readcapacity16 iscsi-perf iscsi-test-cu qemu-img mke2fs
 sock=$dir/t.sock iqn=iqn.2026-11.test:t url=iscsi://127.0.0.1:$port/iqn.2026-11.test:t
 passed=0 failed=0 pid=
 finish() { [ -n "$pid" ] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$dir"; }
@@ -25,7 +17,6 @@ check() { # name, status
 	if [ "$2" -eq 0 ]; then passed=$((passed + 1)); echo "ok $1"; else failed=$((failed + 1)); echo "not ok $1"; tail -5 "$dir/log"; fi
 }
 ctl() { "$build/tests/system/targetctl" "$sock" "$@"; }
-uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }
 
 begin() {
 	# SANITIZE must last longer than a test that looks at it on its way.

@@ -163,7 +163,7 @@ static bool of_volume(struct target_volume *v, char *s)
 		const char *text;
 		bool *flag;
 	} flags[] = { { "removable=yes", &v->removable }, { "agreed=yes", &v->agreed }, { "leased=yes", &v->leased },
-		{ "fail-over=yes", &v->fail_over }, { "keeps=yes", &v->keeps } };
+		{ "fail-over=yes", &v->fail_over }, { "apart=yes", &v->apart }, { "keeps=yes", &v->keeps } };
 
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
 		if (strcmp(s, flags[i].text) == 0)

@@ -16,6 +16,7 @@ for n in n1 n2 n3; do
 	status_is $n alive 3 || fail "$n sees three"
 	status_is $n quorate true || fail "$n is quorate"
 done
+for n in n1 n2 n3; do expect $n 10 "gossip: refused a datagram from ($(lab address n4 4)|\\[$(lab address n4 6)\\]):[0-9]+: (wrong key|forged)"; done
 must_make n1 undisturbed
 ! has n4 "/targets/$(target undisturbed)" || fail "n4 reads the tree of a cluster that is not its own"
 
@@ -30,4 +31,10 @@ for n in n1 n2 n3; do status_is $n alive 3 || fail "$n sees three"; done
 must_make n2 after-garbage
 lab sh n4 true
 lab kill n4
+step "it was counted, and by whom: any node's shell says so"
+observed() { d n3 node show "$1" -o json | jq -r --arg a "$2" '.data.observed[0].attributes[$a] // empty'; }
+for n in n1 n2; do
+	until_true 40 "$n counted what it refused" eval '[ "$(observed '$n' refused)" -gt 0 ]'
+	[ -n "$(observed $n refused-last)" ] || fail "$n says from where"
+done
 pass

@@ -28,7 +28,7 @@ static atomic_bool hold;                /* keep what is submitted until released
 static struct director_io *held[64];
 static unsigned n_held;
 static int32_t fail_op;                 /* the op that answers EIO */
-static uint64_t fenced_at, opened_epoch;
+static uint64_t fenced_at, opened_epoch, max_discard = 65536;
 
 static int p_init(const struct director_host *h, void **priv)
 {
@@ -52,7 +52,7 @@ static int p_caps(void *obj, struct director_caps *c)
 	c->physical_block = 512;
 	c->align = 512;
 	c->max_io = 8192;
-	c->max_discard = 65536;
+	c->max_discard = max_discard;
 	return 0;
 }
 
@@ -314,6 +314,20 @@ static void discard_is_split_and_never_invented(void)
 	CHECK_EQ(io_wait(DIRECTOR_DISCARD, 0, 0, NULL, 200 * 1024), 0);
 	CHECK_EQ(asked(DIRECTOR_DISCARD), 4);
 	CHECK_EQ(trace[3].len, 200 * 1024 - 3 * 65536);
+	end();
+}
+
+/* It would be split into pieces of nothing, for ever. */
+static void a_discard_of_less_than_a_block_is_no_discard(void)
+{
+	struct backstore_spec spec = { .plugin = "little" };
+	struct director_err err = { .text = "" };
+	struct backstore *other;
+
+	begin();
+	max_discard = 511;
+	CHECK_EQ(backstore_open(bh, &spec, 7, NULL, &other, &err), -EINVAL);
+	max_discard = 65536;
 	end();
 }
 
@@ -620,6 +634,7 @@ int main(void)
 	RUN(fua_is_a_flush_after);
 	RUN(zeroes_are_written);
 	RUN(discard_is_split_and_never_invented);
+	RUN(a_discard_of_less_than_a_block_is_no_discard);
 	RUN(compare_and_write_compares);
 	RUN(bad_requests_are_refused);
 	RUN(completions_come_to_their_own_thread);

@@ -229,6 +229,19 @@ static void test_striped_over_named_nodes(void)
 	world_free(&w);
 }
 
+/* It is named, and not that there were no room. */
+static void test_unknown_backstore(void)
+{
+	struct world w = copies_world();
+
+	for (unsigned i = 1; i <= 3; i++)
+		observe(&w, i, "/plugins/file state=ready");
+	REFUSED(&w, ERR_NOTSUP, "no node that is up has the backstore \"bloc\"", "+ /volumes/v size=1G copies=2 backstore=bloc");
+	observe(&w, 2, "/plugins/bloc state=ready");
+	REFUSED(&w, ERR_NOSPC, "n1 lacks the backstore", "+ /volumes/v size=1G copies=2 backstore=bloc");
+	world_free(&w);
+}
+
 static void test_old_level_says_why(void)
 {
 	struct world w = world_new();
@@ -243,8 +256,6 @@ static void test_convert(void)
 {
 	struct world w = copies_world();
 
-	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
-	REFUSED(&w, ERR_NOTSUP, "made without --copies", "~ /volumes/p copies=2");
 	DO(&w, "", "+ /volumes/v size=1G copies=1 node=n1 backstore=ram");
 	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
 	DO(&w, "~ /volumes/v copies=2; + /volumes/v/legs/b backstore=ram node=n3", "~ /volumes/v copies=2 node=n3");
@@ -268,6 +279,88 @@ static void test_convert(void)
 	STEP(&w, "/volumes/v", "own /volumes/v");
 	STEP(&w, "/volumes/v", "- /volumes/v/legs/a");
 	STEP(&w, "/volumes/v", "");
+	world_free(&w);
+}
+
+/* Its storage becomes the leg of its node, in sync; what people said of it goes there too. */
+static void test_convert_of_a_plain_one(void)
+{
+	struct world w = copies_world();
+	const struct object *v, *leg;
+	struct own_row row;
+
+	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1 p.thin=no comment=mine");
+	REFUSED(&w, ERR_NOTSUP, "when every node of the cluster runs a version", "~ /volumes/p copies=2");
+	APPLY_OK(w.c, "~ /cluster level=3");
+	REFUSED(&w, ERR_INVAL, "one after the other", "~ /volumes/p copies=2 size=2G");
+	DO(&w, "~ /volumes/p copies=2; + /volumes/p/legs/a node=n1 p.thin=no; + /volumes/p/legs/b node=n2 p.thin=no", "~ /volumes/p copies=2");
+	v = catalog_get(w.c, "/volumes/p");
+	CHECK(!attrs_get(&v->attrs, "node") && !attrs_get(&v->attrs, "p.thin"));
+	CHECK_STR(attrs_get(&v->attrs, "comment"), "mine");
+	CHECK(volume_row(catalog_tree(w.c), v, &row));
+	CHECK(row.epoch == 1 && row.left == 1 && !row.begun && row.n_leg == 2);
+	CHECK(node_id_eq(&row.owner, &row.leg[0].node));
+	CHECK(row.leg[0].state == OWN_LEG_IN && row.leg[1].state == OWN_LEG_NEW);
+	leg = catalog_get(w.c, "/volumes/p/legs/a");
+	CHECK_EQ(schema_get_uint(leg->type, &leg->attrs, "in-front"), 1ull << 30);
+	CHECK(!attrs_get(&catalog_get(w.c, "/volumes/p/legs/b")->attrs, "in-front"));
+	/* There is no way back, by undo say: one copy it keeps. */
+	APPLY_FAILS(w.c, ERR_INVAL, "fixed when the object is created", "~ /volumes/p copies= node=n1", "- /volumes/p/legs/a", "- /volumes/p/legs/b");
+	CHECK_EQ(own(&w, "/volumes/p", OWN_TAKE, 1, NULL), 0);
+	CHECK_EQ(own(&w, "/volumes/p", OWN_TAKE, 2, NULL), ERR_CONFLICT);
+	world_free(&w);
+}
+
+/* A file of the user's stays that file; its own node may be named; others are files of theirs. */
+static void test_convert_of_a_plain_one_that_is_named(void)
+{
+	struct world w = copies_world();
+
+	APPLY_OK(w.c, "~ /cluster level=3", "+ /volumes/p size=1G node=n1 path=/srv/p.img");
+	DO(&w, "~ /volumes/p copies=3; + /volumes/p/legs/a node=n1 path=/srv/p.img; + /volumes/p/legs/b node=n3; + /volumes/p/legs/c node=n2",
+	   "~ /volumes/p copies=3 node=n1,n3,n2");
+	CHECK(!attrs_get(&catalog_get(w.c, "/volumes/p")->attrs, "path"));
+	world_free(&w);
+}
+
+/* What cannot be made longer has no room; a device may have. */
+static void test_convert_of_a_plain_one_without_room(void)
+{
+	struct world w = copies_world();
+
+	APPLY_OK(w.c, "~ /cluster level=3", "+ /volumes/r size=1G node=n1 backstore=ram");
+	REFUSED(&w, ERR_NOTSUP, "make another volume with --copies 2", "~ /volumes/r copies=2");
+	observe(&w, 1, "/nodes/n1/devices/sdb path=/dev/sdb size=1073741824");
+	observe(&w, 1, "/nodes/n1/devices/sdc path=/dev/sdc size=2147483648");
+	APPLY_OK(w.c, "+ /volumes/b size=1G node=n1 backstore=block device=sdb path=/dev/sdb",
+	         "+ /volumes/c size=1G node=n1 backstore=block device=sdc path=/dev/sdc p.direct=no");
+	REFUSED(&w, ERR_NOTSUP, "cannot be made longer", "~ /volumes/b copies=2");
+	DO(&w, "~ /volumes/c copies=2; + /volumes/c/legs/a backstore=block device=sdc node=n1 p.direct=no path=/dev/sdc; + /volumes/c/legs/b node=n2",
+	   "~ /volumes/c copies=2");
+	world_free(&w);
+}
+
+/* Without a leg that has the data it is refused where it is applied. */
+static void test_plain_one_keeps_its_data(void)
+{
+	struct world w = copies_world();
+
+	APPLY_OK(w.c, "~ /cluster level=3", "+ /volumes/p size=1G node=n1");
+	APPLY_FAILS(w.c, ERR_INVAL, "no leg would be there", "~ /volumes/p copies=1", "+ /volumes/p/legs/a node=n2");
+	world_free(&w);
+}
+
+/* All parts of a striped volume go to a node, or none. */
+static void test_owner_of_a_striped_one(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/s size=2M stripe=2 copies=2 node=n1,n2");
+	DO(&w, "~ /volumes/s; ~ /volumes/s.0 want=n2; ~ /volumes/s.1 want=n2", "~ /volumes/s want=n2");
+	REFUSED(&w, ERR_INVAL, "/volumes/s.0: node n3 has no leg of it that is in sync", "~ /volumes/s want=n3");
+	CHECK_EQ(own(&w, "/volumes/s.1", OWN_TAKE, 2, NULL), 0);
+	CHECK_EQ(own(&w, "/volumes/s.1", OWN_OUT, 0, "b"), 0);
+	REFUSED(&w, ERR_INVAL, "/volumes/s.1: node n1 has no leg of it", "~ /volumes/s want=n1");
 	world_free(&w);
 }
 
@@ -495,8 +588,14 @@ int main(void)
 	RUN(test_legs_that_are_named_one_by_one);
 	RUN(test_striped);
 	RUN(test_striped_over_named_nodes);
+	RUN(test_unknown_backstore);
 	RUN(test_old_level_says_why);
 	RUN(test_convert);
+	RUN(test_convert_of_a_plain_one);
+	RUN(test_convert_of_a_plain_one_that_is_named);
+	RUN(test_convert_of_a_plain_one_without_room);
+	RUN(test_plain_one_keeps_its_data);
+	RUN(test_owner_of_a_striped_one);
 	RUN(test_convert_of_a_striped_one);
 	RUN(test_owner_and_scrub);
 	RUN(test_move_of_a_leg);

@@ -284,6 +284,30 @@ static void close_marks_all_legs_quiet(void)
 	end();
 }
 
+/* The last leg takes nothing any more: a write is answered, though not even its intent could be written, and so is a stop. */
+static void the_last_leg_fails(void)
+{
+	struct director_err err = { .text = "" };
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote"), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 1), 0);
+	fault("eio");
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	for (unsigned i = 0; i < 100 && result == 1; i++)
+		turn();
+	CHECK_EQ(result, -EIO);
+	CHECK_EQ(backstore_stop(bs, false, &err), -EAGAIN);
+	CHECK(err.text[0]);
+	fault("none");
+	backstore_close(&bs);
+	CHECK(!is_quiet(path_a));
+	end();
+}
+
 /* It neither waits for an agreement that does not come nor calls quiet what is not. */
 static void lost_it_ends_at_once_and_unclean(void)
 {
@@ -403,6 +427,7 @@ int main(void)
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_blank_disk_is_no_leg);
 	RUN(close_marks_all_legs_quiet);
+	RUN(the_last_leg_fails);
 	RUN(lost_it_ends_at_once_and_unclean);
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(a_scrub_makes_equal_what_differs);

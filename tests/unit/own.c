@@ -8,6 +8,7 @@
 
 static struct own_row rows[VOLUMES];
 static const struct own_row *list[VOLUMES];
+static unsigned lead[VOLUMES];
 
 static struct node_id id(unsigned n)
 {
@@ -26,6 +27,7 @@ static void all_on_one(void)
 		rows[i].leg[0] = (struct own_leg){ .node = id(1), .state = OWN_LEG_IN };
 		rows[i].leg[1] = (struct own_leg){ .node = id(2 + i % 2), .state = OWN_LEG_IN };
 		list[i] = &rows[i];
+		lead[i] = i;
 	}
 }
 
@@ -33,7 +35,7 @@ static const struct own_row *ask(unsigned self, uint64_t two, uint64_t three, st
 {
 	struct own_steady node[] = { { id(1), 10 * OWN_RETURNED_MS }, { id(2), two }, { id(3), three } };
 
-	return own_balance(list, VOLUMES, &(struct node_id){ { [0] = (uint8_t)self } }, node, 3, to);
+	return own_balance(list, lead, VOLUMES, &(struct node_id){ { [0] = (uint8_t)self } }, node, 3, to);
 }
 
 static void test_only_the_fullest_gives_and_only_to_who_is_back_for_a_while(void)
@@ -79,8 +81,54 @@ static void test_not_while_anything_moves_or_lacks_a_leg(void)
 	CHECK(!ask(1, OWN_STEADY_MS, OWN_STEADY_MS, &to));
 }
 
+/* Moves until nothing moves any more; how many that took. */
+static unsigned settle(void)
+{
+	const struct own_row *r;
+	struct node_id to;
+	unsigned moves = 0;
+
+	for (unsigned self = 1; self <= 3; self = r ? 1 : self + 1)
+		if ((r = ask(self, OWN_STEADY_MS, OWN_STEADY_MS, &to)) != NULL) {
+			((struct own_row *)r)->owner = to;
+			CHECK(++moves < 20);
+		}
+	return moves;
+}
+
+/* Three of six belong together, all with legs on nodes 1 and 2: they go together, and nothing comes back. */
+static void test_what_belongs_together_goes_together(void)
+{
+	struct node_id two = id(2), three = id(3);
+
+	all_on_one();
+	lead[2] = lead[4] = 0;
+	CHECK(settle() > 0);
+	CHECK(node_id_eq(&rows[0].owner, &rows[2].owner) && node_id_eq(&rows[0].owner, &rows[4].owner));
+	CHECK_EQ(settle(), 0);
+	/* Too many of them to be worth it: all but one of what node 1 has. */
+	all_on_one();
+	lead[1] = lead[2] = lead[3] = lead[4] = 0;
+	for (unsigned i = 0; i < VOLUMES; i++)
+		rows[i].leg[1].node = two;
+	settle();
+	for (unsigned i = 1; i <= 4; i++)
+		CHECK(node_id_eq(&rows[i].owner, &rows[0].owner));
+	CHECK_EQ(settle(), 0);
+	/* Another node that has the one they belong to, and is back: they follow as far as their legs allow. */
+	all_on_one();
+	lead[2] = lead[3] = 0;
+	rows[0].owner = two;
+	settle();
+	CHECK(node_id_eq(&rows[2].owner, &two));
+	CHECK(!node_id_eq(&rows[3].owner, &two));
+	CHECK(node_id_eq(&rows[1].owner, &three) || node_id_eq(&rows[5].owner, &three) || node_id_eq(&rows[3].owner, &three));
+	CHECK_EQ(settle(), 0);
+}
+
 int main(void)
 {
+	RUN(test_what_belongs_together_goes_together);
 	RUN(test_only_the_fullest_gives_and_only_to_who_is_back_for_a_while);
 	RUN(test_it_ends_and_never_goes_back);
 	RUN(test_not_while_anything_moves_or_lacks_a_leg);

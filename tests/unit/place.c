@@ -8,17 +8,29 @@
 static struct place p;
 static struct mono now = { 1000000000 };
 
-static enum place_act look(unsigned tasks, int cpu, uint64_t wait_ns)
-{
-	struct place_look l = { .turns = PLACE_TURNS, .tasks = tasks, .cpu = cpu, .wait_ns = wait_ns, .now = now };
+#define SLOW 75000u             /* ns per turn, of processors that are woken */
+#define FAST 8000u
 
-	now = mono_add_ms(now, 20);
+static bool apart;
+
+static enum place_act look_at(unsigned tasks, int cpu, uint64_t turn_ns, uint64_t wait_ns)
+{
+	struct place_look l = { .turns = PLACE_TURNS, .tasks = tasks, .cpu = cpu, .apart = apart, .span_ns = turn_ns * PLACE_TURNS,
+		.wait_ns = wait_ns, .now = now };
+
+	now.ns += l.span_ns;
 	return place_look(&p, &l);
+}
+
+static enum place_act look(unsigned tasks, int cpu, uint64_t turn_ns)
+{
+	return look_at(tasks, cpu, turn_ns, 1000);
 }
 
 static void begin(void)
 {
 	now = (struct mono){ 1000000000 };
+	apart = true;
 	place_init(&p);
 }
 
@@ -26,7 +38,7 @@ static unsigned until_it_goes(int cpu, unsigned most)
 {
 	unsigned n = 1;
 
-	while (look(PLACE_TURNS, cpu, 35000) != PLACE_GO && n < most)
+	while (look(PLACE_TURNS, cpu, SLOW) != PLACE_GO && n < most)
 		n++;
 	return n;
 }
@@ -37,7 +49,7 @@ static void it_goes_where_lone_requests_come_in(void)
 	CHECK(until_it_goes(3, 20) < 20);
 	CHECK_EQ(p.cpu, 3);
 	for (unsigned i = 0; i < 1000; i++)
-		CHECK(look(PLACE_TURNS, 3, 2000) == PLACE_STAY);
+		CHECK(look(PLACE_TURNS, 3, FAST) == PLACE_STAY);
 	CHECK_EQ(p.cpu, 3);
 }
 
@@ -45,46 +57,61 @@ static void it_does_not_go_for_many_at_a_time(void)
 {
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS * 2, 3, 35000) == PLACE_STAY);
+		CHECK(look(PLACE_TURNS * 2, 3, SLOW) == PLACE_STAY);
 }
 
-static void it_does_not_go_when_it_does_not_wait(void)
+static void it_does_not_go_where_it_is(void)
 {
 	begin();
+	apart = false;
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, 3, 1500) == PLACE_STAY);
+		CHECK(look(PLACE_TURNS, 3, SLOW) == PLACE_STAY);
 }
 
 static void it_does_not_go_when_packets_come_in_at_several(void)
 {
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, i % 2 ? 3 : 4, 35000) == PLACE_STAY);
+		CHECK(look(PLACE_TURNS, i % 2 ? 3 : 4, SLOW) == PLACE_STAY);
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, -1, 35000) == PLACE_STAY);
+		CHECK(look(PLACE_TURNS, -1, SLOW) == PLACE_STAY);
 }
 
 static void it_leaves_when_requests_come_many_at_a_time(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS * 2, 3, 2000) == PLACE_LEAVE);
+	CHECK(look(PLACE_TURNS * 2, 3, FAST) == PLACE_LEAVE);
 	CHECK_EQ(p.cpu, -1);
 }
 
-static void it_leaves_when_it_waits_as_long_there(void)
+static void it_leaves_where_less_is_done(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS, 3, 30000) == PLACE_LEAVE);
+	CHECK(look(PLACE_TURNS, 3, SLOW + SLOW / 4) == PLACE_LEAVE);
+	/* Those who ask no faster than before are none the worse for it; nor is it the place if they ask less later. */
+	begin();
+	until_it_goes(3, 20);
+	for (unsigned i = 0; i < 8; i++)
+		CHECK(look(PLACE_TURNS, 3, SLOW) == PLACE_STAY);
+	CHECK(look(PLACE_TURNS, 3, SLOW * 10) == PLACE_STAY);
+}
+
+static void it_leaves_where_it_waits_behind_others(void)
+{
+	begin();
+	until_it_goes(3, 20);
+	CHECK(look(PLACE_TURNS, 3, FAST) == PLACE_STAY);
+	CHECK(look_at(PLACE_TURNS, 3, FAST * 4, 25000) == PLACE_LEAVE);
 }
 
 static void it_leaves_when_packets_come_in_elsewhere(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS, 4, 2000) == PLACE_LEAVE);
+	CHECK(look(PLACE_TURNS, 4, FAST) == PLACE_LEAVE);
 }
 
 static void what_did_not_help_is_tried_less_and_less(void)
@@ -98,7 +125,7 @@ static void what_did_not_help_is_tried_less_and_less(void)
 		CHECK(until_it_goes(3, 100000) < 100000);
 		CHECK(now.ns - from >= last);
 		last = now.ns - from;
-		CHECK(look(PLACE_TURNS, 3, 35000) == PLACE_LEAVE);
+		CHECK(look(PLACE_TURNS, 3, SLOW * 2) == PLACE_LEAVE);
 	}
 	/* But at least once in a minute, or so. */
 	CHECK(last > 50000000000 && last < 70000000000);
@@ -108,10 +135,11 @@ int main(void)
 {
 	RUN(it_goes_where_lone_requests_come_in);
 	RUN(it_does_not_go_for_many_at_a_time);
-	RUN(it_does_not_go_when_it_does_not_wait);
+	RUN(it_does_not_go_where_it_is);
 	RUN(it_does_not_go_when_packets_come_in_at_several);
 	RUN(it_leaves_when_requests_come_many_at_a_time);
-	RUN(it_leaves_when_it_waits_as_long_there);
+	RUN(it_leaves_where_less_is_done);
+	RUN(it_leaves_where_it_waits_behind_others);
 	RUN(it_leaves_when_packets_come_in_elsewhere);
 	RUN(what_did_not_help_is_tried_less_and_less);
 	return 0;

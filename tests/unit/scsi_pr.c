@@ -166,6 +166,20 @@ static void what_is_kept_survives_its_bytes_and_nothing_else_does(void)
 	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
 	CHECK(back.pr.n == 0 && back.pr.type == PR_NONE);
 	kept_fini(&back);
+	/* Where it is agreed it is in the bytes, and the end comes when it is said. */
+	buf_fini(&b);
+	k.all = k.has_spc2 = true;
+	kept_encode(&k, &b);
+	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
+	CHECK(back.pr.n == 1 && back.has_spc2);
+	kept_power_lost(&back);
+	CHECK(back.pr.n == 0 && back.pr.type == PR_NONE && !back.has_spc2 && back.has_saved && back.all);
+	kept_fini(&back);
+	k.pr.aptpl = true;
+	kept_copy(&back, &k);
+	kept_power_lost(&back);
+	CHECK(back.pr.n == 1 && back.pr.type == PR_EXCLUSIVE_ACCESS_ALL && back.pr.generation == 0 && !back.has_spc2);
+	kept_fini(&back);
 	kept_fini(&k);
 	buf_fini(&b);
 }

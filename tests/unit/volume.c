@@ -432,8 +432,80 @@ static void test_iteration(void)
 	catalog_free(&c);
 }
 
+/* ---- power ---- */
+
+static int lives(struct catalog *c, const uint64_t *life, unsigned n)
+{
+	static unsigned count;
+	struct txn t = { 0 };
+
+	CHECK_EQ(volume_txn_lives(catalog_tree(c), life, n, &t), 0);
+	snprintf((char *)t.request_id, sizeof(t.request_id), "lives%u", ++count);
+	return apply(c, t).err;
+}
+
+static bool lost(struct catalog *c)
+{
+	return volume_power_lost(catalog_tree(c), catalog_get(c, "/volumes/v"));
+}
+
+static void reserve(struct catalog *c, int err, const char *blob)
+{
+	const struct object *v = catalog_get(c, "/volumes/v");
+	struct txn t = { 0 };
+	static unsigned count;
+
+	CHECK_EQ(volume_txn_keep(catalog_tree(c), v->uuid, schema_get_uint(v->type, &v->attrs, "reservations-version"), (const uint8_t *)blob, strlen(blob), &t), 0);
+	snprintf((char *)t.request_id, sizeof(t.request_id), "power%u", ++count);
+	CHECK_EQ(apply(c, t).err, err);
+}
+
+/* One node after the other may start anew; all of them at once lose what was kept in memory. */
+static void test_power_is_lost_when_no_machine_is_known(void)
+{
+	struct catalog *c = mirrored();
+	const struct object *v = catalog_get(c, "/volumes/v");
+	uint64_t generation = v->generation;
+
+	APPLY_OK(c, "~ /cluster level=3");
+	CHECK_EQ(lives(c, (uint64_t[]){ 1, 2, 3 }, 3), 0);
+	CHECK(volume_life_seen(catalog_tree(c), 2) && !volume_life_seen(catalog_tree(c), 4));
+	reserve(c, 0, "reserved");
+	CHECK(!lost(c));
+	CHECK_EQ(lives(c, (uint64_t[]){ 4, 2 }, 2), 0);
+	CHECK_EQ(lives(c, (uint64_t[]){ 4, 5, 6 }, 3), 0);
+	/* The third was away all the time, and is there again with all in its memory. */
+	CHECK_EQ(lives(c, (uint64_t[]){ 3, 8, 9 }, 3), 0);
+	CHECK(!lost(c));
+	v = catalog_get(c, "/volumes/v");
+	CHECK_EQ(schema_get_uint(v->type, &v->attrs, "reservations-version"), 1);
+	CHECK_EQ(lives(c, (uint64_t[]){ 10, 11 }, 2), 0);
+	CHECK(lost(c));
+	v = catalog_get(c, "/volumes/v");
+	CHECK_EQ(schema_get_uint(v->type, &v->attrs, "reservations-version"), 2);
+	CHECK(v->n_blob == 8 && v->generation == generation);
+	CHECK(!volume_life_seen(catalog_tree(c), 3));
+	CHECK_EQ(lives(c, (uint64_t[]){ 11, 12, 10 }, 3), 0);
+	CHECK(lost(c));
+	/* What is agreed now is of now. */
+	reserve(c, 0, "anew");
+	CHECK(!lost(c));
+	catalog_free(&c);
+}
+
+static void test_lives_need_the_level(void)
+{
+	struct catalog *c = mirrored();
+
+	CHECK_EQ(lives(c, (uint64_t[]){ 1 }, 1), ERR_INVAL);
+	CHECK(!lost(c));
+	catalog_free(&c);
+}
+
 int main(void)
 {
+	RUN(test_power_is_lost_when_no_machine_is_known);
+	RUN(test_lives_need_the_level);
 	RUN(test_old_level_refuses_all_of_it);
 	RUN(test_old_level_skips_the_machines);
 	RUN(test_fresh_legs_are_in_sync);
