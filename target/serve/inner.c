@@ -449,7 +449,8 @@ static int leg_write(const struct inner *in, const uint8_t uuid[16], uint64_t ep
 		r = errno ? -errno : -EIO;
 	if (r == 0 && fdatasync(fd) < 0)
 		r = -errno;
-	if (r == 0 && size == 0 && fsync(in->dir) < 0)
+	/* Also of a file that is not new: its name may have been refused the disk the last time. */
+	if (r == 0 && fsync(in->dir) < 0)
 		r = -errno;
 	close(fd);
 	return r;

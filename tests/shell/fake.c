@@ -442,7 +442,7 @@ static void op_cancel(void *arg, struct api_token token)
 {
 	struct fake *f = arg;
 
-	if (f->slow.request == token.request)
+	if (f->api && f->slow.request == token.request)
 		api_note(f->api, "/tasks", "the sleeper was canceled");
 }
 

@@ -99,6 +99,10 @@ check "connections-cut-under-load ($cut)" $?
 targets host=any moved=127.0.0.1:1
 ! iscsi-inq "$url/1" >/dev/null 2>&1 && iscsi-ls iscsi://127.0.0.1:"$port" | grep -q 'Portal:127.0.0.1:1,1'
 check moved-target-sends-logins-away $?
+# To a name: our initiator looks it up, and is sent on from there. In a circle, of which it tires.
+targets host=any moved=localhost:"$port"
+[ "$(timeout 20 "$build/director-iscsi" inquiry --verbose "$url/1" 2>&1 | grep -c "redirected to 0 localhost:$port")" -gt 1 ]
+check a-redirection-to-a-name-is-followed $?
 targets host=any
 
 # The control connection goes while I/O runs: a client killed in the middle changes nothing (I11).

@@ -443,16 +443,22 @@ static void all_return_after_a_power_loss(void)
 	CHECK_EQ(in_ring(), 3);
 }
 
-static void a_new_address_is_taken_over(void)
+/* Corosync loads no list in which a node that it knows has another address. */
+static void a_new_address_is_taken_over_under_a_new_number(void)
 {
+	uint32_t nodeid;
+
 	begin(3);
 	run(30000);
+	nodeid = roster_find(&truth, &node[2].id)->nodeid;
 	die(2);
 	run(1000);
 	node[2].addr.ip[3] = 99;
 	boot(2);
 	run(20000);
 	CHECK_EQ(roster_find(&truth, &node[2].id)->addr[0].ip[3], 99);
+	CHECK(roster_find(&truth, &node[2].id)->nodeid != nodeid);
+	CHECK(!roster_find_nodeid(&truth, nodeid));
 	CHECK_EQ(in_ring(), 3);
 	for (unsigned i = 0; i < 3; i++)
 		CHECK_EQ(node[i].active, truth.ring_epoch);
@@ -534,7 +540,7 @@ int main(void)
 	RUN(a_newcomer_that_does_not_come_in_is_dropped_and_others_follow);
 	RUN(the_lead_may_die_at_any_step_of_growth);
 	RUN(all_return_after_a_power_loss);
-	RUN(a_new_address_is_taken_over);
+	RUN(a_new_address_is_taken_over_under_a_new_number);
 	RUN(a_new_key_goes_the_way_of_a_new_list);
 	RUN(the_worst_connected_keeps_out_and_only_if_that_helps);
 	RUN(one_node_alone_has_no_ring_to_give_a_key);

@@ -30,8 +30,8 @@ out=$(kit --only life pscsi path="$sg") && fail "pscsi took a mounted disk"
 grep -q "is in use on this node" <<<"$out" || fail "a mounted disk: $out"
 g g1 "umount /m"
 
-# A medium error (opts=2: from LBA 1234h on) is one for the initiator too.
+# A medium error (opts=2: ten blocks from LBA 1234h on) is one for the initiator too. So many rounds that a read meets it.
 read -r sg sd < <(debug_disk 512 opts=2)
-out=$(kit --only threads pscsi path="$sg") && fail "no medium error came through"
+out=$(kit --rounds 3000 --only threads pscsi path="$sg") && fail "no medium error came through"
 grep -q "Input/output error" <<<"$out" || fail "a medium error became: $out"
 pass
