@@ -554,6 +554,8 @@ struct adder {
 	unsigned rounds, won;
 };
 
+static atomic_uint adders_over;
+
 /* Many threads count by compare-and-write on one block: no increment may be lost. */
 static void *adder(void *arg)
 {
@@ -596,6 +598,7 @@ static void *adder(void *arg)
 	}
 	free(two);
 	backstore_queue_free(&mine);
+	adders_over++;
 	return NULL;
 }
 
@@ -611,10 +614,10 @@ static void no_increment_is_lost(void)
 	memset(disk, 0, SIZE);
 	for (i = 0; i < 3; i++)
 		pthread_create(&t[i], NULL, adder, &a[i]);
-	/* Arming asks this thread's queue too. */
-	for (i = 0; i < 20; i++) {
+	/* Arming asks this thread's queue too, whenever it begins. */
+	while (adders_over < 3) {
 		backstore_queue_run(q, 0);
-		usleep(5000);
+		usleep(1000);
 	}
 	for (i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
