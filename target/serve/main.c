@@ -31,7 +31,7 @@ static const char usage[] =
 	"  --memory SIZE        bound of the data buffers (512M)\n"
 	"  --queue-depth N      commands of one session at a time (128)\n"
 	"  --login-timeout T    for a whole login (15s)\n"
-	"  --ping T             ask a silent initiator whether it lives; 0: never (10s)\n"
+	"  --ping T             ask a silent initiator whether it lives; 0: never (30s)\n"
 	"  --connections N      bound of all connections (4096)\n"
 	"  --sanitize-rate SIZE what SANITIZE writes per second at most (256M)\n"
 	"  --follow yes|no      a worker whose commands come one by one runs where its packets come in (yes)\n"
@@ -107,7 +107,7 @@ static void options(int argc, char **argv, struct serve *s)
 		.sanitize_rate = 256u << 20,
 		.queue_depth = 128,
 		.login_ms = 15000,
-		.ping_ms = 10000,
+		.ping_ms = 30000,
 		.links_max = 4096,
 		.follow = true,
 		.logins_per_source_max = 256 };
