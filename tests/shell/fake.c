@@ -606,7 +606,7 @@ int main(int argc, char **argv)
 		return 2;
 	conf = (struct api_conf){
 		.loop = f.loop, .socket = argv[1], .node = "n1", .version = "0.0.0-fake", .ops = &ops, .ops_arg = &f,
-		.stream = 77, .stall_ms = 2000,
+		.stream = 77, .stall_ms = 20000,
 	};
 	for (int i = 2; i < argc; i++) {
 		const char *v = i + 1 < argc ? argv[i + 1] : "0";
