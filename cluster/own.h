@@ -74,6 +74,7 @@ bool own_reaches(const struct own_row *row, const struct node_id *node);
 
 /* ---- load ---- */
 
+#define OWN_ALONE_MS 4000               /* without a quorum: longer than agreement needs after a change of the ring */
 #define OWN_STEADY_MS 60000             /* a node that returned gets something to serve after this, */
 #define OWN_RETURNED_MS 600000          /* but not for ever: what people moved on purpose stays where it is */
 

@@ -80,14 +80,13 @@ static bool quorate(struct cluster *c)
 	return c->status->mode == AGREE_ACTIVE || (outside(c, &c->self) && !request_minority(c, NULL));
 }
 
-/* For longer than agreement needs to come to itself after a change of the ring. */
 static bool alone(struct cluster *c)
 {
 	struct mono due;
 
 	if (c->status->has_log && quorate(c))
 		c->owner.quorum_at = c->now;
-	due = mono_add_ms(c->owner.quorum_at, OWN_LEASE_MS);
+	due = mono_add_ms(c->owner.quorum_at, OWN_ALONE_MS);
 	if (mono_due(due, c->now))
 		return true;
 	if (c->owner.quorum_at.ns != c->now.ns)
