@@ -103,6 +103,7 @@ void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	struct attrs none = { 0 };
 
 	c->carry_seen.good = false;
+	c->target_heard = true;
 	c->target_up = have != NULL;
 	for (unsigned i = c->have.n_volumes; i-- > 0; ) {
 		struct plan_have_volume *v = &c->have.volumes[i];

@@ -146,7 +146,7 @@ enum cluster_in_kind {
 	 * nodeid in it, its node list, and votequorum's word.
 	 */
 	CLUSTER_IN_RING,
-	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: it is not there */
+	CLUSTER_IN_HAVE,        /* have: all that director-target has open (not what was `created`); NULL: none runs */
 	CLUSTER_IN_VOLUME,      /* volume, event, number, of, epoch, blob: director-target reports of a volume */
 	/*
 	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under

@@ -197,7 +197,7 @@ struct cluster {
 
 	/* carrying out the plan */
 	struct plan_have have;
-	bool target_up;
+	bool target_heard, target_up;   /* heard: until then one may run and answer that we know nothing of */
 	struct plan_retry *retry;
 	struct mono plan_wake;
 	struct plan plan;               /* what is left of the last one */

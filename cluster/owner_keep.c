@@ -148,6 +148,9 @@ static bool has_it(struct cluster *c, const uint8_t volume[16], uint64_t version
 
 	if (!o || schema_get_uint(o->type, &o->attrs, "reservations-version") < version)
 		return false;
+	/* One may run, with what was agreed before. */
+	if (!c->target_heard)
+		return false;
 	/* One that opens it later gets what is agreed then, before it answers anything. */
 	return !c->target_up || !h || !h->open || !h->keeps || (h->keep_any && !h->keep_busy && h->keep_done >= version);
 }

@@ -108,9 +108,9 @@ void owner_nodes(struct cluster *c)
 
 		n->up_since = was && was->up ? was->up_since : c->now;
 	}
-	plan_nodes_fini(&old);
 	c->owner.nodes.alone = alone(c);
 	c->dirty |= c->owner.nodes.alone != old.alone;
+	plan_nodes_fini(&old);
 	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
 }

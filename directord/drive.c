@@ -31,6 +31,7 @@ struct drive {
 	struct ev_loop *loop;
 	ev_timer stats, unsent_timer;
 	unsigned n_sessions;
+	bool heard;                     /* whether one runs is known */
 	struct pending *unsent;         /* could not be sent; answered from the loop */
 	struct target_inner inner;
 	struct target_lease *lease;     /* to be sent */
@@ -196,6 +197,7 @@ static void on_up(void *arg, const struct target_hello *hello, const struct targ
 			plan_have_target_add_volume(h, list->targets[i].luns[k].volume);
 	}
 	inner_send(d);
+	d->heard = true;
 	d->ops.have(d->arg, &have);
 	plan_have_fini(&have);
 	sessions(d, list);
@@ -209,6 +211,15 @@ static void on_down(void *arg, const char *why)
 	d->n_sessions = 0;
 	d->ops.facts_gone(d->arg, "/sessions");
 	d->ops.have(d->arg, NULL);
+}
+
+static void on_absent(void *arg)
+{
+	struct drive *d = arg;
+
+	if (!d->heard)
+		d->ops.have(d->arg, NULL);
+	d->heard = true;
 }
 
 static void on_event(void *arg, const struct target_event *ev)
@@ -540,7 +551,7 @@ void drive_keep(struct drive *d, uint64_t act, const struct cluster_keep *k)
 
 struct drive *drive_new(const struct drive_conf *conf, const struct drive_ops *ops, void *arg)
 {
-	static const struct target_link_ops link_ops = { .up = on_up, .down = on_down, .event = on_event, .trouble = on_trouble };
+	static const struct target_link_ops link_ops = { .up = on_up, .down = on_down, .absent = on_absent, .event = on_event, .trouble = on_trouble };
 	struct drive *d = mem_zalloc(sizeof(*d));
 	struct target_link_conf lc = { 0 };
 	auto_free char *state = mem_printf("%s/target", conf->state);

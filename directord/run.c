@@ -277,8 +277,8 @@ static void reset(struct run *r)
 
 		run_step(r, &in);
 	}
-	if (r->target_there) {
-		struct cluster_in in = { .kind = CLUSTER_IN_HAVE, .have = &none };
+	if (r->target_heard) {
+		struct cluster_in in = { .kind = CLUSTER_IN_HAVE, .have = r->target_there ? &none : NULL };
 
 		run_step(r, &in);
 	}

@@ -269,6 +269,7 @@ static void target_have(void *arg, const struct plan_have *have)
 	struct cluster_in in = { .kind = CLUSTER_IN_HAVE, .have = have };
 	struct run *r = arg;
 
+	r->target_heard = true;
 	r->target_there = have != NULL;
 	run_step(r, &in);
 }

@@ -90,7 +90,7 @@ struct run {
 	struct answer *answer;
 	struct plugins *plugins;
 	struct floataddr *floataddr;
-	bool target_there;
+	bool target_heard, target_there;
 	ev_timer host, status, scan_later;
 	ev_io uevents;
 	char **device;                  /* names of the last scan, sorted */

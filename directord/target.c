@@ -389,7 +389,10 @@ static int socket_connect(const struct target_link *l)
 	memcpy(un.sun_path, l->conf.socket, strlen(l->conf.socket) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0) {
+		int err = errno;
+
 		close(fd);
+		errno = err;
 		fd = -1;
 	}
 	return fd;
@@ -402,6 +405,9 @@ static void link_try(struct target_link *l)
 
 	l->fd = socket_connect(l);
 	if (l->fd < 0) {
+		/* EAGAIN: somebody listens who has no time. */
+		if (!l->pid && errno != EAGAIN && l->ops.absent)
+			l->ops.absent(l->arg);
 		if (l->pid) {
 			if (mono_ms_between(l->started, mono_now()) < START_MS) {
 				retry_in(l, CONNECT_MS);

@@ -39,6 +39,8 @@ struct target_link_ops {
 	 * ERR_UNREACHABLE before.
 	 */
 	void (*down)(void *arg, const char *why);
+	/* Nobody answers at its socket, so none runs: told before one is started. May be NULL. */
+	void (*absent)(void *arg);
 	void (*event)(void *arg, const struct target_event *ev);
 	/* A start failed, or a version does not fit: for status and log. May be NULL. */
 	void (*trouble)(void *arg, const char *text);

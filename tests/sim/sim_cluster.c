@@ -36,6 +36,7 @@
 
 #define NODES_MAX 8
 #define OPS_MAX 4096
+#define WAKES_MAX 400           /* of a node's timer within a second: more is a machine that asks for itself again and again */
 
 struct disk {
 	uint64_t promised, synced, commit;
@@ -68,6 +69,8 @@ struct node {
 	bool host_quorate;
 	unsigned n_listed;              /* what it knows of the host's node list */
 	uint64_t wake_gen;
+	struct mono woken_since;
+	unsigned woken;
 	bool few;                       /* it knows that it has no majority, since then */
 	struct mono few_since;
 	unsigned n_volumes;
@@ -836,8 +839,15 @@ static void on_wake(void *ctx, unsigned i, uint64_t gen, void *p)
 	struct node *n = &((struct sim *)ctx)->node[i];
 	struct cluster_in in = { .kind = CLUSTER_IN_TIMER };
 
-	if (n->up && n->wake_gen == gen)
-		step(n, &in);
+	if (!n->up || n->wake_gen != gen)
+		return;
+	if (mono_due(mono_add_ms(n->woken_since, 1000), n->sim->w.now)) {
+		n->woken_since = n->sim->w.now;
+		n->woken = 0;
+	}
+	if (++n->woken > WAKES_MAX)
+		fail(n->sim, "%s spins: its timer was due %u times within a second", n->name, n->woken);
+	step(n, &in);
 }
 
 static void node_out(struct node *n)
