@@ -205,8 +205,14 @@ static void command_end(struct iscsi_conn *c, const uint8_t *bhs, enum cmdsn_ver
 	struct iscsi_task *t = c->in.task;
 	struct task *task = &t->task;
 
-	if (verdict == CMDSN_IGNORE || tag_taken(s, bhs)) {
+	if (verdict == CMDSN_IGNORE) {
 		task_put(&task);
+		return;
+	}
+	/* Another connection was faster with the same tag (11.17.1): this one's sender must not wait for an answer. */
+	if (tag_taken(s, bhs)) {
+		task_put(&task);
+		conn_reject(c, bhs, REJECT_TASK_IN_PROGRESS);
 		return;
 	}
 	t->arrived = verdict == CMDSN_NEXT;

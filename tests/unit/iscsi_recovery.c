@@ -508,6 +508,34 @@ static void commands_of_two_connections_keep_their_order(void)
 	world_fini(&w);
 }
 
+/* 11.17.1: nobody waits for an answer to the second command. */
+static void a_tag_that_two_connections_use_at_once_is_rejected(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t cdb[16];
+	uint32_t itt;
+
+	start(&w, KEYS(ERL2 "ImmediateData=Yes\0"));
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	rw(cdb, true, 2000, 512);
+	itt = put_command(&w, &b, PDU_FINAL | CMD_WRITE, cdb, 512, data, 512);
+	world_feed(&w, b.data, 100, 0);
+	world_use(&w, 0);
+	w.itt = itt;
+	CHECK_EQ(command(&w, false, 0, 512, 0), itt);   /* its CmdSN comes after that one's */
+	nothing(&w);
+	world_use(&w, 1);
+	world_feed(&w, b.data + 100, b.len - 100, 0);
+	CHECK_EQ(expect(&w, PDU_REJECT, TAG_NONE)[2], REJECT_TASK_IN_PROGRESS);
+	nothing(&w);
+	world_use(&w, 0);
+	expect_data(&w, itt, 0, 1, 0);
+	expect_good(&w, itt);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 /* A task is given up in the middle of a Data-Out, and its tag used again elsewhere: the rest goes nowhere. */
 static void what_comes_late_for_a_task_that_is_gone_goes_nowhere(void)
 {
@@ -973,6 +1001,7 @@ int main(void)
 	RUN(r_data_snack_cuts_anew);
 	RUN(pdus_and_sequences_may_come_in_any_order);
 	RUN(commands_of_two_connections_keep_their_order);
+	RUN(a_tag_that_two_connections_use_at_once_is_rejected);
 	RUN(what_comes_late_for_a_task_that_is_gone_goes_nowhere);
 	RUN(there_are_not_more_connections_than_negotiated);
 	RUN(one_lost_connection_is_not_the_session);
