@@ -173,7 +173,7 @@ void lu_detach(struct scsi_nexus *n);
 void lu_attention(struct scsi_lu *lu, enum scsi_ua ua, const struct scsi_nexus *but);
 /* Returns whether it changed. */
 bool lu_resize(struct scsi_lu *lu, uint64_t size);
-/* Through which ports the unit is reached; copied. */
+/* Through which ports the unit is reached; copied, and their names folded as a login's are. */
 void lu_ports_set(struct scsi_lu *lu, const struct scsi_port *ports, unsigned n);
 /* What was kept, at power on: given. Before the first nexus. */
 void lu_kept_set(struct scsi_lu *lu, struct lu_kept *kept);
