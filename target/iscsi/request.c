@@ -354,13 +354,15 @@ static bool must_wait(const struct iscsi_session *s, const uint8_t *bhs)
 
 static void hold(struct iscsi_conn *c, const uint8_t *bhs)
 {
-	struct iscsi_held *h = mem_zalloc(sizeof(*h));
+	struct iscsi_held *h = mem_zalloc(sizeof(*h)), **p = &c->session->waiting;
 
 	h->conn = c;
 	h->due = bhs_cmdsn(bhs) + !bhs_immediate(bhs);
 	memcpy(h->bhs, bhs, BHS_LEN);
-	h->next = c->session->waiting;
-	c->session->waiting = h;
+	/* Of those that are due at once the first one that came goes first. */
+	while (*p)
+		p = &(*p)->next;
+	*p = h;
 	c->session->n_tmfs++;
 }
 

@@ -339,6 +339,26 @@ static void unready(struct iscsi_session *s, struct iscsi_task *t)
 
 /* ---- aborting ---- */
 
+/*
+ * The task runs: `tmf` is not answered before it has ended (4.2.3.3 c). If an earlier function waits for it already, it waits
+ * for that one, or the last of those who do.
+ */
+static void wait_for(struct iscsi_task *t, struct iscsi_tmf *tmf)
+{
+	if (!t->tmf) {
+		t->tmf = t->tmf_last = tmf;
+		tmf->waiting++;
+		return;
+	}
+	while (t->tmf_last->after)
+		t->tmf_last = t->tmf_last->after;
+	if (t->tmf_last == tmf)
+		return;
+	t->tmf_last->after = tmf;
+	t->tmf_last = tmf;
+	tmf->waiting++;
+}
+
 static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscsi_tmf *tmf)
 {
 	switch (t->state) {
@@ -347,10 +367,8 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 		return false;
 	case ITASK_RUNNING:
 		t->task.aborted = true;
-		if (tmf && !t->tmf) {
-			t->tmf = tmf;
-			tmf->waiting++;
-		}
+		if (tmf)
+			wait_for(t, tmf);
 		return true;
 	case ITASK_READY:
 		unready(s, t);
@@ -429,10 +447,14 @@ void session_fence(struct iscsi_session *s)
 void session_abort_done(struct iscsi_task *t)
 {
 	struct iscsi_session *s = t->session;
-	struct iscsi_tmf *tmf = t->tmf;
+	struct iscsi_tmf *tmf = t->tmf, *after;
 
 	s->n_running--;
 	session_task_free(t);
-	if (tmf && --tmf->waiting == 0 && !tmf->deciding)
-		tmf_finish(s, tmf);
+	for (; tmf && --tmf->waiting == 0; tmf = after) {
+		after = tmf->after;
+		tmf->after = NULL;
+		if (!tmf->deciding)
+			tmf_finish(s, tmf);
+	}
 }
