@@ -137,6 +137,7 @@ struct scsi_lu {
 	uint32_t unmap_granularity;     /* blocks */
 	uint8_t caw_max;                /* blocks of one COMPARE AND WRITE */
 	uint32_t atomic_max;            /* blocks of one WRITE ATOMIC; 0: not offered */
+	uint32_t seam;                  /* bytes: no COMPARE AND WRITE may cross a multiple of it; 0: any may */
 
 	/* mode pages that may change: these on the I/O path, the thresholds under the lock */
 	_Atomic bool wce;               /* false: every write is made stable */

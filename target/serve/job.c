@@ -143,6 +143,7 @@ static void shape_set(struct volume *v, const struct director_caps *caps, uint32
 	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
 	lu->atomic_max = caps->flags & DIRECTOR_CAP_VOLATILE && !caps->seam ? lu->max_transfer : 0;
+	lu->seam = caps->seam;
 	/* A block never lies across a seam; two might. */
 	lu->caw_max = caps->seam ? 1 : SCSI_CAW_BLOCKS_MAX;
 	lu->unmap_granularity = caps->discard_granularity > bs ? caps->discard_granularity / bs : 1;
