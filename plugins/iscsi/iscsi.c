@@ -103,11 +103,14 @@ static struct req *req_get(struct lun *l)
 	return r;
 }
 
+static int settled(struct req *r, int result);
+
 void req_end(struct req *r, int result)
 {
 	struct lun *l = r->lun;
 	struct director_io *io = r->io;
 
+	result = settled(r, result);
 	pthread_mutex_lock(&l->lock);
 	r->next = l->free;
 	l->free = r;
@@ -175,12 +178,18 @@ static bool changes(const struct director_io *io)
 	return io->op == DIRECTOR_WRITE || io->op == DIRECTOR_WRITE_ZEROES || io->op == DIRECTOR_DISCARD;
 }
 
-/* What was written to a leg must be there for the next owner, also when the target loses its power: nobody could say that it did. */
+/*
+ * What was written to a leg must be there for the next owner, also when the target loses its power: nobody could say that it did.
+ * And neither UNMAP nor WRITE SAME has a bit for what is to be stable at once.
+ */
 static bool settles(const struct req *r)
 {
 	const struct lun *l = r->lun;
+	const struct director_io *io = r->io;
 
-	return l->claim.on && l->disk.write_cache && !r->settling && changes(r->io) && !(r->io->op == DIRECTOR_WRITE && l->disk.fua);
+	if (!l->disk.write_cache || r->settling || !changes(io) || (io->op == DIRECTOR_WRITE && l->disk.fua))
+		return false;
+	return l->claim.on || (io->op != DIRECTOR_WRITE && io->flags & DIRECTOR_IOF_FUA);
 }
 
 static uint8_t rw_flags(const struct director_io *io)
@@ -363,6 +372,47 @@ static void resized(struct lun *l)
 	l->host->log(l->host->arg, DIRECTOR_LOG_INFO, "the target says that the capacity has changed; reopen to use it");
 }
 
+/* A LUN of somebody else, with a cache that goes with its power. Ways inside of the cluster are looked after otherwise. */
+static bool forgets(const struct lun *l)
+{
+	return !l->inner.on && l->disk.write_cache;
+}
+
+/*
+ * 29h: power on, or a reset of the device by itself; also what most targets say first in any new session. Not those that keep the
+ * cache: resets that were asked for, and a lost nexus.
+ */
+static bool started_anew(const struct director_iscsi_io *c)
+{
+	return c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x29 && (c->ascq <= 1 || c->ascq == 4);
+}
+
+static void doubt(struct lun *l)
+{
+	const struct director_host *host = l->host;
+
+	if (!forgets(l) || !unstable_lost(&l->unstable))
+		return;
+	host->log(host->arg, DIRECTOR_LOG_WARN, "the target may have started anew: what was written and not flushed may be lost");
+	host->event(host->arg, l->owner, DIRECTOR_EV_FORGOT, unstable_life(&l->unstable), 0);
+}
+
+/* The target's answer: what is known of its cache now. */
+static int settled(struct req *r, int result)
+{
+	struct lun *l = r->lun;
+	struct director_io *io = r->io;
+
+	if (!forgets(l))
+		return result;
+	if (result == 0 && (io->op == DIRECTOR_FLUSH || r->settling))
+		return unstable_flushed(&l->unstable, &r->mark);
+	/* One that failed may have been done in part. */
+	if ((changes(io) || io->op == DIRECTOR_COMPARE_AND_WRITE) && (result || !(io->flags & DIRECTOR_IOF_FUA)))
+		unstable_changed(&l->unstable);
+	return result;
+}
+
 static void refused(struct req *r)
 {
 	struct director_iscsi_io *c = &r->cmd;
@@ -370,6 +420,8 @@ static void refused(struct req *r)
 	struct lun *l = r->lun;
 	struct director_iscsi_verdict o = director_iscsi_judge(c);
 
+	if (started_anew(c))
+		doubt(l);
 	if (o.retry) {
 		if (c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x2a && c->ascq == 0x09)
 			resized(l);
@@ -455,6 +507,7 @@ static void iscsi_submit(void *obj, struct director_io *io)
 	r->io = io;
 	r->at = io->offset;
 	r->left = r->piece = io->len;
+	r->mark = unstable_mark(&l->unstable);
 	r->cmd.user = r;
 	r->cmd.done = req_done;
 	r->deadline_ns = l->host->now_ns(l->host->arg) + l->timeout_ms * 1000000ull;
@@ -678,6 +731,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 		return -ENOMEM;
 	l->host = priv;
 	l->owner = owner;
+	unstable_init(&l->unstable);
 	pthread_mutex_init(&l->lock, NULL);
 	inner_init(l);
 	r = claim_conf(l, conf, epoch);
@@ -688,6 +742,9 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 		r = loop_get(&l->loop);
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
+	/* It may have lost what was written and not flushed: doubt(). */
+	if (!l->inner.on)
+		l->conf.flags |= DIRECTOR_ISCSI_F_ATTENTIONS;
 	/* A node that is not there now is asked again by who wants it. */
 	if (l->inner.on && !l->inner.lazy)
 		l->conf.flags |= DIRECTOR_ISCSI_F_ONCE;
@@ -734,6 +791,8 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	c->optimal_io = d->optimal_blocks && (uint64_t)d->optimal_blocks * d->block_size <= max ? d->optimal_blocks * d->block_size : 0;
 	if (l->inner.on && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
 		c->life = l->claim.on ? (inner_life(l), CLAIM_LIFE) : inner_life(l);
+	else if (forgets(l) && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
+		c->life = unstable_life(&l->unstable);
 	return 0;
 }
 
