@@ -16,6 +16,7 @@ target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS) 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
 PLUGIN_ERR = %D%/common/err.c %D%/common/err.h
+PLUGIN_PIECES = $(PLUGIN_ERR) %D%/common/slice.h
 PLUGIN_DISK = $(PLUGIN_ERR) %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c \
 	%D%/common/order.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
@@ -62,11 +63,11 @@ plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
 
 plugin_LTLIBRARIES += plugins/stripe/stripe.la
-plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_ERR)
+plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_PIECES)
 plugins_stripe_stripe_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 plugin_LTLIBRARIES += plugins/tail/tail.la
-plugins_tail_tail_la_SOURCES = %D%/tail/tail.c
+plugins_tail_tail_la_SOURCES = %D%/tail/tail.c $(PLUGIN_PIECES)
 plugins_tail_tail_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 # The numbered examples: built with every build so that they stay true, not installed. -rpath makes a module of them.

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/be.h"
+#include "plugins/common/err.h"
 #include "plugins/iscsi/lun.h"
 
 #define MAX_IO (4u << 20)
@@ -78,15 +80,6 @@ static const struct director_param params[] = {
 	{ .name = NULL },
 };
 
-static int fail(struct director_err *err, int code, const char *text)
-{
-	if (err) {
-		err->code = code;
-		snprintf(err->text, sizeof(err->text), "%s", text);
-	}
-	return code;
-}
-
 /* ---- requests ---- */
 
 static struct req *req_get(struct lun *l)
@@ -135,29 +128,6 @@ bool req_begun(const struct req *r)
 	return r->at != r->io->offset;
 }
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 24);
-	p[1] = (uint8_t)(v >> 16);
-	p[2] = (uint8_t)(v >> 8);
-	p[3] = (uint8_t)v;
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	put32(p, (uint32_t)(v >> 32));
-	put32(p + 4, (uint32_t)v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t blocks)
 {
 	struct director_iscsi_io *c = &r->cmd;
@@ -166,8 +136,8 @@ static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t
 	c->cdb_len = 16;
 	c->cdb[0] = op;
 	c->cdb[1] = flags;
-	put64(c->cdb + 2, lba);
-	put32(c->cdb + 10, blocks);
+	be_put(c->cdb + 2, lba, 8);
+	be_put(c->cdb + 10, blocks, 4);
 	c->in_len = c->out_len = c->n_in = c->n_out = 0;
 	c->flags = DIRECTOR_ISCSI_REPEAT;
 	c->lun = r->lun->number;
@@ -208,8 +178,8 @@ static void unmap(struct req *r, uint64_t lba, uint32_t blocks)
 	memset(r->param, 0, sizeof(r->param));
 	r->param[1] = 22;
 	r->param[3] = 16;
-	put64(r->param + 8, lba);
-	put32(r->param + 16, blocks);
+	be_put(r->param + 8, lba, 8);
+	be_put(r->param + 16, blocks, 4);
 	r->one = (struct iovec){ r->param, sizeof(r->param) };
 	c->out = &r->one;
 	c->n_out = 1;
@@ -452,11 +422,11 @@ static void extents(struct req *r)
 	uint32_t bs = r->lun->disk.block_size;
 	uint64_t run;
 
-	if (r->cmd.got < 24 || get64(r->data + 8) * bs != io->offset) {
+	if (r->cmd.got < 24 || be_get(r->data + 8, 8) * bs != io->offset) {
 		req_end(r, -EIO);
 		return;
 	}
-	run = (uint64_t)(r->data[16] << 24 | r->data[17] << 16 | r->data[18] << 8 | r->data[19]) * bs;
+	run = be_get(r->data + 16, 4) * bs;
 	io->at = run && run < io->len ? run : io->len;
 	io->flags_out = (r->data[20] & 15) == 1 ? DIRECTOR_EXT_HOLE : 0;
 	req_end(r, 0);
@@ -762,7 +732,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 			inner_end(l);
 		else
 			lun_free(l);
-		return fail(err, r, why);
+		return fail(err, r, "%s", why);
 	}
 	*obj = l;
 	return 0;
@@ -821,7 +791,7 @@ static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	r = l->h ? director_iscsi_get_disk(l->h, l->number, &now, why, sizeof(why)) : -ENOTCONN;
 	pthread_mutex_unlock(&l->inner.control);
 	if (r < 0)
-		return fail(err, r, why);
+		return fail(err, r, "%s", why);
 	l->disk.blocks = now.blocks;
 	if (now.blocks * l->disk.block_size >= size) {
 		if (l->claim.on)
