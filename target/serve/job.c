@@ -260,6 +260,7 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 	volume_ports_locked(&s->registry, v);
 	/* In one go: access states and ports that come from now on go to the unit itself. */
 	v->def.state = TARGET_STATE_READY;
+	sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 }
 
@@ -328,6 +329,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	until.tv_sec += RELEASE_MS / 1000;
 	inner_close(v);
 	pthread_mutex_lock(&r->lock);
+	atomic_store(&v->sanitizing, 0);
 	for (struct target *t = r->targets; t && !busy; t = t->next)
 		for (unsigned i = 0; i < t->def.n_luns; i++)
 			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) == 0)
@@ -347,6 +349,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	if (busy && v->bs) {
 		inner_open(v, v->bs, &why);
 		free(why);
+		sanitize_look(v);
 	}
 	if (busy)
 		return busy;
@@ -471,6 +474,8 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
 	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
+	if (anew)
+		sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 	if (anew)
 		return inside(v, v->bs, reply);
