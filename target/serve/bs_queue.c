@@ -348,8 +348,11 @@ static void barrier_run(struct backstore_queue *q, struct backstore_msg *m)
 		bs_barrier_ack(b);
 		return;
 	}
-	/* The barrier that arms compares is what the parked wait for; it may be this one, or queued behind it. */
-	s->waits_parked = s->special & BS_RANGED;
+	/*
+	 * The barrier that arms compares is what the parked wait for; it may be queued behind this one, or it is this one, though a
+	 * slot that was made since it was sent knows of it.
+	 */
+	s->waits_parked = s->special & BS_RANGED && !(b->special & BS_RANGED);
 	s->special |= b->special;
 	s->gen = !s->gen;
 	s->barrier = b;

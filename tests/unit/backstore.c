@@ -602,6 +602,59 @@ static void *adder(void *arg)
 	return NULL;
 }
 
+static atomic_uint stage;
+
+static void *latecomer(void *arg)
+{
+	char *zeroes = calloc(2, 512);
+	struct director_iov iov = { zeroes, 1024 };
+	struct backstore_queue *mine;
+	int32_t result = 99;
+	struct backstore_io bio = { .io = { .op = DIRECTOR_COMPARE_AND_WRITE, .offset = 512, .len = 512, .iov = &iov, .n_iov = 1,
+		.epoch = 7 }, .done = io_done, .user = &result };
+
+	CHECK_EQ(backstore_queue_new(bh, &mine), 0);
+	stage = 1;
+	while (stage != 2)
+		usleep(1000);
+	backstore_submit(bs, mine, &bio);
+	stage = 3;
+	while (result == 99)
+		wait_run(mine);
+	CHECK_EQ(result, 0);
+	backstore_queue_free(&mine);
+	free(zeroes);
+	return NULL;
+}
+
+/* The first that a thread submits to an object, after compares began to be armed and before the thread was told of it. */
+static void a_first_compare_while_another_one_arms_has_its_turn(void)
+{
+	struct backstore_io *b1;
+	struct director_iov iov = { buf, 1024 };
+	pthread_t t;
+	int32_t r1;
+
+	begin();
+	memset(disk, 0, SIZE);
+	memset(buf, 0, 1024);
+	pthread_create(&t, NULL, latecomer, NULL);
+	while (stage != 1)
+		usleep(1000);
+	b1 = io_start(DIRECTOR_COMPARE_AND_WRITE, 0, 512, &iov, 1, 512, &r1);
+	stage = 2;
+	while (stage != 3)
+		usleep(1000);
+	while (delivered < 2) {
+		backstore_queue_run(q, 0);
+		usleep(1000);
+	}
+	CHECK_EQ(r1, 0);
+	pthread_join(t, NULL);
+	free(b1);
+	end();
+}
+
 static void no_increment_is_lost(void)
 {
 	struct adder a[3] = { { 500, 0 }, { 500, 0 }, { 500, 0 } };
@@ -646,6 +699,7 @@ int main(void)
 	RUN(compare_excludes_writes);
 	RUN(each_blocking_io_has_its_thread);
 	RUN(the_first_compare_may_meet_a_fence);
+	RUN(a_first_compare_while_another_one_arms_has_its_turn);
 	RUN(no_increment_is_lost);
 	return 0;
 }
