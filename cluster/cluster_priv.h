@@ -141,6 +141,7 @@ struct cluster {
 	unsigned n_kept, cap_kept;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
+	unsigned n_knocked;             /* so many of them were knocked at */
 	bool was_admitted;
 	bool removed;                   /* the cluster removed this node, as known at this applied index */
 	uint64_t removed_index;
