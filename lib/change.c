@@ -161,6 +161,16 @@ int director_candidate_show(struct director *d, struct director_txn **out)
 	return err;
 }
 
+int director_candidate_count(struct director *d, size_t *n)
+{
+	struct director_result *r;
+	int err = candidate(d, "count", NULL, 0, NULL, NULL, &r);
+
+	*n = err ? 0 : (size_t)r->d.index;
+	director_result_free(&r);
+	return err;
+}
+
 /* ---- verbs ---- */
 
 void director_args_new(struct director_args **a)
