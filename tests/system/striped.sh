@@ -35,6 +35,15 @@ for n in n1 n2 n3; do
 	done
 done
 
+step "ORWRITE over a seam sets its bits on both sides, whoever takes it"
+head -c 1M /dev/zero >"$work/data"
+lab host timeout 60 "$iscsi" write "$(url n1)" <"$work/data" || fail "zeroes"
+for n in n1:01 n2:02 n3:04; do
+	said=$(lab host timeout 60 "$cdb" "$(url "${n%:*}")" "8b0000000000000001fe000000040000>2048*${n#*:}")
+	[ "$said" = good ] || fail "ORWRITE through ${n%:*}: $said"
+done
+lab host timeout 60 "$iscsi" read "$(url n2)" --offset 255K --length 2K 2>/dev/null | tr -d '\007' | wc -c | grep -qx 0 || fail "ORWRITE has lost bits"
+
 step "verified through two nodes at once"
 load low n1 6 --size 12M
 load high n3 6 --offset 12M --size 12M
