@@ -260,6 +260,7 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 	volume_ports_locked(&s->registry, v);
 	/* In one go: access states and ports that come from now on go to the unit itself. */
 	v->def.state = TARGET_STATE_READY;
+	sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 }
 
@@ -471,6 +472,8 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
 	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
+	if (anew)
+		sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 	if (anew)
 		return inside(v, v->bs, reply);
