@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += base/libbase.la
 base_libbase_la_SOURCES = \
 	%D%/addr.c %D%/addr.h \
+	%D%/be.h \
 	%D%/buf.c %D%/buf.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/crc32c.c %D%/crc32c.h \

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/be.h"
+
 #define NBDMAGIC 0x4e42444d41474943ull
 #define IHAVEOPT 0x49484156454f5054ull
 #define OPTION_REPLY 0x0003e889045565a9ull
@@ -36,15 +38,6 @@ enum { INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE };
 #define NBD_ENOSPC 28u
 #define NBD_EOVERFLOW 75u
 #define NBD_ENOTSUP 95u
-
-static uint64_t get(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n--)
-		v = v << 8 | *p++;
-	return v;
-}
 
 static void put(struct buf *b, uint64_t v, unsigned n)
 {
@@ -113,8 +106,8 @@ static bool info_valid(const uint8_t *p, size_t len)
 
 	if (len < 6)
 		return false;
-	name = get(p, 4);
-	return name <= len - 6 && len == 6 + name + 2 * get(p + 4 + name, 2);
+	name = be_get(p, 4);
+	return name <= len - 6 && len == 6 + name + 2 * be_get(p + 4 + name, 2);
 }
 
 static enum nbd_found export_name(struct nbd *n)
@@ -181,19 +174,19 @@ static enum nbd_found take_option(struct nbd *n, const uint8_t *p, size_t len, s
 	}
 	if (len < 16)
 		return NBD_MORE;
-	if (get(p, 8) != IHAVEOPT)
+	if (be_get(p, 8) != IHAVEOPT)
 		return NBD_CLOSE;
-	size = get(p + 12, 4);
+	size = be_get(p + 12, 4);
 	if (size > NBD_OPTION_MAX) {
 		n->skip = size;
-		n->skip_option = (uint32_t)get(p + 8, 4);
+		n->skip_option = (uint32_t)be_get(p + 8, 4);
 		*used = 16;
 		return NBD_MORE;
 	}
 	if (len < 16 + size)
 		return NBD_MORE;
 	*used = 16 + (size_t)size;
-	return option(n, (uint32_t)get(p + 8, 4), p + 16, (size_t)size);
+	return option(n, (uint32_t)be_get(p + 8, 4), p + 16, (size_t)size);
 }
 
 /* ---- requests ---- */
@@ -224,13 +217,13 @@ static enum nbd_found take_request(struct nbd *n, const uint8_t *p, size_t len, 
 	if (len < 28)
 		return NBD_MORE;
 	*used = 28;
-	if (get(p, 4) != REQUEST_MAGIC)
+	if (be_get(p, 4) != REQUEST_MAGIC)
 		return NBD_CLOSE;
-	r->flags = (uint16_t)get(p + 4, 2);
-	r->type = (uint16_t)get(p + 6, 2);
-	r->cookie = get(p + 8, 8);
-	r->offset = get(p + 16, 8);
-	r->len = (uint32_t)get(p + 24, 4);
+	r->flags = (uint16_t)be_get(p + 4, 2);
+	r->type = (uint16_t)be_get(p + 6, 2);
+	r->cookie = be_get(p + 8, 8);
+	r->offset = be_get(p + 16, 8);
+	r->len = (uint32_t)be_get(p + 24, 4);
 	r->payload = r->type == NBD_WRITE ? r->len : 0;
 	if (r->type == NBD_DISCONNECT) {
 		n->state = NBD_END;
@@ -252,7 +245,7 @@ enum nbd_found nbd_take(struct nbd *n, const uint8_t *p, size_t len, size_t *use
 			return NBD_MORE;
 		*used = 4;
 		/* A flag that we did not offer is one whose meaning we do not know. */
-		if (get(p, 4) & ~(uint64_t)(FIXED_NEWSTYLE | NO_ZEROES))
+		if (be_get(p, 4) & ~(uint64_t)(FIXED_NEWSTYLE | NO_ZEROES))
 			return NBD_CLOSE;
 		n->no_zeroes = p[3] & NO_ZEROES;
 		n->state = NBD_OPTIONS;

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/be.h"
 #include "initiator/nbd.h"
 #include "initiator/tool.h"
 
@@ -70,14 +71,6 @@ static atomic_bool stopping;
 
 /* ---- the LUN's side ---- */
 
-static void be(uint8_t *p, uint64_t v, unsigned n)
-{
-	while (n--) {
-		p[n] = (uint8_t)v;
-		v >>= 8;
-	}
-}
-
 static void send_job(struct job *j)
 {
 	struct serve *s = j->c->s;
@@ -119,8 +112,8 @@ static void send_job(struct job *j)
 			memset(j->param, 0, sizeof(j->param));
 			j->param[1] = 22;
 			j->param[3] = 16;
-			be(j->param + 8, lba, 8);
-			be(j->param + 16, j->piece / bs, 4);
+			be_put(j->param + 8, lba, 8);
+			be_put(j->param + 16, j->piece / bs, 4);
 			j->iov = (struct iovec){ j->param, sizeof(j->param) };
 			io->n_out = 1;
 			io->out_len = sizeof(j->param);

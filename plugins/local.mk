@@ -16,6 +16,7 @@ target_serve_libhost_la_LIBADD = base/libbase.la $(JANSSON_LIBS) $(LIBBSD_LIBS) 
 PLUGIN_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^director_plugin$$'
 
 PLUGIN_ERR = %D%/common/err.c %D%/common/err.h
+PLUGIN_PIECES = $(PLUGIN_ERR) %D%/common/slice.h
 PLUGIN_DISK = $(PLUGIN_ERR) %D%/common/disk.c %D%/common/disk.h %D%/common/life.h %D%/common/ring.c %D%/common/aside.c \
 	%D%/common/order.c
 plugin_LTLIBRARIES += plugins/file/file.la plugins/block/block.la plugins/ram/ram.la \
@@ -34,7 +35,7 @@ plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h $(PLUGIN_ERR)
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_null_null_la_SOURCES = %D%/null/null.c
 plugins_null_null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
-plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h $(PLUGIN_ERR)
+plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h $(PLUGIN_ERR) %D%/common/unstable.h
 plugins_nbd_nbd_la_CFLAGS = $(AM_CFLAGS) $(NBD_CFLAGS)
 plugins_nbd_nbd_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_nbd_nbd_la_LIBADD = $(NBD_LIBS)
@@ -43,6 +44,9 @@ plugins_pscsi_pscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 check_LTLIBRARIES += tests/plugins/sg_fake.la
 tests_plugins_sg_fake_la_SOURCES = tests/plugins/sg_fake.c
 tests_plugins_sg_fake_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+check_LTLIBRARIES += tests/plugins/uring_fake.la
+tests_plugins_uring_fake_la_SOURCES = tests/plugins/uring_fake.c
+tests_plugins_uring_fake_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 plugins_fault_fault_la_SOURCES = %D%/fault/fault.c
 plugins_fault_fault_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_delay_delay_la_SOURCES = %D%/delay/delay.c
@@ -59,11 +63,11 @@ plugins_mirror_mirror_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_mirror_mirror_la_LIBADD = base/libbase.la $(LIBBSD_LIBS)
 
 plugin_LTLIBRARIES += plugins/stripe/stripe.la
-plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_ERR)
+plugins_stripe_stripe_la_SOURCES = %D%/stripe/stripe.c $(PLUGIN_PIECES)
 plugins_stripe_stripe_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 plugin_LTLIBRARIES += plugins/tail/tail.la
-plugins_tail_tail_la_SOURCES = %D%/tail/tail.c
+plugins_tail_tail_la_SOURCES = %D%/tail/tail.c $(PLUGIN_PIECES)
 plugins_tail_tail_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 
 # The numbered examples: built with every build so that they stay true, not installed. -rpath makes a module of them.
@@ -158,7 +162,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
-plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/claim.c %D%/iscsi/hold.c %D%/iscsi/hold.h %D%/iscsi/lun.h
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/claim.c %D%/iscsi/hold.c %D%/iscsi/hold.h %D%/iscsi/lun.h $(PLUGIN_ERR) %D%/common/unstable.h
 plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh

@@ -123,6 +123,11 @@ struct director_iscsi_conf {
 
 #define DIRECTOR_ISCSI_F_REASSIGN_255 1u        /* the peer garbles the answer to TASK REASSIGN: 255 means done, 0 no such task (Linux LIO) */
 #define DIRECTOR_ISCSI_F_ONCE 2u                /* director_iscsi_wait(): give up at the first attempt that fails */
+/*
+ * What a LUN says first in a session that replaces a lost one (29h: power on, reset) is handed on as it is. Else commands with
+ * DIRECTOR_ISCSI_REPEAT are sent again and nobody hears of it; but it is the only sign that the LUN has lost what it had not flushed.
+ */
+#define DIRECTOR_ISCSI_F_ATTENTIONS 4u
 
 /* Fill in the defaults. */
 DIRECTOR_ISCSI_API void director_iscsi_conf_init(struct director_iscsi_conf *conf);

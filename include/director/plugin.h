@@ -99,6 +99,11 @@ enum director_event_kind {
 	DIRECTOR_EV_LOST,               /* it answers nothing any more: close it, and open it under a new epoch */
 	DIRECTOR_EV_SCRUBBED,           /* a scrub is over. value: regions compared, of: regions that differed */
 	DIRECTOR_EV_REPAIRED,           /* of it, or of a read. value: regions made equal, of: regions that could not be */
+	/*
+	 * What was written and not flushed may be lost: a server elsewhere may have started anew. value: caps.life from now on. It is
+	 * told before any I/O that was answered after that ends; the next flush fails with -EIO.
+	 */
+	DIRECTOR_EV_FORGOT,
 };
 
 struct director_io;

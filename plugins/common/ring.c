@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plugins/common/disk.h"
 
@@ -24,7 +25,8 @@ struct ring {
 	struct io_uring u;
 	struct ring *next;              /* of this thread, for other engines */
 	const struct disk_engine *engine;
-	unsigned in_flight, unsent, plugs;
+	unsigned in_flight, unsent, plugs;      /* in_flight: with those that are not sent yet */
+	struct io_uring_sqe *unsent_sqe[ENTRIES];
 	bool reaping;
 	struct waiting *head, **tail;   /* beyond FLIGHT_MAX, in order */
 };
@@ -101,16 +103,49 @@ void ring_exit(struct disk_engine *e)
 	free(r);
 }
 
+/* Nothing is under way whose completion would bring us back. */
+static bool alone(const struct ring *r)
+{
+	return r->in_flight == r->unsent;
+}
+
+/* What the kernel has not taken is ours again: its I/O goes to the threads aside, and nothing is in its place. */
+static void withdraw(struct ring *r)
+{
+	struct director_io *io[ENTRIES];
+	unsigned i, n = 0;
+
+	for (i = 0; i < r->unsent; i++) {
+		struct io_uring_sqe *sqe = r->unsent_sqe[i];
+
+		if (sqe->user_data)
+			io[n++] = (struct director_io *)(uintptr_t)sqe->user_data;
+		io_uring_prep_nop(sqe);
+		sqe->user_data = 0;
+	}
+	/* Whoever is told of an end may submit. */
+	for (i = 0; i < n; i++)
+		aside_put(r->engine->aside, io[i]);
+}
+
+/*
+ * -EAGAIN, -EBUSY: the kernel is short of something. Then it is tried again when something has come back, and if there is
+ * nothing to come it is done without the ring.
+ */
 static void send_all(struct ring *r)
 {
-	int n;
+	while (r->unsent) {
+		int n = io_uring_submit(&r->u);
 
-	if (!r->unsent)
-		return;
-	n = io_uring_submit(&r->u);
-	/* -EAGAIN, -EBUSY: the kernel is short of something; reap tries again. */
-	if (n > 0)
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			break;
 		r->unsent = (unsigned)n < r->unsent ? r->unsent - (unsigned)n : 0;
+		memmove(r->unsent_sqe, r->unsent_sqe + n, r->unsent * sizeof(r->unsent_sqe[0]));
+	}
+	if (r->unsent && alone(r))
+		withdraw(r);
 }
 
 static void prepare(struct io_uring_sqe *sqe, struct director_io *io)
@@ -157,25 +192,35 @@ static bool enqueue(struct ring *r, struct director_io *io)
 	if (!sqe)
 		return false;
 	prepare(sqe, io);
-	io_uring_sqe_set_data(sqe, io);
+	sqe->user_data = (uintptr_t)io;
 	r->in_flight++;
-	r->unsent++;
+	r->unsent_sqe[r->unsent++] = sqe;
 	return true;
+}
+
+/* It has its turn when something has come back. */
+static void wait(struct ring *r, struct director_io *io)
+{
+	struct waiting *w = malloc(sizeof(*w));
+
+	if (!w) {
+		disk_advance(io, -ENOMEM);
+		return;
+	}
+	*w = (struct waiting){ .io = io };
+	*r->tail = w;
+	r->tail = &w->next;
 }
 
 void ring_put(struct ring *r, struct director_io *io)
 {
-	struct waiting *w;
-
-	if (r->head || r->in_flight >= FLIGHT_MAX || !enqueue(r, io)) {
-		w = malloc(sizeof(*w));
-		if (!w) {
-			disk_advance(io, -ENOMEM);
-			return;
-		}
-		*w = (struct waiting){ .io = io };
-		*r->tail = w;
-		r->tail = &w->next;
+	if (r->head || r->in_flight >= FLIGHT_MAX)
+		wait(r, io);
+	else if (!enqueue(r, io)) {
+		if (alone(r))
+			aside_put(r->engine->aside, io);
+		else
+			wait(r, io);
 	}
 	if (!r->plugs && !r->reaping)
 		send_all(r);
@@ -193,10 +238,16 @@ static void refill(struct ring *r)
 {
 	struct waiting *w;
 
-	while ((w = r->head) != NULL && r->in_flight < FLIGHT_MAX && enqueue(r, w->io)) {
+	while ((w = r->head) != NULL && r->in_flight < FLIGHT_MAX) {
+		bool queued = enqueue(r, w->io);
+
+		if (!queued && !alone(r))
+			break;
 		r->head = w->next;
 		if (!r->head)
 			r->tail = &r->head;
+		if (!queued)
+			aside_put(r->engine->aside, w->io);
 		free(w);
 	}
 }
@@ -215,13 +266,13 @@ void ring_reap(struct ring *r)
 
 		/* The slots are given back before anyone is told: who is told may submit. */
 		for (i = 0; i < n; i++) {
-			io[i] = io_uring_cqe_get_data(cqe[i]);
+			io[i] = (struct director_io *)(uintptr_t)cqe[i]->user_data;
 			res[i] = cqe[i]->res;
 		}
 		io_uring_cq_advance(&r->u, n);
 		r->in_flight -= n;
 		for (i = 0; i < n; i++)
-			if (disk_advance(io[i], res[i]))
+			if (io[i] && disk_advance(io[i], res[i]))
 				ring_put(r, io[i]);
 	}
 	r->reaping = false;

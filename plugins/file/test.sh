@@ -23,6 +23,13 @@ kit --only life file path="$tmp/turned" was="$tmp/was"
 truncate -s 1M "$tmp/turned"
 kit --only life file path="$tmp/turned" was="$tmp/was"
 
+# A kernel that is short of something takes nothing, or not at once: all of it is done all the same, with the ring or without.
+for turns in "again" "busy" "ok again again intr" "intr ok busy"; do
+	URING_FAKE=$turns LD_PRELOAD=$(realpath "$top_builddir/tests/plugins/.libs/uring_fake.so") ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0" \
+		"$top_builddir/director-plugin-test" --deadline 60 --rounds 2000 --only model,threads,drain,vectors file path="$tmp/ring" >"$tmp/kit" 2>&1 ||
+		{ cat "$tmp/kit"; fail "submissions that end with $turns"; }
+done
+
 # A file system that is full, with rings and without waiting (tmpfs): the write says so, reads go on.
 full()
 {

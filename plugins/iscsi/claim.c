@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/be.h"
 #include "plugins/iscsi/lun.h"
 
 #define COMMAND_MS 1500
@@ -33,14 +34,6 @@ static int say(char *why, size_t n, int code, const char *text)
 {
 	snprintf(why, n, "%s", text);
 	return code;
-}
-
-static void put(uint8_t *p, uint64_t v, unsigned n)
-{
-	while (n--) {
-		p[n] = (uint8_t)v;
-		v >>= 8;
-	}
 }
 
 static bool closing(struct lun *l)
@@ -96,7 +89,7 @@ static int reserve_in(struct lun *l, unsigned action, uint8_t *buf, uint16_t len
 	memset(buf, 0, len);
 	c->cdb[0] = PR_IN;
 	c->cdb[1] = (uint8_t)action;
-	put(c->cdb + 7, len, 2);
+	be_put(c->cdb + 7, len, 2);
 	c->cdb_len = 10;
 	c->in = &iov;
 	c->n_in = 1;
@@ -139,13 +132,13 @@ static int reserve_out(struct lun *l, unsigned action, uint64_t key, uint64_t ot
 
 	if (!c)
 		return -ENOMEM;
-	put(param, key, 8);
-	put(param + 8, other, 8);
+	be_put(param, key, 8);
+	be_put(param + 8, other, 8);
 	param[20] = aptpl;
 	c->cdb[0] = PR_OUT;
 	c->cdb[1] = (uint8_t)action;
 	c->cdb[2] = HOLD_TYPE;
-	put(c->cdb + 5, sizeof(param), 4);
+	be_put(c->cdb + 5, sizeof(param), 4);
 	c->cdb_len = 10;
 	c->out = &iov;
 	c->n_out = 1;
@@ -242,7 +235,7 @@ static int block_size(struct lun *l, uint32_t *block)
 	c->in_len = sizeof(data);
 	c->flags = DIRECTOR_ISCSI_REPEAT;
 	r = command(l, c);
-	*block = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | (uint32_t)data[6] << 8 | data[7];
+	*block = (uint32_t)be_get(data + 4, 4);
 	if (r == 0 && (c->status || (*block != 512 && *block != 4096)))
 		r = -EIO;
 	free(c);

@@ -4,28 +4,12 @@
 
 #include <string.h>
 
+#include "base/be.h"
 #include "base/crc32c.h"
 
 #define MAGIC "director-claim\0\1"
 
 enum whose { WHOSE_OLD, WHOSE_NEWER, WHOSE_FOREIGN };
-
-static uint64_t get(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n--)
-		v = v << 8 | *p++;
-	return v;
-}
-
-static void put(uint8_t *p, uint64_t v, unsigned n)
-{
-	while (n--) {
-		p[n] = (uint8_t)v;
-		v >>= 8;
-	}
-}
 
 /* ---- whose it is ---- */
 
@@ -150,20 +134,20 @@ enum hold_step hold_next(const struct hold_id *id, uint64_t mine, const struct h
 
 bool hold_keys_read(const uint8_t *p, uint32_t n, struct hold_seen *seen)
 {
-	uint64_t len = n >= 8 ? get(p + 4, 4) : 0;
+	uint64_t len = n >= 8 ? be_get(p + 4, 4) : 0;
 
 	seen->n_key = 0;
 	if (n < 8 || len % 8)
 		return false;
 	seen->more = len / 8 > HOLD_KEYS_MAX || len > n - 8;
 	for (uint32_t at = 8; at + 8 <= n && at < 8 + len && seen->n_key < HOLD_KEYS_MAX; at += 8)
-		seen->key[seen->n_key++] = get(p + at, 8);
+		seen->key[seen->n_key++] = be_get(p + at, 8);
 	return true;
 }
 
 bool hold_reservation_read(const uint8_t *p, uint32_t n, struct hold_seen *seen)
 {
-	uint64_t len = n >= 8 ? get(p + 4, 4) : 0;
+	uint64_t len = n >= 8 ? be_get(p + 4, 4) : 0;
 
 	seen->reserved = len != 0;
 	seen->holder = 0;
@@ -171,7 +155,7 @@ bool hold_reservation_read(const uint8_t *p, uint32_t n, struct hold_seen *seen)
 	if (n < 8 || (len && (len < 16 || n < 24)))
 		return false;
 	if (len) {
-		seen->holder = get(p + 8, 8);
+		seen->holder = be_get(p + 8, 8);
 		seen->type = p[21] & 15;
 	}
 	return true;
@@ -183,18 +167,18 @@ void hold_record_write(const struct hold_id *id, uint32_t seq, uint8_t out[HOLD_
 {
 	memset(out, 0, HOLD_RECORD);
 	memcpy(out, MAGIC, sizeof(MAGIC));
-	put(out + 16, tag_of(id), 4);
-	put(out + 20, id->epoch, 4);
-	put(out + 24, seq, 4);
-	put(out + HOLD_RECORD - 4, crc32c(0, out, HOLD_RECORD - 4), 4);
+	be_put(out + 16, tag_of(id), 4);
+	be_put(out + 20, id->epoch, 4);
+	be_put(out + 24, seq, 4);
+	be_put(out + HOLD_RECORD - 4, crc32c(0, out, HOLD_RECORD - 4), 4);
 }
 
 uint32_t hold_record_read(const struct hold_id *id, const uint8_t in[HOLD_RECORD], uint32_t *seq)
 {
 	*seq = 0;
-	if (memcmp(in, MAGIC, sizeof(MAGIC)) != 0 || get(in + HOLD_RECORD - 4, 4) != crc32c(0, in, HOLD_RECORD - 4) ||
-	    get(in + 16, 4) != tag_of(id))
+	if (memcmp(in, MAGIC, sizeof(MAGIC)) != 0 || be_get(in + HOLD_RECORD - 4, 4) != crc32c(0, in, HOLD_RECORD - 4) ||
+	    be_get(in + 16, 4) != tag_of(id))
 		return 0;
-	*seq = (uint32_t)get(in + 24, 4);
-	return (uint32_t)get(in + 20, 4);
+	*seq = (uint32_t)be_get(in + 24, 4);
+	return (uint32_t)be_get(in + 20, 4);
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/be.h"
+#include "plugins/common/err.h"
 #include "plugins/iscsi/lun.h"
 
 #define MAX_IO (4u << 20)
@@ -78,15 +80,6 @@ static const struct director_param params[] = {
 	{ .name = NULL },
 };
 
-static int fail(struct director_err *err, int code, const char *text)
-{
-	if (err) {
-		err->code = code;
-		snprintf(err->text, sizeof(err->text), "%s", text);
-	}
-	return code;
-}
-
 /* ---- requests ---- */
 
 static struct req *req_get(struct lun *l)
@@ -103,11 +96,14 @@ static struct req *req_get(struct lun *l)
 	return r;
 }
 
+static int settled(struct req *r, int result);
+
 void req_end(struct req *r, int result)
 {
 	struct lun *l = r->lun;
 	struct director_io *io = r->io;
 
+	result = settled(r, result);
 	pthread_mutex_lock(&l->lock);
 	r->next = l->free;
 	l->free = r;
@@ -132,29 +128,6 @@ bool req_begun(const struct req *r)
 	return r->at != r->io->offset;
 }
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 24);
-	p[1] = (uint8_t)(v >> 16);
-	p[2] = (uint8_t)(v >> 8);
-	p[3] = (uint8_t)v;
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	put32(p, (uint32_t)(v >> 32));
-	put32(p + 4, (uint32_t)v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t blocks)
 {
 	struct director_iscsi_io *c = &r->cmd;
@@ -163,8 +136,8 @@ static void cdb(struct req *r, uint8_t op, uint8_t flags, uint64_t lba, uint32_t
 	c->cdb_len = 16;
 	c->cdb[0] = op;
 	c->cdb[1] = flags;
-	put64(c->cdb + 2, lba);
-	put32(c->cdb + 10, blocks);
+	be_put(c->cdb + 2, lba, 8);
+	be_put(c->cdb + 10, blocks, 4);
 	c->in_len = c->out_len = c->n_in = c->n_out = 0;
 	c->flags = DIRECTOR_ISCSI_REPEAT;
 	c->lun = r->lun->number;
@@ -175,12 +148,18 @@ static bool changes(const struct director_io *io)
 	return io->op == DIRECTOR_WRITE || io->op == DIRECTOR_WRITE_ZEROES || io->op == DIRECTOR_DISCARD;
 }
 
-/* What was written to a leg must be there for the next owner, also when the target loses its power: nobody could say that it did. */
+/*
+ * What was written to a leg must be there for the next owner, also when the target loses its power: nobody could say that it did.
+ * And neither UNMAP nor WRITE SAME has a bit for what is to be stable at once.
+ */
 static bool settles(const struct req *r)
 {
 	const struct lun *l = r->lun;
+	const struct director_io *io = r->io;
 
-	return l->claim.on && l->disk.write_cache && !r->settling && changes(r->io) && !(r->io->op == DIRECTOR_WRITE && l->disk.fua);
+	if (!l->disk.write_cache || r->settling || !changes(io) || (io->op == DIRECTOR_WRITE && l->disk.fua))
+		return false;
+	return l->claim.on || (io->op != DIRECTOR_WRITE && io->flags & DIRECTOR_IOF_FUA);
 }
 
 static uint8_t rw_flags(const struct director_io *io)
@@ -199,8 +178,8 @@ static void unmap(struct req *r, uint64_t lba, uint32_t blocks)
 	memset(r->param, 0, sizeof(r->param));
 	r->param[1] = 22;
 	r->param[3] = 16;
-	put64(r->param + 8, lba);
-	put32(r->param + 16, blocks);
+	be_put(r->param + 8, lba, 8);
+	be_put(r->param + 16, blocks, 4);
 	r->one = (struct iovec){ r->param, sizeof(r->param) };
 	c->out = &r->one;
 	c->n_out = 1;
@@ -363,6 +342,47 @@ static void resized(struct lun *l)
 	l->host->log(l->host->arg, DIRECTOR_LOG_INFO, "the target says that the capacity has changed; reopen to use it");
 }
 
+/* A LUN of somebody else, with a cache that goes with its power. Ways inside of the cluster are looked after otherwise. */
+static bool forgets(const struct lun *l)
+{
+	return !l->inner.on && l->disk.write_cache;
+}
+
+/*
+ * 29h: power on, or a reset of the device by itself; also what most targets say first in any new session. Not those that keep the
+ * cache: resets that were asked for, and a lost nexus.
+ */
+static bool started_anew(const struct director_iscsi_io *c)
+{
+	return c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x29 && (c->ascq <= 1 || c->ascq == 4);
+}
+
+static void doubt(struct lun *l)
+{
+	const struct director_host *host = l->host;
+
+	if (!forgets(l) || !unstable_lost(&l->unstable))
+		return;
+	host->log(host->arg, DIRECTOR_LOG_WARN, "the target may have started anew: what was written and not flushed may be lost");
+	host->event(host->arg, l->owner, DIRECTOR_EV_FORGOT, unstable_life(&l->unstable), 0);
+}
+
+/* The target's answer: what is known of its cache now. */
+static int settled(struct req *r, int result)
+{
+	struct lun *l = r->lun;
+	struct director_io *io = r->io;
+
+	if (!forgets(l))
+		return result;
+	if (result == 0 && (io->op == DIRECTOR_FLUSH || r->settling))
+		return unstable_flushed(&l->unstable, &r->mark);
+	/* One that failed may have been done in part. */
+	if ((changes(io) || io->op == DIRECTOR_COMPARE_AND_WRITE) && (result || !(io->flags & DIRECTOR_IOF_FUA)))
+		unstable_changed(&l->unstable);
+	return result;
+}
+
 static void refused(struct req *r)
 {
 	struct director_iscsi_io *c = &r->cmd;
@@ -370,6 +390,8 @@ static void refused(struct req *r)
 	struct lun *l = r->lun;
 	struct director_iscsi_verdict o = director_iscsi_judge(c);
 
+	if (started_anew(c))
+		doubt(l);
 	if (o.retry) {
 		if (c->sense_key == SENSE_UNIT_ATTENTION && c->asc == 0x2a && c->ascq == 0x09)
 			resized(l);
@@ -400,11 +422,11 @@ static void extents(struct req *r)
 	uint32_t bs = r->lun->disk.block_size;
 	uint64_t run;
 
-	if (r->cmd.got < 24 || get64(r->data + 8) * bs != io->offset) {
+	if (r->cmd.got < 24 || be_get(r->data + 8, 8) * bs != io->offset) {
 		req_end(r, -EIO);
 		return;
 	}
-	run = (uint64_t)(r->data[16] << 24 | r->data[17] << 16 | r->data[18] << 8 | r->data[19]) * bs;
+	run = be_get(r->data + 16, 4) * bs;
 	io->at = run && run < io->len ? run : io->len;
 	io->flags_out = (r->data[20] & 15) == 1 ? DIRECTOR_EXT_HOLE : 0;
 	req_end(r, 0);
@@ -455,6 +477,7 @@ static void iscsi_submit(void *obj, struct director_io *io)
 	r->io = io;
 	r->at = io->offset;
 	r->left = r->piece = io->len;
+	r->mark = unstable_mark(&l->unstable);
 	r->cmd.user = r;
 	r->cmd.done = req_done;
 	r->deadline_ns = l->host->now_ns(l->host->arg) + l->timeout_ms * 1000000ull;
@@ -678,6 +701,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 		return -ENOMEM;
 	l->host = priv;
 	l->owner = owner;
+	unstable_init(&l->unstable);
 	pthread_mutex_init(&l->lock, NULL);
 	inner_init(l);
 	r = claim_conf(l, conf, epoch);
@@ -688,6 +712,9 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 		r = loop_get(&l->loop);
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
+	/* It may have lost what was written and not flushed: doubt(). */
+	if (!l->inner.on)
+		l->conf.flags |= DIRECTOR_ISCSI_F_ATTENTIONS;
 	/* A node that is not there now is asked again by who wants it. */
 	if (l->inner.on && !l->inner.lazy)
 		l->conf.flags |= DIRECTOR_ISCSI_F_ONCE;
@@ -705,7 +732,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 			inner_end(l);
 		else
 			lun_free(l);
-		return fail(err, r, why);
+		return fail(err, r, "%s", why);
 	}
 	*obj = l;
 	return 0;
@@ -734,6 +761,8 @@ static int iscsi_caps(void *obj, struct director_caps *c)
 	c->optimal_io = d->optimal_blocks && (uint64_t)d->optimal_blocks * d->block_size <= max ? d->optimal_blocks * d->block_size : 0;
 	if (l->inner.on && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
 		c->life = l->claim.on ? (inner_life(l), CLAIM_LIFE) : inner_life(l);
+	else if (forgets(l) && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
+		c->life = unstable_life(&l->unstable);
 	return 0;
 }
 
@@ -762,7 +791,7 @@ static int iscsi_resize(void *obj, uint64_t size, struct director_err *err)
 	r = l->h ? director_iscsi_get_disk(l->h, l->number, &now, why, sizeof(why)) : -ENOTCONN;
 	pthread_mutex_unlock(&l->inner.control);
 	if (r < 0)
-		return fail(err, r, why);
+		return fail(err, r, "%s", why);
 	l->disk.blocks = now.blocks;
 	if (now.blocks * l->disk.block_size >= size) {
 		if (l->claim.on)

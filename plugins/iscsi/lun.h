@@ -13,6 +13,7 @@
 
 #include "director/iscsi.h"
 #include "director/plugin.h"
+#include "plugins/common/unstable.h"
 #include "plugins/iscsi/hold.h"
 
 #define PORTALS_MAX 16
@@ -34,6 +35,7 @@ struct req {
 	TAILQ_ENTRY(req) entry;         /* inner: busy, parked or in doubt */
 	bool busy;
 	bool settling;                  /* it is done, and made stable now */
+	struct unstable_mark mark;      /* of a flush */
 };
 
 TAILQ_HEAD(reqs, req);
@@ -111,6 +113,7 @@ struct lun {
 	uint8_t *zeroes;                /* one block, for WRITE SAME */
 	struct inner inner;
 	struct claim claim;
+	struct unstable unstable;       /* of a plain LUN with a write cache */
 };
 
 /* iscsi.c */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -422,11 +423,17 @@ static void step_done(struct backstore_io *bio, int32_t result)
 {
 	static const char *const names[] = { "?", "read", "write", "flush", "discard", "zeroing", "compare", "extents",
 		"checksum" };
+	static atomic_bool said;
 	struct step *s = bio->user;
 	struct walk *w = s->walk;
 	uint64_t i;
 
 	KIT(s->busy, "an I/O was answered twice");
+	if (kit_args.forgets && bio->io.op == DIRECTOR_FLUSH && result == -EIO) {
+		if (!atomic_exchange(&said, true))
+			puts("a flush says that writes may be lost");
+		result = 0;
+	}
 	if (result < 0)
 		kit_fail("seed %llu: %s of %llu blocks at %llu: %s", (unsigned long long)kit_args.seed, names[bio->io.op],
 			(unsigned long long)s->n, (unsigned long long)s->block, strerror(-result));

@@ -31,6 +31,7 @@ struct kit_args {
 	uint64_t size, seed;
 	unsigned rounds;                        /* I/Os of the random tests */
 	bool verbose;
+	bool forgets;                           /* a flush may say that what was written may be lost (DIRECTOR_EV_FORGOT) */
 };
 
 extern struct kit_args kit_args;

@@ -33,6 +33,7 @@ static const char usage[] =
 	"  --rounds N       I/Os of the random tests (2000)\n"
 	"  --seed N         of the random tests (1)\n"
 	"  --deadline N     seconds that one test may take (60)\n"
+	"  --forgets        a flush of the random tests may fail: the storage is made to forget meanwhile\n"
 	"  --list           say which tests there are\n"
 	"  --verbose        show what the plugin logs\n"
 	"  --help\n"
@@ -105,6 +106,8 @@ static void report(unsigned number, const struct kit_test *t, int status, const 
 {
 	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		printf("ok %u %s - %s\n", number, t->name, t->what);
+		if (said[0])
+			printf("#   %s\n", said);
 		n_ok++;
 		return;
 	}
@@ -245,6 +248,9 @@ static int option(int c, const char *arg)
 	case 'v':
 		kit_args.verbose = true;
 		break;
+	case 'f':
+		kit_args.forgets = true;
+		break;
 	default:
 		fputs(usage, stderr);
 		return 2;
@@ -257,7 +263,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "size", 1, NULL, 's' }, { "over", 1, NULL, 'o' }, { "only", 1, NULL, 'O' }, { "without", 1, NULL, 'w' },
 		{ "rounds", 1, NULL, 'r' }, { "seed", 1, NULL, 'S' }, { "deadline", 1, NULL, 'd' },
-		{ "list", 0, NULL, 'l' }, { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "forgets", 0, NULL, 'f' }, { "list", 0, NULL, 'l' }, { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	unsigned n;
 	int c, r;

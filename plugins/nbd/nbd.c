@@ -110,6 +110,7 @@ static int disk_open(void *priv, const struct director_conf *conf, void *owner, 
 		return -ENOMEM;
 	d->host = priv;
 	d->owner = owner;
+	unstable_init(&d->unstable);
 	d->uri = strdup(conf->get(conf, "uri"));
 	d->certificates = certificates ? strdup(certificates) : NULL;
 	d->timeout_ns = conf->get_uint(conf, "timeout", 30000) * 1000000u;
@@ -148,6 +149,8 @@ static int disk_caps(void *obj, struct director_caps *c)
 	c->align = 1;
 	c->max_io = d->max_io;
 	c->optimal_io = d->preferred;
+	if (d->flags & DIRECTOR_CAP_WRITE_CACHE && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
+		c->life = unstable_life(&d->unstable);
 	return 0;
 }
 

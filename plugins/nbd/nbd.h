@@ -7,7 +7,8 @@
  *
  * I/O of other threads reaches a connection through a locked list and an eventfd. A connection that is lost is
  * made again and what was under way is sent again, until the I/O's own time is over: NBD's commands may be
- * repeated, and nothing else was answered meanwhile.
+ * repeated, and nothing else was answered meanwhile. What was answered before and not flushed may be gone then, for the server
+ * may be another process.
  */
 #ifndef PLUGINS_NBD_NBD_H
 #define PLUGINS_NBD_NBD_H
@@ -20,6 +21,7 @@
 
 #include "director/plugin.h"
 #include "plugins/common/err.h"
+#include "plugins/common/unstable.h"
 
 #define WIRES_MAX 16
 
@@ -36,6 +38,7 @@ struct req {
 	uint64_t until_ns;
 	int32_t result;
 	bool over;                      /* libnbd is through with it */
+	struct unstable_mark mark;      /* of a flush */
 };
 
 TAILQ_HEAD(reqs, req);
@@ -64,6 +67,7 @@ struct nbd_disk {
 	uint32_t flags;                 /* DIRECTOR_CAP_* */
 	_Atomic uint64_t size;
 	atomic_uint n_lost, turn;
+	struct unstable unstable;       /* if the server has something to flush */
 	struct wire wire[WIRES_MAX];
 	unsigned n_wires;
 };

@@ -43,11 +43,32 @@ static void gather(const struct director_io *io, char *to)
 		memcpy(to, io->iov[i].base, io->iov[i].len);
 }
 
+static bool changes(const struct director_io *io)
+{
+	return io->op == DIRECTOR_WRITE || io->op == DIRECTOR_WRITE_ZEROES || io->op == DIRECTOR_DISCARD;
+}
+
+/* The server's answer: what is known of the cache now. */
+static int32_t settled(struct req *r, int32_t result)
+{
+	struct nbd_disk *d = r->wire->disk;
+
+	if (!(d->flags & DIRECTOR_CAP_WRITE_CACHE))
+		return result;
+	if (r->io->op == DIRECTOR_FLUSH)
+		return result == 0 ? unstable_flushed(&d->unstable, &r->mark) : result;
+	/* One that failed may have been done in part. */
+	if (changes(r->io) && !(result == 0 && r->io->flags & DIRECTOR_IOF_FUA && d->flags & DIRECTOR_CAP_FUA))
+		unstable_changed(&d->unstable);
+	return result;
+}
+
 static void req_end(struct reqs *list, struct req *r, int32_t result)
 {
 	const struct director_host *host = r->wire->disk->host;
 	struct director_io *io = r->io;
 
+	result = settled(r, result);
 	TAILQ_REMOVE(list, r, link);
 	if (result == 0 && r->bounce && io->op == DIRECTOR_READ)
 		scatter(io, r->bounce);
@@ -156,6 +177,17 @@ static void event(struct wire *w, uint32_t kind)
 	w->disk->host->event(w->disk->host->arg, w->disk->owner, kind, 0, 0);
 }
 
+/* The next connection may be to another process: nobody says whether it has what the last one had not flushed. */
+static void doubt(struct nbd_disk *d)
+{
+	const struct director_host *host = d->host;
+
+	if (!(d->flags & DIRECTOR_CAP_WRITE_CACHE) || !unstable_lost(&d->unstable))
+		return;
+	host->log(host->arg, DIRECTOR_LOG_WARN, "the connection is lost, and with it perhaps what was written and not flushed");
+	host->event(host->arg, d->owner, DIRECTOR_EV_FORGOT, unstable_life(&d->unstable), 0);
+}
+
 /* All that was under way waits again, in its old order before what came later. */
 static void drop(struct wire *w)
 {
@@ -169,6 +201,7 @@ static void drop(struct wire *w)
 		TAILQ_INSERT_HEAD(&w->waiting, r, link);
 	}
 	w->n_sent = 0;
+	doubt(w->disk);
 	w->try_ns = now_ns(w) + w->back_off_ms * 1000000u;
 	w->back_off_ms = w->back_off_ms * 2 < BACK_OFF_LAST_MS ? w->back_off_ms * 2 : BACK_OFF_LAST_MS;
 	if (!w->lost && atomic_fetch_add(&w->disk->n_lost, 1) == 0)
@@ -431,6 +464,7 @@ void wire_put(struct wire *w, struct director_io *io)
 	}
 	r->io = io;
 	r->wire = w;
+	r->mark = unstable_mark(&w->disk->unstable);
 	r->until_ns = host->now_ns(host->arg) + w->disk->timeout_ns;
 	pthread_mutex_lock(&w->lock);
 	first = TAILQ_EMPTY(&w->fresh);

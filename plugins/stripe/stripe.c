@@ -14,6 +14,7 @@
 
 #include "director/plugin.h"
 #include "plugins/common/err.h"
+#include "plugins/common/slice.h"
 
 #define CHILDREN_MAX 16
 #define CHUNK_MIN (64u << 10)
@@ -66,27 +67,6 @@ static bool part(const struct stripe *s, unsigned i, uint64_t offset, uint64_t l
 	*from = a / s->n * s->chunk + (a == first ? offset % s->chunk : 0);
 	*to = b / s->n * s->chunk + (b == last ? (offset + len - 1) % s->chunk + 1 : s->chunk);
 	return true;
-}
-
-/* Append the slice [at, at + len) of the buffers to `to`; returns how many entries that took. */
-static uint32_t slice(const struct director_io *io, uint64_t at, uint64_t len, struct director_iov *to)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < io->n_iov && len; i++) {
-		const struct director_iov *v = &io->iov[i];
-		uint64_t take;
-
-		if (at >= v->len) {
-			at -= v->len;
-			continue;
-		}
-		take = v->len - at < len ? v->len - at : len;
-		to[n++] = (struct director_iov){ (char *)v->base + at, (size_t)take };
-		at = 0;
-		len -= take;
-	}
-	return n;
 }
 
 /* The buffers of the chunks that lie on child i, in their order. */

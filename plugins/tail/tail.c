@@ -9,13 +9,13 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "director/plugin.h"
+#include "plugins/common/err.h"
+#include "plugins/common/slice.h"
 
 #define HEAD (1u << 20)         /* VOLUME_LEG_META */
 #define PIECES 3
@@ -49,20 +49,6 @@ struct request {
 	struct piece piece[PIECES];
 };
 
-static int fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(struct director_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return code;
-}
-
 /* ---- where bytes lie ---- */
 
 /* Where `offset` is below, and how many bytes from there on follow each other there too. */
@@ -78,27 +64,6 @@ static uint64_t below(const struct tail *t, uint64_t offset, uint64_t *run)
 	}
 	*run = UINT64_MAX;
 	return offset;
-}
-
-/* The slice [at, at + len) of the buffers; returns how many entries it takes. */
-static uint32_t slice(const struct director_io *io, uint64_t at, uint64_t len, struct director_iov *to)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < io->n_iov && len; i++) {
-		const struct director_iov *v = &io->iov[i];
-		uint64_t take;
-
-		if (at >= v->len) {
-			at -= v->len;
-			continue;
-		}
-		take = v->len - at < len ? v->len - at : len;
-		to[n++] = (struct director_iov){ (char *)v->base + at, (size_t)take };
-		at = 0;
-		len -= take;
-	}
-	return n;
 }
 
 /* ---- I/O ---- */

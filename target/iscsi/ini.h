@@ -66,6 +66,7 @@ struct ini_conf {
 	uint32_t retry_min_ms, retry_max_ms;    /* between attempts */
 	uint32_t command_retry_ms;              /* ERL 1: an unacknowledged command is sent again */
 	uint32_t recover_ms;                    /* how long a failed connection is recovered (ERL 2) before the session is given up; 0: Time2Retain */
+	bool attentions;                        /* unit attentions of a session that replaces a lost one are handed on */
 	bool reassign_255;                      /* a peer that garbles the answer to TASK REASSIGN: 255 is done, 0 no such task */
 };
 

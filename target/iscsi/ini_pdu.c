@@ -94,7 +94,8 @@ static bool of_the_way(const struct ini_session *s, const struct ini_cmd *cmd)
 		key = cmd->sense[2] & 0xf;
 		asc = cmd->sense[12];
 	}
-	return (key == SENSE_ABORTED && asc == ASC_CRC) || (key == SENSE_ATTENTION && asc == ASC_RESET && s->sessions > 1);
+	return (key == SENSE_ABORTED && asc == ASC_CRC) ||
+		(key == SENSE_ATTENTION && asc == ASC_RESET && s->sessions > 1 && !s->conf.attentions);
 }
 
 static void finish(struct ini_conn *c, struct ini_cmd *cmd)

@@ -5,6 +5,7 @@
  *   "DLUK" version(1) flags(1) sanitize(1) type(1) generation(4) n(2)
  *   with FLAG_SPC2, then n times: key(8) holder(1) tag(2) isid(6) length(1) initiator length(1) target
  *   with FLAG_SAVED: bits(1), and per threshold: enabled resource arming (1 each) count(4)
+ *   with FLAG_OP (of a sanitize operation that runs): service(1) passes(1) invert(1) length(2) pattern
  *   crc32c(4) of all before it
  */
 #include "target/scsi/kept.h"
@@ -23,17 +24,20 @@
 #define FLAG_SAVED 0x02
 #define FLAG_ALL 0x04
 #define FLAG_SPC2 0x08
-#define FLAGS (FLAG_APTPL | FLAG_SAVED | FLAG_ALL | FLAG_SPC2)
+#define FLAG_OP 0x10
+#define FLAGS (FLAG_APTPL | FLAG_SAVED | FLAG_ALL | FLAG_SPC2 | FLAG_OP)
 #define BIT_WCE 0x01
 #define BIT_SWP 0x02
 #define BIT_D_SENSE 0x04
 #define BIT_LBPERE 0x08
 #define SANITIZE_EXIT 0x80
+#define PATTERN_MAX 4096                /* a block */
 #define HEAD 14
 
 void kept_fini(struct lu_kept *k)
 {
 	pr_fini(&k->pr);
+	free(k->op);
 	memset(k, 0, sizeof(*k));
 }
 
@@ -41,6 +45,7 @@ void kept_copy(struct lu_kept *to, const struct lu_kept *from)
 {
 	*to = *from;
 	pr_copy(&to->pr, &from->pr);
+	to->op = from->op ? mem_dup(from->op, sizeof(*to->op) + from->op->len) : NULL;
 }
 
 /* ---- out ---- */
@@ -81,18 +86,27 @@ static void put_mode(struct buf *to, const struct lu_mode *m)
 	}
 }
 
+static void put_op(struct buf *to, const struct sanitize_op *op)
+{
+	uint8_t b[5] = { op->service, op->passes, op->invert };
+
+	set16(b + 3, op->len);
+	buf_put(to, b, sizeof(b));
+	buf_put(to, op->pattern, op->len);
+}
+
 void kept_encode(const struct lu_kept *k, struct buf *to)
 {
 	const struct pr_state *pr = &k->pr;
 	size_t begin = to->len;
 	struct pr_registrant spc2 = { .key = 1, .port = k->spc2 };
 	uint8_t head[HEAD] = { 0 }, crc[4];
-	bool with = pr->aptpl || k->all;
+	bool with = pr->aptpl || k->all, op = k->all && k->sanitize == SANITIZE_RUNNING && k->op;
 
 	set32(head, MAGIC);
 	head[4] = VERSION;
 	head[5] = (uint8_t)((pr->aptpl ? FLAG_APTPL : 0) | (k->has_saved ? FLAG_SAVED : 0) |
-		(k->all ? FLAG_ALL : 0) | (k->all && k->has_spc2 ? FLAG_SPC2 : 0));
+		(k->all ? FLAG_ALL : 0) | (k->all && k->has_spc2 ? FLAG_SPC2 : 0) | (op ? FLAG_OP : 0));
 	head[6] = (uint8_t)(k->sanitize | (k->sanitize_exit ? SANITIZE_EXIT : 0));
 	if (with) {
 		head[7] = (uint8_t)pr->type;
@@ -106,6 +120,8 @@ void kept_encode(const struct lu_kept *k, struct buf *to)
 		put_registrant(to, &pr->registrants[i]);
 	if (k->has_saved)
 		put_mode(to, &k->saved);
+	if (op)
+		put_op(to, k->op);
 	set32(crc, crc32c(0, to->data + begin, to->len - begin));
 	buf_put(to, crc, 4);
 }
@@ -190,6 +206,23 @@ static bool take_mode(struct in *in, struct lu_mode *m)
 	return true;
 }
 
+/* What SANITIZE could have asked for. */
+static bool take_op(struct in *in, struct lu_kept *k)
+{
+	const uint8_t *b = take(in, 5), *pattern;
+	unsigned len;
+
+	if (!b || k->sanitize != SANITIZE_RUNNING || b[0] < 1 || b[0] > 2 || b[1] < 1 || b[1] > 31 || b[2] > 1)
+		return false;
+	len = be16(b + 3);
+	if ((len != 0) != (b[0] == 1) || len > PATTERN_MAX || !(pattern = take(in, len)))
+		return false;
+	k->op = mem_alloc(sizeof(*k->op) + len);
+	*k->op = (struct sanitize_op){ .service = b[0], .passes = b[1], .invert = b[2], .len = (uint16_t)len };
+	memcpy(k->op->pattern, pattern, len);
+	return true;
+}
+
 /* What PERSISTENT RESERVE OUT could have made. */
 static bool pr_sane(const struct pr_state *pr)
 {
@@ -214,7 +247,7 @@ static bool decode(struct in *in, struct lu_kept *k)
 	struct pr_state *pr = &k->pr;
 	unsigned n;
 
-	if (!head || be32(head) != MAGIC || head[4] != VERSION || head[5] & ~FLAGS || (head[5] & (FLAG_ALL | FLAG_SPC2)) == FLAG_SPC2 ||
+	if (!head || be32(head) != MAGIC || head[4] != VERSION || head[5] & ~FLAGS || (!(head[5] & FLAG_ALL) && head[5] & (FLAG_SPC2 | FLAG_OP)) ||
 		(head[6] & ~SANITIZE_EXIT) > SANITIZE_FAILED)
 		return false;
 	k->sanitize = (enum lu_sanitize)(head[6] & ~SANITIZE_EXIT);
@@ -240,7 +273,7 @@ static bool decode(struct in *in, struct lu_kept *k)
 		if (!take_registrant(in, &pr->registrants[pr->n]))
 			return false;
 	k->has_saved = head[5] & FLAG_SAVED;
-	return pr_sane(pr) && (!k->has_saved || take_mode(in, &k->saved)) && in->n == 0;
+	return pr_sane(pr) && (!k->has_saved || take_mode(in, &k->saved)) && (!(head[5] & FLAG_OP) || take_op(in, k)) && in->n == 0;
 }
 
 int kept_decode(const uint8_t *p, size_t n, struct lu_kept *k)

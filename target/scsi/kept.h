@@ -34,12 +34,22 @@ struct lu_mode {
 
 enum lu_sanitize { SANITIZE_IDLE, SANITIZE_RUNNING, SANITIZE_FAILED };
 
+/* What a SANITIZE is to do, for whoever has to go on with it. Memory of its own. */
+struct sanitize_op {
+	uint8_t service;                /* 1: overwrite, 2: block erase */
+	uint8_t passes;
+	bool invert;                    /* the pattern, between passes */
+	uint16_t len;                   /* of the pattern, which repeats within each block */
+	uint8_t pattern[];
+};
+
 struct lu_kept {
 	struct pr_state pr;
 	struct lu_mode saved;
 	bool has_saved;                 /* else the pages' defaults hold */
 	enum lu_sanitize sanitize;
 	bool sanitize_exit;             /* EXIT FAILURE MODE may end a failure (AUSE) */
+	struct sanitize_op *op;         /* of SANITIZE_RUNNING; NULL: not known. Kept only where nodes agree: another one goes on */
 	/* What nodes agree about: reservations without APTPL too, and those of SPC-2. */
 	bool all;
 	bool has_spc2;

@@ -35,9 +35,7 @@ void lu_fini(struct scsi_lu *lu)
 {
 	kept_fini(&lu->kept);
 	free(lu->ports);
-	free(lu->sanitize.pattern);
 	lu->ports = NULL;
-	lu->sanitize.pattern = NULL;
 	lu->n_ports = 0;
 }
 

@@ -106,12 +106,8 @@ struct scsi_port {
 
 /* A sanitize operation that is under way (SBC-3 4.11). */
 struct sanitize_run {
-	uint8_t service;                /* of SANITIZE: 1 overwrite, 2 block erase */
-	uint8_t passes;
-	bool invert;
 	uint64_t pause_bytes;           /* written between two pauses; 0: none. Set by the owner once */
 	uint64_t since_pause;
-	uint8_t *pattern;               /* one block of it; NULL: erase */
 	_Atomic uint64_t done, total;   /* bytes */
 };
 

@@ -43,32 +43,35 @@ static int begun(struct task *t, struct scsi_proposal *p)
 	return t->cdb[1] & IMMED ? scsi_good(t) : wait_end(t);
 }
 
-static int begin(struct task *t, uint8_t service, uint8_t passes, bool invert, const uint8_t *pattern, uint32_t len)
+/* `op` is given. */
+static int begin(struct task *t, struct sanitize_op *op)
 {
 	struct scsi_lu *lu = task_lu(t);
-	struct sanitize_run *run = &lu->sanitize;
 	struct scsi_proposal *p;
-	uint64_t bytes = atomic_load(&lu->blocks) * lu->block_size;
 
 	/* SBC-3 4.11.3: a failure that may not be left can be repaired by a stricter operation only. */
-	if (lu->kept.sanitize == SANITIZE_FAILED && !lu->kept.sanitize_exit && t->cdb[1] & AUSE)
+	if (lu->kept.sanitize == SANITIZE_FAILED && !lu->kept.sanitize_exit && t->cdb[1] & AUSE) {
+		free(op);
 		return scsi_bad_cdb(t, 1, 5);
-	free(run->pattern);
-	run->pattern = NULL;
-	run->service = service;
-	run->passes = passes;
-	run->invert = invert;
-	atomic_store(&run->done, 0);
-	atomic_store(&run->total, bytes * passes);
-	if (pattern) {
-		run->pattern = mem_alloc(lu->block_size);
-		for (uint32_t i = 0; i < lu->block_size; i++)
-			run->pattern[i] = pattern[i % len];
 	}
+	atomic_store(&lu->sanitize.done, 0);
+	atomic_store(&lu->sanitize.total, atomic_load(&lu->blocks) * lu->block_size * op->passes);
 	p = proposal_new(t, begun);
 	p->next.sanitize = SANITIZE_RUNNING;
 	p->next.sanitize_exit = t->cdb[1] & AUSE;
+	free(p->next.op);
+	p->next.op = op;
 	return proposal_go(t, &p);
+}
+
+static struct sanitize_op *op_new(uint8_t service, unsigned passes, bool invert, const uint8_t *pattern, uint32_t len)
+{
+	struct sanitize_op *op = mem_alloc(sizeof(*op) + len);
+
+	*op = (struct sanitize_op){ .service = service, .passes = (uint8_t)passes, .invert = invert, .len = (uint16_t)len };
+	if (len)
+		memcpy(op->pattern, pattern, len);
+	return op;
 }
 
 /* Table 103: the pattern repeats within each block. */
@@ -90,12 +93,12 @@ int sanitize_overwrite(struct task *t)
 		return scsi_bad_parameter(t, 0, 6);     /* TEST: vendor specific, there is none */
 	if (len == 0 || len != list - 4)
 		return scsi_bad_parameter(t, 2, -1);
-	return begin(t, 1, (uint8_t)passes, p[0] & 0x80, p + 4, len);
+	return begin(t, op_new(1, passes, p[0] & 0x80, p + 4, len));
 }
 
 int sanitize_erase(struct task *t)
 {
-	return begin(t, 2, 1, false, NULL, 0);
+	return begin(t, op_new(2, 1, false, NULL, 0));
 }
 
 static int left(struct task *t, struct scsi_proposal *p)
@@ -115,22 +118,32 @@ int sanitize_exit(struct task *t)
 	return proposal_go(t, &p);
 }
 
-/* ---- the operation: a task of its own; scsi.done counts the bytes of a pass, scsi.step the passes ---- */
+/*
+ * ---- the operation: a task of its own; scsi.done counts the bytes of a pass, scsi.step the passes. Its CDB, which is none,
+ * carries what it needs: what is kept may change beside it ----
+ */
+
+enum { HOW, PASSES, INVERT, OVERWRITES };
 
 static int step(struct task *t);
 
 static int end_locked(struct task *t)
 {
-	struct scsi_proposal *p = proposal_new(t, left);
+	struct scsi_proposal *p;
 
-	p->next.sanitize = (enum lu_sanitize)t->cdb[0];
+	/* It was another's to end. */
+	if (task_lu(t)->kept.sanitize != SANITIZE_RUNNING)
+		return SCSI_DONE;
+	p = proposal_new(t, left);
+	p->next.sanitize = (enum lu_sanitize)t->cdb[HOW];
+	free(p->next.op);
+	p->next.op = NULL;
 	return proposal_go(t, &p);
 }
 
-/* It is over: its own CDB, which is none, carries how. */
 static int end(struct task *t, enum lu_sanitize how)
 {
-	t->cdb[0] = (uint8_t)how;
+	t->cdb[HOW] = (uint8_t)how;
 	t->scsi.next = end_locked;
 	return SCSI_LOCK;
 }
@@ -158,35 +171,27 @@ static int stepped(struct task *t)
 	return SCSI_BLOCK;
 }
 
-/* SBC-3 5.30.2.2: with INVERT the pattern is inverted between passes. */
-static void pattern_fill(struct task *t)
-{
-	const struct scsi_lu *lu = task_lu(t);
-	bool invert = lu->sanitize.invert && t->scsi.step & 1;
-
-	for (uint32_t at = 0; at < SCSI_CHUNK; at++)
-		t->scsi.work.p[at] = (uint8_t)(lu->sanitize.pattern[at % lu->block_size] ^ (invert ? 0xff : 0));
-}
-
 static int step(struct task *t)
 {
 	struct scsi_lu *lu = task_lu(t);
 	uint64_t total = t->scsi.blocks * lu->block_size, rest = total - t->scsi.done, most;
 
-	if (rest == 0 && ++t->scsi.step < lu->sanitize.passes) {
+	if (rest == 0 && ++t->scsi.step < t->cdb[PASSES]) {
 		t->scsi.done = 0;
 		rest = total;
-		pattern_fill(t);
+		/* SBC-3 5.30.2.2: with INVERT the pattern is inverted between passes. */
+		for (uint32_t at = 0; at < SCSI_CHUNK && t->cdb[INVERT]; at++)
+			t->scsi.work.p[at] ^= 0xff;
 	}
 	if (rest == 0) {
 		op_set(t, BLOCK_FLUSH, 0, NULL, 0, 0);
 		t->scsi.next = flushed;
 		return SCSI_BLOCK;
 	}
-	most = lu->sanitize.pattern ? SCSI_CHUNK : ERASE_BYTES;
+	most = t->cdb[OVERWRITES] ? SCSI_CHUNK : ERASE_BYTES;
 	if (rest > most)
 		rest = most;
-	if (lu->sanitize.pattern)
+	if (t->cdb[OVERWRITES])
 		op_set(t, BLOCK_WRITE, t->scsi.done, t->scsi.work.p, rest, BLOCK_DPO);
 	else
 		op_set(t, BLOCK_DISCARD, t->scsi.done, NULL, rest, 0);
@@ -194,19 +199,34 @@ static int step(struct task *t)
 	return SCSI_BLOCK;
 }
 
-int sanitize_background(struct task *t)
+/* From its beginning, also if another node had begun. */
+static int begin_locked(struct task *t)
 {
 	struct scsi_lu *lu = task_lu(t);
+	const struct sanitize_op *op = lu->kept.op;
+	uint32_t bs = lu->block_size;
 
-	atomic_store(&lu->sanitize.done, 0);
+	if (lu->kept.sanitize != SANITIZE_RUNNING)
+		return SCSI_DONE;
+	t->cdb[HOW] = SANITIZE_FAILED;
+	if (!op || (op->len && (op->len > bs || task_room(t, &t->scsi.work, SCSI_CHUNK) != 0)))
+		return end_locked(t);
 	t->scsi.judges = true;
 	t->scsi.blocks = atomic_load(&lu->blocks);
 	t->scsi.done = 0;
 	t->scsi.step = 0;
-	if (lu->sanitize.pattern) {
-		if (task_room(t, &t->scsi.work, SCSI_CHUNK) != 0)
-			return end(t, SANITIZE_FAILED);
-		pattern_fill(t);
-	}
+	t->cdb[PASSES] = op->passes;
+	t->cdb[INVERT] = op->invert;
+	t->cdb[OVERWRITES] = op->service == 1;
+	atomic_store(&lu->sanitize.done, 0);
+	atomic_store(&lu->sanitize.total, t->scsi.blocks * bs * op->passes);
+	for (uint32_t at = 0; at < SCSI_CHUNK && op->len; at++)
+		t->scsi.work.p[at] = op->pattern[at % bs % op->len];
 	return step(t);
+}
+
+int sanitize_background(struct task *t)
+{
+	t->scsi.next = begin_locked;
+	return SCSI_LOCK;
 }

@@ -134,7 +134,7 @@ int agree_take(struct serve *s, struct target_msg *m, void (*over)(void *arg), v
 	struct registry *r = &s->registry;
 	struct lu_agreed a;
 	struct volume *v;
-	bool aborts = false, first = false;
+	bool aborts = false, first = false, mine = false, taken = false;
 	int err = 0;
 
 	if (agreed_decode(m->blob, m->n_blob, &a) != 0)
@@ -151,11 +151,16 @@ int agree_take(struct serve *s, struct target_msg *m, void (*over)(void *arg), v
 	} else {
 		pthread_mutex_lock(&v->lu_lock);
 		first = !v->kept_known && !m->err;
-		if (!m->err && (first || m->number > v->kept_version))
+		taken = !m->err && (first || m->number > v->kept_version);
+		if (taken)
 			aborts = take(v, m->number, &a);
+		mine = v->proposal_won && v->proposal;
 		if (m->proposal && m->proposal == v->proposal)
 			outcome(v, !m->err || v->proposal_won);
 		pthread_mutex_unlock(&v->lu_lock);
+		/* One that is proposed here goes on when all other commands of the unit have ended (exec_turn). */
+		if (taken && !mine)
+			sanitize_look_locked(v);
 	}
 	if (first)
 		hold_end(v, HOLD_KEPT);

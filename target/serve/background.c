@@ -17,7 +17,10 @@ struct background {
 	struct nexus nexus;
 	struct scsi_it it;
 	enum scsi_turn (*work)(struct task *t);
+	uint64_t run;                   /* of v->sanitizing; 0: it goes on whatever becomes of the volume */
 };
+
+static struct background *start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t));
 
 void background_begin(struct serve_task *st)
 {
@@ -25,6 +28,26 @@ void background_begin(struct serve_task *st)
 }
 
 void background_start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t))
+{
+	background_begin(&start(w, v, as, work)->st);
+}
+
+void background_sanitize(struct worker *w, struct volume *v, uint64_t run)
+{
+	struct background *b = start(w, v, NULL, scsi_background);
+
+	b->run = run;
+	background_begin(&b->st);
+}
+
+bool background_goes_on(const struct serve_task *st)
+{
+	const struct background *b = (const struct background *)st;
+
+	return !b->run || atomic_load(&b->nexus.volume->sanitizing) == b->run;
+}
+
+static struct background *start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t))
 {
 	struct background *b = mem_zalloc(sizeof(*b));
 	struct registry *r = &w->serve->registry;
@@ -52,7 +75,7 @@ void background_start(struct worker *w, struct volume *v, const struct scsi_it *
 	lu_attach(&v->lu, &b->nexus.scsi, &b->it, UINT32_MAX, false);
 	pthread_mutex_unlock(&v->lu_lock);
 	pthread_mutex_unlock(&r->lock);
-	background_begin(&b->st);
+	return b;
 }
 
 void background_end(struct serve_task *st)
@@ -61,7 +84,10 @@ void background_end(struct serve_task *st)
 	struct worker *w = st->worker;
 	struct registry *r = &w->serve->registry;
 	struct volume *v = b->nexus.volume;
+	uint64_t run = b->run;
 
+	if (run)
+		atomic_compare_exchange_strong(&v->sanitizing, &run, 0);
 	task_buf_put(&w->pool, &st->it.task.scsi.work);
 	pthread_mutex_lock(&r->lock);
 	pthread_mutex_lock(&v->lu_lock);

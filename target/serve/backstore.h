@@ -170,6 +170,11 @@ int backstore_share_open(struct backstore_share *, struct backstore *bs, uint64_
 void backstore_share_hold(struct backstore_share *);
 /* may_answer would say yes now. Any thread. */
 void backstore_share_go(struct backstore_share *);
+/*
+ * Of a leg: what was written and not flushed may be lost (DIRECTOR_EV_FORGOT). I/O of each reference fails with -ENOTCONN until
+ * one has, and its capabilities, with the other life, have been asked for after it. Any thread.
+ */
+void backstore_share_forgot(struct backstore_share *);
 /* Before bs is closed for good: references that are left get -ENOTCONN from now on. NULLs the pointer. */
 void backstore_share_free(struct backstore_share **);
 /*

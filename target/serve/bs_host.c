@@ -182,9 +182,12 @@ static void host_event(void *arg, void *owner, uint32_t kind, uint64_t value, ui
 	struct backstore *bs = owner, *up;
 	struct event *e;
 
-	if (kind == DIRECTOR_EV_RESIZED)
+	if (kind == DIRECTOR_EV_RESIZED || kind == DIRECTOR_EV_FORGOT)
 		for (up = bs; up; up = up->parent)
 			bs_caps_read(up, NULL);
+	/* Before the plugin answers anything. */
+	if (kind == DIRECTOR_EV_FORGOT)
+		bs_share_forgot(bs->root);
 	e = mem_zalloc(sizeof(*e));
 	*e = (struct event){ .msg.run = event_run, .host = bs->host, .id = bs->root->id, .value = value, .of = of,
 		.kind = kind };

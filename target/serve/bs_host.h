@@ -261,6 +261,8 @@ bool bs_lend_may(struct backstore *, struct bs_slot *);
 
 /* ---- bs_share.c ---- */
 extern const struct director_plugin bs_share_plugin;
+/* See backstore_share_forgot: of the share of this stack, if it is under one. */
+void bs_share_forgot(struct backstore *root);
 
 /* ---- bs_pool.c ---- */
 /* Work of the host's own for an object, on a worker. */

@@ -24,6 +24,7 @@ struct backstore_share {
 	pthread_mutex_t claiming;               /* taken before `lock`, and before a backstore's control */
 	pthread_mutex_t lock;                   /* what follows */
 	uint64_t gen;                           /* counts backstores */
+	_Atomic uint64_t forgot;                /* counts how often one may have lost what was not flushed */
 	bool gone, ticking;
 	struct director_io *parked, **parked_tail;      /* plugin[0]: next, [1]: the reference's level, [2]: see enum */
 };
@@ -38,6 +39,8 @@ struct ref {
 	struct backstore_share *share;
 	struct director_caps caps;
 	_Atomic bool stopped;                   /* the right of the stack above is gone */
+	_Atomic uint64_t knows;                 /* the share's `forgot` that the stack above has taken note of */
+	_Atomic bool noticed;                   /* an I/O has failed since for it */
 };
 
 /* An I/O of a reference on its way through the share. */
@@ -45,7 +48,7 @@ struct ref_io {
 	struct backstore_io bio;
 	struct ref *ref;
 	struct director_io *up;
-	uint64_t gen;
+	uint64_t gen, forgot;
 };
 
 /* ---- parked I/O ---- */
@@ -138,6 +141,13 @@ static void tick_arm(struct backstore_share *s)
 	pthread_mutex_unlock(&s->host->lock);
 }
 
+/* Who uses the leg looks at it again (caps.life) before anything else is answered. */
+static void unknown_leg(struct ref *ref, struct director_io *up)
+{
+	atomic_store(&ref->noticed, true);
+	up_done(ref, up, -ENOTCONN);
+}
+
 static void ref_done(struct backstore_io *bio, int32_t result)
 {
 	struct ref_io *r = (struct ref_io *)bio;
@@ -146,10 +156,16 @@ static void ref_done(struct backstore_io *bio, int32_t result)
 	struct director_io *up = r->up;
 	bool wait = to_wait(s, result), newer, gone, unknown = changes(up) && result != -EAGAIN && result != -EILSEQ && !bio->refused;
 	uint64_t gen = r->gen, epoch = bio->io.epoch;
+	/* What was read may be what was there before it was written. */
+	bool forgot = s->conf.leg && result == 0 && r->forgot != atomic_load(&s->forgot);
 
 	up->at = bio->io.at;
 	up->flags_out = bio->io.flags_out;
 	free(r);
+	if (forgot) {
+		unknown_leg(ref, up);
+		return;
+	}
 	if (!wait && (result < 0 || !s->conf.may_answer || s->conf.may_answer(s->conf.arg, epoch))) {
 		up_done(ref, up, result);
 		return;
@@ -198,9 +214,15 @@ static void ref_run(struct ref *ref, struct director_io *up)
 	uint64_t gen;
 	struct backstore *bs = ref_way(ref, up, &gen);
 	struct ref_io *r;
+	uint64_t forgot;
 
 	if (!bs)
 		return;
+	forgot = atomic_load(&s->forgot);
+	if (s->conf.leg && atomic_load(&ref->knows) != forgot) {
+		unknown_leg(ref, up);
+		return;
+	}
 	r = calloc(1, sizeof(*r));
 	if (!r) {
 		up_done(ref, up, -ENOMEM);
@@ -209,6 +231,7 @@ static void ref_run(struct ref *ref, struct director_io *up)
 	r->ref = ref;
 	r->up = up;
 	r->gen = gen;
+	r->forgot = forgot;
 	r->bio.done = ref_done;
 	r->bio.io.op = up->op;
 	r->bio.io.flags = up->flags;
@@ -310,6 +333,22 @@ void backstore_share_go(struct backstore_share *s)
 		list = parked_take(s);
 	pthread_mutex_unlock(&s->lock);
 	parked_go(s, list, false);
+}
+
+void backstore_share_forgot(struct backstore_share *s)
+{
+	atomic_fetch_add(&s->forgot, 1);
+}
+
+void bs_share_forgot(struct backstore *root)
+{
+	struct backstore_share *s;
+
+	pthread_mutex_lock(&root->host->lock);
+	LIST_FOREACH(s, &root->host->shares, link)
+		if (atomic_load(&s->bs) == root)
+			backstore_share_forgot(s);
+	pthread_mutex_unlock(&root->host->lock);
 }
 
 void backstore_share_free(struct backstore_share **sp)
@@ -443,7 +482,7 @@ static int ref_open(void *priv, const struct director_conf *conf, void *owner, u
 	if (!s)
 		return plugin_err(err, -ENOTCONN, "volume %s is not open here", text);
 	ref = mem_zalloc(sizeof(*ref));
-	*ref = (struct ref){ .host = host, .level = owner, .share = s };
+	*ref = (struct ref){ .host = host, .level = owner, .share = s, .knows = atomic_load(&s->forgot) };
 	if (s->conf.leg)
 		r = claim(s, epoch, err);
 	if (r == 0 && caps_now(ref, &ref->caps) < 0)
@@ -463,8 +502,11 @@ static int ref_caps(void *obj, struct director_caps *c)
 	struct ref *ref = obj;
 	uint32_t size = c->struct_size;
 	struct director_caps now;
+	uint64_t forgot = atomic_load(&ref->share->forgot);
 
 	if (caps_now(ref, &now) == 0) {
+		if (atomic_exchange(&ref->noticed, false))
+			atomic_store(&ref->knows, forgot);
 		pthread_mutex_lock(&ref->share->lock);
 		ref->caps = now;
 		pthread_mutex_unlock(&ref->share->lock);

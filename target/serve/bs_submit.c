@@ -307,7 +307,7 @@ void backstore_sense(int32_t result, uint16_t op, uint8_t *key, uint8_t *asc, ui
 		{ -EREMOTEIO, 0x04, 0x44, 0x00 },       /* INTERNAL TARGET FAILURE */
 		{ -ECANCELED, 0x0b, 0x00, 0x00 },
 	};
-	bool writes = op < 32 && (WRITES >> op & 1);
+	bool writes = op == DIRECTOR_FLUSH || (op < 32 && WRITES >> op & 1);
 	unsigned i;
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)

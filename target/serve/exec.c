@@ -201,7 +201,7 @@ static void block_done(struct backstore_io *bio, int32_t result)
 			backstore_sense(result, bio->io.op, &op->key, &op->asc, &op->ascq);
 	}
 	/* Nobody waits for what goes on in the background; that it did not end is kept. */
-	if (!st->session && st->worker->stopping)
+	if (!st->session && (st->worker->stopping || !background_goes_on(st)))
 		st->it.task.aborted = true;
 	if (st->it.task.aborted)
 		exec_turn(st, SCSI_DONE);
@@ -247,8 +247,13 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 	}
 	if (t->scsi.background) {
 		t->scsi.background = false;
-		background_start(st->worker, st->nexus->volume, NULL, scsi_background);
+		if (st->nexus->volume->lu.kept.all)
+			sanitize_look(st->nexus->volume);
+		else
+			background_start(st->worker, st->nexus->volume, NULL, scsi_background);
 	}
+	if (!st->session && (turn == SCSI_BLOCK || turn == SCSI_LOCK) && !background_goes_on(st))
+		t->aborted = true;
 	/* What is on its way to be durable cannot be called back. */
 	if (t->aborted && turn != SCSI_KEEP) {
 		scsi_drop(t);

@@ -588,6 +588,20 @@ int inner_open(struct volume *v, struct backstore *bs, char **why)
 	return 0;
 }
 
+void inner_forgot(struct volume *v, uint64_t life)
+{
+	struct serve *s = v->serve;
+
+	pthread_mutex_lock(&s->registry.lock);
+	if (v->def.inner == TARGET_INNER_LEG) {
+		pthread_mutex_lock(&v->lu_lock);
+		v->inner_lu.life = life;
+		pthread_mutex_unlock(&v->lu_lock);
+		sessions_end_locked(s, v->def.uuid, UINT64_MAX, true);
+	}
+	pthread_mutex_unlock(&s->registry.lock);
+}
+
 void inner_hold(struct volume *v)
 {
 	if (v->share)

@@ -79,6 +79,16 @@ static void refresh_run(struct worker *w, struct worker_msg *m)
 
 /* ---- open and close ---- */
 
+/* Initiators are told as of a disk that had no power for a moment; who uses a leg has to judge it anew. */
+static void forgot(struct volume *v, uint64_t life)
+{
+	pthread_mutex_lock(&v->lu_lock);
+	if (v->lu.block_size)
+		lu_attention(&v->lu, UA_POWER_ON, NULL);
+	pthread_mutex_unlock(&v->lu_lock);
+	inner_forgot(v, life);
+}
+
 static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t value, uint64_t of)
 {
 	static const char *const what[] = {
@@ -95,6 +105,7 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_SCRUBBED] = "was scrubbed",
 		[DIRECTOR_EV_REPAIRED] = "had regions repaired",
 		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
+		[DIRECTOR_EV_FORGOT] = "may have lost what was written and not flushed",
 	};
 	struct volume *v = arg;
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,
@@ -110,6 +121,8 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 			lu_resize(&v->inner_lu, value);
 		pthread_mutex_unlock(&v->lu_lock);
 	}
+	if (kind == DIRECTOR_EV_FORGOT)
+		forgot(v, value);
 	pthread_mutex_lock(&v->serve->registry.lock);
 	memcpy(ev.volume, v->def.uuid, 16);
 	ev.text = mem_printf("volume %s %s", v->def.name,
@@ -247,6 +260,7 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 	volume_ports_locked(&s->registry, v);
 	/* In one go: access states and ports that come from now on go to the unit itself. */
 	v->def.state = TARGET_STATE_READY;
+	sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 }
 
@@ -458,6 +472,8 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	v->def.inner = want->inner;
 	atomic_store(&v->retries, retries(&v->def));
 	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
+	if (anew)
+		sanitize_look_locked(v);
 	pthread_mutex_unlock(&s->registry.lock);
 	if (anew)
 		return inside(v, v->bs, reply);

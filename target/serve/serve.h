@@ -96,6 +96,8 @@ struct volume {
 	bool proposal_won;              /* it is in effect, and not confirmed */
 	uint64_t kept_version, proposal, proposal_of;   /* proposal 0: none is under way */
 	struct buf proposed;
+	uint64_t sanitize_runs;         /* of the operations that went on here; by lu_lock */
+	_Atomic uint64_t sanitizing;    /* the one that may go on now; 0: none */
 	unsigned n_nexus;               /* views that sessions have */
 	bool discard_zeroes;
 	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
@@ -414,6 +416,14 @@ void lease_begin_locked(struct volume *v);
 /* As `as` (NULL: nobody). */
 void background_start(struct worker *w, struct volume *v, const struct scsi_it *as, enum scsi_turn (*work)(struct task *t));
 void background_begin(struct serve_task *st);
+/* The sanitize operation of the volume, which goes on while `run` is v->sanitizing. */
+void background_sanitize(struct worker *w, struct volume *v, uint64_t run);
+/* Of a task without a session: may it go on? */
+bool background_goes_on(const struct serve_task *st);
+/* sanitize.c: where nodes agree, begin what is owed if it is this node's to do, and stop what is not. */
+void sanitize_look(struct volume *v);
+/* With registry.lock; after each change of who serves `v`, or of what its unit keeps. */
+void sanitize_look_locked(struct volume *v);
 void background_end(struct serve_task *st);
 
 /* others.c: commands of preempted nexuses, or all of the unit, end on all workers; then `st` goes on with `turn` */

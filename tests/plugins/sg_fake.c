@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/be.h"
+
 #define BLOCK 512u
 #define LONGEST (4u << 20)
 
@@ -29,23 +31,6 @@ static unsigned n_commands;
 static uint8_t out[LONGEST], in[LONGEST], back[LONGEST];
 
 __attribute__((visibility("default"))) int ioctl(int on, unsigned long request, ...);
-
-static uint64_t be(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n--)
-		v = v << 8 | *p++;
-	return v;
-}
-
-static void put(uint8_t *p, uint64_t v, unsigned n)
-{
-	while (n--) {
-		p[n] = (uint8_t)v;
-		v >>= 8;
-	}
-}
 
 static uint64_t size(void)
 {
@@ -58,7 +43,7 @@ static void check(struct sg_io_hdr *h, unsigned key, unsigned asc, unsigned ascq
 {
 	uint8_t s[20] = { 0x72, (uint8_t)key, (uint8_t)asc, (uint8_t)ascq, [7] = 12, [8] = 0, 10, 0x80 };
 
-	put(s + 12, info, 8);
+	be_put(s + 12, info, 8);
 	memcpy(h->sbp, s, sizeof(s));
 	h->sb_len_wr = sizeof(s);
 	h->status = 2;
@@ -81,14 +66,14 @@ static size_t inquiry(const uint8_t *cdb)
 		break;
 	case 0xb0:
 		in[5] = 255;                    /* compare and write */
-		put(in + 8, 256, 4);            /* longest transfer: 128 KiB */
-		put(in + 12, 128, 4);
-		put(in + 20, 0x10000, 4);       /* unmap */
-		put(in + 28, 8, 4);
-		put(in + 36, 0x4000, 8);        /* write same */
+		be_put(in + 8, 256, 4);            /* longest transfer: 128 KiB */
+		be_put(in + 12, 128, 4);
+		be_put(in + 20, 0x10000, 4);       /* unmap */
+		be_put(in + 28, 8, 4);
+		be_put(in + 36, 0x4000, 8);        /* write same */
 		break;
 	case 0xb1:
-		put(in + 4, 1, 2);
+		be_put(in + 4, 1, 2);
 		break;
 	case 0xb2:
 		in[5] = 0xc4;
@@ -109,9 +94,9 @@ static size_t lba_status(uint64_t lba)
 
 	end = hole ? (data < 0 ? (off_t)size() : data) : lseek(fd, at, SEEK_HOLE);
 	memset(in, 0, 24);
-	put(in, 20, 4);
-	put(in + 8, lba, 8);
-	put(in + 16, (uint64_t)(end - at) / BLOCK ? (uint64_t)(end - at) / BLOCK : 1, 4);
+	be_put(in, 20, 4);
+	be_put(in + 8, lba, 8);
+	be_put(in + 16, (uint64_t)(end - at) / BLOCK ? (uint64_t)(end - at) / BLOCK : 1, 4);
 	in[20] = hole ? 1 : 0;
 	return 24;
 }
@@ -130,7 +115,7 @@ static void compare_and_write(struct sg_io_hdr *h, uint64_t lba, size_t n)
 static size_t run(struct sg_io_hdr *h, size_t len)
 {
 	const uint8_t *cdb = h->cmdp;
-	uint64_t lba = be(cdb + 2, 8), n = be(cdb + 10, 4), blocks = size() / BLOCK;
+	uint64_t lba = be_get(cdb + 2, 8), n = be_get(cdb + 10, 4), blocks = size() / BLOCK;
 
 	if ((cdb[0] == 0x88 || cdb[0] == 0x8a || cdb[0] == 0x93) && (lba > blocks || n > blocks - lba)) {
 		check(h, 5, 0x21, 0, 0);
@@ -143,8 +128,8 @@ static size_t run(struct sg_io_hdr *h, size_t len)
 		if ((cdb[1] & 31) == 0x12)
 			return lba_status(lba);
 		memset(in, 0, 32);
-		put(in, blocks - 1, 8);
-		put(in + 8, BLOCK, 4);
+		be_put(in, blocks - 1, 8);
+		be_put(in + 8, BLOCK, 4);
 		in[13] = 3;
 		in[14] = 0xc0;
 		return 32;
@@ -169,7 +154,7 @@ static size_t run(struct sg_io_hdr *h, size_t len)
 	case 0x35:
 		return 0;
 	case 0x42:
-		unmap(be(out + 8, 8), be(out + 16, 4));
+		unmap(be_get(out + 8, 8), be_get(out + 16, 4));
 		return 0;
 	case 0x93:
 		if (cdb[1] & 8)

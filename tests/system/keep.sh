@@ -43,7 +43,8 @@ listen() { # node
 	done
 }
 begin() { # node
-	"$build/director-target" --socket "$dir/$1.sock" --state "$dir/$1" 2>>"$dir/$1.log" &
+	rm -f "$dir/$1.sock"
+	"$build/director-target" --socket "$dir/$1.sock" --state "$dir/$1" --sanitize-rate 4M 2>>"$dir/$1.log" &
 	pid[$1]=$!
 	for _ in $(seq 100); do [ -S "$dir/$1.sock" ] && break; sleep 0.1; done
 	ctl "$1" set $v v 16M file path="$dir/v.$1" agreed=yes keeps=yes epoch=1 &&
@@ -146,6 +147,38 @@ read -r version blob <"$dir/agreed"
 ctl A keep $v "$version" 0 "$blob"
 wait $!
 is "A-has-them-again" "$(cut -c14-21 "$dir/out.again")" 00000008
+
+# A sanitize operation goes on where the unit is served, wherever the command came; and at the next one, if that dies.
+served() { ctl "$1" set $v v 16M file path="$dir/v.$1" agreed=yes keeps=yes epoch="$2" serve=served; }
+forwarded() { # what cannot be reached: all that matters is that it is not here
+	ctl "$1" set $v v 16M iscsi agreed=yes keeps=yes epoch="$2" portal=127.0.0.1:1 target=iqn.x:y inner=yes lazy=yes size=16M user=EPOCH secret=x
+}
+sanitize() { echo "48810000000000000500>01000001$1"; }
+ready=000000000000
+is_all() { [ "$(tr -d "\\$2" <"$dir/v.$1" | wc -c)" = 0 ]; }         # only this byte, in octal
+until_all() { for _ in $(seq 150); do is_all "$1" "$2" && [ "$(scsi "$1" two $ready)" = good ] && return; sleep 0.1; done; return 1; }
+served A 2 && forwarded B 2
+check "A-serves-it" $?
+is "sanitize-through-B" "$(scsi B two "$(sanitize 42)")" good
+is "it-goes-on-for-both" "$(scsi A two $ready) $(scsi B two $ready)" "check 2 04 1b check 2 04 1b"
+until_all A 102
+check "it-is-done-at-A" $?
+is "and-over-for-B" "$(scsi B two $ready)" good
+is "sanitize-again" "$(scsi B two "$(sanitize 43)")" good
+sleep 1
+kill "${reader[A]}"
+kill -9 "${pid[A]}"
+wait "${pid[A]}" 2>/dev/null
+is "it-goes-on-for-B-when-A-dies" "$(scsi B two @1000 $ready)" "check 2 04 1b"
+served B 3
+until_all B 103
+check "B-serves-it-and-does-it-all" $?
+! is_all A 103
+check "A-had-not-ended" $?
+begin A
+read -r version blob <"$dir/agreed"
+ctl A keep $v "$version" 0 "$blob" && forwarded A 3
+is "A-comes-back-and-does-nothing" "$(scsi A two $ready) $(is_all A 103 || echo not)" "good not"
 kill "${reader[@]}" 2>/dev/null
 for n in A B; do
 	kill "${pid[$n]}"

@@ -33,4 +33,4 @@ tests_bench_pause_LDADD = initiator/libdirector-iscsi.la
 EXTRA_DIST += tests/bench/boot tests/bench/commit-cost tests/bench/membership
 EXTRA_DIST += %D%/moved.sh %D%/seeds.sh %D%/words.sh
 EXTRA_DIST += %D%/address.sh %D%/follow.sh %D%/fence.sh
-EXTRA_DIST += %D%/convert.sh %D%/spread.sh %D%/maintain.sh %D%/missing.sh %D%/reserve.sh %D%/striped.sh %D%/swapped.sh %D%/witness.sh
+EXTRA_DIST += %D%/convert.sh %D%/forgets.sh %D%/spread.sh %D%/maintain.sh %D%/missing.sh %D%/reserve.sh %D%/striped.sh %D%/swapped.sh %D%/witness.sh

@@ -184,6 +184,31 @@ static void what_is_kept_survives_its_bytes_and_nothing_else_does(void)
 	buf_fini(&b);
 }
 
+static void a_sanitize_that_is_agreed_is_in_the_bytes(void)
+{
+	struct lu_kept k = { .all = true, .sanitize = SANITIZE_RUNNING }, back;
+	struct buf b = { 0 };
+
+	k.op = calloc(1, sizeof(*k.op) + 2);
+	*k.op = (struct sanitize_op){ .service = 1, .passes = 31, .len = 2 };
+	memcpy(k.op->pattern, "ab", 2);
+	kept_encode(&k, &b);
+	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
+	CHECK(kept_same(&k, &back) && back.op && back.op->passes == 31 && back.op->len == 2 && back.op->pattern[1] == 'b');
+	kept_fini(&back);
+	for (size_t cut = 0; cut < b.len; cut++)
+		CHECK_EQ(kept_decode(b.data, cut, &back), ERR_MALFORMED);
+	buf_fini(&b);
+	/* A file of one node does not have it: nobody goes on with that. */
+	k.all = false;
+	kept_encode(&k, &b);
+	CHECK_EQ(kept_decode(b.data, b.len, &back), 0);
+	CHECK(back.sanitize == SANITIZE_RUNNING && !back.op);
+	kept_fini(&back);
+	kept_fini(&k);
+	buf_fini(&b);
+}
+
 /* ---- the commands ---- */
 
 #define APTPL 0x01
@@ -415,6 +440,7 @@ int main(void)
 	RUN(what_is_not_lost_is_not_replaced);
 	RUN(registrations_have_a_bound);
 	RUN(what_is_kept_survives_its_bytes_and_nothing_else_does);
+	RUN(a_sanitize_that_is_agreed_is_in_the_bytes);
 	RUN(aptpl_is_kept_before_it_is_answered);
 	RUN(a_unit_that_lost_its_reservations_says_so_until_they_are_replaced);
 	RUN(all_target_ports_are_registered_at_once);

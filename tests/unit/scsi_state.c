@@ -150,6 +150,53 @@ static void a_sanitize_that_power_ended_has_failed(void)
 	world_down();
 }
 
+/* As on another node, which knows of it only what is agreed. */
+static void go_on(struct lu_kept *k)
+{
+	struct task *b = task_get(&pool);
+	struct buf bytes = { 0 };
+
+	kept_encode(k, &bytes);
+	kept_fini(k);
+	CHECK_EQ(kept_decode(bytes.data, bytes.len, &units[0].kept), 0);
+	buf_fini(&bytes);
+	CHECK_EQ(units[0].kept.sanitize, SANITIZE_RUNNING);
+	units[0].kept.all = false;                      /* so that what is proposed comes true here */
+	lu_gates(&units[0]);
+	b->scsi.nexus = &views[0][0];
+	b->scsi.it = &ports[0];
+	run_turns(&runner, b, scsi_background(b));
+	task_put(&b);
+}
+
+static void another_node_goes_on_with_a_sanitize(void)
+{
+	static const struct sanitize_op erase = { .service = 2, .passes = 1 };
+	struct lu_kept k = { .all = true, .sanitize = SANITIZE_RUNNING };
+
+	world_up();
+	k.op = calloc(1, sizeof(*k.op) + 3);
+	*k.op = (struct sanitize_op){ .service = 1, .passes = 2, .invert = true, .len = 3 };
+	memcpy(k.op->pattern, "\x12\x34\x56", 3);
+	go_on(&k);
+	for (unsigned i = 0; i < sizeof(disks[0]); i++)
+		CHECK_EQ(disks[0][i], (uint8_t)~"\x12\x34\x56"[i % WORLD_BS % 3]);
+	CHECK_EQ(units[0].kept.sanitize, SANITIZE_IDLE);
+	CHECK(!units[0].kept.op);
+	ASK(0, 0, "\x28\0\0\0\0\0\0\0\1\0");
+	good();
+	k = (struct lu_kept){ .all = true, .sanitize = SANITIZE_RUNNING, .op = malloc(sizeof(erase)) };
+	*k.op = erase;
+	go_on(&k);
+	CHECK(disks[0][0] == 0 && units[0].kept.sanitize == SANITIZE_IDLE);
+	/* What it is to do is not known: one of a version before. */
+	k = (struct lu_kept){ .all = true, .sanitize = SANITIZE_RUNNING };
+	go_on(&k);
+	ASK(0, 0, "\x28\0\0\0\0\0\0\0\1\0");
+	sense_is(SENSE_MEDIUM_ERROR, ASC_SANITIZE_FAILED);
+	world_down();
+}
+
 /* ---- the medium itself ---- */
 
 static void reading_with_fua_and_verifying_look_at_the_medium(void)
@@ -320,6 +367,7 @@ int main(void)
 	RUN(a_unit_that_is_being_sanitized_says_how_far_it_is);
 	RUN(a_failed_sanitize_is_left_as_it_allowed);
 	RUN(a_sanitize_that_power_ended_has_failed);
+	RUN(another_node_goes_on_with_a_sanitize);
 	RUN(reading_with_fua_and_verifying_look_at_the_medium);
 	RUN(unmapping_with_the_cache_off_is_stable);
 	RUN(a_medium_that_is_out_is_not_there);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "target/serve/backstore.h"
+#include "target/serve/bs_host.h"
 #include "tests/unit/check.h"
 
 #define SIZE (1u << 20)
@@ -393,6 +394,21 @@ static void a_switch_under_load_loses_nothing(void)
 	end();
 }
 
+/* Who uses a leg that may have lost writes gets nothing from it before it has looked at it again. */
+static void a_leg_that_forgot_is_looked_at_first(void)
+{
+	begin(true, 3);
+	CHECK_EQ(refer(4, &above), 0);
+	CHECK_EQ(io(above, DIRECTOR_WRITE, buf, 4), 0);
+	backstore_share_forgot(share);
+	CHECK_EQ(bs_caps_read(above, NULL), 0);         /* asked by somebody who has not seen an I/O fail */
+	CHECK_EQ(io(above, DIRECTOR_READ, seen, 4), -ENOTCONN);
+	CHECK_EQ(io(above, DIRECTOR_WRITE, buf, 4), -ENOTCONN);
+	CHECK_EQ(bs_caps_read(above, NULL), 0);
+	CHECK_EQ(io(above, DIRECTOR_READ, seen, 4), 0);
+	end();
+}
+
 int main(void)
 {
 	const char *top = getenv("top_builddir");
@@ -410,5 +426,6 @@ int main(void)
 	RUN(a_stack_that_is_stopped_waits_for_nothing);
 	RUN(without_a_volume_nothing_is_waited_for);
 	RUN(a_switch_under_load_loses_nothing);
+	RUN(a_leg_that_forgot_is_looked_at_first);
 	return 0;
 }
