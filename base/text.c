@@ -222,3 +222,10 @@ bool text_ok(const char *s, size_t max)
 	}
 	return true;
 }
+
+void text_fold(char *s)
+{
+	for (; *s; s++)
+		if (*s >= 'A' && *s <= 'Z')
+			*s |= 0x20;
+}

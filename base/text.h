@@ -26,5 +26,7 @@ char *text_uuid(const uint8_t uuid[16], char *out);
 int text_uuid_parse(const char *s, uint8_t uuid[16]);
 /* Is `s` well-formed UTF-8 without control characters, at most `max` bytes? Every string from outside is asked this. */
 bool text_ok(const char *s, size_t max);
+/* The letters of ASCII in lower case, in place: how iSCSI names compare (RFC 7143 4.2.7.1). Others stay as they are. */
+void text_fold(char *s);
 
 #endif

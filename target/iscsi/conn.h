@@ -76,7 +76,8 @@ struct iscsi_tmf {
 	bool logout, recovery;          /* recovery: a logout that keeps the tasks */
 	bool deciding;                  /* the owner has it: conn_tmf_done is to come */
 	bool listed;
-	unsigned waiting;               /* tasks still running */
+	unsigned waiting;               /* tasks still running, and functions before it that wait for the same ones */
+	struct iscsi_tmf *after;        /* the next one that waits for what this one waits for */
 };
 
 struct iscsi_conn_conf {

@@ -113,9 +113,7 @@ static enum login_status name_copy(char *to, const char *value)
 	memcpy(to, value, strlen(value) + 1);
 	/* 4.2.7.1: names compare after case folding; ASCII is what iqn. and eui. names are made of in
 	 * practice. */
-	for (char *p = to; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p |= 0x20;
+	text_fold(to);
 	return LOGIN_OK;
 }
 

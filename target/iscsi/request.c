@@ -205,8 +205,14 @@ static void command_end(struct iscsi_conn *c, const uint8_t *bhs, enum cmdsn_ver
 	struct iscsi_task *t = c->in.task;
 	struct task *task = &t->task;
 
-	if (verdict == CMDSN_IGNORE || tag_taken(s, bhs)) {
+	if (verdict == CMDSN_IGNORE) {
 		task_put(&task);
+		return;
+	}
+	/* Another connection was faster with the same tag (11.17.1): this one's sender must not wait for an answer. */
+	if (tag_taken(s, bhs)) {
+		task_put(&task);
+		conn_reject(c, bhs, REJECT_TASK_IN_PROGRESS);
 		return;
 	}
 	t->arrived = verdict == CMDSN_NEXT;
@@ -348,13 +354,15 @@ static bool must_wait(const struct iscsi_session *s, const uint8_t *bhs)
 
 static void hold(struct iscsi_conn *c, const uint8_t *bhs)
 {
-	struct iscsi_held *h = mem_zalloc(sizeof(*h));
+	struct iscsi_held *h = mem_zalloc(sizeof(*h)), **p = &c->session->waiting;
 
 	h->conn = c;
 	h->due = bhs_cmdsn(bhs) + !bhs_immediate(bhs);
 	memcpy(h->bhs, bhs, BHS_LEN);
-	h->next = c->session->waiting;
-	c->session->waiting = h;
+	/* Of those that are due at once the first one that came goes first. */
+	while (*p)
+		p = &(*p)->next;
+	*p = h;
 	c->session->n_tmfs++;
 }
 

@@ -339,6 +339,26 @@ static void unready(struct iscsi_session *s, struct iscsi_task *t)
 
 /* ---- aborting ---- */
 
+/*
+ * The task runs: `tmf` is not answered before it has ended (4.2.3.3 c). If an earlier function waits for it already, it waits
+ * for that one, or the last of those who do.
+ */
+static void wait_for(struct iscsi_task *t, struct iscsi_tmf *tmf)
+{
+	if (!t->tmf) {
+		t->tmf = t->tmf_last = tmf;
+		tmf->waiting++;
+		return;
+	}
+	while (t->tmf_last->after)
+		t->tmf_last = t->tmf_last->after;
+	if (t->tmf_last == tmf)
+		return;
+	t->tmf_last->after = tmf;
+	t->tmf_last = tmf;
+	tmf->waiting++;
+}
+
 static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscsi_tmf *tmf)
 {
 	switch (t->state) {
@@ -347,10 +367,8 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 		return false;
 	case ITASK_RUNNING:
 		t->task.aborted = true;
-		if (tmf && !t->tmf) {
-			t->tmf = tmf;
-			tmf->waiting++;
-		}
+		if (tmf)
+			wait_for(t, tmf);
 		return true;
 	case ITASK_READY:
 		unready(s, t);
@@ -396,28 +414,31 @@ unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt
 	return session_abort_choice(s, &(struct task_choice){ .lun = lun, .itt = itt }, tmf);
 }
 
-/* Is it the first of those chosen on its connection with this LUN? */
-static bool first_of_lun(const struct iscsi_session *s, const struct iscsi_task *t, const struct task_choice *which)
+#define TOLD_HASH 256
+
+/* Is it the first on its connection with this LUN? Then it is put among those. */
+static bool told_first(struct iscsi_task *told[TOLD_HASH], struct iscsi_task *t)
 {
-	for (unsigned i = 0; i < SESSION_HASH; i++)
-		for (const struct iscsi_task *o = s->hash[i]; o; o = o->hash_next) {
-			if (o == t)
-				return true;
-			if (o->conn == t->conn && o->state < ITASK_ANSWERING && chosen(o, which) &&
-				lun_same(o->task.lun, t->task.lun))
-				return false;
-		}
+	const uint8_t *lun = t->task.lun;
+	unsigned high = lun[0] == 0x40 ? 0 : lun[0];    /* lun_same */
+	struct iscsi_task **p = &told[(high * 7u + lun[1] + t->conn->cid * 31u) % TOLD_HASH];
+
+	for (t->told_next = NULL; *p; p = &(*p)->told_next)
+		if ((*p)->conn == t->conn && lun_same((*p)->task.lun, lun))
+			return false;
+	*p = t;
 	return true;
 }
 
 void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but)
 {
+	struct iscsi_task *told[TOLD_HASH] = { NULL };
+
 	if (s->params.task_reporting != REPORTING_FAST_ABORT)
 		return;
 	for (unsigned i = 0; i < SESSION_HASH; i++)
 		for (struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
-			if (t->conn && t->conn != but && t->state < ITASK_ANSWERING && chosen(t, which) &&
-				first_of_lun(s, t, which))
+			if (t->conn && t->conn != but && t->state < ITASK_ANSWERING && chosen(t, which) && told_first(told, t))
 				memcpy(conn_async(t->conn, ASYNC_TASKS_TERMINATED) + 8, t->task.lun, 8);
 }
 
@@ -429,10 +450,14 @@ void session_fence(struct iscsi_session *s)
 void session_abort_done(struct iscsi_task *t)
 {
 	struct iscsi_session *s = t->session;
-	struct iscsi_tmf *tmf = t->tmf;
+	struct iscsi_tmf *tmf = t->tmf, *after;
 
 	s->n_running--;
 	session_task_free(t);
-	if (tmf && --tmf->waiting == 0 && !tmf->deciding)
-		tmf_finish(s, tmf);
+	for (; tmf && --tmf->waiting == 0; tmf = after) {
+		after = tmf->after;
+		tmf->after = NULL;
+		if (!tmf->deciding)
+			tmf_finish(s, tmf);
+	}
 }

@@ -93,7 +93,9 @@ struct iscsi_task {
 	bool again_queued, again_status, stamped;
 	uint16_t wires;                 /* PDUs in the wire ring that point to its memory */
 
-	struct iscsi_tmf *tmf;          /* waits for this one to end */
+	struct iscsi_tmf *tmf;          /* the first that waits for this one to end; others come `after` it, */
+	struct iscsi_tmf *tmf_last;     /* up to this one at least */
+	struct iscsi_task *told_next;   /* while session_abort_notice looks for the first of each LUN */
 };
 
 /* RFC 7143 8.3: session states of a target. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "target/scsi/copy.h"
 #include "target/scsi/limits.h"
 #include "target/scsi/reserve.h"
@@ -145,6 +146,8 @@ void lu_ports_set(struct scsi_lu *lu, const struct scsi_port *ports, unsigned n)
 	free(lu->ports);
 	lu->ports = n ? mem_dup(ports, n * sizeof(*ports)) : NULL;
 	lu->n_ports = n;
+	for (unsigned i = 0; i < n; i++)
+		text_fold(lu->ports[i].target);
 }
 
 void lu_kept_set(struct scsi_lu *lu, struct lu_kept *kept)

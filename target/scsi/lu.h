@@ -137,6 +137,7 @@ struct scsi_lu {
 	uint32_t unmap_granularity;     /* blocks */
 	uint8_t caw_max;                /* blocks of one COMPARE AND WRITE */
 	uint32_t atomic_max;            /* blocks of one WRITE ATOMIC; 0: not offered */
+	uint32_t seam;                  /* bytes: no COMPARE AND WRITE may cross a multiple of it; 0: any may */
 
 	/* mode pages that may change: these on the I/O path, the thresholds under the lock */
 	_Atomic bool wce;               /* false: every write is made stable */
@@ -173,7 +174,7 @@ void lu_detach(struct scsi_nexus *n);
 void lu_attention(struct scsi_lu *lu, enum scsi_ua ua, const struct scsi_nexus *but);
 /* Returns whether it changed. */
 bool lu_resize(struct scsi_lu *lu, uint64_t size);
-/* Through which ports the unit is reached; copied. */
+/* Through which ports the unit is reached; copied, and their names folded as a login's are. */
 void lu_ports_set(struct scsi_lu *lu, const struct scsi_port *ports, unsigned n);
 /* What was kept, at power on: given. Before the first nexus. */
 void lu_kept_set(struct scsi_lu *lu, struct lu_kept *kept);

@@ -284,6 +284,8 @@ static uint32_t transport_id(const uint8_t *p, uint32_t n, struct pr_port *port,
 	if (!*name || strlen(name) >= sizeof(port->initiator))
 		return 0;
 	memcpy(port->initiator, name, strlen(name));
+	/* As it is in a login: a name means the same port however it is written. */
+	text_fold(port->initiator);
 	return len;
 }
 

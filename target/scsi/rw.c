@@ -222,16 +222,31 @@ int op_compare_and_write(struct task *t)
 }
 
 /* ---- ORWRITE, SBC-3 5.8: read, then compare-and-write what was read with the OR of it, until nobody was
- * in between ---- */
+ * in between. Storage with seams does that from one to the next: scsi.done is where. No bit that any ORWRITE sets is lost by
+ * it, for their order does not matter ---- */
 
 #define ORWRITE_TRIES 64
 
 static int or_read(struct task *t);
 
+/* How much goes at once from `at` on, in bytes of the command. */
+static uint64_t or_piece(const struct task *t, uint64_t at)
+{
+	const struct scsi_lu *lu = task_lu(t);
+	uint64_t left = t->scsi.blocks * lu->block_size - at, most = left;
+
+	if (lu->seam)
+		most = lu->seam - (t->scsi.lba * lu->block_size + at) % lu->seam;
+	return left < most ? left : most;
+}
+
 static int or_written(struct task *t)
 {
-	if (t->op.result == 0)
-		return scsi_good(t);
+	if (t->op.result == 0) {
+		t->scsi.done += t->op.len;
+		t->scsi.step = 0;
+		return t->scsi.done < t->scsi.blocks * task_lu(t)->block_size ? or_read(t) : scsi_good(t);
+	}
 	if (++t->scsi.step >= ORWRITE_TRIES)
 		return scsi_status(t, STATUS_BUSY);
 	return or_read(t);
@@ -239,12 +254,13 @@ static int or_written(struct task *t)
 
 static int or_merge(struct task *t)
 {
-	uint64_t n = t->scsi.done;
+	uint64_t n = t->op.len;
+	const uint8_t *bits = t->out.p + t->scsi.done;
 	uint8_t *old = t->scsi.work.p, *merged = old + n;
 
 	for (uint64_t i = 0; i < n; i++)
-		merged[i] = old[i] | t->out.p[i];
-	op_set(t, BLOCK_COMPARE_AND_WRITE, t->scsi.lba * task_lu(t)->block_size, old, n, rw_flags(t));
+		merged[i] = old[i] | bits[i];
+	op_set(t, BLOCK_COMPARE_AND_WRITE, t->op.offset, old, n, rw_flags(t));
 	t->op.iov[0].len = 2 * n;
 	t->scsi.next = or_written;
 	return SCSI_BLOCK;
@@ -252,7 +268,7 @@ static int or_merge(struct task *t)
 
 static int or_read(struct task *t)
 {
-	op_set(t, BLOCK_READ, t->scsi.lba * task_lu(t)->block_size, t->scsi.work.p, t->scsi.done, 0);
+	op_set(t, BLOCK_READ, t->scsi.lba * task_lu(t)->block_size + t->scsi.done, t->scsi.work.p, or_piece(t, t->scsi.done), 0);
 	t->scsi.next = or_merge;
 	return SCSI_BLOCK;
 }
@@ -260,14 +276,18 @@ static int or_read(struct task *t)
 int op_orwrite(struct task *t)
 {
 	uint32_t bs = task_lu(t)->block_size;
-	uint64_t n;
+	uint64_t n, most;
 
 	n = t->scsi.blocks * bs;
 	t->out_want = (uint32_t)n;
-	t->scsi.done = (n < t->out_len ? n : t->out_len) / bs * bs;
-	if (t->scsi.done == 0)
+	t->scsi.blocks = (n < t->out_len ? n : t->out_len) / bs;
+	if (t->scsi.blocks == 0)
 		return scsi_good(t);
-	if (task_room(t, &t->scsi.work, 2 * t->scsi.done) != 0)
+	t->scsi.done = 0;
+	most = t->scsi.blocks * bs;
+	if (task_lu(t)->seam && most > task_lu(t)->seam)
+		most = task_lu(t)->seam;
+	if (task_room(t, &t->scsi.work, 2 * most) != 0)
 		return scsi_status(t, STATUS_BUSY);
 	return or_read(t);
 }

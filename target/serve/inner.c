@@ -508,7 +508,7 @@ static int leg_claim(void *arg, uint64_t epoch, struct director_err *err)
 /* ---- volumes ---- */
 
 /* The unit that other nodes see: the disk, and nothing of what initiators do to theirs. */
-static void unit_set(struct volume *v, struct backstore *bs)
+void inner_look(struct volume *v, struct backstore *bs)
 {
 	struct director_caps caps = { .struct_size = sizeof(caps) };
 	struct scsi_lu *lu = &v->inner_lu;
@@ -569,7 +569,7 @@ int inner_open(struct volume *v, struct backstore *bs, char **why)
 	struct director_err derr = { .struct_size = sizeof(derr) };
 	int err = 0, r;
 
-	unit_set(v, bs);
+	inner_look(v, bs);
 	if (!v->share)
 		err = share_make(v, why);
 	if (err)

@@ -143,6 +143,7 @@ static void shape_set(struct volume *v, const struct director_caps *caps, uint32
 	lu->sanitize.pause_bytes = v->serve->conf.sanitize_rate / 10;
 	/* Nothing of a volatile store outlives power: a write that is seen whole by others is atomic. */
 	lu->atomic_max = caps->flags & DIRECTOR_CAP_VOLATILE && !caps->seam ? lu->max_transfer : 0;
+	lu->seam = caps->seam;
 	/* A block never lies across a seam; two might. */
 	lu->caw_max = caps->seam ? 1 : SCSI_CAW_BLOCKS_MAX;
 	lu->unmap_granularity = caps->discard_granularity > bs ? caps->discard_granularity / bs : 1;
@@ -425,6 +426,8 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	struct target_msg *reply)
 {
 	struct director_caps caps = { .struct_size = sizeof(caps) };
+	/* Else nobody inside needs to know: opening it anew would void what waits there for its lease. */
+	bool anew = !v->share || v->def.epoch != want->epoch || v->def.inner != want->inner;
 	int r = fence(v, want->epoch, reply);
 
 	if (r == 0 && want->size && want->size != v->def.size)
@@ -456,7 +459,10 @@ int volume_change(struct serve *s, struct volume *v, const struct target_volume 
 	atomic_store(&v->retries, retries(&v->def));
 	atomic_store(&v->served, v->def.inner == TARGET_INNER_SERVED);
 	pthread_mutex_unlock(&s->registry.lock);
-	return inside(v, v->bs, reply);
+	if (anew)
+		return inside(v, v->bs, reply);
+	inner_look(v, v->bs);
+	return 0;
 }
 
 /* Same plugins, other parameters: each level that differs is asked to take them while it runs. */

@@ -495,6 +495,10 @@ void inner_refresh(struct session *ss);
  * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
  */
 int inner_open(struct volume *v, struct backstore *bs, char **why);
+/* The unit of inner sessions, by what `bs` is now; nobody's I/O is touched. */
+void inner_look(struct volume *v, struct backstore *bs);
+/* If it is a leg: what was written and not flushed may be lost. Other nodes have to log in anew, and find it in another life. */
+void inner_forgot(struct volume *v, uint64_t life);
 /* v->bs is about to be closed, to be opened anew: what references want waits. Inner sessions of a served volume stay. */
 void inner_hold(struct volume *v);
 /* v->bs is about to be closed for good: references fail, inner sessions end. Idempotent; nothing if it was never open. */

@@ -130,6 +130,17 @@ check a-read-is $?
 [ "$(grep -c 'is closed: what became of a write is not known' "$dir/log")" -eq 2 ]
 check and-nobody-else-is-sent-away $?
 
+# A definition that says nothing new changes nothing: what waits inside for the lease of the volume below is not void.
+truncate -s 64M "$dir/v5.img"
+again() { vol 4 1 file path="$dir/v5.img" leased=yes serve=served; }
+again && vol 9 1 volume uuid="$(uuid 4)" && ctl target $iqn-i lun=1:"$(uuid 9)" portal=127.0.0.1:"$port" host=any
+check a-volume-over-another $?
+timeout 60 "$cdb" -i iqn.2026-11.test:inside "$url-i/1" ${write0}ee >"$dir/out.inside" 2>&1 &
+! answered inside
+check a-write-waits-for-the-lease-below $?
+again && again && ctl lease "$(uuid 4)" 1 60000 && [ "$(answer inside)" = good ]
+check the-same-again-voids-nothing $?
+
 # What an initiator aborts, or leaves behind, does not stay.
 ctl hold "$(uuid 2)" 3
 ask gone 2 $read0

@@ -3,18 +3,9 @@
 # A striped volume with copies: verified through two nodes at once while director-target of one shard's owner is killed; the other
 # shards are not stopped by it; a shard that is moved and a node that dies; deleted, nothing is left of it.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
 cdb=$build/tests/system/iscsi-cdb
 [ -x "$cdb" ] || skip "iscsi-cdb is not built (libiscsi)"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target striped)
-d n1 volume create v --size 24M --stripe 3 --copies 2 >/dev/null || fail "volume create"
-must_make n1 striped
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 24M --stripe 3 --copies 2
 work=$(mktemp -d) || exit 1
 trap 'finish; rm -rf "$work"' EXIT
 
@@ -43,6 +34,15 @@ for n in n1 n2 n3; do
 		lab host timeout 60 "$iscsi" read "$(url $m)" --offset 100K --length 3M 2>/dev/null | cmp -s - "$work/data" || fail "written through $n reads otherwise through $m"
 	done
 done
+
+step "ORWRITE over a seam sets its bits on both sides, whoever takes it"
+head -c 1M /dev/zero >"$work/data"
+lab host timeout 60 "$iscsi" write "$(url n1)" <"$work/data" || fail "zeroes"
+for n in n1:01 n2:02 n3:04; do
+	said=$(lab host timeout 60 "$cdb" "$(url "${n%:*}")" "8b0000000000000001fe000000040000>2048*${n#*:}")
+	[ "$said" = good ] || fail "ORWRITE through ${n%:*}: $said"
+done
+lab host timeout 60 "$iscsi" read "$(url n2)" --offset 255K --length 2K 2>/dev/null | tr -d '\007' | wc -c | grep -qx 0 || fail "ORWRITE has lost bits"
 
 step "verified through two nodes at once"
 load low n1 6 --size 12M

@@ -508,6 +508,34 @@ static void commands_of_two_connections_keep_their_order(void)
 	world_fini(&w);
 }
 
+/* 11.17.1: nobody waits for an answer to the second command. */
+static void a_tag_that_two_connections_use_at_once_is_rejected(void)
+{
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t cdb[16];
+	uint32_t itt;
+
+	start(&w, KEYS(ERL2 "ImmediateData=Yes\0"));
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	rw(cdb, true, 2000, 512);
+	itt = put_command(&w, &b, PDU_FINAL | CMD_WRITE, cdb, 512, data, 512);
+	world_feed(&w, b.data, 100, 0);
+	world_use(&w, 0);
+	w.itt = itt;
+	CHECK_EQ(command(&w, false, 0, 512, 0), itt);   /* its CmdSN comes after that one's */
+	nothing(&w);
+	world_use(&w, 1);
+	world_feed(&w, b.data + 100, b.len - 100, 0);
+	CHECK_EQ(expect(&w, PDU_REJECT, TAG_NONE)[2], REJECT_TASK_IN_PROGRESS);
+	nothing(&w);
+	world_use(&w, 0);
+	expect_data(&w, itt, 0, 1, 0);
+	expect_good(&w, itt);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
 /* A task is given up in the middle of a Data-Out, and its tag used again elsewhere: the rest goes nowhere. */
 static void what_comes_late_for_a_task_that_is_gone_goes_nowhere(void)
 {
@@ -716,6 +744,88 @@ static void fast_abort_tells_the_other_connections(void)
 	world_use(&w, 0);
 	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, w.itt - 1)[2], TMF_RSP_COMPLETE);
 	CHECK_EQ(w.session->n_tasks, 0);
+	world_fini(&w);
+}
+
+static void fast_abort_tells_once_of_each_unit(void)
+{
+	static const uint8_t luns[5][2] = { { 0, 0 }, { 0, 1 }, { 0x40, 1 }, { 0x41, 1 }, { 0, 0 } };
+	struct task_choice all = { .itt = TAG_NONE };
+	struct world w;
+	struct buf b = { 0 };
+	uint8_t cdb[16];
+	uint32_t itt;
+
+	start(&w, KEYS("MaxConnections=4\0TaskReporting=FastAbort,RFC3720\0"));
+	rw(cdb, true, 2000, 4096);
+	for (unsigned i = 0; i < 5; i++) {
+		itt = put_command(&w, &b, PDU_FINAL | CMD_WRITE, cdb, 4096, data, 0);
+		memcpy(b.data + 8, luns[i], 2);
+		feed(&w, &b);
+		expect_r2t(&w, itt, 0, 4096);
+	}
+	session_abort_notice(w.session, &all, NULL);
+	world_run(&w);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(expect(&w, PDU_ASYNC, TAG_NONE)[36], ASYNC_TASKS_TERMINATED);
+	nothing(&w);
+	buf_fini(&b);
+	world_fini(&w);
+}
+
+/* 4.2.3.3 c: a function is answered when the tasks that it is to end have ended, whoever asked for that before. */
+static void a_second_function_waits_for_the_same_tasks(void)
+{
+	struct world w;
+	uint32_t a, b, first;
+
+	start(&w, KEYS(""));
+	w.hold = true;
+	a = command(&w, false, 0, 512, 0);
+	b = command(&w, false, 0, 512, 0);
+	first = w.itt;
+	tmf(&w, TMF_ABORT_TASK, a, 0);
+	tmf(&w, TMF_ABORT_TASK, a, 0);                  /* asked for again: the initiator has lost patience */
+	tmf(&w, TMF_ABORT_TASK, b, 0);
+	tmf(&w, TMF_LU_RESET, TAG_NONE, 0);
+	tmf(&w, TMF_ABORT_TASK, b, 0);
+	nothing(&w);
+	CHECK_EQ(w.n_held, 2);
+	w.held[0]->status = STATUS_GOOD;
+	conn_task_done(w.held[0]);
+	w.held[0] = w.held[--w.n_held];
+	world_run(&w);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, first)[2], TMF_RSP_COMPLETE);
+	CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, first + 1)[2], TMF_RSP_COMPLETE);
+	nothing(&w);
+	world_release(&w);
+	for (unsigned i = 2; i < 5; i++)
+		CHECK_EQ(expect(&w, PDU_TASK_MGMT_RESPONSE, first + i)[2], TMF_RSP_COMPLETE);
+	nothing(&w);
+	CHECK(w.session->n_tmfs == 0 && !w.session->tmfs);
+	world_fini(&w);
+}
+
+static void functions_that_are_due_at_once_keep_their_order(void)
+{
+	struct world w;
+	uint32_t itt, first;
+
+	start(&w, KEYS(ERL2));
+	CHECK_EQ(world_join(&w, 1, 1, KEYS("")), 0);
+	world_use(&w, 0);
+	w.cmdsn = 2;
+	first = w.itt;
+	tmf(&w, TMF_ABORT_TASK_SET, TAG_NONE, 0);       /* before command 1 is here */
+	tmf(&w, TMF_LU_RESET, TAG_NONE, 0);
+	nothing(&w);
+	world_use(&w, 1);
+	w.cmdsn = 1;
+	itt = command(&w, true, 2000, 4096, 0);
+	CHECK(!session_find(w.session, itt));
+	world_use(&w, 0);
+	expect(&w, PDU_TASK_MGMT_RESPONSE, first);
+	expect(&w, PDU_TASK_MGMT_RESPONSE, first + 1);
 	world_fini(&w);
 }
 
@@ -973,6 +1083,7 @@ int main(void)
 	RUN(r_data_snack_cuts_anew);
 	RUN(pdus_and_sequences_may_come_in_any_order);
 	RUN(commands_of_two_connections_keep_their_order);
+	RUN(a_tag_that_two_connections_use_at_once_is_rejected);
 	RUN(what_comes_late_for_a_task_that_is_gone_goes_nowhere);
 	RUN(there_are_not_more_connections_than_negotiated);
 	RUN(one_lost_connection_is_not_the_session);
@@ -981,6 +1092,9 @@ int main(void)
 	RUN(a_fenced_response_is_alone);
 	RUN(a_fence_falls_with_its_connection);
 	RUN(fast_abort_tells_the_other_connections);
+	RUN(fast_abort_tells_once_of_each_unit);
+	RUN(a_second_function_waits_for_the_same_tasks);
+	RUN(functions_that_are_due_at_once_keep_their_order);
 	RUN(functions_of_rfc_7144_need_its_level);
 	RUN(a_write_goes_on_with_what_is_missing);
 	RUN(a_running_task_answers_where_it_is_then);

@@ -74,6 +74,10 @@ static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 		memset(disk + at, 0, op->len);
 		break;
 	case BLOCK_COMPARE_AND_WRITE:
+		if (of->seam && at / of->seam != (at + op->len - 1) / of->seam) {
+			op->result = -22;
+			return;
+		}
 		for (uint64_t i = 0; i < op->len; i++)
 			if (disk[at + i] != ((uint8_t *)op->iov[0].base)[i]) {
 				op->result = -84;
@@ -376,6 +380,27 @@ static void orwrite_sets_bits(void)
 	teardown();
 }
 
+static void orwrite_goes_on_behind_a_seam(void)
+{
+	uint8_t data[20 * 512];
+
+	setup();
+	lu.seam = 4096;
+	memset(disk, 0x0f, 64 * 512);
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i / 512 << 3);
+	run(0, CDB("\x8b\0\0\0\0\0\0\0\0\3\0\0\0\x14\0\0"), data, sizeof(data), 0);
+	CHECK_EQ(last->status, STATUS_GOOD);
+	for (unsigned i = 0; i < 64 * 512; i++)
+		CHECK_EQ(disk[i], 0x0f | (i >= 3 * 512 && i < 23 * 512 ? data[i - 3 * 512] : 0));
+	/* What was sent of it, if that is less. */
+	run(0, CDB("\x8b\0\0\0\0\0\0\0\0\6\0\0\0\x14\0\0"), data + 512 * 12, 3 * 512, 0);
+	CHECK_EQ(last->status, STATUS_GOOD);
+	CHECK(disk[8 * 512] == (0x0f | data[5 * 512] | 14 << 3) && disk[9 * 512] == (0x0f | data[6 * 512]));
+	task_put(&last);
+	teardown();
+}
+
 static void storage_errors_become_sense(void)
 {
 	setup();
@@ -674,6 +699,7 @@ int main(void)
 	RUN(write_same_and_unmap);
 	RUN(a_hole_in_a_part_of_a_block_is_none);
 	RUN(orwrite_sets_bits);
+	RUN(orwrite_goes_on_behind_a_seam);
 	RUN(storage_errors_become_sense);
 	RUN(write_cache_off_means_fua);
 	RUN(software_write_protect);

@@ -294,6 +294,42 @@ static void others_are_registered_by_transport_id(void)
 	world_down();
 }
 
+/* RFC 7143 4.2.7.1: names are folded before they are compared, and so they are kept. */
+static void a_transport_id_means_the_same_however_it_is_written(void)
+{
+	struct scsi_port p[2] = { { "iqn.2026-11.TEST:T", 1 }, { "iqn.2026-11.TEST:T", 2 } };
+	uint8_t cdb[10] = { 0x5f, 0x07 }, list[128] = { 0 }, more[256] = { 0 };
+	uint32_t n;
+
+	world_up();
+	n = 4 + transport_id(more + 4, "iqn.2026-11.TEST:B,i,0x000000000001");
+	set32(more, n - 4);
+	CHECK_EQ(pr_out(0, 0, 0, 0, 1, SPEC_I_PT, more, n), STATUS_GOOD);
+	CHECK_STR(units[0].kept.pr.registrants[1].port.initiator, "iqn.2026-11.test:b");
+	CHECK_EQ(pr_out(0, 3, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	/* A name alone finds the port that is here. */
+	n = 4 + transport_id(more + 4, "IQN.2026-11.test:B");
+	set32(more, n - 4);
+	CHECK_EQ(pr_out(0, 0, 0, 0, 1, SPEC_I_PT, more, n), STATUS_GOOD);
+	CHECK_EQ(units[0].kept.pr.n, 2);
+	CHECK_EQ(pr_out(0, 3, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	/* The reservation moves to who is logged in. */
+	lu_ports_set(&units[0], p, 2);
+	pr_out(0, 0, 0, 0, 1, 0, "", 0);
+	CHECK_EQ(pr_out(0, 1, 3, 1, 0, 0, "", 0), STATUS_GOOD);
+	set64(list, 1);
+	set64(list + 8, 9);
+	list[17] = 0x02;        /* UNREG */
+	set16(list + 18, 2);
+	n = transport_id(list + 24, "iqn.2026-11.test:B,i,0x000000000001");
+	set32(list + 20, n);
+	set32(cdb + 5, 24 + n);
+	CHECK_EQ(ask(0, 0, cdb, 10, list, 24 + n)->status, STATUS_GOOD);
+	ASK(1, 0, "\x28\0\0\0\0\0\0\0\1\0");
+	good();
+	world_down();
+}
+
 static void register_and_move_by_relative_port(void)
 {
 	struct scsi_port p[2] = { { "iqn.2026-11.test:t", 1 }, { "iqn.2026-11.test:t", 2 } };
@@ -383,6 +419,7 @@ int main(void)
 	RUN(a_unit_that_lost_its_reservations_says_so_until_they_are_replaced);
 	RUN(all_target_ports_are_registered_at_once);
 	RUN(others_are_registered_by_transport_id);
+	RUN(a_transport_id_means_the_same_however_it_is_written);
 	RUN(register_and_move_by_relative_port);
 	RUN(preempt_and_abort_marks_who_is_preempted);
 	return 0;
