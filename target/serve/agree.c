@@ -154,7 +154,7 @@ int agree_take(struct serve *s, struct target_msg *m, void (*over)(void *arg), v
 		taken = !m->err && (first || m->number > v->kept_version);
 		if (taken)
 			aborts = take(v, m->number, &a);
-		mine = v->proposal_won && v->proposal;
+		mine = v->proposal_won && v->proposal && v->lu.kept.sanitize == SANITIZE_RUNNING;
 		if (m->proposal && m->proposal == v->proposal)
 			outcome(v, !m->err || v->proposal_won);
 		pthread_mutex_unlock(&v->lu_lock);

@@ -247,7 +247,7 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 	}
 	if (t->scsi.background) {
 		t->scsi.background = false;
-		if (st->nexus->volume->lu.kept.all)
+		if (st->nexus->volume->def.keeps)
 			sanitize_look(st->nexus->volume);
 		else
 			background_start(st->worker, st->nexus->volume, NULL, scsi_background);

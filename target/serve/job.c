@@ -329,6 +329,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	until.tv_sec += RELEASE_MS / 1000;
 	inner_close(v);
 	pthread_mutex_lock(&r->lock);
+	atomic_store(&v->sanitizing, 0);
 	for (struct target *t = r->targets; t && !busy; t = t->next)
 		for (unsigned i = 0; i < t->def.n_luns; i++)
 			if (memcmp(t->def.luns[i].volume, v->def.uuid, 16) == 0)
@@ -348,6 +349,7 @@ static int volume_close(struct serve *s, struct volume *v, struct target_msg *re
 	if (busy && v->bs) {
 		inner_open(v, v->bs, &why);
 		free(why);
+		sanitize_look(v);
 	}
 	if (busy)
 		return busy;
