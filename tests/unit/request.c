@@ -13,8 +13,16 @@
 #include "proto/txn.h"
 #include "tests/unit/check.h"
 
+static unsigned n_kept;                 /* answers that this node has what is agreed of reservations */
+
+static void encode(const struct agree_msg *m, struct buf *to)
+{
+	n_kept += m->kind == AGREE_MSG_KEPT;
+	agree_msg_encode(m, to);
+}
+
 static const struct cluster_codec codec = {
-	.agree_encode = agree_msg_encode, .txn_encode = txn_encode, .txn_decode = txn_decode,
+	.agree_encode = encode, .txn_encode = txn_encode, .txn_decode = txn_decode,
 	.snapshot_encode = snapshot_encode, .snapshot_decode = snapshot_decode,
 };
 
@@ -384,6 +392,33 @@ static void test_a_candidate_is_knocked_at_once_and_not_with_all_others(void)
 	end();
 }
 
+/* Until it is known whether a director-target runs, one may, and answer by what was agreed before this directord came (I6). */
+static void test_nobody_has_it_before_director_target_is_heard_of(void)
+{
+	struct agree_msg m = { .kind = AGREE_MSG_KEEP };
+	const struct plan_have none = { 0 };
+	struct node_id other = { { 5 } };
+	struct txn t = { 0 };
+	struct txn_op *create;
+
+	world();
+	create = txn_add(&t, TXN_CREATE, "/volumes/v");
+	attrs_set(&create->attrs, "size", "1048576");
+	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 1);
+	store();
+	memcpy(m.kept.volume, catalog_get(cluster_catalog(c), "/volumes/v")->uuid, 16);
+	n_kept = 0;
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 0);
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE });
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 1);
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &none });
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 2);
+	end();
+}
+
 int main(void)
 {
 	CHECK(sodium_init() >= 0);
@@ -395,6 +430,7 @@ int main(void)
 	RUN(test_a_round_costs_what_there_is_and_not_its_square);
 	RUN(test_a_node_that_a_large_transaction_removes_is_refused_too);
 	RUN(test_strangers_cost_little);
+	RUN(test_nobody_has_it_before_director_target_is_heard_of);
 	RUN(test_a_candidate_is_knocked_at_once_and_not_with_all_others);
 	return 0;
 }
