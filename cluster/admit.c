@@ -346,22 +346,39 @@ static void tend_pending(struct cluster *c, struct cluster_out *out)
 	}
 }
 
-/* Nodes that the newest commit deleted were removed: they are refused from here on. */
-void admit_removed(struct cluster *c, struct cluster_out *out)
+/* The nodes that a transaction deletes, before it is applied; the history of a large one does not say. Given. */
+struct node_id *admit_going(const struct cluster *c, const struct txn *t, unsigned *n)
 {
-	const struct history *h = catalog_history(c->catalog, NULL);
+	struct node_id *list = NULL, id;
+	unsigned cap = 0;
+
+	for (unsigned i = 0; i < t->n_ops; i++) {
+		const struct object *o = NULL;
+
+		if (t->ops[i].kind != TXN_DELETE || !path_below(t->ops[i].path, "/nodes"))
+			continue;
+		o = catalog_get(c->catalog, t->ops[i].path);
+		if (!o || o->type->id != TYPE_NODE || node_id_parse(attrs_get(&o->attrs, "id"), &id) < 0)
+			continue;
+		list = mem_grow(list, &cap, *n, sizeof(*list));
+		list[(*n)++] = id;
+	}
+	return list;
+}
+
+/* Those of them that are deleted now were removed: they are refused from here on. */
+void admit_removed(struct cluster *c, const struct node_id *going, unsigned n, struct cluster_out *out)
+{
 	struct gossip_in in = { .kind = GOSSIP_IN_BAN };
 
-	for (unsigned i = 0; h && i < h->inverse.n_ops; i++) {
-		const struct txn_op *op = &h->inverse.ops[i];
-		const char *hex = op->kind == TXN_CREATE && path_below(op->path, "/nodes") ? attrs_get(&op->attrs, "id") : NULL;
-
-		if (!hex || node_id_parse(hex, &in.id) < 0 || node_id_eq(&in.id, &c->self) || admit_node(c, &in.id))
+	for (unsigned i = 0; i < n; i++) {
+		in.id = going[i];
+		if (node_id_eq(&in.id, &c->self) || admit_node(c, &in.id))
 			continue;
 		cluster_gossip_step(c, &in, out);
-		peer(c, &in.id, true, out);
-		facts_drop_node(c->facts, &in.id);
-		names_node_gone(c->names, &in.id);
+		peer(c, &going[i], true, out);
+		facts_drop_node(c->facts, &going[i]);
+		names_node_gone(c->names, &going[i]);
 	}
 }
 

@@ -111,13 +111,16 @@ struct agree {
 	/* applied */
 	uint64_t emitted, applied;
 	bool installing;
-	struct roster applied_roster;
+	struct roster applied_roster;           /* what is acted upon: a restart here would still know it */
+	struct roster taken_roster;             /* of a snapshot that is not stored yet, */
+	uint64_t taken_index;                   /* and its index; 0: there is none */
 	struct agree_done done[AGREE_WINDOW];
 	unsigned n_done, done_head;             /* ring; head is the oldest when full */
 	struct { uint64_t index; uint8_t hash[AGREE_HASH_LEN]; } hash[HASHES];
 	uint64_t reported;
 	struct mono report_due;
 	uint64_t snap_index, snap_bytes;        /* of the stored snapshot; payload bytes applied since */
+	uint64_t snap_after;                    /* one was too long: none is asked for before this is applied */
 	bool snap_asked, snap_wanted;
 
 	/* view and epoch */

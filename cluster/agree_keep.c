@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What agreement keeps: the applied state's marks, puts and what came of them, snapshots, the start from disk. */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -134,7 +135,7 @@ static struct agree_snap *snap_here(struct agree *a, const uint8_t *bytes, uint3
 	s->index = a->applied;
 	s->epoch = e ? e->epoch : a->log.base_epoch;
 	s->chain = e ? e->chain : a->log.base.chain;
-	s->roster = a->applied_roster;
+	s->roster = a->taken_index ? a->taken_roster : a->applied_roster;
 	if (agree_hash_at(a, a->applied))
 		memcpy(s->hash, agree_hash_at(a, a->applied), AGREE_HASH_LEN);
 	s->n_window = a->n_done;
@@ -151,8 +152,15 @@ void agree_keep_snapshot(struct agree *a, uint64_t index, const uint8_t *bytes, 
 	uint64_t first;
 
 	a->snap_asked = a->snap_wanted = false;
-	if (index != a->applied || a->installing || len > AGREE_SNAPSHOT_MAX)
+	if (index != a->applied || a->installing)
 		return;
+	if (len > AGREE_SNAPSHOT_MAX) {
+		log_warn(a->conf.log, "agree: the state has %" PRIu32 " bytes, more than the %u that a snapshot may have", len, AGREE_SNAPSHOT_MAX);
+		a->snap_after = a->applied + a->conf.snap_entries;
+		a->n_waiting = 0;
+		return;
+	}
+	a->snap_after = 0;
 	agree_snap_later(a, &a->cache);
 	a->cache = snap_here(a, bytes, len);
 	a->cache_until = mono_add_ms(a->now, SNAP_KEEP_MS);
@@ -176,6 +184,10 @@ void agree_keep_want(struct agree *a)
 {
 	bool due = a->applied >= a->snap_index + a->conf.snap_entries || a->snap_bytes > SNAP_BYTES;
 
+	if (a->applied < a->snap_after) {
+		a->n_waiting = 0;
+		return;
+	}
 	if (a->has_log && !a->snap_asked && !a->installing && !agree_mute(a) && (due || a->n_waiting))
 		a->snap_wanted = a->snap_asked = true;
 }
@@ -201,6 +213,11 @@ void agree_keep_stored(struct agree *a, uint64_t seq, int err)
 		a->ok_synced = a->mark[k].synced;
 		a->ok_commit = a->mark[k].commit;
 		k++;
+	}
+	if (a->taken_index && a->ok_commit >= a->taken_index) {
+		a->applied_roster = a->taken_roster;
+		a->taken_index = 0;
+		a->status_changed = true;
 	}
 	memmove(a->mark, a->mark + k, (a->n_mark - k) * sizeof(a->mark[0]));
 	a->n_mark -= k;
@@ -258,6 +275,7 @@ static void forget(struct agree *a)
 	memset(a->lineage, 0, sizeof(a->lineage));
 	memset(a->hash, 0, sizeof(a->hash));
 	memset(&a->applied_roster, 0, sizeof(a->applied_roster));
+	a->taken_index = a->snap_after = 0;
 	a->has_log = a->store_failed = a->diverged = a->installing = a->snap_asked = false;
 	a->put_from = a->cut_from = a->drop_below = 0;
 	a->put_meta = false;
@@ -273,7 +291,13 @@ void agree_snap_take(struct agree *a, const struct agree_snap *s)
 {
 	a->has_log = true;
 	memcpy(a->lineage, s->lineage, sizeof(a->lineage));
-	a->applied_roster = s->roster;
+	/* One that knows of no ring has nothing to act upon, and nothing to lose. */
+	if (a->applied_roster.n) {
+		a->taken_roster = s->roster;
+		a->taken_index = s->index;
+	} else {
+		a->applied_roster = s->roster;
+	}
 	a->emitted = a->applied = a->snap_index = s->index;
 	a->snap_bytes = 0;
 	hash_set(a, s->index, s->hash);

@@ -158,6 +158,8 @@ void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster
 static void apply(struct cluster *c, const struct agree_entry *e, struct agree_applied *a, struct cluster_out *out)
 {
 	struct catalog_result r = { .err = 0 };
+	struct node_id *going = NULL;
+	unsigned n_going = 0;
 	struct txn t;
 
 	*a = (struct agree_applied){ .index = e->index };
@@ -169,6 +171,7 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 		why_set(&r.why, ERR_MALFORMED, "the entry is not a transaction");
 		request_applied(c, &e->rid, &r.why);
 	} else {
+		going = admit_going(c, &t, &n_going);
 		catalog_apply(c->catalog, e->index, &t, &r);
 		a->result = r.err;
 		if (r.err)
@@ -179,8 +182,9 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 		if (r.n_changes) {
 			log_info(c->log, "commit %" PRIu64 ": %u changes by %s on %s: %s", e->index, r.n_changes, t.author, t.node,
 			         t.message ? t.message : "");
-			admit_removed(c, out);
+			admit_removed(c, going, n_going, out);
 		}
+		free(going);
 		txn_fini(&t);
 	}
 	catalog_hash(c->catalog, a->hash);

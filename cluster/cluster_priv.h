@@ -141,6 +141,7 @@ struct cluster {
 	unsigned n_kept, cap_kept;
 	struct addr *candidates;        /* where to knock */
 	unsigned n_candidates, cap_candidates;
+	unsigned n_knocked;             /* so many of them were knocked at */
 	bool was_admitted;
 	bool removed;                   /* the cluster removed this node, as known at this applied index */
 	uint64_t removed_index;
@@ -250,7 +251,9 @@ void level_tend(struct cluster *c, struct cluster_out *out);
 void power_tend(struct cluster *c, struct cluster_out *out);
 /* Is it known whether power was lost before this machine started? Until then nothing that is kept goes on from anything. */
 bool power_judged(const struct cluster *c);
-void admit_removed(struct cluster *c, struct cluster_out *out);         /* after each commit */
+/* Around each commit. */
+struct node_id *admit_going(const struct cluster *c, const struct txn *t, unsigned *n);
+void admit_removed(struct cluster *c, const struct node_id *going, unsigned n, struct cluster_out *out);
 void admit_applied(struct cluster *c, struct cluster_out *out);         /* the catalog changed */
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */
 /* The object of a node with this id; NULL if it is not admitted. */

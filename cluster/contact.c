@@ -175,11 +175,15 @@ struct remembered *recall(struct remembered *r, const void *key, const struct ad
 
 bool bucket_take(struct bucket *b, struct mono now, unsigned per_second, unsigned burst)
 {
-	uint64_t more = mono_ms_between(b->at, now) * per_second + b->tokens;
+	uint64_t ms = mono_ms_between(b->at, now), more = ms * per_second + b->tokens;
 
-	if (b->at.ns == 0 || more > burst * 1000ull)
+	/* What is less than a millisecond counts the next time, or it would never be filled by who asks so often. */
+	if (b->at.ns == 0 || more > burst * 1000ull) {
 		more = burst * 1000ull;
-	b->at = now;
+		b->at = now;
+	} else {
+		b->at = mono_add_ms(b->at, ms);
+	}
 	b->tokens = (uint32_t)more;
 	if (b->tokens < 1000)
 		return false;
@@ -237,7 +241,9 @@ void contact_clone_told(struct gossip *g, const struct gossip_update *u, struct 
 	struct member *m = member_find(g, &u->id);
 	struct gossip_event *e;
 
-	if (!m || remember(g->clones, u->id.b, &u->clone, g->now, gossip_in_ms(g, 60000)))
+	/* An old HELLO, replayed from ever other addresses, says it of ever other clones. */
+	if (!m || (!recall(g->clones, u->id.b, &u->clone, g->now) && !bucket_take(&g->clone_bucket, g->now, 1, 16)) ||
+	    remember(g->clones, u->id.b, &u->clone, g->now, gossip_in_ms(g, 60000)))
 		return;
 	e = member_event(m, GOSSIP_EV_CLONED, out);
 	e->other = u->clone;
@@ -702,8 +708,25 @@ void contact_stranger(struct gossip *g, const struct gossip_in *in, struct gossi
 
 /* Candidates: addresses where a node may be. */
 
+/* Anybody can say of any address that a node is there: of too many the one that was asked most often in vain makes room. */
+static struct candidate *candidate_place(struct gossip *g)
+{
+	struct candidate *c = g->candidates;
+
+	if (g->n_candidates < GOSSIP_CANDIDATES_MAX) {
+		g->candidates = mem_grow(g->candidates, &g->cap_candidates, g->n_candidates, sizeof(*g->candidates));
+		return &g->candidates[g->n_candidates++];
+	}
+	for (unsigned i = 1; i < g->n_candidates; i++)
+		if (g->candidates[i].wait_ms > c->wait_ms)
+			c = &g->candidates[i];
+	return c;
+}
+
 void contact_candidate(struct gossip *g, const struct addr *a)
 {
+	struct candidate *c;
+
 	for (unsigned i = 0; i < g->n_candidates; i++) {
 		if (addr_eq(&g->candidates[i].addr, a)) {
 			/* Said again: somebody may have come to life there. */
@@ -711,15 +734,14 @@ void contact_candidate(struct gossip *g, const struct addr *a)
 			return;
 		}
 	}
-	if (g->n_candidates >= GOSSIP_CANDIDATES_MAX || a->family == 0 || card_has_addr(&g->self, a))
+	if (a->family == 0 || card_has_addr(&g->self, a))
 		return;
-	g->candidates = mem_grow(g->candidates, &g->cap_candidates, g->n_candidates, sizeof(*g->candidates));
+	c = candidate_place(g);
 	/* Many at once are spread out, so that most are known from the first answers before their turn comes. */
-	g->candidates[g->n_candidates] = (struct candidate){
+	*c = (struct candidate){
 		.addr = *a, .wait_ms = HELLO_MS,
-		.next = gossip_in_ms(g, g->n_candidates ? 5 + rng_below(&g->rng, 4 * g->n_candidates + 10) : 0),
+		.next = gossip_in_ms(g, g->n_candidates > 1 ? 5 + rng_below(&g->rng, 4 * (g->n_candidates - 1) + 10) : 0),
 	};
-	g->n_candidates++;
 }
 
 static void candidate_try(struct gossip *g, struct candidate *c, struct gossip_out *out)
@@ -755,8 +777,11 @@ static void reconnect(struct gossip *g, struct gossip_out *out)
 			break;
 		}
 	}
-	if (!pick)
+	if (!pick) {
+		/* All the dead speak another version. */
+		g->reconnect = gossip_in_about(g, RECONNECT_SLOW_MS);
 		return;
+	}
 	g->reconnect = gossip_in_about(g, pick->state == MEMBER_FAILED &&
 	                               mono_ms_between(pick->since, g->now) < LONG_DEAD_MS ? RECONNECT_MS : RECONNECT_SLOW_MS);
 	if (member_addr(pick).family)

@@ -33,10 +33,11 @@ void found_newer_key(struct cluster *c, const struct addr *from, uint8_t hint)
 	if (!found_key_old(c) && !c->has_lineage)
 		log_warn(c->log, "cluster: the node at %.40s has a newer cluster key: this node begins no cluster by itself, and waits to be "
 		         "adopted (director node adopt %.63s on a member)", addr_text(from, (char[64]){ "" }), c->conf.name);
+	/* Anybody can send such a datagram: a stream of them does not lead to a stream of looks at everything. */
+	c->dirty |= c->newer_seen.ns == MONO_NEVER.ns || mono_ms_between(c->newer_seen, c->now) >= 1000;
 	c->newer_seen = c->now;
 	c->newer_at = *from;
 	knock_candidate(c, from);
-	c->dirty = true;
 }
 
 bool found_key_old(const struct cluster *c)

@@ -214,7 +214,7 @@ struct gossip {
 	unsigned n_refused;
 	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX],
 	                  stale[REMEMBER_MAX];
-	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket;
+	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket, clone_bucket;
 	struct mono housekeeping;
 	unsigned housekeepings;
 

@@ -18,11 +18,23 @@ void knock_candidate(struct cluster *c, const struct addr *a)
 	for (unsigned i = 0; i < c->n_candidates; i++)
 		if (addr_eq(&c->candidates[i], a))
 			return;
-	if (c->n_candidates >= 256)     /* the oldest makes room: whoever is there says so again */
+	if (c->n_candidates >= 256) {   /* the oldest makes room: whoever is there says so again */
 		memmove(c->candidates, c->candidates + 1, --c->n_candidates * sizeof(*c->candidates));
+		c->n_knocked -= c->n_knocked > 0;
+	}
 	c->candidates = mem_grow(c->candidates, &c->cap_candidates, c->n_candidates, sizeof(*c->candidates));
 	c->candidates[c->n_candidates++] = *a;
-	c->knock_next = c->now;
+}
+
+static void knock_at(struct cluster *c, unsigned first, struct cluster_out *out)
+{
+	for (unsigned i = first; i < c->n_candidates; i++) {
+		struct gossip_in in = { .kind = GOSSIP_IN_KNOCK, .from = c->candidates[i],
+		                        .blob = c->knock.data, .n_blob = (unsigned)c->knock.len };
+
+		cluster_gossip_step(c, &in, out);
+	}
+	c->n_knocked = c->n_candidates;
 }
 
 void knock_tend(struct cluster *c, struct cluster_out *out)
@@ -39,13 +51,11 @@ void knock_tend(struct cluster *c, struct cluster_out *out)
 		return;
 	}
 	if (mono_due(c->knock_next, c->now)) {
-		for (unsigned i = 0; i < c->n_candidates; i++) {
-			struct gossip_in in = { .kind = GOSSIP_IN_KNOCK, .from = c->candidates[i],
-			                        .blob = c->knock.data, .n_blob = (unsigned)c->knock.len };
-
-			cluster_gossip_step(c, &in, out);
-		}
+		knock_at(c, 0, out);
 		c->knock_next = mono_add_ms(c->now, KNOCK_MS);
+	} else {
+		/* At once, but only there: anybody can say that a node is at any address. */
+		knock_at(c, c->n_knocked, out);
 	}
 	c->wake = mono_min(c->wake, c->knock_next);
 }

@@ -8,6 +8,7 @@
 void refuse(struct gossip *g, uint64_t *counter, const struct addr *from, const char *why, struct gossip_out *out)
 {
 	struct refused *slot = NULL;
+	bool known = false;
 	struct gossip_event *e;
 
 	(*counter)++;
@@ -20,14 +21,15 @@ void refuse(struct gossip *g, uint64_t *counter, const struct addr *from, const 
 			if (mono_ms_between(r->at, g->now) < 10000)
 				return;
 			slot = r;
+			known = true;
 			break;
 		}
 		if (!slot || mono_before(r->at, slot->at))
 			slot = r;
 	}
-	if (g->n_refused < sizeof(g->refused) / sizeof(g->refused[0]) && (!slot || slot->why != why))
+	if (!known && g->n_refused < sizeof(g->refused) / sizeof(g->refused[0]))
 		slot = &g->refused[g->n_refused++];
-	else if (mono_ms_between(slot->at, g->now) < 10000 && slot->why)
+	else if (mono_ms_between(slot->at, g->now) < 10000)
 		return;         /* the book is full of fresh entries: counted, not told */
 	*slot = (struct refused){ *from, why, g->now };
 	e = out_event(out, GOSSIP_EV_REFUSED);

@@ -16,7 +16,6 @@
 #define ACCESS_OPTIMIZED 0
 #define ACCESS_NON_OPTIMIZED 1
 #define GROUPS_MAX 32           /* TARGET_GROUPS_MAX */
-#define ELSEWHERE_MAX 1024      /* TARGET_ELSEWHERE_MAX */
 
 const char *plan_name(const char *path)
 {
@@ -256,20 +255,38 @@ struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const s
 		if (leg)
 			child_lun(&a, t, leg, row, i, self);
 	}
-	plan_groups(&a, nodes, plan_node_named(nodes, self));
+	plan_groups(&a, nodes, plan_node_named(nodes, self), self);
 	plan_volume_hash(&a);
 	return a;
 }
 
 /* ---- access states ---- */
 
-void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at)
+/* Who serves it and this node first, then those that are up: of more nodes than there may be groups some are left out. */
+static unsigned group_rank(const struct plan_node *n, const struct plan_node *at, const char *self)
 {
-	for (unsigned i = 0; nodes && i < nodes->n && a->n_group < GROUPS_MAX; i++) {
-		const struct plan_node *n = &nodes->node[i];
+	return n == at || strcmp(n->name, self) == 0 ? 0 : n->up ? 1 : 2;
+}
 
-		if (!n->group)
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self)
+{
+	unsigned room[3] = { 0 }, left = GROUPS_MAX;
+
+	for (unsigned i = 0; nodes && i < nodes->n; i++)
+		if (nodes->node[i].group)
+			room[group_rank(&nodes->node[i], at, self)]++;
+	for (unsigned k = 0; k < ARRAY_LEN(room); k++) {
+		if (room[k] > left)
+			room[k] = left;
+		left -= room[k];
+	}
+	for (unsigned i = 0; nodes && i < nodes->n; i++) {
+		const struct plan_node *n = &nodes->node[i];
+		unsigned *r = &room[group_rank(n, at, self)];
+
+		if (!n->group || !*r)
 			continue;
+		--*r;
 		a->group = mem_grow(a->group, &a->cap_group, a->n_group, sizeof(*a->group));
 		a->group[a->n_group++] = (struct plan_group){ .id = n->group, .preferred = n == at,
 			.state = n == at ? ACCESS_OPTIMIZED : ACCESS_NON_OPTIMIZED };

@@ -25,10 +25,13 @@ static void portal_add(struct plan_action *a, const char *text)
 
 static void address_at(struct plan_action *a, const struct tree *t, const struct addr *at, const char *node, const char *self)
 {
+	bool here = node && strcmp(node, self) == 0;
 	char text[64];
 
+	if (!here && a->n_elsewhere == ELSEWHERE_MAX)
+		return;
 	portal_add(a, addr_text(at, text));
-	if (node && strcmp(node, self) == 0)
+	if (here)
 		return;
 	a->elsewhere = mem_grow(a->elsewhere, &a->cap_elsewhere, a->n_elsewhere, sizeof(*a->elsewhere));
 	a->elsewhere[a->n_elsewhere++] = (struct plan_elsewhere){ .address = mem_strdup(text), .tag = tag_of(t, node) };

@@ -5,6 +5,8 @@
 
 #include "cluster/plan.h"
 
+#define ELSEWHERE_MAX 1024      /* TARGET_ELSEWHERE_MAX */
+
 /* Did this very action fail, and is its wait not over? Then *due says when. r may be NULL. */
 bool plan_waits(const struct plan_retry *r, const struct plan_action *a, struct mono now, struct mono *due);
 
@@ -23,7 +25,7 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
  * Access states by who serves it: its ports are optimized, the others are not. While it moves commands wait, at all ports:
  * "transitioning" would only have initiators ask again and again.
  */
-void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at);
+void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self);
 void plan_volume_hash(struct plan_action *a);
 
 /* Is the portal, "ADDR:PORT", one that this node can listen at? */

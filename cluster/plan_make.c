@@ -342,7 +342,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	/* What is served elsewhere is out of reach with the majority. */
 	a.apart = (v->kind == WANT_FORWARD || v->kind == WANT_STRIPE) && w->nodes->alone;
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
-		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at);
+		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at, w->self);
 	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
 	plan_volume_hash(&a);
 	return a;

@@ -35,6 +35,25 @@ static void op_path(struct txn_op *op, const char *path)
 	op->path = copy;
 }
 
+/* Of a large transaction all operations cannot be looked at for each of them. */
+static void index_ops(struct work *w)
+{
+	unsigned n = w->t->n_ops;
+
+	w->in_luns = mem_alloc((n + 1) * sizeof(*w->in_luns));
+	w->in_portals = mem_alloc((n + 1) * sizeof(*w->in_portals));
+	for (unsigned i = 0; i < n; i++) {
+		const char *path = w->t->ops[i].path;
+
+		if (w->t->ops[i].kind != TXN_CREATE)
+			continue;
+		if (strstr(path, "/luns/"))
+			w->in_luns[w->n_in_luns++] = i;
+		if (strstr(path, "/portals/"))
+			w->in_portals[w->n_in_portals++] = i;
+	}
+}
+
 /* ---- numbers ---- */
 
 static bool ends_with(const char *s, const char *end)
@@ -62,9 +81,9 @@ static void luns_load(struct work *w, const char *luns)
 	memset(w->taken, 0, sizeof(w->taken));
 	while ((o = tree_child(catalog_tree(w->n->catalog), luns, o)))
 		lun_take(w, path_name(o->path));
-	for (unsigned i = 0; i < w->t->n_ops; i++)
-		if (w->t->ops[i].kind == TXN_CREATE && path_below(w->t->ops[i].path, luns))
-			lun_take(w, path_name(w->t->ops[i].path));
+	for (unsigned i = 0; i < w->n_in_luns; i++)
+		if (path_below(w->t->ops[w->in_luns[i]].path, luns))
+			lun_take(w, path_name(w->t->ops[w->in_luns[i]].path));
 }
 
 static int lun_number(struct work *w, unsigned i)
@@ -447,8 +466,8 @@ static void target_portal(struct work *w, unsigned i)
 	char folder[PATH_LEN_MAX + 16], path[2 * PATH_LEN_MAX];
 
 	snprintf(folder, sizeof(folder), "%s/portals", w->t->ops[i].path);
-	for (unsigned k = 0; k < w->t->n_ops; k++)
-		if (w->t->ops[k].kind == TXN_CREATE && path_below(w->t->ops[k].path, folder))
+	for (unsigned k = 0; k < w->n_in_portals; k++)
+		if (path_below(w->t->ops[w->in_portals[k]].path, folder))
 			return;
 	snprintf(path, sizeof(path), "%s/%s", folder, schema_get(type, cluster ? &cluster->attrs : &none, "portal"));
 	txn_add(w->t, TXN_CREATE, path);
@@ -565,10 +584,13 @@ int catalog_prepare(const struct names *n, struct txn *t, struct mono now, struc
 		why->text[0] = '\0';
 	if (t->n_ops > TXN_OPS_MAX)
 		return why_set(why, ERR_LIMIT, "the transaction has %u operations, the most is %d", t->n_ops, TXN_OPS_MAX);
+	index_ops(&w);
 	/* Operations that are added on the way stand at the end and are in their final form already. */
 	for (unsigned i = 0, given = t->n_ops; err == 0 && i < given; i++)
 		err = prepare_op(&w, i);
 	free(w.placed);
 	free(w.luns_of);
+	free(w.in_luns);
+	free(w.in_portals);
 	return err;
 }

@@ -25,6 +25,8 @@ struct work {
 	struct why *why;
 	struct placed *placed;
 	unsigned n_placed, cap_placed;
+	unsigned *in_luns, n_in_luns;   /* the given operations that create LUNs, */
+	unsigned *in_portals, n_in_portals;     /* and those that create portals */
 	char *luns_of;                  /* the folder whose taken numbers are in `taken` */
 	uint8_t taken[(LUN_MAX + 1) / 8];
 };

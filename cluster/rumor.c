@@ -200,6 +200,9 @@ static void push(struct gossip *g, unsigned fanout, struct gossip_out *out)
 	n = member_sample(g, n, NULL, to);
 	for (unsigned i = 0; i < n && g->n_rumors; i++)
 		news_to(g, member_find(g, &to[i]), NULL, false, out);
+	/* Nobody there speaks our version: it would be tried for ever. Who comes is told all when it joins. */
+	if (n == 0)
+		g->n_rumors = 0;
 }
 
 void rumor_timer(struct gossip *g, struct gossip_out *out)

@@ -317,7 +317,9 @@ void sync_facts(struct gossip *g, struct gossip_out *out)
 
 static void delta_in(struct gossip *g, const struct node_id *from, const struct gossip_sync *s, struct gossip_out *out)
 {
-	bool again = s->more;
+	uint64_t members = g->members_hash, facts = facts_hash(g->facts);
+	unsigned n_members = g->n_members;
+	bool again = false;
 
 	for (unsigned i = 0; i < s->n_members; i++)
 		update_in(g, &s->members[i], member_find(g, from), out);
@@ -342,6 +344,8 @@ static void delta_in(struct gossip *g, const struct node_id *from, const struct 
 		if (gossip_alive(g) > SMALL_CLUSTER)
 			tell_soon(g, &told, out);
 	}
+	/* What is not taken (of a node removed here, and not there yet) would come again and again. */
+	again |= s->more && (members != g->members_hash || n_members != g->n_members || facts != facts_hash(g->facts));
 	if (again)
 		digest_send(g, from, false, out);
 }

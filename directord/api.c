@@ -191,8 +191,8 @@ void api_done(struct api *api, struct api_token token, const struct control_done
 
 	if (!o)
 		return;
-	if (o->kind == OPEN_CANDIDATE_ADD || o->kind == OPEN_CANDIDATE_COMMIT)
-		api_candidate_done(c, o, d);
+	if ((o->kind == OPEN_CANDIDATE_ADD || o->kind == OPEN_CANDIDATE_COMMIT) && !api_candidate_done(c, o, d))
+		return;
 	api_open_free(c, o);
 	api_send_done(c, token.request, d);
 }

@@ -37,7 +37,9 @@ void api_ring_put(struct api_ring *r, enum control_event_kind kind, const char *
 
 struct api_candidate {
 	uid_t uid;
+	uint64_t number;                /* another transaction of the same user has another one */
 	uint64_t begun_ms;
+	uint64_t n_gone;                /* operations that were in it and are committed */
 	struct txn txn;                 /* ops, base */
 	LIST_ENTRY(api_candidate) entry;
 };
@@ -62,6 +64,8 @@ struct api_open {
 	enum api_open_kind kind;
 	struct api_list list;
 	struct txn add;                 /* OPEN_CANDIDATE_ADD */
+	bool part;                      /* … tried with a part of the candidate only */
+	uint64_t candidate, upto;       /* OPEN_CANDIDATE_…: which one; how many operations it had, with those that are gone */
 	TAILQ_ENTRY(api_open) entry;
 };
 
@@ -97,6 +101,7 @@ struct api {
 	struct api_ring ring;
 	bool news;                      /* events that followers were not told yet */
 	struct api_candidates candidates;
+	uint64_t next_candidate;
 };
 
 /* api_client.c */
@@ -128,8 +133,8 @@ void api_list_restart(struct api_open *o);
 
 /* api_candidate.c */
 void api_candidate_request(struct api_client *c, struct control_req *r);
-/* The check of an add, or the commit, came to an end. */
-void api_candidate_done(struct api_client *c, struct api_open *o, const struct control_done *d);
+/* The check of an add, or the commit, came to an end. False: it goes on, or is answered already; `o` may be gone. */
+bool api_candidate_done(struct api_client *c, struct api_open *o, const struct control_done *d);
 struct api_candidate *api_candidate_of(const struct api *api, uid_t uid);
 void api_candidate_load(struct api *api);
 void api_candidate_fini(struct api *api);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include <avahi-client/client.h>
 #include <avahi-client/lookup.h>
@@ -23,6 +24,7 @@
 #include "directord/avahi_ev.h"
 
 #define RETRY 10.               /* seconds between attempts to reach D-Bus */
+#define STOP_MS 500             /* that a stop waits for the thread */
 #define EVENTS_MAX 4096         /* waiting for the loop */
 
 struct event {
@@ -45,7 +47,7 @@ struct lookup {
 
 struct avahi_client {
 	const struct log *log;
-	struct discover_conf conf;      /* its interfaces are borrowed */
+	struct discover_conf conf;
 	struct avahi_way_ops ops;
 	void *arg;
 	pthread_t thread;
@@ -54,6 +56,9 @@ struct avahi_client {
 	ev_async events_ready;
 	/* Between the two, under lock. */
 	pthread_mutex_t lock;
+	pthread_cond_t end;
+	bool left;                      /* the caller has; nothing is for it any more */
+	bool ended, orphan;             /* the thread is through; it frees all this itself */
 	struct event *event;
 	unsigned n_events, cap_events;
 	char cluster[17];
@@ -76,12 +81,13 @@ struct avahi_client {
 static void event_put(struct avahi_client *c, const struct event *e)
 {
 	pthread_mutex_lock(&c->lock);
-	if (c->n_events < EVENTS_MAX) {
+	if (c->n_events < EVENTS_MAX && !c->left) {
 		c->event = mem_grow(c->event, &c->cap_events, c->n_events, sizeof(*c->event));
 		c->event[c->n_events++] = *e;
 	}
+	if (!c->left)
+		ev_async_send(c->loop, &c->events_ready);
 	pthread_mutex_unlock(&c->lock);
-	ev_async_send(c->loop, &c->events_ready);
 }
 
 static void state_put(struct avahi_client *c, bool works, const char *why)
@@ -91,6 +97,16 @@ static void state_put(struct avahi_client *c, bool works, const char *why)
 	c->works = works;
 	snprintf(e.why, sizeof(e.why), "%s", why ? why : "");
 	event_put(c, &e);
+}
+
+static bool has_left(struct avahi_client *c)
+{
+	bool left;
+
+	pthread_mutex_lock(&c->lock);
+	left = c->left;
+	pthread_mutex_unlock(&c->lock);
+	return left;
 }
 
 /* On the caller's loop. */
@@ -123,7 +139,7 @@ static void group_state(AvahiEntryGroup *g, AvahiEntryGroupState state, void *ar
 {
 	struct avahi_client *c = arg;
 
-	if (state == AVAHI_ENTRY_GROUP_COLLISION)
+	if (state == AVAHI_ENTRY_GROUP_COLLISION && !has_left(c))
 		log_warn(c->log, "discover: another host announces node %s; was this disk copied?", c->name);
 }
 
@@ -234,6 +250,13 @@ static void session_drop(struct avahi_client *c)
 	c->group = NULL;
 }
 
+static void retry_later(struct avahi_client *c)
+{
+	ev_timer_stop(c->own, &c->retry);
+	ev_timer_set(&c->retry, RETRY, 0.);
+	ev_timer_start(c->own, &c->retry);
+}
+
 static void session_begin(struct avahi_client *c)
 {
 	int rc = publish(c);
@@ -243,13 +266,9 @@ static void session_begin(struct avahi_client *c)
 	if (rc >= 0 && !c->browser)
 		rc = avahi_client_errno(c->client);
 	state_put(c, rc >= 0, rc >= 0 ? NULL : avahi_strerror(rc));
-}
-
-static void retry_later(struct avahi_client *c)
-{
-	ev_timer_stop(c->own, &c->retry);
-	ev_timer_set(&c->retry, RETRY, 0.);
-	ev_timer_start(c->own, &c->retry);
+	/* The daemon does not say when it would take what it refused. */
+	if (rc < 0)
+		retry_later(c);
 }
 
 static void client_state(AvahiClient *client, AvahiClientState state, void *arg)
@@ -309,9 +328,22 @@ static void stopped(struct ev_loop *loop, ev_async *w, int revents)
 	ev_break(loop, EVBREAK_ALL);
 }
 
+static void client_free(struct avahi_client *c)
+{
+	ev_loop_destroy(c->own);
+	pthread_cond_destroy(&c->end);
+	pthread_mutex_destroy(&c->lock);
+	for (unsigned i = 0; i < c->conf.n_interfaces; i++)
+		mem_autofree((char **)&c->conf.interfaces[i]);
+	mem_autofree((char ***)&c->conf.interfaces);
+	mem_autofree(&c->event);
+	mem_autofree(&c);
+}
+
 static void *thread_main(void *arg)
 {
 	struct avahi_client *c = arg;
+	bool orphan;
 
 	avahi_client_thread = true;
 	c->poll = avahi_ev_new(c->own);
@@ -321,6 +353,13 @@ static void *thread_main(void *arg)
 	if (c->client)
 		avahi_client_free(c->client);
 	avahi_ev_free(&c->poll);
+	pthread_mutex_lock(&c->lock);
+	c->ended = true;
+	orphan = c->orphan;
+	pthread_cond_signal(&c->end);
+	pthread_mutex_unlock(&c->lock);
+	if (orphan)
+		client_free(c);
 	return NULL;
 }
 
@@ -328,18 +367,25 @@ struct avahi_client *avahi_client_start(struct ev_loop *loop, const struct disco
                                         const struct avahi_way_ops *ops, void *arg)
 {
 	struct avahi_client *c = mem_zalloc(sizeof(*c));
+	pthread_condattr_t clock;
 	pthread_attr_t attr;
 	int rc;
 
 	*c = (struct avahi_client){ .log = conf->log, .conf = *conf, .ops = *ops, .arg = arg, .loop = loop };
+	/* It may outlive the caller. */
+	c->conf.interfaces = mem_zalloc((conf->n_interfaces + 1) * sizeof(*c->conf.interfaces));
+	for (unsigned i = 0; i < conf->n_interfaces; i++)
+		((char **)c->conf.interfaces)[i] = mem_strdup(conf->interfaces[i]);
 	memcpy(c->cluster, conf->self.cluster, sizeof(c->cluster));
 	node_id_text(&conf->self.id, c->name);
 	LIST_INIT(&c->lookups);
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->end, &clock);
+	pthread_condattr_destroy(&clock);
 	ev_async_init(&c->events_ready, events_take);
 	c->events_ready.data = c;
-	ev_async_start(loop, &c->events_ready);
-	ev_unref(loop);
 	c->own = ev_loop_new(EVFLAG_AUTO);
 	ev_async_init(&c->poke, poked);
 	ev_async_init(&c->stop, stopped);
@@ -347,6 +393,8 @@ struct avahi_client *avahi_client_start(struct ev_loop *loop, const struct disco
 	c->poke.data = c->stop.data = c->retry.data = c;
 	ev_async_start(c->own, &c->poke);
 	ev_async_start(c->own, &c->stop);
+	ev_async_start(loop, &c->events_ready);
+	ev_unref(loop);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 512 << 10);
 	rc = pthread_create(&c->thread, &attr, thread_main, c);
@@ -354,27 +402,45 @@ struct avahi_client *avahi_client_start(struct ev_loop *loop, const struct disco
 	if (rc) {
 		ev_ref(loop);
 		ev_async_stop(loop, &c->events_ready);
-		ev_loop_destroy(c->own);
-		mem_autofree(&c);
+		client_free(c);
+		return NULL;
 	}
 	return c;
 }
 
+/* A call that hangs in D-Bus is not waited for: the daemon drops what is published when the connection ends. */
 void avahi_client_stop(struct avahi_client **cp)
 {
 	struct avahi_client *c = *cp;
+	pthread_t thread;
+	struct timespec until;
+	bool orphan;
 
 	if (!c)
 		return;
-	ev_async_send(c->own, &c->stop);
-	pthread_join(c->thread, NULL);
+	*cp = NULL;
 	ev_ref(c->loop);
 	ev_async_stop(c->loop, &c->events_ready);
-	ev_loop_destroy(c->own);
-	pthread_mutex_destroy(&c->lock);
-	mem_autofree(&c->event);
-	mem_autofree(cp);
-	*cp = NULL;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += STOP_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	pthread_mutex_lock(&c->lock);
+	c->left = true;
+	thread = c->thread;
+	ev_async_send(c->own, &c->stop);
+	while (!c->ended && pthread_cond_timedwait(&c->end, &c->lock, &until) == 0)
+		;
+	orphan = c->orphan = !c->ended;
+	pthread_mutex_unlock(&c->lock);
+	if (orphan) {
+		pthread_detach(thread);
+		return;
+	}
+	pthread_join(thread, NULL);
+	client_free(c);
 }
 
 void avahi_client_publish(struct avahi_client *c, const char *cluster)

@@ -22,6 +22,14 @@
 
 #define STATS_S 10.0            /* counters of sessions are looked at this often, while there are any */
 
+/* A leg that failed, or is ready, is told of until that is agreed; people read it once. */
+struct told {
+	uint8_t volume[16];
+	uint32_t what;
+	uint64_t leg, turn, epoch;
+};
+#define TOLD 256
+
 struct drive {
 	struct drive_ops ops;
 	void *arg;
@@ -36,6 +44,7 @@ struct drive {
 	struct target_inner inner;
 	struct target_lease *lease;     /* to be sent */
 	unsigned n_lease, cap_lease;
+	struct told told[TOLD];
 };
 
 struct pending {
@@ -222,6 +231,31 @@ static void on_absent(void *arg)
 	d->heard = true;
 }
 
+static bool was_told(struct drive *d, const struct target_event *ev)
+{
+	struct told t = { .what = ev->what, .leg = ev->value, .turn = ev->of, .epoch = ev->epoch };
+	struct told *last = &d->told[(ev->volume[0] << 2 ^ ev->value) % TOLD];
+	bool again;
+
+	if (ev->what != DIRECTOR_EV_LEG_FAILED && ev->what != DIRECTOR_EV_LEG_READY)
+		return false;
+	memcpy(t.volume, ev->volume, sizeof(t.volume));
+	again = last->what == t.what && last->leg == t.leg && last->turn == t.turn && last->epoch == t.epoch &&
+		memcmp(last->volume, t.volume, sizeof(t.volume)) == 0;
+	*last = t;
+	return again;
+}
+
+static void log_volume(struct drive *d, const struct target_event *ev)
+{
+	if (ev->what == DIRECTOR_EV_PROGRESS || was_told(d, ev))
+		return;
+	if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
+		log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");
+	else
+		log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
+}
+
 static void on_event(void *arg, const struct target_event *ev)
 {
 	struct drive *d = arg;
@@ -248,10 +282,7 @@ static void on_event(void *arg, const struct target_event *ev)
 		d->ops.volume(d->arg, ev);
 		break;
 	case TARGET_EV_VOLUME:
-		if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
-			log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");
-		else if (ev->what != DIRECTOR_EV_PROGRESS)
-			log_warn(d->log, "target: %s", ev->text ? ev->text : "an error without a text");
+		log_volume(d, ev);
 		d->ops.volume(d->arg, ev);
 		break;
 	case TARGET_EV_ERROR:

@@ -23,6 +23,7 @@
 #include "base/mem.h"
 
 #define STDERR_KEPT 2000
+#define CHUNKS_MAX 64           /* read from a pipe at one time */
 
 extern char **environ;
 
@@ -91,13 +92,13 @@ static void kill_group(struct plugin_run *r)
 		kill(-r->child.pid, SIGKILL);
 }
 
-/* All that is there. False: too much. */
+/* What is there, some pipes full of it: one that never stops must not hold up the loop. False: too much. */
 static bool drain(struct plugin_run *r, struct ev_io *w, int *fd, struct buf *b, size_t max, bool cut)
 {
 	char chunk[16384];
 	ssize_t n = 0;
 
-	while (*fd >= 0 && (n = read(*fd, chunk, sizeof(chunk))) > 0) {
+	for (unsigned i = 0; *fd >= 0 && i < CHUNKS_MAX && (n = read(*fd, chunk, sizeof(chunk))) > 0; i++) {
 		if (b->len + (size_t)n <= max)
 			buf_put(b, chunk, (size_t)n);
 		else if (!cut)

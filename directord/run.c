@@ -101,12 +101,16 @@ static void do_act(struct run *r, const struct cluster_act *a)
 static void wake_at(struct run *r, struct mono now, struct mono wake)
 {
 	double in = wake.ns > now.ns ? (double)(wake.ns - now.ns) / 1e9 : 0.;
+	double turn = (double)(ev_time() - ev_now(r->loop));
 
 	ev_timer_stop(r->loop, &r->wake);
 	if (wake.ns == UINT64_MAX)
 		return;
-	/* The turn began some time ago; a timer counts from there. */
-	in += (double)(ev_time() - ev_now(r->loop));
+	/* The turn began some time ago; a timer counts from there. Unless somebody has set the clock. */
+	if (turn < 0. || turn > 1.)
+		ev_now_update(r->loop);
+	else
+		in += turn;
 	ev_timer_set(&r->wake, in, 0.);
 	ev_timer_start(r->loop, &r->wake);
 }

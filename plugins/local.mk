@@ -92,7 +92,10 @@ director_plugin_test_LDADD = target/serve/libhost.la base/libbase.la
 
 check_LTLIBRARIES += tests/plugins/bad-none.la tests/plugins/bad-double.la tests/plugins/bad-lost.la \
 	tests/plugins/bad-size.la tests/plugins/bad-block.la tests/plugins/bad-silent.la tests/plugins/bad-leak.la \
-	tests/plugins/bad-tail.la
+	tests/plugins/bad-tail.la tests/plugins/bad-holder.la
+tests_plugins_bad_holder_la_SOURCES = tests/plugins/bad.c
+tests_plugins_bad_holder_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=HOLDER
+tests_plugins_bad_holder_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)
 tests_plugins_bad_none_la_SOURCES = tests/plugins/bad.c
 tests_plugins_bad_none_la_CPPFLAGS = $(AM_CPPFLAGS) -DBAD=NONE
 tests_plugins_bad_none_la_LDFLAGS = $(PLUGIN_HERE_LDFLAGS)

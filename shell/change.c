@@ -15,12 +15,10 @@
 
 bool shell_in_tx(struct shell *s)
 {
-	struct director_txn *t = NULL;
+	size_t n;
 
-	if (s->in_tx < 0) {
-		s->in_tx = director_candidate_show(s->d, &t) == 0;
-		director_txn_free(&t);
-	}
+	if (s->in_tx < 0)
+		s->in_tx = director_candidate_count(s->d, &n) == 0;
 	return s->in_tx > 0;
 }
 
@@ -214,16 +212,13 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 
 static int add_to_candidate(struct shell *s, struct director_txn **t, const char *path)
 {
-	struct director_txn *all;
-	size_t n = 0;
+	size_t n;
 	int err = director_candidate_add(s->d, *t);
 
 	director_txn_free(t);
 	if (err)
 		return say_error(s);
-	if (director_candidate_show(s->d, &all) == 0)
-		n = director_txn_n(all);
-	director_txn_free(&all);
+	director_candidate_count(s->d, &n);
 	say_note(s, "added to the open transaction (%zu change%s); nothing happens before `director commit`", n,
 	         n == 1 ? "" : "s");
 	if (s->json)

@@ -107,7 +107,7 @@ static int cmd_commit(struct shell *s, struct call *c)
 	director_txn_free(&t);
 	if (err)
 		return say_error(s);
-	s->in_tx = s->dry_run;
+	s->in_tx = s->dry_run ? 1 : -1;         /* another of the user's shells may have added something in the meantime */
 	if (!s->dry_run)
 		say(s, "committed as %llu; undo with: director undo %llu", (unsigned long long)director_result_index(r),
 		    (unsigned long long)director_result_index(r));

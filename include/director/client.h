@@ -304,11 +304,16 @@ DIRECTOR_API int director_task_cancel(struct director *d, const char *task);
 
 /* Begin one. Errors: EXISTS. */
 DIRECTOR_API int director_candidate_begin(struct director *d);
-/* Add the steps of `t`; checked in the light of what is already there. Errors: NOT_FOUND if none is begun, and what commit would say. */
+/*
+ * Add the steps of `t`; checked in the light of what is already there (of a large candidate, of what concerns the same
+ * objects). Errors: NOT_FOUND if none is begun, CONFLICT if it was committed in the meantime, and what commit would say.
+ */
 DIRECTOR_API int director_candidate_add(struct director *d, struct director_txn *t);
 /* What it has so far; secrets read "(secret)". *t given. Errors: NOT_FOUND. */
 DIRECTOR_API int director_candidate_show(struct director *d, struct director_txn **t);
-/* Commit it, with the message and key of `t`. It is kept if that fails. */
+/* How many steps it has. Errors: NOT_FOUND. */
+DIRECTOR_API int director_candidate_count(struct director *d, size_t *n);
+/* Commit it, with the message and key of `t`. It is kept if that fails, and so is what is added while it is on its way. */
 DIRECTOR_API int director_candidate_commit(struct director *d, struct director_txn *t, unsigned flags, struct director_result **r);
 /* Throw it away. Errors: NOT_FOUND. */
 DIRECTOR_API int director_candidate_abort(struct director *d);

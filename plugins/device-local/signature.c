@@ -10,6 +10,40 @@
 
 #define LOOK 70000
 
+/* What RAID and replication leave at the end: the disk's beginning is that of what lies on it. */
+static const char *mark_at_end(int fd)
+{
+	static const struct {
+		unsigned unit, back, at;        /* so far before the last whole unit's end, and there */
+		const char *bytes;
+		unsigned n;
+		const char *what;
+	} table[] = {
+		{ 65536, 65536, 0, "\xfc\x4e\x2b\xa9", 4, "RAID member" },                /* MD 0.90 */
+		{ 65536, 65536, 0, "\xa9\x2b\x4e\xfc", 4, "RAID member" },                /* of a big-endian machine */
+		{ 4096, 8192, 0, "\xfc\x4e\x2b\xa9", 4, "RAID member" },                  /* MD 1.0 */
+		{ 512, 1024, 0, "Intel Raid ISM Cfg Sig.", 23, "RAID member" },
+		{ 512, 512, 0, "\xde\x11\xde\x11", 4, "RAID member" },                    /* DDF */
+		{ 512, 1024, 0, "NVIDIA", 6, "RAID member" },
+		{ 512, 512, 0, "$XIDE$", 6, "RAID member" },
+		{ 512, 512, 0, "GEOM::", 6, "GEOM provider" },
+		{ 4096, 4096, 60, "\x83\x74\x02\x6b", 4, "DRBD disk" },                   /* 8 */
+		{ 4096, 4096, 60, "\x83\x74\x02\x6c", 4, "DRBD disk" },                   /* 8.4, unclean */
+		{ 4096, 4096, 60, "\x83\x74\x02\x6d", 4, "DRBD disk" },                   /* 9 */
+	};
+	off_t size = lseek(fd, 0, SEEK_END);
+	char buf[32];
+
+	for (unsigned i = 0; size > 0 && i < sizeof(table) / sizeof(table[0]); i++) {
+		off_t end = size - size % table[i].unit;
+
+		if (end >= (off_t)table[i].back && pread(fd, buf, table[i].n, end - table[i].back + table[i].at) == (ssize_t)table[i].n &&
+		    memcmp(buf, table[i].bytes, table[i].n) == 0)
+			return table[i].what;
+	}
+	return NULL;
+}
+
 const char *signature(const char *path)
 {
 	static const struct {
@@ -47,13 +81,18 @@ const char *signature(const char *path)
 	static char buf[LOOK];
 	/* Not to hang on a medium that is not there. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *end;
 	ssize_t n;
 	unsigned i;
 
 	if (fd < 0)
 		return NULL;
 	n = pread(fd, buf, sizeof(buf), 0);
+	end = mark_at_end(fd);
 	close(fd);
+	/* First: a mirror's members look like what lies on the mirror. */
+	if (end)
+		return end;
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if ((ssize_t)(table[i].at + table[i].n) <= n && memcmp(buf + table[i].at, table[i].bytes, table[i].n) == 0)
 			return table[i].what;

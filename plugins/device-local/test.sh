@@ -39,6 +39,12 @@ marked sdl 16408 version
 marked sdm 0 'bluestore block device'
 marked sdn 4120 '\306\205\163\366\116\032\105\312'
 marked sdo 4120 '\306\205\163\366\146\316\220\251'
+# At the end: a beginning of another kind is that of what lies on it.
+marked sdp 458752 '\374\116\053\251'; printf XFSB | dd of="$r/dev/sdp" conv=notrunc 2>/dev/null
+marked sdq 516096 '\374\116\053\251'
+marked sdr 520252 '\203\164\002\155'
+marked sds 523264 'Intel Raid ISM Cfg Sig. 1.3'
+marked sdt 458752 '\374\116\053\251'; truncate -s 550000 "$r/dev/sdt"
 mkdir "$tmp/images"; truncate -s 1M "$tmp/images/one two.img"; : >"$tmp/images/empty"
 printf '{"params": {"root": "%s", "files": "%s"}}' "$r" "$tmp/images" | "$run" "$so" scan >"$tmp/out" || fail "scan failed"
 has() { grep -qF "$1" "$tmp/out" || { cat "$tmp/out"; fail "not there: $1"; }; }
@@ -46,6 +52,8 @@ has '{"name":"sda","path":"/dev/sda","kind":"disk","size":1048576,"block-size":5
 has '"name":"wwn-naa.5000c500a1b2c3d4","path":"/dev/sdb","kind":"disk","size":2097152,"block-size":512,"model":"A  Model"'
 has '"name":"sdc"'; has '"used-by":"swap"'; has '"used-by":"held by dm-0"'; has '"used-by":"xfs file system"'
 for what in exFAT f2fs JFS reiserfs GFS2 bcachefs; do has "\"used-by\":\"$what file system\""; done
+for d in p q s t; do has "\"name\":\"sd$d\",\"path\":\"/dev/sd$d\",\"kind\":\"disk\",\"size\":524288,\"block-size\":512,\"used-by\":\"RAID member\""; done
+has '"used-by":"DRBD disk"'
 has '"used-by":"ZFS member"'; has '"used-by":"Ceph OSD"'; has '"used-by":"bcache device"'
 has '"name":"file-one-two.img"'
 if grep -q '"sdd"\|empty' "$tmp/out"; then fail "an empty drive is listed"; fi

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,29 +101,52 @@ static _Noreturn void child(const char *path, const int in[2], const int out[2])
 }
 
 /* The last line that it said. */
-static void listen_to(int fd, char said[SAID_MAX])
-{
-	char c;
-	size_t n = 0;
-	bool fresh = true;
+struct word {
+	char said[SAID_MAX];
+	size_t n;
+	bool on;                        /* in the middle of a line */
+};
 
-	while (read(fd, &c, 1) == 1) {
-		if (c == '\n') {
-			fresh = true;
+static void word_add(struct word *w, const char *p, size_t n)
+{
+	for (; n--; p++) {
+		if (*p == '\n') {
+			w->on = false;
 			continue;
 		}
-		if (fresh)
-			n = 0;
-		fresh = false;
-		if (n + 1 < SAID_MAX)
-			said[n++] = isprint((unsigned char)c) ? c : '?';
-		said[n] = '\0';
+		if (!w->on)
+			w->n = 0;
+		w->on = true;
+		if (w->n + 1 < SAID_MAX)
+			w->said[w->n++] = isprint((unsigned char)*p) ? *p : '?';
+		w->said[w->n] = '\0';
 	}
+}
+
+/* Until the agent has ended: something that it left running may hold its output open for ever, and write to it. */
+static void listen_to(int fd, pid_t pid, struct word *w)
+{
+	struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd_open(pid, 0), .events = POLLIN } };
+	char buf[4096];
+	ssize_t n = 1;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (n > 0 || (n < 0 && errno == EAGAIN && !p[1].revents)) {
+		unsigned more = 16;
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+		while (more-- && (n = read(fd, buf, sizeof(buf))) > 0)
+			word_add(w, buf, (size_t)n);
+		if (p[1].revents)
+			break;
+	}
+	close(p[1].fd);
 }
 
 static int run(const char *path, const char *lines)
 {
-	char said[SAID_MAX] = "it said nothing";
+	struct word w = { .said = "it said nothing" };
 	int in[2], out[2], status;
 	pid_t pid;
 
@@ -136,11 +161,11 @@ static int run(const char *path, const char *lines)
 	close(out[1]);
 	/* It fits into the pipe. */
 	if (write(in[1], lines, strlen(lines)) < 0)
-		snprintf(said, sizeof(said), "it did not read its options");
+		snprintf(w.said, sizeof(w.said), "it did not read its options");
 	close(in[1]);
-	listen_to(out[0], said);
+	listen_to(out[0], pid, &w);
 	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return failed("the agent failed: %s", said);
+		return failed("the agent failed: %s", w.said);
 	puts("{}");
 	return 0;
 }

@@ -16,6 +16,23 @@ off "\"agent\": \"$tmp/fence_fake\", \"plug\": \"3\", \"password\": \"a=b c\", \
 [ "$(sort "$tmp/told" | tr '\n' ' ')" = "action=off password=a=b c plug=3 " ] || fail "it was told $(cat "$tmp/told")"
 off "\"agent\": \"$tmp/fence_fake\", \"plug\": \"4\"" && fail "an agent that failed"
 grep -q 'no such plug' "$tmp/out" || fail "its word is lost: $(cat "$tmp/out")"
+# What an agent leaves running, with its output, is not waited for.
+cat >"$tmp/fence_fork" <<END
+#!/bin/sh
+cat >/dev/null
+sleep 600 &
+echo \$! >"$tmp/left"
+[ ! -e "$tmp/fails" ] || { echo "it is still on"; exit 1; }
+END
+chmod 755 "$tmp/fence_fork"
+for i in 1 2; do
+	printf '{"node": "n2", "params": {"agent": "%s"}}' "$tmp/fence_fork" | timeout 60 "$x" off >"$tmp/out"
+	status=$?
+	kill "$(cat "$tmp/left")"
+	[ $status = $((i - 1)) ] || fail "an agent that left something running: status $status, $(cat "$tmp/out")"
+	: >"$tmp/fails"
+done
+grep -q 'it is still on' "$tmp/out" || fail "its word is lost: $(cat "$tmp/out")"
 off '"plug": "3"' && fail "no agent"
 off '"agent": "/bin/sh"' && fail "a program that is no agent"
 off '"agent": "fence_that_is_not_there"' && fail "an agent that is not there"

@@ -57,6 +57,8 @@ static const struct director_param params[] = {
 	{ .name = "erl", .type = DIRECTOR_P_UINT, .value = "2", .max = 2, .help = "ErrorRecoveryLevel that is offered" },
 	{ .name = "queue-depth", .type = DIRECTOR_P_UINT, .value = "128", .min = 1, .max = 1024,
 	  .help = "commands at the target at a time" },
+	{ .name = "trust", .type = DIRECTOR_P_BOOL, .value = "no",
+	  .help = "a target that may have started anew has what it had answered and not flushed" },
 	{ .name = "timeout", .type = DIRECTOR_P_DURATION, .min = 100, .max = 3600000,
 	  .help = "after so long an I/O that has not come about fails; 30s if unset, inner: 5s, lazy: 60s" },
 	{ .name = "open-timeout", .type = DIRECTOR_P_DURATION, .min = 100, .max = 600000,
@@ -345,7 +347,7 @@ static void resized(struct lun *l)
 /* A LUN of somebody else, with a cache that goes with its power. Ways inside of the cluster are looked after otherwise. */
 static bool forgets(const struct lun *l)
 {
-	return !l->inner.on && l->disk.write_cache;
+	return !l->inner.on && l->disk.write_cache && !l->trust;
 }
 
 /*
@@ -702,6 +704,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	l->host = priv;
 	l->owner = owner;
 	unstable_init(&l->unstable);
+	l->trust = conf->get_uint(conf, "trust", 0);
 	pthread_mutex_init(&l->lock, NULL);
 	inner_init(l);
 	r = claim_conf(l, conf, epoch);
@@ -713,7 +716,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
 	/* It may have lost what was written and not flushed: doubt(). */
-	if (!l->inner.on)
+	if (!l->inner.on && !l->trust)
 		l->conf.flags |= DIRECTOR_ISCSI_F_ATTENTIONS;
 	/* A node that is not there now is asked again by who wants it. */
 	if (l->inner.on && !l->inner.lazy)

@@ -114,6 +114,7 @@ struct lun {
 	struct inner inner;
 	struct claim claim;
 	struct unstable unstable;       /* of a plain LUN with a write cache */
+	bool trust;                     /* that the cache outlives the target */
 };
 
 /* iscsi.c */

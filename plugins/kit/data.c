@@ -485,19 +485,31 @@ static void cut(struct walk *w, struct step *s, uint64_t len)
 	s->bio.io.n_iov = n;
 }
 
-static void step_start(struct walk *w, struct step *s)
+/* A place that nothing under way touches. False: none was found; on a small disk one long I/O may cover all of it. */
+static bool place(struct walk *w, struct step *s, uint64_t longest)
 {
-	uint32_t bs = w->k->caps.block_size;
-	uint64_t longest = LONGEST / bs, i;
-	uint16_t op = choose_op(w);
+	unsigned tries = 0;
 
-	memset(&s->bio, 0, sizeof(s->bio));
 	do {
+		if (++tries > 100)
+			return false;
 		s->n = 1 + rng_below(&w->rng, rng_below(&w->rng, 8) ? 16 : longest);
 		if (s->n > w->blocks)
 			s->n = w->blocks;
 		s->block = w->first + rng_below(&w->rng, w->blocks - s->n + 1);
 	} while (overlaps(w, s->block, s->n));
+	return true;
+}
+
+static void step_start(struct walk *w, struct step *s)
+{
+	uint32_t bs = w->k->caps.block_size;
+	uint16_t op = choose_op(w);
+	uint64_t i;
+
+	memset(&s->bio, 0, sizeof(s->bio));
+	if (!place(w, s, LONGEST / bs))
+		return;
 	if (op == DIRECTOR_FLUSH)
 		s->n = 0;
 	s->bio.io = (struct director_io){ .op = op, .offset = s->block * bs, .len = s->n * bs };

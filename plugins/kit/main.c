@@ -2,12 +2,15 @@
 /* director-plugin-test: arguments, a process per test with a deadline, the report. */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,29 +53,48 @@ static bool in_list(const char *list, const char *name)
 
 /* ---- one test ---- */
 
-/* Everything it says until it ends or its time is over. Returns the wait status, -1 when it had to be killed. */
+/* What is there to be read, as far as there is room: the last of it is kept. False: there will be no more. */
+static bool read_all(int fd, char *said, size_t size, size_t *n)
+{
+	ssize_t got = 0;
+
+	for (unsigned i = 0; i < 64 && (got = read(fd, said + *n, size - 1 - *n)) > 0; i++) {
+		*n += (size_t)got;
+		if (*n == size - 1)
+			--*n;
+	}
+	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/*
+ * Everything it says until it ends or its time is over. Returns the wait status, -1 when it had to be killed. It ends when
+ * it ends: what a plugin left running may hold the pipe, and one that closed it may still hang.
+ */
 static int child_wait(pid_t pid, int fd, char *said, size_t size)
 {
 	struct mono until = mono_add_ms(mono_now(), deadline_s * 1000ull);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd_open(pid, 0), .events = POLLIN } };
 	bool killed = false;
+	uint64_t left;
 	size_t n = 0;
-	ssize_t got;
-	int status;
+	int status = 0;
 
-	for (;;) {
-		if (poll(&p, 1, (int)mono_ms_between(mono_now(), until)) == 0) {
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (!p[1].revents && (p[0].fd >= 0 || p[1].fd >= 0)) {
+		left = mono_ms_between(mono_now(), until);
+		if (left == 0) {
 			kill(pid, SIGKILL);
 			killed = true;
 			break;
 		}
-		got = read(fd, said + n, size - 1 - n);
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-		if (n == size - 1)
-			n--;
+		p[0].revents = p[1].revents = 0;
+		if (poll(p, 2, left < 60000 ? (int)left : 60000) > 0 && p[0].revents && !read_all(fd, said, size, &n))
+			p[0].fd = -1;
 	}
+	if (p[0].fd >= 0)
+		read_all(fd, said, size, &n);
+	if (p[1].fd >= 0)
+		close(p[1].fd);
 	said[n] = 0;
 	while (n && said[n - 1] == '\n')
 		said[--n] = 0;
@@ -126,6 +148,10 @@ static void run(unsigned number, const struct kit_test *t)
 		exit(0);
 	}
 	close(fds[1]);
+	if (pid < 0) {
+		perror("director-plugin-test: fork");
+		exit(2);
+	}
 	status = child_wait(pid, fds[0], said, sizeof(said));
 	close(fds[0]);
 	report(number, t, status, said);

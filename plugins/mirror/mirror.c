@@ -90,6 +90,18 @@ static int size_find(struct mirror_obj *o, struct mirror_plan *plan, const uint6
 	return 0;
 }
 
+/* A named file outlives its volume, so the next one may be given it. */
+static int foreign(const struct mirror_said *said, int r, struct director_err *err)
+{
+	char uuid[33] = "";
+	unsigned i;
+
+	for (i = 0; i < 16; i++)
+		snprintf(uuid + 2 * i, 3, "%02x", said->foreign_volume[i]);
+	return fail(err, r, "leg %u carries another volume, %.8s-%.4s-%.4s-%.4s-%s: name another file or device; or, if it is needed no more, remove the "
+		"file, or zero the device's first MiB", said->foreign_leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
+}
+
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err)
 {
 	struct mirror_conf c = { .epoch = o->epoch, .chunk = MIRROR_CHUNK, .group = DIRECTOR_CHECKSUM_GROUP, .page = MIRROR_PAGE_MAX,
@@ -103,6 +115,8 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 	if (said->newer)
 		return fail(err, -ESTALE, "a leg knows a newer owner");
 	r = mirror_assemble(o->legs.leg, said->says, o->legs.n, force, &plan);
+	if (r < 0 && said->foreign)
+		return foreign(said, r, err);
 	if (r == -EAGAIN)
 		return fail(err, r, "a leg that is missing may have what those here have lost");
 	if (r < 0)

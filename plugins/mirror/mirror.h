@@ -126,6 +126,9 @@ struct mirror_said {
 	struct mirror_leg_says says[MIRROR_LEGS_MAX];
 	uint64_t *bits[MIRROR_LEGS_MAX];
 	bool newer;                     /* a leg knows a newer epoch */
+	unsigned foreign;               /* so many legs carry the record of another volume, */
+	unsigned foreign_leg;           /* this one, */
+	uint8_t foreign_volume[16];     /* and of that volume */
 };
 void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *said);
 void mirror_said_free(struct mirror_said *said);

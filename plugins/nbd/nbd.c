@@ -19,6 +19,8 @@ static const struct director_param params[] = {
 	{ .name = "tls-certificates", .type = DIRECTOR_P_PATH, .help = "folder with ca-cert.pem and the client's certificate and key" },
 	{ .name = "connections", .type = DIRECTOR_P_UINT, .value = "1", .min = 1, .max = WIRES_MAX,
 	  .help = "connections to use; one, if the server does not say that several see the same disk" },
+	{ .name = "trust", .type = DIRECTOR_P_BOOL, .value = "no",
+	  .help = "a server that may have started anew has what it had answered and not flushed" },
 	{ .name = "timeout", .type = DIRECTOR_P_DURATION, .value = "30s", .min = 1000, .max = 3600000,
 	  .help = "how long an I/O may take, making a lost connection again included" },
 	{ .name = "block-size", .type = DIRECTOR_P_ENUM, .value = "512", .choices = "512 4096", .unit = "bytes",
@@ -111,6 +113,7 @@ static int disk_open(void *priv, const struct director_conf *conf, void *owner, 
 	d->host = priv;
 	d->owner = owner;
 	unstable_init(&d->unstable);
+	d->trust = conf->get_uint(conf, "trust", 0);
 	d->uri = strdup(conf->get(conf, "uri"));
 	d->certificates = certificates ? strdup(certificates) : NULL;
 	d->timeout_ns = conf->get_uint(conf, "timeout", 30000) * 1000000u;
@@ -149,7 +152,7 @@ static int disk_caps(void *obj, struct director_caps *c)
 	c->align = 1;
 	c->max_io = d->max_io;
 	c->optimal_io = d->preferred;
-	if (d->flags & DIRECTOR_CAP_WRITE_CACHE && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
+	if (nbd_forgets(d) && c->struct_size >= offsetof(struct director_caps, life) + sizeof(c->life))
 		c->life = unstable_life(&d->unstable);
 	return 0;
 }

@@ -67,10 +67,17 @@ struct nbd_disk {
 	uint32_t flags;                 /* DIRECTOR_CAP_* */
 	_Atomic uint64_t size;
 	atomic_uint n_lost, turn;
-	struct unstable unstable;       /* if the server has something to flush */
+	struct unstable unstable;
+	bool trust;
 	struct wire wire[WIRES_MAX];
 	unsigned n_wires;
 };
+
+/* It has something to flush, and nobody has said that it outlives the server. */
+static inline bool nbd_forgets(const struct nbd_disk *d)
+{
+	return d->flags & DIRECTOR_CAP_WRITE_CACHE && !d->trust;
+}
 
 /* Connect, waiting until it is ready or `ms` are over. NULL with err->text; the error in *code. */
 struct nbd_handle *nbd_connect_wait(const struct nbd_disk *d, uint32_t ms, int *code, struct director_err *err);

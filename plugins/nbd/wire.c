@@ -53,7 +53,7 @@ static int32_t settled(struct req *r, int32_t result)
 {
 	struct nbd_disk *d = r->wire->disk;
 
-	if (!(d->flags & DIRECTOR_CAP_WRITE_CACHE))
+	if (!nbd_forgets(d))
 		return result;
 	if (r->io->op == DIRECTOR_FLUSH)
 		return result == 0 ? unstable_flushed(&d->unstable, &r->mark) : result;
@@ -182,7 +182,7 @@ static void doubt(struct nbd_disk *d)
 {
 	const struct director_host *host = d->host;
 
-	if (!(d->flags & DIRECTOR_CAP_WRITE_CACHE) || !unstable_lost(&d->unstable))
+	if (!nbd_forgets(d) || !unstable_lost(&d->unstable))
 		return;
 	host->log(host->arg, DIRECTOR_LOG_WARN, "the connection is lost, and with it perhaps what was written and not flushed");
 	host->event(host->arg, d->owner, DIRECTOR_EV_FORGOT, unstable_life(&d->unstable), 0);

@@ -37,7 +37,12 @@ static bool is_lost(struct volume *v)
 	return lost;
 }
 
-/* Nothing new comes to the store. What it has, does it end, and is answered? Not if its right is lost meanwhile. */
+static bool forwards(const struct target_volume *def)
+{
+	return def->agreed && !def->leased && def->inner == TARGET_INNER_NONE;
+}
+
+/* Nothing new comes to the store. What it has, does it end, and is answered? Not if its right, or the way to it, is lost meanwhile. */
 static bool drains(struct volume *v, unsigned ms)
 {
 	struct mono until = mono_add_ms(mono_now(), ms);
@@ -47,7 +52,7 @@ static bool drains(struct volume *v, unsigned ms)
 		backstore_stats(v->bs, &st);
 		if (!st.in_flight && !atomic_load(&v->n_unanswered))
 			return true;
-		if (is_lost(v) || mono_due(until, mono_now()))
+		if (is_lost(v) || (forwards(&v->def) && atomic_load(&v->path_lost)) || mono_due(until, mono_now()))
 			return false;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
@@ -128,11 +133,6 @@ static void def_take(struct serve *s, struct volume *v, const struct target_volu
 	free(next.error);
 	old.error = NULL;
 	target_volume_fini(&old);
-}
-
-static bool forwards(const struct target_volume *def)
-{
-	return def->agreed && !def->leased && def->inner == TARGET_INNER_NONE;
 }
 
 void switch_to(struct serve *s, struct volume *v, const struct target_volume *want, struct target_msg *reply)

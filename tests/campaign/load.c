@@ -4,13 +4,14 @@
  * the record judged: per-block linearizability, and no acknowledged write lost.
  *
  *   campaign-load --portals A:3260,B:3260 --target IQN [--lun N] [--initiators N] [--depth N] [--blocks N]
- *                 [--groups N] [--seconds S] [--seed N] [--history FILE] [--chap USER%SECRET] [--stall-ms N]
+ *                 [--groups N] [--seconds S] [--seed N] [--history FILE] [--chap USER%SECRET] [--stall-ms N] [--stay]
  *
  * The blocks are shared by all initiators, and lie in groups that are spread over the LUN.
  *
- * An initiator that loses its connection goes to the next portal; what it had outstanding is "unknown": a write that
- * may have happened, or may yet. At the end every block is read once more. Prints one line of figures, and one for each
- * violation; exit status 0: none; 1: violations; 2: usage; 3: no portal could be used at the end.
+ * An initiator that loses its connection goes to the next portal (with --stay to the same one again); what it had
+ * outstanding is "unknown": a write that may have happened, or may yet. At the end every block is read once more. Prints
+ * one line of figures, and one for each violation; exit status 0: none; 1: violations; 2: usage; 3: no portal could be
+ * used at the end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -81,6 +82,7 @@ static struct {
 	struct rng rng;
 	uint64_t next_value;
 	bool closing;                   /* no new operations */
+	bool stay;                      /* initiators keep to their portals */
 
 	uint64_t done, unknown, refused, lost, torn;
 	uint64_t last_done, pause, pause_at;
@@ -196,7 +198,8 @@ static void go_down(struct initiator *in, unsigned wait_ms)
 
 	in->state = DOWN;
 	in->retry = now_ns() + wait_ms * UINT64_C(1000000);
-	in->portal = (in->portal + 1) % t.n_portals;
+	if (!t.stay)
+		in->portal = (in->portal + 1) % t.n_portals;
 	in->ctx = NULL;
 	if (ctx)
 		iscsi_destroy_context(ctx);     /* ends what was outstanding: slot_end, unknown */
@@ -439,6 +442,7 @@ static void options(int argc, char **argv)
 		{ "portals", 1, 0, 'p' }, { "target", 1, 0, 't' }, { "lun", 1, 0, 'l' }, { "initiators", 1, 0, 'i' },
 		{ "depth", 1, 0, 'd' }, { "blocks", 1, 0, 'b' }, { "seconds", 1, 0, 's' }, { "seed", 1, 0, 'S' },
 		{ "history", 1, 0, 'h' }, { "chap", 1, 0, 'c' }, { "stall-ms", 1, 0, 'w' }, { "groups", 1, 0, 'g' },
+		{ "stay", 0, 0, 'y' },
 		{ 0 },
 	};
 	int o;
@@ -459,6 +463,7 @@ static void options(int argc, char **argv)
 		case 'h': t.history = optarg; break;
 		case 'g': t.groups = strtoull(optarg, NULL, 0); break;
 		case 'w': t.stall_ms = (unsigned)atoi(optarg); break;
+		case 'y': t.stay = true; break;
 		case 'c':
 			t.user = optarg;
 			t.secret = strchr(optarg, '%');

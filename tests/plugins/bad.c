@@ -21,6 +21,7 @@
 #define SILENT 5        /* never completes every 50th I/O */
 #define LEAK 6          /* leaves a descriptor open at each close */
 #define TAIL 7          /* does not do the last block of a long transfer */
+#define HOLDER 8        /* no fault, but it leaves a process running that holds what the test says */
 
 static const struct director_host *host;
 
@@ -47,6 +48,10 @@ static int open_disk(void *priv, const struct director_conf *conf, void *owner, 
 {
 	struct disk *d = calloc(1, sizeof(*d));
 
+	if (BAD == HOLDER && fork() == 0) {
+		sleep(30);
+		_exit(0);
+	}
 	d->size = conf->get_uint(conf, "size", 0);
 	d->data = calloc(1, d->size);
 	d->fd = BAD == LEAK ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;

@@ -12,6 +12,9 @@ bad() # NAME TEST WORDS: this test must fail, with these words
 }
 
 kit "$top_builddir/tests/plugins/.libs/bad-none.so"
+# No fault of the plugin: a small disk, and a process that it leaves running.
+kit --size 1M --only model,threads "$top_builddir/tests/plugins/.libs/bad-none.so"
+kit --deadline 10 --only life "$top_builddir/tests/plugins/.libs/bad-holder.so"
 bad double model 'completed more than once'
 bad lost model 'is not what was written last'
 bad size edges 'is not what was written'

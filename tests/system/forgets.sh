@@ -73,6 +73,13 @@ for at in 0:far 1:nbd; do
 	seen=$(grep -o 'check 6 29 00' <<<"$seen")
 	is "$n-initiators-hear-of-it" "check 6 29 00"
 done
+# One of which somebody says that it never loses anything.
+ctl near target $iqn portal=127.0.0.1:"$port" host=any
+ctl near close "$(uuid 3)" && ctl near set "$(uuid 3)" b 16M nbd uri="nbd+unix:///?socket=$dir/nbd.sock" trust=yes &&
+	ctl near target $iqn lun=0:"$(uuid 2)" lun=1:"$(uuid 3)" portal=127.0.0.1:"$port" host=any
+check trusted $?
+sees 1 nbd "$write" "$flush"
+is "what-is-trusted-is-not-doubted" "good,good,"
 ctl near events >"$dir/events" 2>/dev/null &
 pid[events]=$!
 sees 0 far "$write" "$ready $flush"

@@ -213,9 +213,9 @@ static void stored(struct one *o)
 	}
 }
 
-static void found(struct one *o)
+static void found_with(struct one *o, unsigned snap_entries)
 {
-	struct agree_conf conf = { .self = id_of(1), .boot = 7 };
+	struct agree_conf conf = { .self = id_of(1), .boot = 7, .snap_entries = snap_entries };
 	struct agree_disk disk = { 0 };
 	struct agree_snap snap = { .lineage = { 9 }, .roster = roster_of(1) };
 	struct node_id self = id_of(1);
@@ -229,6 +229,11 @@ static void found(struct one *o)
 	CHECK(o->out.put && o->out.put->install);
 	stored(o);
 	step(o, (struct agree_in){ .kind = AGREE_IN_VIEW, .view = { true, &self, 1 } });
+}
+
+static void found(struct one *o)
+{
+	found_with(o, 0);
 }
 
 static void propose(struct one *o, uint8_t rid, const char *text)
@@ -312,6 +317,58 @@ static void a_minority_refuses_at_once(void)
 	CHECK(o.out.status->mode == AGREE_NO_VIEW);
 	propose(&o, 3, "x");
 	CHECK_EQ(o.reply.err, ERR_NOQUORUM);
+	agree_free(&o.a);
+}
+
+/* A ring is stopped and changed by it: what a restart would have forgotten is not acted upon. */
+static void the_roster_of_a_snapshot_counts_when_it_is_stored(void)
+{
+	struct agree_snap snap = { .lineage = { 9 }, .index = 50, .epoch = 3, .roster = roster_of(3), .bytes = (uint8_t *)"x", .len = 1 };
+	struct agree_msg msg = { .kind = AGREE_MSG_SNAP };
+	struct node_id second = id_of(2);
+	struct one o;
+
+	snap.roster.version = 7;
+	msg.snap.snap = snap;
+	msg.snap.total = snap.len;
+	found(&o);
+	stored(&o);
+	step(&o, (struct agree_in){ .kind = AGREE_IN_VIEW });
+	step(&o, (struct agree_in){ .kind = AGREE_IN_LEARN, .learn = second });
+	CHECK_EQ(o.out.n_send, 1);
+	o.n_install = 0;
+	step(&o, (struct agree_in){ .kind = AGREE_IN_MESH, .msg = { second, &msg } });
+	CHECK_EQ(o.n_install, 1);
+	CHECK_EQ(o.out.status->applied, 50);
+	CHECK_EQ(o.out.status->roster.n, 1);
+	step(&o, (struct agree_in){ .kind = AGREE_IN_TIMER });
+	CHECK_EQ(o.out.status->roster.n, 1);
+	stored(&o);
+	CHECK_EQ(o.out.status->roster.n, 3);
+	CHECK_EQ(o.out.status->roster.version, 7);
+	agree_free(&o.a);
+}
+
+static void a_snapshot_that_is_too_long_is_not_asked_for_at_every_step(void)
+{
+	struct one o;
+
+	found_with(&o, 2);
+	stored(&o);
+	propose(&o, 1, "first");
+	stored(&o);
+	propose(&o, 2, "second");
+	stored(&o);
+	CHECK(o.out.need_snapshot);
+	step(&o, (struct agree_in){ .kind = AGREE_IN_SNAPSHOT, .snapshot = { o.out.status->applied, (const uint8_t *)"", AGREE_SNAPSHOT_MAX + 1 } });
+	CHECK(!o.out.need_snapshot);
+	step(&o, (struct agree_in){ .kind = AGREE_IN_TIMER });
+	CHECK(!o.out.need_snapshot);
+	propose(&o, 3, "third");
+	stored(&o);
+	propose(&o, 4, "fourth");
+	stored(&o);
+	CHECK(o.out.need_snapshot);
 	agree_free(&o.a);
 }
 
@@ -448,6 +505,8 @@ int main(void)
 	RUN(a_request_is_applied_once);
 	RUN(a_failed_store_refuses_and_says_why);
 	RUN(a_minority_refuses_at_once);
+	RUN(the_roster_of_a_snapshot_counts_when_it_is_stored);
+	RUN(a_snapshot_that_is_too_long_is_not_asked_for_at_every_step);
 	RUN(what_was_stored_is_there_after_a_restart);
 	RUN(a_damaged_log_stops_the_vote);
 	RUN(the_chain_tells_logs_apart);

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,8 +113,50 @@ static void clean(void)
 		sh("ip netns del %s 2>/dev/null; ip netns del %s 2>/dev/null", a, b);
 }
 
+static void nobody(void *arg, const struct addr *at, const struct discover_card *card)
+{
+	CHECK(!arg);
+}
+
+/* A D-Bus that takes connections and never says a word: its answer is waited for 25 s, by a thread that nobody waits for. */
+static void the_end_does_not_wait_for_a_bus_that_hangs(void)
+{
+	struct discover_conf conf = { .mode = DISCOVER_AVAHI, .port = 7340, .self = { .version = 1 } };
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	char dir[] = "/tmp/director-bus.XXXXXX", said[256], address[128];
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int bus = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	struct discover *d;
+	ssize_t n;
+
+	CHECK(mkdtemp(dir));
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/bus", dir);
+	snprintf(address, sizeof(address), "unix:path=%s", at.sun_path);
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
+	CHECK_EQ(bind(bus, (void *)&at, sizeof(at)), 0);
+	CHECK_EQ(listen(bus, 8), 0);
+	d = discover_new(loop, &conf, nobody, NULL);
+	fd = accept(bus, NULL, NULL);
+	CHECK(fd >= 0);
+	discover_free(&d);
+	/* It is at its call still. */
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while ((n = read(fd, said, sizeof(said))) > 0)
+		;
+	CHECK(n < 0 && errno == EAGAIN);
+	/* The bus ends, and so does the call. */
+	unlink(at.sun_path);
+	close(bus);
+	close(fd);
+	LOOP_FOR(loop, 1.);
+	ev_loop_destroy(loop);
+	rmdir(dir);
+	unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
+}
+
 int main(void)
 {
+	RUN(the_end_does_not_wait_for_a_bus_that_hangs);
 	if (geteuid() != 0) {
 		printf("skipped: network namespaces need root\n");
 		return SKIP;

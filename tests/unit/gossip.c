@@ -23,6 +23,7 @@ struct node {
 	struct mono wake;
 	bool deaf, gone, paused;
 	uint32_t persisted;
+	unsigned turns;                 /* timers that ran */
 	unsigned seen[32];              /* events by kind */
 	struct gossip_event last[32];
 };
@@ -30,6 +31,8 @@ struct node {
 static struct node nodes[NODES];
 static struct mono now;
 static unsigned lost_every;             /* drop each n-th datagram */
+static unsigned depth;                  /* of mesh messages that answer each other */
+static uint16_t newest;                 /* version that start_as speaks beside the one given; 0: none */
 static unsigned sent;
 
 /* A recorded datagram, for replays. */
@@ -106,7 +109,9 @@ static void mesh(unsigned from, const struct gossip_mesh *m)
 	for (unsigned i = 0; i < NODES; i++)
 		if (nodes[i].g && !nodes[i].gone && !nodes[i].deaf && !nodes[from].deaf && !nodes[i].paused &&
 		    node_id_eq(&nodes[i].card.id, &m->to)) {
+			CHECK(++depth < 200);
 			step(i, &in);
+			depth--;
 			return;
 		}
 }
@@ -144,6 +149,7 @@ static void input(unsigned i, enum gossip_in_kind kind)
 static void run(uint64_t ms)
 {
 	struct mono end = mono_add_ms(now, ms);
+	unsigned still = 0;             /* turns at one time: who asks for ever more of them spins */
 
 	for (;;) {
 		unsigned next = NODES;
@@ -154,8 +160,12 @@ static void run(uint64_t ms)
 				next = i;
 		if (next == NODES || mono_before(end, nodes[next].wake))
 			break;
-		if (mono_before(now, nodes[next].wake))
+		CHECK(++still < 1000);
+		if (mono_before(now, nodes[next].wake)) {
 			now = nodes[next].wake;
+			still = 0;
+		}
+		nodes[next].turns++;
 		input(next, GOSSIP_IN_TIMER);
 	}
 	now = end;
@@ -179,6 +189,8 @@ static void start_as(unsigned i, unsigned identity, const char *name, uint8_t bo
 	c->addrs[0] = n->addr;
 	c->n_addrs = 1;
 	c->version_min = c->version_max = version;
+	if (newest > version)
+		c->version_max = newest;
 	n->card = *c;
 	n->facts = facts_new(&c->id, now.ns / 1000);
 	n->g = gossip_new(&conf, n->facts);
@@ -517,6 +529,127 @@ static void an_incompatible_version_is_refused_by_name(void)
 	CHECK(gossip_counts(nodes[0].g)->refused_version >= 1);
 }
 
+/* Node 1 speaks with both of the others, who do not speak with each other. */
+static void between_versions(void)
+{
+	clear();
+	now.ns = 1000 * MS;
+	start_as(0, 0, "old", 17, 1);
+	newest = 2;
+	start_as(1, 1, "both", 18, 1);
+	start_as(2, 2, "new", 19, 2);
+	newest = 0;
+	candidate(1, 0);
+	candidate(2, 1);
+	run(3000);
+	CHECK_EQ(state(0, 2), MEMBER_ALIVE);
+}
+
+static void a_dead_node_of_another_version_keeps_nobody_busy(void)
+{
+	between_versions();
+	nodes[2].gone = true;
+	run(10000);
+	CHECK_EQ(state(0, 2), MEMBER_FAILED);
+	nodes[0].turns = 0;
+	run(10000);
+	CHECK(nodes[0].turns < 300);
+}
+
+static void news_for_nobody_keep_nobody_busy(void)
+{
+	between_versions();
+	nodes[1].gone = true;
+	nodes[0].turns = 0;
+	run(5000);
+	CHECK_EQ(state(0, 1), MEMBER_FAILED);
+	CHECK(nodes[0].turns < 150);
+}
+
+static void hellos_are_answered_at_their_rate_when_there_are_many(void)
+{
+	struct gossip_head head = { .form = GOSSIP_FIRST, .key_epoch = 1 };
+	struct gossip_msg msg = { .kind = GOSSIP_HELLO };
+	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .head = &head, .msg = &msg, .from = addr_of(90) };
+	struct card card;
+
+	cluster_of(1);
+	card = nodes[0].card;
+	memset(card.public_key, 99, sizeof(card.public_key));
+	card.id = node_id_of_key(card.public_key);
+	memset(card.boot, 99, sizeof(card.boot));
+	memcpy(head.boot, card.boot, sizeof(head.boot));
+	msg.card = &card;
+	/* 2,500 a second; 2,000 at once and 1,000 a second are answered. */
+	for (unsigned i = 0; i < 25000; i++) {
+		now.ns += 4 * MS / 10;
+		head.counter++;
+		step(0, &in);
+	}
+	CHECK(gossip_counts(nodes[0].g)->refused_flood > 12000);
+	CHECK(gossip_counts(nodes[0].g)->refused_flood < 14000);
+}
+
+static void each_address_that_is_refused_is_told(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_STRANGER, .why = STRANGER_KEY };
+
+	cluster_of(1);
+	for (unsigned i = 0; i < 6; i++) {
+		in.from = addr_of(50 + i % 3);
+		step(0, &in);
+		run(100);
+	}
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_REFUSED], 3);
+	run(11000);
+	step(0, &in);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_REFUSED], 4);
+}
+
+static void many_wrong_candidates_do_not_hide_a_right_one(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_CANDIDATE };
+
+	clear();
+	now.ns = 1000 * MS;
+	start(0);
+	start(1);
+	for (unsigned i = 0; i < GOSSIP_CANDIDATES_MAX + 50; i++) {
+		in.from = (struct addr){ .family = 4, .ip = { 10, 9, (uint8_t)(i >> 8), (uint8_t)i }, .port = 7340 };
+		step(0, &in);
+	}
+	run(8000);
+	candidate(0, 1);
+	run(8000);
+	CHECK_EQ(gossip_alive(nodes[0].g), 2);
+}
+
+/* A HELLO of this node's former life, from everywhere. */
+static void replayed_hellos_of_our_own_do_not_flood_the_cluster(void)
+{
+	struct gossip_head head = { .form = GOSSIP_FIRST, .key_epoch = 1, .counter = 7 };
+	struct gossip_msg msg = { .kind = GOSSIP_HELLO };
+	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .head = &head, .msg = &msg };
+	struct card card;
+
+	cluster_of(3);
+	card = nodes[0].card;
+	memset(card.boot, 99, sizeof(card.boot));
+	memcpy(head.boot, card.boot, sizeof(head.boot));
+	msg.card = &card;
+	for (unsigned i = 0; i < 500; i++) {
+		in.from = addr_of(60 + i % 100);
+		in.from.port = (uint16_t)(10000 + i);
+		step(0, &in);
+		run(2);
+	}
+	run(2000);
+	CHECK(nodes[0].seen[GOSSIP_EV_CLONED] >= 1);
+	CHECK(nodes[0].seen[GOSSIP_EV_CLONED] <= 20);
+	CHECK(nodes[1].seen[GOSSIP_EV_CLONED] <= 20);
+	CHECK_EQ(gossip_alive(nodes[1].g), 3);
+}
+
 static void another_cluster_is_ignored_and_counted(void)
 {
 	static const uint8_t one[8] = { 1 }, two[8] = { 2 };
@@ -710,6 +843,32 @@ static void facts_missed_are_fetched(void)
 	attrs_fini(&as);
 }
 
+/* One node has removed it already, the other one not; its facts fill more than one message. */
+static void facts_of_a_node_removed_are_not_sent_for_ever(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_BAN };
+	struct attrs as = { 0 };
+	char path[40], text[201];
+
+	cluster_of(3);
+	memset(text, 'x', 200);
+	text[200] = 0;
+	attrs_set(&as, "size", text);
+	for (unsigned i = 0; i < 600; i++) {
+		snprintf(path, sizeof(path), "/volumes/v%u", i);
+		CHECK_EQ(facts_set(nodes[2].facts, path, &as), 0);
+	}
+	input(2, GOSSIP_IN_FACTS);
+	run(3000);
+	CHECK(facts_get(nodes[0].facts, &nodes[2].card.id, "/volumes/v599"));
+	in.id = nodes[2].card.id;
+	nodes[2].gone = true;
+	step(1, &in);
+	run(60000);
+	CHECK(!facts_get(nodes[1].facts, &nodes[2].card.id, "/volumes/v599"));
+	attrs_fini(&as);
+}
+
 static void lossy_links_kill_nobody(void)
 {
 	cluster_of(5);
@@ -754,6 +913,12 @@ int main(void)
 	RUN(a_node_that_moved_is_taken_once_its_old_place_is_silent);
 	RUN(a_new_name_is_told);
 	RUN(an_incompatible_version_is_refused_by_name);
+	RUN(a_dead_node_of_another_version_keeps_nobody_busy);
+	RUN(news_for_nobody_keep_nobody_busy);
+	RUN(hellos_are_answered_at_their_rate_when_there_are_many);
+	RUN(each_address_that_is_refused_is_told);
+	RUN(many_wrong_candidates_do_not_hide_a_right_one);
+	RUN(replayed_hellos_of_our_own_do_not_flood_the_cluster);
 	RUN(another_cluster_is_ignored_and_counted);
 	RUN(a_removed_node_is_gone_and_stays_out);
 	RUN(knocks_are_listed_bounded_and_forgotten);
@@ -763,6 +928,7 @@ int main(void)
 	RUN(an_address_learned_from_the_first_answer_stays);
 	RUN(facts_reach_everybody);
 	RUN(facts_missed_are_fetched);
+	RUN(facts_of_a_node_removed_are_not_sent_for_ever);
 	RUN(lossy_links_kill_nobody);
 	RUN(same_seed_same_bytes);
 	clear();

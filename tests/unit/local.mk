@@ -50,6 +50,14 @@ tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
 tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
 tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
 
+# The server of the control socket.
+check_PROGRAMS += tests/unit/api
+TESTS += tests/unit/api
+tests_unit_api_SOURCES = %D%/api.c %D%/check.h %D%/loop.h
+tests_unit_api_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(LIBBSD_CFLAGS)
+tests_unit_api_LDADD = directord/libapi.la proto/libproto.la cluster/libcluster.la base/libbase.la \
+	$(SODIUM_LIBS) $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(EV_LIBS) $(LIBBSD_LIBS)
+
 # The backstore host and the loader.
 check_PROGRAMS += tests/unit/backstore
 TESTS += tests/unit/backstore

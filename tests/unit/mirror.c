@@ -18,6 +18,8 @@
 #define LEG_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LEG_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
+static const char *volume = VOLUME;
+static struct director_err why;         /* of the last opening */
 static struct backstore_host *h;
 static struct backstore_queue *q;
 static struct backstore *bs;
@@ -36,7 +38,7 @@ static void on_event(void *arg, struct backstore *of, uint32_t kind, uint64_t va
 static int open_mirror(uint64_t epoch, const char *legs)
 {
 	const struct plugin_pair a[] = { { "path", path_a } }, b[] = { { "path", path_b } };
-	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "legs", legs } };
+	const struct plugin_pair m[] = { { "uuid", volume }, { "legs", legs } };
 	const struct backstore_spec file_a = { .plugin = "file", .params = a, .n_params = 1, .size = SIZE };
 	const struct backstore_spec children[] = { { .plugin = "fault", .children = &file_a, .n_children = 1 },
 		{ .plugin = "file", .params = b, .n_params = 1, .size = SIZE } };
@@ -47,7 +49,8 @@ static int open_mirror(uint64_t epoch, const char *legs)
 
 	memset(events, 0, sizeof(events));
 	CHECK_EQ(backstore_create(h, &spec, SIZE, &err), 0);
-	return backstore_open(h, &spec, epoch, &watch, &bs, &err);
+	why = (struct director_err){ .text = "" };
+	return backstore_open(h, &spec, epoch, &watch, &bs, &why);
 }
 
 static void legs_are(const char *legs)
@@ -219,6 +222,32 @@ static void a_newer_owner_is_remembered(void)
 	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 2), 0);
 	backstore_close(&bs);
 	CHECK_EQ(open_mirror(1, legs), -ESTALE);
+	end();
+}
+
+/* A named file outlives its volume. Of another one its record says nothing, however high its epoch; but what lies there is not blank. */
+static void a_leg_of_another_volume_is_called_so(void)
+{
+	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
+
+	begin();
+	CHECK_EQ(open_mirror(1, legs), 0);
+	backstore_close(&bs);
+	CHECK_EQ(open_mirror(9, legs), 0);
+	backstore_close(&bs);
+	volume = "22222222-2222-2222-2222-222222222222";
+	CHECK_EQ(open_mirror(1, legs), -ENODATA);
+	CHECK(strstr(why.text, "carries another volume, 11111111-1111-1111-1111-111111111111"));
+	CHECK(strstr(why.text, "remove the file"));
+	/* As a leg that has to be copied to it does not keep the volume from being served. */
+	unlink(path_a);
+	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":new:0:0:0:remote"), 0);
+	memset(buf, 'q', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	CHECK(leg_has(path_b, 65536, 'q'));
+	volume = VOLUME;
 	end();
 }
 
@@ -425,6 +454,7 @@ int main(void)
 	RUN(a_leg_that_fails_is_left_out_and_comes_back);
 	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
 	RUN(a_newer_owner_is_remembered);
+	RUN(a_leg_of_another_volume_is_called_so);
 	RUN(a_blank_disk_is_no_leg);
 	RUN(close_marks_all_legs_quiet);
 	RUN(the_last_leg_fails);

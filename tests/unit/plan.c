@@ -2,6 +2,7 @@
 /* From what is agreed to what a node does: order, repetition, failures, and what must never be done. */
 #include "cluster/plan.h"
 
+#include "cluster/plan_int.h"
 #include "tests/unit/txns.h"
 
 /* The plan of node n1 as text, one action per line. */
@@ -348,6 +349,34 @@ static void test_thousand(void)
 	catalog_free(&c);
 }
 
+/* Who serves it and this node are always among the groups; of the others first those that are up. */
+static void test_of_too_many_nodes_the_nearest_are_told(void)
+{
+	struct plan_node node[50] = { { .name = NULL } };
+	struct plan_nodes nodes = { .node = node, .n = 50 };
+	struct plan_action a = { .path = NULL };
+	unsigned seen = 0, up = 0;
+	char name[50][8];
+
+	for (unsigned i = 0; i < 50; i++) {
+		snprintf(name[i], sizeof(name[i]), "n%u", i);
+		node[i].name = name[i];
+		node[i].group = (uint16_t)(i + 1);
+		node[i].up = i >= 30 && i != 45;
+	}
+	plan_groups(&a, &nodes, &node[45], "n49");
+	CHECK_EQ(a.n_group, 32);
+	for (unsigned i = 0; i < a.n_group; i++) {
+		seen += a.group[i].id == 46 || a.group[i].id == 50;
+		up += node[a.group[i].id - 1].up;
+		CHECK_EQ(a.group[i].preferred, a.group[i].id == 46);
+		CHECK(i == 0 || a.group[i].id > a.group[i - 1].id);
+	}
+	CHECK_EQ(seen, 2);
+	CHECK_EQ(up, 19);
+	free(a.group);
+}
+
 int main(void)
 {
 	RUN(test_only_what_is_ours);
@@ -362,5 +391,6 @@ int main(void)
 	RUN(test_volume_in_use_is_not_closed);
 	RUN(test_no_secret_in_text);
 	RUN(test_thousand);
+	RUN(test_of_too_many_nodes_the_nearest_are_told);
 	return 0;
 }

@@ -8,12 +8,21 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/cluster_priv.h"
+#include "cluster/gossip_int.h"
 #include "proto/agree.h"
 #include "proto/txn.h"
 #include "tests/unit/check.h"
 
+static unsigned n_kept;                 /* answers that this node has what is agreed of reservations */
+
+static void encode(const struct agree_msg *m, struct buf *to)
+{
+	n_kept += m->kind == AGREE_MSG_KEPT;
+	agree_msg_encode(m, to);
+}
+
 static const struct cluster_codec codec = {
-	.agree_encode = agree_msg_encode, .txn_encode = txn_encode, .txn_decode = txn_decode,
+	.agree_encode = encode, .txn_encode = txn_encode, .txn_decode = txn_decode,
 	.snapshot_encode = snapshot_encode, .snapshot_decode = snapshot_decode,
 };
 
@@ -25,6 +34,7 @@ static uint64_t stored[64];             /* puts that are not stored yet */
 static unsigned n_stored;
 static struct { uint64_t id; int err; uint64_t index; } said[256];
 static unsigned n_said;
+static unsigned n_sent;                 /* datagrams */
 
 static void step(struct cluster_in in)
 {
@@ -33,6 +43,7 @@ static void step(struct cluster_in in)
 
 	in.now = now;
 	cluster_step(c, &in, &out);
+	n_sent += out.gossip.n_dgrams;
 	for (unsigned i = 0; i < out.n_put; i++)
 		stored[n_stored++] = out.put[i]->seq;
 	for (unsigned i = 0; i < out.n_reply; i++) {
@@ -297,6 +308,117 @@ static void test_a_round_costs_what_there_is_and_not_its_square(void)
 	CHECK(many < 6 * few);
 }
 
+/* Its history has no operations any more. */
+static void test_a_node_that_a_large_transaction_removes_is_refused_too(void)
+{
+	uint8_t key[32] = { 7 };
+	struct node_id id = node_id_of_key(key);
+	char hex[65], path[64], text[256];
+	struct txn t = { 0 };
+	struct txn_op *op;
+
+	world();
+	op = txn_add(&t, TXN_CREATE, "/nodes/n2");
+	attrs_set(&op->attrs, "id", node_id_text(&id, hex));
+	attrs_set(&op->attrs, "key", text_hex(key, 32, hex));
+	attrs_set(&op->attrs, "portal-group", "2");
+	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 1);
+	store();
+	CHECK(admit_node(c, &id));
+	memset(text, 'x', 255);
+	text[255] = '\0';
+	for (unsigned i = 0; i < 9000; i++) {
+		snprintf(path, sizeof(path), "/targets/iqn.2026-01.org.example:t%u", i);
+		attrs_set(&txn_add(&t, TXN_CREATE, path)->attrs, "comment", text);
+		if (i % 1500 == 1499) {
+			ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, (uint8_t)(2 + i / 1500));
+			store();
+		}
+	}
+	txn_add(&t, TXN_DELETE, "/nodes/n2");
+	for (unsigned i = 0; i < 9000; i++) {
+		snprintf(path, sizeof(path), "/targets/iqn.2026-01.org.example:t%u", i);
+		txn_add(&t, TXN_DELETE, path);
+	}
+	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 20);
+	store();
+	CHECK(!admit_node(c, &id));
+	CHECK(catalog_history(cluster_catalog(c), NULL)->trimmed);
+	CHECK(banned(cluster_gossip(c), &id));
+	end();
+}
+
+/* Datagrams by a newer key, which anybody can send: they do not have all be looked at each time. */
+static void test_strangers_cost_little(void)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_STRANGER, .why = STRANGER_KEY, .number = 2 };
+	uint64_t before;
+
+	world();
+	in.from = (struct addr){ .family = 4, .ip = { 10, 0, 0, 9 }, .port = 7340 };
+	step(in);
+	before = tree_visits(catalog_tree(cluster_catalog(c)));
+	for (unsigned i = 0; i < 100; i++) {
+		in.from.port = (uint16_t)(8000 + i);
+		step(in);
+	}
+	CHECK(tree_visits(catalog_tree(cluster_catalog(c))) - before < 100);
+	end();
+}
+
+/* A node without a key, and one who says that nodes are everywhere. */
+static void test_a_candidate_is_knocked_at_once_and_not_with_all_others(void)
+{
+	static const struct agree_disk empty;
+	struct cluster_disk disk = { .agree = &empty };
+	struct cluster_conf conf = { .codec = &codec, .software = "1", .seed = 7, .name = "n1", .votes = true, .fact_base = 1, .n_addrs = 1 };
+	struct cluster_in in = { .kind = CLUSTER_IN_CANDIDATE };
+
+	now = (struct mono){ 1000000000 };
+	n_stored = n_said = 0;
+	crypto_sign_keypair(conf.public_key, conf.secret_key);
+	addr_parse("10.0.0.1:7340", 0, &conf.addrs[0]);
+	c = cluster_new(&conf);
+	step((struct cluster_in){ .kind = CLUSTER_IN_START, .disk = &disk });
+	pass(100);
+	n_sent = 0;
+	for (unsigned i = 0; i < 50; i++) {
+		in.from = (struct addr){ .family = 4, .ip = { 10, 1, 0, (uint8_t)i }, .port = 7340 };
+		step(in);
+		CHECK_EQ(n_sent, i + 1);
+	}
+	pass(2100);
+	CHECK_EQ(n_sent, 100);
+	end();
+}
+
+/* Until it is known whether a director-target runs, one may, and answer by what was agreed before this directord came (I6). */
+static void test_nobody_has_it_before_director_target_is_heard_of(void)
+{
+	struct agree_msg m = { .kind = AGREE_MSG_KEEP };
+	const struct plan_have none = { 0 };
+	struct node_id other = { { 5 } };
+	struct txn t = { 0 };
+	struct txn_op *create;
+
+	world();
+	create = txn_add(&t, TXN_CREATE, "/volumes/v");
+	attrs_set(&create->attrs, "size", "1048576");
+	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 1);
+	store();
+	memcpy(m.kept.volume, catalog_get(cluster_catalog(c), "/volumes/v")->uuid, 16);
+	n_kept = 0;
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 0);
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE });
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 1);
+	step((struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &none });
+	keep_message(c, &other, &m, &out);
+	CHECK_EQ(n_kept, 2);
+	end();
+}
+
 int main(void)
 {
 	CHECK(sodium_init() >= 0);
@@ -306,5 +428,9 @@ int main(void)
 	RUN(test_an_own_proposal_that_was_refused_may_be_made_again);
 	RUN(test_a_dry_run_founds_nothing);
 	RUN(test_a_round_costs_what_there_is_and_not_its_square);
+	RUN(test_a_node_that_a_large_transaction_removes_is_refused_too);
+	RUN(test_strangers_cost_little);
+	RUN(test_nobody_has_it_before_director_target_is_heard_of);
+	RUN(test_a_candidate_is_knocked_at_once_and_not_with_all_others);
 	return 0;
 }
