@@ -213,7 +213,7 @@ struct gossip {
 	struct refused refused[32];
 	unsigned n_refused;
 	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX],
-	                  stale[REMEMBER_MAX];
+	                  stale[REMEMBER_MAX], told[REMEMBER_MAX];
 	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket, clone_bucket;
 	struct mono housekeeping;
 	unsigned housekeepings;

@@ -700,6 +700,44 @@ static void a_removed_node_is_gone_and_stays_out(void)
 	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
 }
 
+static void a_refusal_is_said_now_and_then_and_not_believed_twice(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_BAN }, again = { .kind = GOSSIP_IN_DGRAM, .head = &record.head, .msg = &record.msg };
+	unsigned seen;
+
+	cluster_of(3);
+	in.id = nodes[1].card.id;
+	step(0, &in);
+	step(2, &in);
+	record.kind = GOSSIP_HELLO;
+	record.armed = true;
+	start(1);
+	candidate(1, 0);
+	run(2000);
+	CHECK(record.full);
+	CHECK(nodes[1].seen[GOSSIP_EV_REMOVED] >= 1);
+	again.from = record.from;
+	for (unsigned i = 0; i < 200; i++) {
+		step(0, &again);
+		run(5);
+	}
+	CHECK(nodes[0].seen[GOSSIP_EV_REMOVED] <= 2);
+	record.full = false;
+	record.kind = GOSSIP_REFUSE;
+	record.armed = true;
+	run(20000);
+	CHECK(record.full);
+	in.kind = GOSSIP_IN_UNBAN;
+	step(0, &in);
+	step(2, &in);
+	run(20000);
+	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
+	seen = nodes[1].seen[GOSSIP_EV_REMOVED];
+	again.from = record.from;
+	step(1, &again);
+	CHECK_EQ(nodes[1].seen[GOSSIP_EV_REMOVED], seen);
+}
+
 static void knocks_are_listed_bounded_and_forgotten(void)
 {
 	struct gossip_head head = { .form = GOSSIP_CLEAR };
@@ -921,6 +959,7 @@ int main(void)
 	RUN(replayed_hellos_of_our_own_do_not_flood_the_cluster);
 	RUN(another_cluster_is_ignored_and_counted);
 	RUN(a_removed_node_is_gone_and_stays_out);
+	RUN(a_refusal_is_said_now_and_then_and_not_believed_twice);
 	RUN(knocks_are_listed_bounded_and_forgotten);
 	RUN(a_member_with_an_older_key_is_named);
 	RUN(who_starts_with_an_older_key_is_named_and_not_let_in);
