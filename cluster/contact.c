@@ -465,6 +465,8 @@ static void welcome_in(struct gossip *g, const struct gossip_in *in, struct goss
 
 	if (!stranger_ok(g, in, false, out) || node_id_eq(&msg->card->id, &g->self.id))
 		return;
+	if (g->quiet)
+		suspicion_anew(g);
 	g->quiet = false;
 	self_seen(g, &msg->seen);
 	if (msg->known > self->incarnation)

@@ -451,6 +451,30 @@ static void a_clone_elsewhere_is_refused_while_the_first_answers(void)
 	CHECK_EQ(gossip_alive(nodes[4].g), 3);
 }
 
+/* What was suspected before it became quiet was not answered because it did not listen. */
+static void a_clone_that_speaks_again_accuses_nobody(void)
+{
+	struct gossip_head head = { .form = GOSSIP_FAR, .key_epoch = 1, .counter = 1 };
+	struct gossip_msg msg = { .kind = GOSSIP_PING, .seq = 1 };
+	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .head = &head, .msg = &msg, .from = addr_of(70) };
+
+	cluster_of(3);
+	candidate(0, 1);
+	nodes[2].gone = true;
+	for (unsigned i = 0; i < 200 && state(0, 2) == MEMBER_ALIVE; i++)
+		run(20);
+	CHECK_EQ(state(0, 2), MEMBER_SUSPECT);
+	memset(head.boot, 1, sizeof(head.boot));
+	msg.from = nodes[0].card.id;
+	step(0, &in);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_SELF_CLONED], 1);
+	nodes[2].gone = false;
+	run(30000);
+	CHECK_EQ(state(0, 2), MEMBER_ALIVE);
+	CHECK_EQ(gossip_alive(nodes[1].g), 3);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_FAILED], 0);
+}
+
 static void clones_that_met_different_parts_settle_it(void)
 {
 	for (unsigned low = 0; low < 2; low++) {
@@ -947,6 +971,7 @@ int main(void)
 	RUN(replays_are_refused_and_change_nothing);
 	RUN(a_replayed_hello_is_answered_and_not_obeyed);
 	RUN(a_clone_elsewhere_is_refused_while_the_first_answers);
+	RUN(a_clone_that_speaks_again_accuses_nobody);
 	RUN(clones_that_met_different_parts_settle_it);
 	RUN(a_node_that_moved_is_taken_once_its_old_place_is_silent);
 	RUN(a_new_name_is_told);
