@@ -102,7 +102,12 @@ static bool window_seen(struct contact *c, uint64_t counter)
 	static const uint64_t bits = 64 * REPLAY_WORDS;
 	uint64_t shift, *word, bit;
 
-	if (counter > c->top) {
+	if (c->top == 0) {
+		/* What it sent before may have been heard, and is not asked for. */
+		memset(c->window, 0xff, sizeof(c->window));
+		c->window[counter / 64 % REPLAY_WORDS] &= ~(1ull << (counter % 64));
+		c->top = counter;
+	} else if (counter > c->top) {
 		shift = counter - c->top;
 		if (shift >= bits) {
 			memset(c->window, 0, sizeof(c->window));
@@ -334,6 +339,12 @@ static void version_event(const struct gossip_in *in, struct gossip_out *out)
 	e->version_max = c->version_max;
 }
 
+/* Was it said lately who is refused? A HELLO may be a replay, and comes as often as anybody likes. */
+static bool told(struct gossip *g, const struct card *c)
+{
+	return recall(g->told, c->id.b, NULL, g->now) || remember(g->told, c->id.b, NULL, g->now, gossip_in_ms(g, 10000));
+}
+
 /* What HELLO, WELCOME and JOIN have in common: may this node be talked to at all? */
 static bool stranger_ok(struct gossip *g, const struct gossip_in *in, bool tell, struct gossip_out *out)
 {
@@ -348,6 +359,8 @@ static bool stranger_ok(struct gossip *g, const struct gossip_in *in, bool tell,
 		refuse(g, &g->counts.refused_banned, &in->from, "removed node", out);
 		if (tell)
 			refuse_back(g, in, GOSSIP_REFUSE_REMOVED, out);
+		if (told(g, c))
+			return false;
 		e = out_event(out, GOSSIP_EV_REMOVED);
 		e->id = c->id;
 		e->addr = in->from;
@@ -358,7 +371,8 @@ static bool stranger_ok(struct gossip *g, const struct gossip_in *in, bool tell,
 		refuse(g, &g->counts.refused_version, &in->from, "version", out);
 		if (tell)
 			refuse_back(g, in, GOSSIP_REFUSE_VERSION, out);
-		version_event(in, out);
+		if (!told(g, c))
+			version_event(in, out);
 		return false;
 	}
 	return true;
@@ -451,6 +465,8 @@ static void welcome_in(struct gossip *g, const struct gossip_in *in, struct goss
 
 	if (!stranger_ok(g, in, false, out) || node_id_eq(&msg->card->id, &g->self.id))
 		return;
+	if (g->quiet)
+		suspicion_anew(g);
 	g->quiet = false;
 	self_seen(g, &msg->seen);
 	if (msg->known > self->incarnation)
@@ -497,7 +513,14 @@ static void refuse_in(struct gossip *g, const struct gossip_in *in, struct gossi
 	const struct gossip_update *u = in->msg->n_updates ? &in->msg->updates[0] : NULL;
 	const struct card *other = u ? u->card : in->msg->card;
 	struct gossip_event *e;
+	bool replay;
 
+	/* One that was right once says nothing of a node that was let in since. */
+	contact_accept(g, in, &replay);
+	if (replay) {
+		refuse(g, &g->counts.refused_replay, &in->from, "replayed", out);
+		return;
+	}
 	switch (in->msg->refusal) {
 	case GOSSIP_REFUSE_VERSION:
 		version_event(in, out);

@@ -213,7 +213,7 @@ struct gossip {
 	struct refused refused[32];
 	unsigned n_refused;
 	struct remembered welcomed[REMEMBER_MAX], asked[REMEMBER_MAX], silent[REMEMBER_MAX], clones[REMEMBER_MAX],
-	                  stale[REMEMBER_MAX];
+	                  stale[REMEMBER_MAX], told[REMEMBER_MAX];
 	struct bucket stranger_bucket, clear_bucket, hello_bucket, query_bucket, clone_bucket;
 	struct mono housekeeping;
 	unsigned housekeepings;
@@ -302,6 +302,8 @@ void suspicion_start(struct gossip *g, struct member *m, const struct node_id *b
 void suspicion_verdict(struct gossip *g, struct member *m, const struct node_id *by, uint32_t incarnation,
                        struct gossip_out *out);
 void suspicion_end(struct gossip *g, const struct node_id *id);
+/* This node was deaf for a while by itself: whoever is suspect has all the time again. */
+void suspicion_anew(struct gossip *g);
 void suspicion_timer(struct gossip *g, struct gossip_out *out);
 struct mono suspicion_wake(const struct gossip *g);
 

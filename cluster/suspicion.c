@@ -172,6 +172,13 @@ void suspicion_timer(struct gossip *g, struct gossip_out *out)
 	deadlines(g);
 }
 
+void suspicion_anew(struct gossip *g)
+{
+	for (unsigned i = 0; i < g->n_suspicions; i++)
+		g->suspicions[i].start = g->suspicions[i].next_ping = g->now;
+	deadlines(g);
+}
+
 struct mono suspicion_wake(const struct gossip *g)
 {
 	return g->n_suspicions ? g->suspicion_next : MONO_NEVER;

@@ -86,6 +86,19 @@ static void on_accept(struct ev_loop *loop, struct ev_io *w, int revents)
 
 	while ((fd = accept4(api->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
 		api_client_new(api, fd);
+	/* Out of descriptors or memory: the readiness stays, so look away for a while. */
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+		ev_io_stop(loop, w);
+		ev_timer_again(loop, &api->retry);
+	}
+}
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct api *api = w->data;
+
+	ev_timer_stop(loop, w);
+	ev_io_start(loop, &api->io);
 }
 
 /* Before the loop sleeps: whoever follows is told of what happened in this turn. */
@@ -140,6 +153,9 @@ int api_new(struct api **out, const struct api_conf *conf)
 		return err;
 	}
 	api_candidate_load(api);
+	ev_init(&api->retry, on_retry);
+	api->retry.repeat = .5;
+	api->retry.data = api;
 	ev_io_init(&api->io, on_accept, api->fd, EV_READ);
 	api->io.data = api;
 	ev_io_start(conf->loop, &api->io);
@@ -160,6 +176,7 @@ void api_free(struct api **p)
 		api_client_free(TAILQ_FIRST(&api->clients));
 	if (ev_is_active(&api->io))
 		ev_io_stop(api->conf.loop, &api->io);
+	ev_timer_stop(api->conf.loop, &api->retry);
 	ev_prepare_stop(api->conf.loop, &api->prepare);
 	if (api->fd >= 0)
 		close(api->fd);

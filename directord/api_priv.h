@@ -94,6 +94,7 @@ struct api {
 	bool has_gid;
 	int fd;
 	struct ev_io io;
+	struct ev_timer retry;          /* of accept, when there was no descriptor left */
 	struct ev_prepare prepare;
 	uint64_t next_client;
 	unsigned n_clients, clients_max;

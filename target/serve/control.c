@@ -47,6 +47,7 @@ struct control {
 	struct ev_loop *loop;
 	int fd;
 	ev_io accept;
+	ev_timer retry;                 /* of accept, when there was no descriptor left */
 	ev_async bell;
 	struct client *clients;
 	unsigned n_clients;
@@ -547,8 +548,14 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int revents)
 	struct client *cl;
 	int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of descriptors or memory: the readiness stays, so look away for a while. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			ev_io_stop(loop, io);
+			ev_timer_again(loop, &c->retry);
+		}
 		return;
+	}
 	if (c->n_clients >= CLIENTS_MAX) {
 		close(fd);
 		return;
@@ -595,6 +602,14 @@ fail:
 	return -1;
 }
 
+static void accept_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct control *c = w->data;
+
+	ev_timer_stop(loop, w);
+	ev_io_start(loop, &c->accept);
+}
+
 struct control *control_new(struct serve *s, struct ev_loop *loop)
 {
 	struct control *c = mem_zalloc(sizeof(*c));
@@ -609,6 +624,9 @@ struct control *control_new(struct serve *s, struct ev_loop *loop)
 	}
 	pthread_mutex_init(&c->lock, NULL);
 	c->notes_tail = &c->notes;
+	ev_init(&c->retry, accept_again);
+	c->retry.repeat = .5;
+	c->retry.data = c;
 	ev_io_init(&c->accept, on_accept, c->fd, EV_READ);
 	c->accept.data = c;
 	ev_io_start(loop, &c->accept);
@@ -639,6 +657,7 @@ void control_free(struct control **control)
 	while (c->clients)
 		client_free(c->clients);
 	ev_io_stop(c->loop, &c->accept);
+	ev_timer_stop(c->loop, &c->retry);
 	ev_async_stop(c->loop, &c->bell);
 	close(c->fd);
 	unlink(c->serve->conf.socket);

@@ -5,6 +5,7 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -291,6 +292,30 @@ static void additions_to_a_large_candidate_cost_what_they_concern(void)
 	client_fini(&a);
 }
 
+static void without_descriptors_the_loop_sleeps(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct rlimit was, none;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	unsigned turns;
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	LOOP_FOR(loop, .1);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 0;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CHECK_EQ(connect(fd, (void *)&at, sizeof(at)), 0);
+	turns = ev_iteration(loop);
+	LOOP_FOR(loop, 1.);
+	CHECK(ev_iteration(loop) - turns < 50);
+	CHECK_EQ(api_clients(api), 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &was), 0);
+	LOOP_UNTIL(loop, api_clients(api) == 1);
+	close(fd);
+	LOOP_UNTIL(loop, api_clients(api) == 0);
+}
+
 int main(void)
 {
 	CHECK(mkdtemp(dir));
@@ -300,6 +325,7 @@ int main(void)
 	RUN(what_is_added_during_a_commit_stays);
 	RUN(an_addition_to_a_candidate_that_is_gone_is_refused);
 	RUN(additions_to_a_large_candidate_cost_what_they_concern);
+	RUN(without_descriptors_the_loop_sleeps);
 	api_free(&api);
 	ev_loop_destroy(loop);
 	rmdir(dir);

@@ -451,6 +451,30 @@ static void a_clone_elsewhere_is_refused_while_the_first_answers(void)
 	CHECK_EQ(gossip_alive(nodes[4].g), 3);
 }
 
+/* What was suspected before it became quiet was not answered because it did not listen. */
+static void a_clone_that_speaks_again_accuses_nobody(void)
+{
+	struct gossip_head head = { .form = GOSSIP_FAR, .key_epoch = 1, .counter = 1 };
+	struct gossip_msg msg = { .kind = GOSSIP_PING, .seq = 1 };
+	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .head = &head, .msg = &msg, .from = addr_of(70) };
+
+	cluster_of(3);
+	candidate(0, 1);
+	nodes[2].gone = true;
+	for (unsigned i = 0; i < 200 && state(0, 2) == MEMBER_ALIVE; i++)
+		run(20);
+	CHECK_EQ(state(0, 2), MEMBER_SUSPECT);
+	memset(head.boot, 1, sizeof(head.boot));
+	msg.from = nodes[0].card.id;
+	step(0, &in);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_SELF_CLONED], 1);
+	nodes[2].gone = false;
+	run(30000);
+	CHECK_EQ(state(0, 2), MEMBER_ALIVE);
+	CHECK_EQ(gossip_alive(nodes[1].g), 3);
+	CHECK_EQ(nodes[0].seen[GOSSIP_EV_FAILED], 0);
+}
+
 static void clones_that_met_different_parts_settle_it(void)
 {
 	for (unsigned low = 0; low < 2; low++) {
@@ -700,6 +724,44 @@ static void a_removed_node_is_gone_and_stays_out(void)
 	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
 }
 
+static void a_refusal_is_said_now_and_then_and_not_believed_twice(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_BAN }, again = { .kind = GOSSIP_IN_DGRAM, .head = &record.head, .msg = &record.msg };
+	unsigned seen;
+
+	cluster_of(3);
+	in.id = nodes[1].card.id;
+	step(0, &in);
+	step(2, &in);
+	record.kind = GOSSIP_HELLO;
+	record.armed = true;
+	start(1);
+	candidate(1, 0);
+	run(2000);
+	CHECK(record.full);
+	CHECK(nodes[1].seen[GOSSIP_EV_REMOVED] >= 1);
+	again.from = record.from;
+	for (unsigned i = 0; i < 200; i++) {
+		step(0, &again);
+		run(5);
+	}
+	CHECK(nodes[0].seen[GOSSIP_EV_REMOVED] <= 2);
+	record.full = false;
+	record.kind = GOSSIP_REFUSE;
+	record.armed = true;
+	run(20000);
+	CHECK(record.full);
+	in.kind = GOSSIP_IN_UNBAN;
+	step(0, &in);
+	step(2, &in);
+	run(20000);
+	CHECK_EQ(state(0, 1), MEMBER_ALIVE);
+	seen = nodes[1].seen[GOSSIP_EV_REMOVED];
+	again.from = record.from;
+	step(1, &again);
+	CHECK_EQ(nodes[1].seen[GOSSIP_EV_REMOVED], seen);
+}
+
 static void knocks_are_listed_bounded_and_forgotten(void)
 {
 	struct gossip_head head = { .form = GOSSIP_CLEAR };
@@ -909,6 +971,7 @@ int main(void)
 	RUN(replays_are_refused_and_change_nothing);
 	RUN(a_replayed_hello_is_answered_and_not_obeyed);
 	RUN(a_clone_elsewhere_is_refused_while_the_first_answers);
+	RUN(a_clone_that_speaks_again_accuses_nobody);
 	RUN(clones_that_met_different_parts_settle_it);
 	RUN(a_node_that_moved_is_taken_once_its_old_place_is_silent);
 	RUN(a_new_name_is_told);
@@ -921,6 +984,7 @@ int main(void)
 	RUN(replayed_hellos_of_our_own_do_not_flood_the_cluster);
 	RUN(another_cluster_is_ignored_and_counted);
 	RUN(a_removed_node_is_gone_and_stays_out);
+	RUN(a_refusal_is_said_now_and_then_and_not_believed_twice);
 	RUN(knocks_are_listed_bounded_and_forgotten);
 	RUN(a_member_with_an_older_key_is_named);
 	RUN(who_starts_with_an_older_key_is_named_and_not_let_in);
