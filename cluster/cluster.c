@@ -769,7 +769,7 @@ void cluster_step(struct cluster *c, const struct cluster_in *in, struct cluster
 	c->wall_ms = in->wall_ms;
 	c->events_seen = out->gossip.n_events;
 	dispatch(c, in, out);
-	if (in->kind != CLUSTER_IN_LEAVE)
+	if (in->kind != CLUSTER_IN_LEAVE && !(in->kind == CLUSTER_IN_FACT && in->more))
 		tend(c, out);
 }
 

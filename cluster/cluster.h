@@ -150,7 +150,8 @@ enum cluster_in_kind {
 	CLUSTER_IN_VOLUME,      /* volume, event, number, of, epoch, blob: director-target reports of a volume */
 	/*
 	 * path, attrs (NULL: gone): something this node observes. "/node" is this node's own place, under
-	 * whatever name it has there: "/node" (the host: space-free, load …), "/node/devices/sda".
+	 * whatever name it has there: "/node" (the host: space-free, load …), "/node/devices/sda". more: others follow
+	 * at once, and all are told with the next step that has no more.
 	 */
 	CLUSTER_IN_FACT,
 	CLUSTER_IN_FACTS_GONE,  /* path: delete all own facts at or below it ("/node/…" as above) */
@@ -202,6 +203,7 @@ struct cluster_in {
 	const struct plan_have *have;
 	const char *path;
 	const struct attrs *attrs;
+	bool more;
 	const struct float_news *address;
 	const uint8_t *volume;
 	enum cluster_event event;

@@ -10,13 +10,15 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cluster/said.h"
 
 #define FACTS_NODES_MAX 65536
 #define VERSION_MAX (UINT64_MAX >> 1)
 
 /* A fact in the store. The public part comes first, so that one pointer is the other. */
 struct entry {
-	struct fact fact;
+	struct fact fact;               /* its path and attributes are those of `said` */
+	struct said *said;
 	struct facts_node *owner;       /* NULL: in no index, waits for facts_changed only */
 	bool changed;
 	RB_ENTRY(entry) by_path, by_version;
@@ -40,6 +42,7 @@ struct facts {
 	unsigned n_nodes, cap_nodes;
 	struct facts_node *own;
 	struct by_path by_path;         /* tombstones too */
+	struct said_pool said;
 	struct entry_queue changed;
 	struct entry *lent;             /* by facts_changed, when it is in no index any more */
 	uint64_t hash;
@@ -135,11 +138,21 @@ size_t fact_bytes(const struct fact *fact)
 	return bytes;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct facts *f, struct entry *e)
 {
-	attrs_fini(&e->fact.attrs);
-	free(e->fact.path);
+	said_drop(&f->said, &e->said);
 	free(e);
+}
+
+/* `path` may be the entry's own. */
+static void entry_say(struct facts *f, struct entry *e, const char *path, const struct attrs *attrs)
+{
+	struct said *old = e->said;
+
+	e->said = said_hold(&f->said, path, attrs);
+	e->fact.path = e->said->path;
+	e->fact.attrs = e->said->attrs;
+	said_drop(&f->said, &old);
 }
 
 static void mark_changed(struct facts *f, struct entry *e)
@@ -183,10 +196,10 @@ static void entry_remove(struct facts *f, struct entry *e)
 	RB_REMOVE(by_version, &e->owner->facts, e);
 	e->owner = NULL;
 	if (!was_live && !e->changed) {
-		entry_free(e);
+		entry_free(f, e);
 		return;
 	}
-	attrs_fini(&e->fact.attrs);
+	entry_say(f, e, e->fact.path, NULL);
 	e->fact.deleted = true;
 	mark_changed(f, e);
 }
@@ -212,9 +225,8 @@ static void entry_add(struct facts *f, struct facts_node *n, const char *path, u
 {
 	struct entry *e = mem_zalloc(sizeof(*e));
 
-	e->fact = (struct fact){ .node = n->id, .path = mem_strdup(path), .version = version, .deleted = !attrs };
-	if (attrs)
-		attrs_copy(&e->fact.attrs, attrs);
+	e->fact = (struct fact){ .node = n->id, .version = version, .deleted = !attrs };
+	entry_say(f, e, path, attrs);
 	entry_insert(f, n, e);
 	if (attrs)
 		mark_changed(f, e);
@@ -236,11 +248,8 @@ static void entry_write(struct facts *f, struct facts_node *n, const char *path,
 	RB_REMOVE(by_version, &n->facts, e);
 	e->fact.version = version;
 	e->fact.deleted = !attrs;
-	if (!same) {
-		attrs_fini(&e->fact.attrs);
-		if (attrs)
-			attrs_copy(&e->fact.attrs, attrs);
-	}
+	if (!same)
+		entry_say(f, e, e->fact.path, attrs);
 	RB_INSERT(by_version, &n->facts, e);
 	account(f, e, 1);
 	if (!same)
@@ -252,6 +261,7 @@ struct facts *facts_new(const struct node_id *self, uint64_t base)
 	struct facts *f = mem_zalloc(sizeof(*f));
 
 	RB_INIT(&f->by_path);
+	RB_INIT(&f->said);
 	TAILQ_INIT(&f->changed);
 	f->own = node_add(f, self);
 	node_set(f, f->own, base, base);
@@ -269,14 +279,14 @@ void facts_free(struct facts **fp)
 		RB_REMOVE(by_path, &f->by_path, e);
 		if (e->changed)
 			TAILQ_REMOVE(&f->changed, e, in_changed);
-		entry_free(e);
+		entry_free(f, e);
 	}
 	while ((e = TAILQ_FIRST(&f->changed))) {
 		TAILQ_REMOVE(&f->changed, e, in_changed);
-		entry_free(e);
+		entry_free(f, e);
 	}
 	if (f->lent)
-		entry_free(f->lent);
+		entry_free(f, f->lent);
 	for (unsigned i = 0; i < f->n_nodes; i++)
 		free(f->nodes[i]);
 	free(f->nodes);
@@ -448,7 +458,7 @@ const struct fact *facts_changed(struct facts *f)
 	struct entry *e;
 
 	if (f->lent)
-		entry_free(f->lent);
+		entry_free(f, f->lent);
 	f->lent = NULL;
 	while ((e = TAILQ_FIRST(&f->changed))) {
 		TAILQ_REMOVE(&f->changed, e, in_changed);
@@ -460,7 +470,7 @@ const struct fact *facts_changed(struct facts *f)
 			f->lent = e;
 			return &e->fact;
 		}
-		entry_free(e);
+		entry_free(f, e);
 	}
 	return NULL;
 }

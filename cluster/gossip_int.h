@@ -44,7 +44,9 @@
 #define SYNC_REST_MS 600000             /* and without a sign that they do, since a connection costs 2 KB */
 #define SYNC_BUSY_MS 2000
 #define MET_MS 1000                     /* of those who are met in a crowd, one in this time is asked to compare all */
-#define TELL_MS 100                     /* in a large cluster news of facts are gathered so long */
+#define TELL_MS 100                     /* in a large cluster news of facts are gathered so long, */
+#define TELL_CALM_MS 200                /* until no member has come or gone in this time, as whom to tell changes with them, */
+#define TELL_MAX_MS 1000                /* but no longer than this */
 #define BUSY_MS 5000                    /* after a change, the time in which hashes are compared more often */
 #define SETTLE_MS 300                   /* after a change, the time in which a differing hash says nothing; */
 #define SETTLE_LARGE_MS 3000            /* in a table too long to repair by datagrams */
@@ -207,6 +209,7 @@ struct gossip {
 	struct facts_have *telling;     /* of these nodes facts are to be told: what others are taken to hold */
 	unsigned n_telling, cap_telling;
 	struct mono tell;               /* then; MONO_NEVER: nothing to tell */
+	struct mono telling_since;      /* the first of what waits */
 
 	struct gossip_pending pending[GOSSIP_PENDING_MAX];
 	unsigned n_pending;

@@ -10,7 +10,7 @@ cluster_libcluster_la_SOURCES = \
 # Gossip: membership and the spreading of facts.
 cluster_libcluster_la_SOURCES += \
 	%D%/card.c %D%/card.h \
-	%D%/facts.c %D%/facts.h \
+	%D%/facts.c %D%/facts.h %D%/said.c %D%/said.h \
 	%D%/box.c %D%/box.h \
 	%D%/contact.c \
 	%D%/gossip.c %D%/gossip.h %D%/gossip_int.h %D%/gossip_msg.h \

@@ -287,6 +287,8 @@ static void tell_soon(struct gossip *g, const struct facts_have *told, struct go
 
 	while (i < g->n_telling && !node_id_eq(&g->telling[i].node, &told->node))
 		i++;
+	if (g->n_telling == 0)
+		g->telling_since = g->now;
 	if (i == g->n_telling) {
 		g->telling = mem_grow(g->telling, &g->cap_telling, g->n_telling, sizeof(*g->telling));
 		g->telling[g->n_telling++] = *told;
@@ -372,11 +374,20 @@ void sync_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *ou
 	}
 }
 
+/* Where many come to life at once, each that is told takes a connection, and a moment later others would be told. */
+static bool in_flux(const struct gossip *g)
+{
+	return gossip_alive(g) > SMALL_CLUSTER && mono_ms_between(g->changed, g->now) < TELL_CALM_MS &&
+	       mono_ms_between(g->telling_since, g->now) < TELL_MAX_MS;
+}
+
 void sync_timer(struct gossip *g, struct gossip_out *out)
 {
 	struct member *m;
 
-	if (mono_due(g->tell, g->now))
+	if (mono_due(g->tell, g->now) && in_flux(g))
+		g->tell = gossip_in_about(g, TELL_MS / 2);
+	else if (mono_due(g->tell, g->now))
 		tell(g, out);
 	if (!mono_due(g->sync, g->now))
 		return;

@@ -28,6 +28,11 @@
 
 #define AT_ONCE 4               /* services whose resolving begins in one turn; the others wait, and are mostly known then */
 #define TURN .1                 /* seconds */
+#define CROWD 9                 /* in larger company it is not asked on: see browse_due */
+#define LOOK .05                /* seconds from one look at the company to the next, at the start */
+#define LOOK_MAX 30.
+#define ASK .8                  /* seconds for the answers to one question; the next would follow after one */
+#define ASK_AGAIN_MAX 3600.     /* seconds */
 #define CACHE_MAX 2048          /* records per interface */
 #define TTL 4500                /* seconds, as RFC 6762 10 recommends; */
 #define TTL_HOST 120            /* and of what names a host */
@@ -58,7 +63,9 @@ struct avahi_core {
 	LIST_HEAD(, lookup) lookups;
 	unsigned n_lookups, n_started;  /* those started in this turn */
 	struct ev_loop *loop;
-	ev_timer turn;
+	ev_timer turn, browse;
+	ev_tstamp asked;                /* since when there is a browser */
+	unsigned asked_again;           /* times */
 	bool running;
 };
 
@@ -280,6 +287,53 @@ static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtoc
 	turn(c);
 }
 
+static bool browse_start(struct avahi_core *c)
+{
+	c->asked = ev_now(c->loop);
+	c->browser = avahi_s_service_browser_new(c->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, AVAHI_TYPE, NULL, 0, browsed, c);
+	if (!c->browser)
+		return false;
+	ev_timer_set(&c->browse, LOOK, 0.);
+	ev_timer_start(c->loop, &c->browse);
+	return true;
+}
+
+/* Between three quarters and five quarters of it, by the node. */
+static double about(const struct avahi_core *c, double seconds)
+{
+	return seconds * (.75 + c->conf.self.id.b[c->asked_again % sizeof(c->conf.self.id.b)] / 512.);
+}
+
+/*
+ * A browser's question comes again after 1, 2, 4 ... seconds, with all answers known so far. N nodes that ask each other
+ * hear N times N of those each time, and Avahi looks each one up in a list of all. In company gossip tells of the others, and
+ * who comes finds us; so only now and then somebody asks once, for those who came to life where we could not hear them.
+ * All together ask once a second, and ever more seldom.
+ */
+static void browse_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct avahi_core *c = w->data;
+	double age = ev_now(loop) - c->asked, wait;
+	unsigned n = c->ops.company(c->arg);
+
+	if (!c->browser && browse_start(c))
+		return;
+	if (!c->browser) {
+		wait = LOOK_MAX;
+	} else if (n <= CROWD || (c->asked_again && age < ASK)) {
+		wait = age / 4 < LOOK ? LOOK : age / 4 > LOOK_MAX ? LOOK_MAX : age / 4;
+	} else {
+		avahi_s_service_browser_free(c->browser);
+		c->browser = NULL;
+		wait = about(c, (double)n * (double)(1u << (c->asked_again < 12 ? c->asked_again : 12)));
+		if (wait > ASK_AGAIN_MAX)
+			wait = about(c, ASK_AGAIN_MAX);
+		c->asked_again++;
+	}
+	ev_timer_set(w, wait, 0.);
+	ev_timer_start(loop, w);
+}
+
 /* ---- the server ---- */
 
 static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
@@ -327,17 +381,17 @@ struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_co
 	LIST_INIT(&c->lookups);
 	c->loop = loop;
 	ev_timer_init(&c->turn, turn_due, TURN, 0.);
-	c->turn.data = c;
+	ev_timer_init(&c->browse, browse_due, LOOK, 0.);
+	c->turn.data = c->browse.data = c;
 	node_id_text(&conf->self.id, c->name);
 	snprintf(c->full, sizeof(c->full), "%s." AVAHI_TYPE ".local", c->name);
 	snprintf(c->host, sizeof(c->host), "%s-dird.local", c->name);
+	avahi_own_add(c->name);
 	c->poll = avahi_ev_new(loop);
 	server_config(c, &server);
 	c->server = avahi_server_new(c->poll, &server, server_state, c, &err);
 	avahi_server_config_free(&server);
-	if (c->server)
-		c->browser = avahi_s_service_browser_new(c->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, AVAHI_TYPE, NULL, 0, browsed, c);
-	if (!c->browser) {
+	if (!c->server || !browse_start(c)) {
 		if (why)
 			*why = mem_strdup(avahi_strerror(c->server ? avahi_server_errno(c->server) : err));
 		avahi_core_free(&c);
@@ -353,6 +407,7 @@ void avahi_core_free(struct avahi_core **cp)
 	if (!c)
 		return;
 	ev_timer_stop(c->loop, &c->turn);
+	ev_timer_stop(c->loop, &c->browse);
 	while ((l = LIST_FIRST(&c->lookups)))
 		lookup_free(l);
 	if (c->browser)
@@ -360,6 +415,7 @@ void avahi_core_free(struct avahi_core **cp)
 	if (c->server)
 		avahi_server_free(c->server);   /* with its groups; says goodbye */
 	avahi_ev_free(&c->poll);
+	avahi_own_remove(c->name);
 	mem_autofree(cp);
 	*cp = NULL;
 }

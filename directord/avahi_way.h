@@ -23,6 +23,8 @@ struct avahi_way_ops {
 	void (*found)(void *arg, const struct addr *addr, const struct discover_card *card);
 	/* Is this service of a node that is known well enough? */
 	bool (*known)(void *arg, const char *name);
+	/* How many nodes are known that way and alive, this one among them. */
+	unsigned (*company)(void *arg);
 	/* It works now; or it does not, and why. */
 	void (*state)(void *arg, bool works, const char *why);
 };
@@ -32,6 +34,10 @@ struct avahi_client;
 
 /* True in the client's thread; see avahi_names.c. */
 extern _Thread_local bool avahi_client_thread;
+
+/* Records whose name, or the name they point to, begins so are this process's own; see avahi_own.c. */
+void avahi_own_add(const char *prefix);
+void avahi_own_remove(const char *prefix);
 
 /* `addrs` are followed: avahi_core_addrs when they change. NULL: *why is given. */
 struct avahi_core *avahi_core_new(struct ev_loop *loop, const struct discover_conf *conf, const struct netaddr *addrs,

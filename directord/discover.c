@@ -150,9 +150,16 @@ static bool known_one(void *arg, const char *name)
 	return d->conf.known && node_id_parse(name, &id) == 0 && d->conf.known(d->arg, &id);
 }
 
+static unsigned company(void *arg)
+{
+	struct discover *d = arg;
+
+	return d->conf.company ? d->conf.company(d->arg) : 1;
+}
+
 static void core_start(struct discover *d)
 {
-	static const struct avahi_way_ops ops = { found_one, known_one, core_state };
+	static const struct avahi_way_ops ops = { .found = found_one, .known = known_one, .company = company, .state = core_state };
 	char *why = NULL;
 
 	if (d->core || d->conf.mode == DISCOVER_AVAHI || d->conf.mode == DISCOVER_OFF)
@@ -190,7 +197,7 @@ static bool bus_there(void)
 
 static void client_start(struct discover *d)
 {
-	static const struct avahi_way_ops ops = { found_one, known_one, client_state };
+	static const struct avahi_way_ops ops = { .found = found_one, .known = known_one, .company = company, .state = client_state };
 
 	if (!d->client && (d->conf.mode == DISCOVER_AUTO || d->conf.mode == DISCOVER_AVAHI) && bus_there())
 		d->client = avahi_client_start(d->loop, &d->conf, &ops, d);

@@ -33,6 +33,7 @@ struct discover_conf {
 	char *const *interfaces;        /* names; n 0: all but loopback */
 	unsigned n_interfaces;
 	bool (*known)(void *arg, const struct node_id *id);     /* NULL, or: it need not be asked where this node is */
+	unsigned (*company)(void *arg);                         /* NULL, or: how many nodes are known and alive, this one among them */
 	const struct log *log;
 };
 

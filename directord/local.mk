@@ -5,7 +5,7 @@ directord_libworld_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $
 directord_libworld_la_SOURCES = \
 	%D%/avahi_client.c %D%/avahi_core.c \
 	%D%/avahi_ev.c %D%/avahi_ev.h \
-	%D%/avahi_names.c \
+	%D%/avahi_names.c %D%/avahi_own.c \
 	%D%/avahi_way.c %D%/avahi_way.h \
 	%D%/claim.c %D%/claim.h \
 	%D%/conf.c %D%/conf.h \

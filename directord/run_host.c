@@ -30,12 +30,29 @@
 #define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
 #define STATUS_SECONDS 1.
 #define SCAN_SECONDS 1.         /* plugins are asked after the start: a process each, while the node has better to do */
+#define SCAN_CROWD 9            /* and where more nodes than these come together it waits until they have, */
+#define SCAN_TRIES 5            /* not for ever */
 
 /* ---- facts ---- */
 
 static void fact(struct run *r, const char *path, const struct attrs *attrs)
 {
 	struct cluster_in in = { .kind = CLUSTER_IN_FACT, .path = path, .attrs = attrs };
+
+	run_step(r, &in);
+}
+
+/* One of several: each message to each node costs more than what is in it. facts_told ends them. */
+static void fact_more(struct run *r, const char *path, const struct attrs *attrs)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_FACT, .path = path, .attrs = attrs, .more = true };
+
+	run_step(r, &in);
+}
+
+static void facts_told(struct run *r)
+{
+	struct cluster_in in = { .kind = CLUSTER_IN_TIMER };
 
 	run_step(r, &in);
 }
@@ -156,7 +173,7 @@ static void device_found(void *arg, const char *name, const struct attrs *attrs)
 	r->scan = mem_realloc(r->scan, (r->n_scan + 1) * sizeof(*r->scan));
 	r->scan[r->n_scan++] = mem_strdup(name);
 	snprintf(path, sizeof(path), "/node/devices/%s", name);
-	fact(r, path, attrs);
+	fact_more(r, path, attrs);
 }
 
 /* What the last scan had and this one has not is gone. */
@@ -171,8 +188,9 @@ static void devices_done(void *arg, int err, const char *text)
 		if (err || list_has(r->scan, r->n_scan, r->device[i]))
 			continue;
 		snprintf(path, sizeof(path), "/node/devices/%s", r->device[i]);
-		fact(r, path, NULL);
+		fact_more(r, path, NULL);
 	}
+	facts_told(r);
 	if (!err || r->n_scan >= r->n_devices) {
 		list_free(&r->device, &r->n_devices);
 		r->device = r->scan;
@@ -243,7 +261,7 @@ static void plugin_fact(void *arg, const char *name, const struct attrs *attrs)
 	if (!path_name_ok(name))
 		return;
 	snprintf(path, sizeof(path), "/plugins/%s", name);
-	fact(r, path, attrs);
+	fact_more(r, path, attrs);
 }
 
 static void plugins_scanned(void *arg)
@@ -251,13 +269,21 @@ static void plugins_scanned(void *arg)
 	struct run *r = arg;
 
 	plugins_each(r->plugins, plugin_fact, r);
+	facts_told(r);
 	run_host_devices(r);
 }
 
+/* Twenty processes of each of many nodes that come to life on one host, or behind one switch, would hold their meeting up. */
 static void scan_due(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run *r = w->data;
+	const struct gossip *g = cluster_gossip(r->cluster);
+	uint64_t members = gossip_members_hash(g);
 
+	if (gossip_alive(g) > SCAN_CROWD && members != r->scan_members && ++r->scan_tries < SCAN_TRIES) {
+		r->scan_members = members;
+		return;
+	}
 	ev_timer_stop(loop, w);
 	plugins_scan(r->plugins, plugins_scanned, r);
 }
@@ -490,7 +516,7 @@ void run_host_init(struct run *r)
 {
 	ev_timer_init(&r->status, status_due, 0., 0.);
 	ev_timer_init(&r->host, host_look, HOST_SECONDS, HOST_SECONDS);
-	ev_timer_init(&r->scan_later, scan_due, SCAN_SECONDS, 0.);
+	ev_timer_init(&r->scan_later, scan_due, SCAN_SECONDS, SCAN_SECONDS);
 	ev_timer_init(&uevent_settle, uevent_settled, 0., 0.);
 	r->scan_later.data = r->status.data = r->host.data = uevent_settle.data = r;
 }

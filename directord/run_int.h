@@ -92,6 +92,8 @@ struct run {
 	struct floataddr *floataddr;
 	bool target_heard, target_there;
 	ev_timer host, status, scan_later;
+	uint64_t scan_members;          /* whom it saw when it was put off */
+	unsigned scan_tries;
 	ev_io uevents;
 	char **device;                  /* names of the last scan, sorted */
 	unsigned n_devices;

@@ -270,12 +270,19 @@ static bool known(void *arg, const struct node_id *id)
 	return r->cluster && gossip_find(cluster_gossip(r->cluster), id, &m) && m.state == MEMBER_ALIVE;
 }
 
+static unsigned company(void *arg)
+{
+	struct run *r = arg;
+
+	return r->cluster ? gossip_alive(cluster_gossip(r->cluster)) : 0;
+}
+
 static void discover_begin(struct run *r)
 {
 	struct discover_conf conf = {
 		.mode = (enum discover_mode)r->conf->discovery, .port = udp_port(r->udp), .log = r->log,
 		.interfaces = r->conf->interfaces.item, .n_interfaces = r->conf->interfaces.n,
-		.self = { .id = r->id.id, .version = GOSSIP_VERSION_MAX }, .known = known,
+		.self = { .id = r->id.id, .version = GOSSIP_VERSION_MAX }, .known = known, .company = company,
 	};
 
 	snprintf(conf.self.cluster, sizeof(conf.self.cluster), "%s", cluster_hash(r->cluster));

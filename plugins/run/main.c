@@ -24,10 +24,16 @@ enum { DONE, FAILED, UNSUPPORTED };
 
 static int out_fd;
 
+/* In one piece: json_dumpfd writes each word by itself, and directord would wake up for each. */
 static int put(json_t *o)
 {
-	int r = json_dumpfd(o, out_fd, JSON_COMPACT) == 0 && write(out_fd, "\n", 1) == 1 ? DONE : FAILED;
+	char *text = json_dumps(o, JSON_COMPACT);
+	FILE *out = fdopen(dup(out_fd), "w");
+	int r = text && out && fprintf(out, "%s\n", text) > 0 ? DONE : FAILED;
 
+	if (out && fclose(out) != 0)
+		r = FAILED;
+	free(text);
 	json_decref(o);
 	return r;
 }

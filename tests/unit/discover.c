@@ -2,7 +2,7 @@
 /*
  * directord/discover with real mDNS: two network namespaces joined by a veth pair, an embedded responder in each. Both must find
  * the other: at its IPv4 address and not at the link-local IPv6 one when it has both, and at the latter when there is
- * nothing else. Needs root; skipped without.
+ * nothing else. Who is in company asks once and seldom again, and finds the other all the same. Needs root; skipped without.
  */
 #include "directord/discover.h"
 
@@ -53,7 +53,13 @@ static void found(void *arg, const struct addr *a, const struct discover_card *c
 	CHECK_STR(card->cluster, "00112233445566aa");
 }
 
-static int node(uint8_t number, const char *ns, bool v4)
+static unsigned many(void *arg)
+{
+	return 10;
+}
+
+/* `later`: the first is in company, and the other comes when it has ceased to ask. */
+static int node(uint8_t number, const char *ns, bool v4, bool later)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
 	struct discover_conf conf = { .mode = DISCOVER_EMBEDDED, .port = 7340, .self = { .version = 1, .cluster = "00112233445566aa" } };
@@ -69,12 +75,16 @@ static int node(uint8_t number, const char *ns, bool v4)
 	CHECK_EQ(setns(fd, CLONE_NEWNET), 0);
 	close(fd);
 	conf.self.id.b[0] = number;
+	if (later && number == 1)
+		conf.company = many;
+	else if (later)
+		LOOP_FOR(loop, 1.);
 	d = discover_new(loop, &conf, found, &seen);
 	LOOP_UNTIL(loop, v4 ? seen.four : seen.six);
 	CHECK_STR(discover_status(d), "embedded");
 	printf("  node %u: found after %u ms\n", number, (unsigned)mono_ms_between(begin, mono_now()));
 	/* Long enough for the other to have found us, and for what must not come. */
-	LOOP_FOR(loop, 2.);
+	LOOP_FOR(loop, later && number == 2 ? 60. : 2.);
 	CHECK_EQ(seen.four, v4);
 	CHECK_EQ(seen.six, !v4);
 	discover_free(&d);
@@ -82,7 +92,7 @@ static int node(uint8_t number, const char *ns, bool v4)
 	return 0;
 }
 
-static void both_find_each_other(const char *one, const char *two, bool v4)
+static void both_find_each_other(const char *one, const char *two, bool v4, bool later)
 {
 	pid_t pid[2];
 	int status;
@@ -92,10 +102,14 @@ static void both_find_each_other(const char *one, const char *two, bool v4)
 		pid[i] = fork();
 		CHECK(pid[i] >= 0);
 		if (pid[i] == 0)
-			exit(node((uint8_t)(i + 1), i == 0 ? one : two, v4));
+			exit(node((uint8_t)(i + 1), i == 0 ? one : two, v4, later));
 	}
 	for (int i = 0; i < 2; i++) {
+		if (later && i == 1)
+			kill(pid[i], SIGKILL);
 		CHECK_EQ(waitpid(pid[i], &status, 0), pid[i]);
+		if (later && i == 1)
+			break;
 		CHECK(WIFEXITED(status));
 		CHECK_EQ(WEXITSTATUS(status), 0);
 	}
@@ -174,10 +188,12 @@ int main(void)
 	            "ip -n %s link set v1 up && ip -n %s link set v2 up", a, b, a, b, a, b, a, b), 0);
 	/* Until then the link-local addresses are being probed, and cannot be used. */
 	sh("for i in $(seq 50); do ip -n %s -6 addr | grep -q tentative || break; sleep 0.1; done", a);
-	both_find_each_other(a, b, true);
+	both_find_each_other(a, b, true, false);
 	printf("ok namespaces_find_each_other_at_the_better_address\n");
+	both_find_each_other(a, b, true, true);
+	printf("ok who_is_in_company_asks_again\n");
 	CHECK_EQ(sh("ip -n %s addr del 10.78.0.1/24 dev v1 && ip -n %s addr del 10.78.0.2/24 dev v2", a, b), 0);
-	both_find_each_other(a, b, false);
+	both_find_each_other(a, b, false, false);
 	printf("ok namespaces_find_each_other_by_link_local_ipv6\n");
 	return 0;
 }

@@ -341,6 +341,30 @@ static void deleting_below_spares_the_neighbours(void)
 	facts_free(&f);
 }
 
+static void what_many_say_alike_is_held_once(void)
+{
+	struct facts *a = store(1, 0), *b = store(2, 0), *c = store(3, 0);
+	struct node_id one = id(1), two = id(2);
+	const struct fact *x, *y;
+
+	set(a, "/plugins/file", "ready");
+	set(b, "/plugins/file", "ready");
+	sync(a, c, 1000);
+	sync(b, c, 1000);
+	x = facts_get(c, &one, "/plugins/file");
+	y = facts_get(c, &two, "/plugins/file");
+	CHECK(x && y && x != y && x->path == y->path && x->attrs.a == y->attrs.a);
+	set(a, "/plugins/file", "broken");
+	sync(a, c, 1000);
+	CHECK_STR(get(c, 1, "/plugins/file"), "broken");
+	CHECK_STR(get(c, 2, "/plugins/file"), "ready");
+	facts_drop_node(c, &two);
+	CHECK_STR(get(c, 1, "/plugins/file"), "broken");
+	facts_free(&a);
+	facts_free(&b);
+	facts_free(&c);
+}
+
 int main(void)
 {
 	RUN(own_facts_are_written_and_read);
@@ -353,5 +377,6 @@ int main(void)
 	RUN(bad_parts_change_nothing);
 	RUN(a_node_cannot_hold_without_bound);
 	RUN(deleting_below_spares_the_neighbours);
+	RUN(what_many_say_alike_is_held_once);
 	return 0;
 }
