@@ -164,25 +164,33 @@ struct mono agree_pull_wake(const struct agree *a)
 
 /* --- taking --- */
 
+/* The log's next entry. False if it is not. */
+static bool append_theirs(struct agree *a, const struct agree_entry *theirs)
+{
+	struct agree_at last = agree_log_last(&a->log);
+	struct agree_entry *e = theirs->index == last.index + 1 ? agree_entry_follow(&last.chain, theirs) : NULL;
+
+	if (e)
+		e->put_seq = UINT64_MAX;
+	if (!e || !agree_log_append(&a->log, e)) {
+		agree_entry_drop(&e);
+		return false;
+	}
+	agree_dirty(a, e->index);
+	return true;
+}
+
 /* An entry that is known to be committed. False if it does not fit. */
 static bool take_committed(struct agree *a, const struct agree_entry *theirs)
 {
-	struct agree_at at = { theirs->index, theirs->chain }, last;
-	struct agree_entry *e;
+	struct agree_at at = { theirs->index, theirs->chain };
 
 	if (theirs->index <= a->commit)
 		return true;
 	if (!agree_log_has(&a->log, &at)) {
 		agree_cut(a, theirs->index);
-		last = agree_log_last(&a->log);
-		e = theirs->index == last.index + 1 ? agree_entry_follow(&last.chain, theirs) : NULL;
-		if (e)
-			e->put_seq = UINT64_MAX;
-		if (!e || !agree_log_append(&a->log, e)) {
-			agree_entry_drop(&e);
+		if (!append_theirs(a, theirs))
 			return false;
-		}
-		agree_dirty(a, e->index);
 	}
 	agree_commit_to(a, theirs->index);
 	return true;
@@ -214,17 +222,7 @@ static bool take_staged(struct agree *a, const struct agree_entry *theirs)
 	at = have(a);
 	last = agree_log_last(&a->log);
 	if (a->installed) {     /* the log is that of the epoch: only its own entries can follow */
-		if (theirs->index <= last.index)
-			return true;
-		e = theirs->index == last.index + 1 ? agree_entry_follow(&last.chain, theirs) : NULL;
-		if (e)
-			e->put_seq = UINT64_MAX;
-		if (!e || !agree_log_append(&a->log, e)) {
-			agree_entry_drop(&e);
-			return false;
-		}
-		agree_dirty(a, e->index);
-		return true;
+		return theirs->index <= last.index || append_theirs(a, theirs);
 	}
 	if (theirs->index != at.index + 1 || a->n_stage > 2 * PIPELINE_MAX)
 		return false;

@@ -87,16 +87,6 @@ int director_undo(struct director *d, uint64_t index, struct director_txn *t, un
 	return give(err, &done, r);
 }
 
-static void start_done(struct director_request *q, int code, struct control_done *d)
-{
-	struct director_result r = { 0 };
-
-	if (d)
-		r.d = *d;
-	if (q->done_fn)
-		q->done_fn(q->d, code, &r, q->user);
-}
-
 struct director_request *director_commit_start(struct director *d, struct director_txn *t, unsigned flags,
 	director_done_fn *done, void *arg)
 {
@@ -104,7 +94,7 @@ struct director_request *director_commit_start(struct director *d, struct direct
 	struct director_request *q;
 
 	error_clear(d);
-	q = request_new(d, &req, NULL, start_done, NULL);
+	q = request_new(d, &req, NULL, request_told, NULL);
 	q->done_fn = done;
 	q->user = arg;
 	return q;
@@ -241,7 +231,7 @@ struct director_request *director_call_start(struct director *d, const char *ver
 	struct director_request *q;
 
 	error_clear(d);
-	q = request_new(d, &r, start_data, start_done, NULL);
+	q = request_new(d, &r, start_data, request_told, NULL);
 	q->progress_fn = progress;
 	q->done_fn = done;
 	q->user = arg;

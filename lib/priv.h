@@ -107,6 +107,8 @@ void conn_break(struct director *d);
 struct director_request *request_new(struct director *d, struct control_req *r,
 	void (*on_data)(struct director_request *, struct control_reply *),
 	void (*on_done)(struct director_request *, int, struct control_done *), void *arg);
+/* The on_done of one that the caller of the library waits for with a director_done_fn. */
+void request_told(struct director_request *q, int code, struct control_done *d);
 /* Its callbacks are not called any more. If it is not done, the daemon is told. */
 void request_drop(struct director_request *q);
 void request_dispatch(struct director *d, struct control_reply *r);

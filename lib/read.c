@@ -78,16 +78,6 @@ static void start_data(struct director_request *q, struct control_reply *r)
 	object_free(o);
 }
 
-static void start_done(struct director_request *q, int code, struct control_done *d)
-{
-	struct director_result r = { 0 };
-
-	if (d)
-		r.d = *d;
-	if (q->done_fn)
-		q->done_fn(q->d, code, &r, q->user);
-}
-
 struct director_request *director_list_start(struct director *d, const char *path, uint32_t depth,
 	const char *prefix, unsigned flags, director_object_fn *on_object, director_done_fn *done, void *arg)
 {
@@ -97,7 +87,7 @@ struct director_request *director_list_start(struct director *d, const char *pat
 	struct director_request *q;
 
 	error_clear(d);
-	q = request_new(d, &r, start_data, start_done, NULL);
+	q = request_new(d, &r, start_data, request_told, NULL);
 	q->object_fn = on_object;
 	q->done_fn = done;
 	q->user = arg;

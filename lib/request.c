@@ -27,6 +27,16 @@ struct director_request *request_new(struct director *d, struct control_req *r,
 	return q;
 }
 
+void request_told(struct director_request *q, int code, struct control_done *d)
+{
+	struct director_result r = { 0 };
+
+	if (d)
+		r.d = *d;
+	if (q->done_fn)
+		q->done_fn(q->d, code, &r, q->user);
+}
+
 void request_drop(struct director_request *q)
 {
 	struct director *d = q->d;

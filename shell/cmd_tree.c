@@ -82,15 +82,8 @@ static int cmd_ls(struct shell *s, struct call *c)
 		table_cell(t, 0, name);
 		table_cell(t, 1, sum);
 		table_cell(t, 2, status);
-		if (s->json) {
-			json_t *j = object_json(s, o);
-			const char *k;
-			json_t *v;
-
-			json_object_foreach(j, k, v)
-				table_json(t, k, json_incref(v));
-			json_decref(j);
-		}
+		if (s->json)
+			object_row_json(s, t, o);
 	}
 	free(all);
 	director_list_free(&l);

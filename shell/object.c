@@ -126,6 +126,17 @@ static json_t *observed_json(struct shell *s, const struct director_object *o)
 	return all;
 }
 
+void object_row_json(struct shell *s, struct table *t, const struct director_object *o)
+{
+	json_t *j = object_json(s, o);
+	const char *k;
+	json_t *v;
+
+	json_object_foreach(j, k, v)
+		table_json(t, k, json_incref(v));
+	json_decref(j);
+}
+
 json_t *object_json(struct shell *s, const struct director_object *o)
 {
 	json_t *j = json_object();
@@ -276,15 +287,8 @@ static void fill_row(struct shell *s, struct table *t, const struct director_obj
 		} else
 			table_cell(t, i, object_value(s, o, key));
 	}
-	if (s->json) {
-		json_t *j = object_json(s, o);
-		const char *k;
-		json_t *v;
-
-		json_object_foreach(j, k, v)
-			table_json(t, k, json_incref(v));
-		json_decref(j);
-	}
+	if (s->json)
+		object_row_json(s, t, o);
 }
 
 /* Numbers in names by value: 2 before 10, v9 before v10; and a path before what is below it. */

@@ -186,6 +186,8 @@ json_t *cell_json(enum cell_kind kind, const char *value);
 
 /* The whole object as JSON. */
 json_t *object_json(struct shell *s, const struct director_object *o);
+/* The same, for the row that was begun last. */
+void object_row_json(struct shell *s, struct table *t, const struct director_object *o);
 /* `key` wherever it is, else its default by the schema; NULL if none. */
 const char *object_value(struct shell *s, const struct director_object *o, const char *key);
 /* "ok", "pending: …", "failed: …" into `out` (given). */

@@ -54,7 +54,7 @@ int backstore_queue_fd(const struct backstore_queue *);
  * done() may submit; nothing is ever delivered from inside backstore_submit. Call it when the descriptor
  * is readable AND before waiting after a submission: completions that came on this very thread do not make
  * the descriptor readable. Returns how many were delivered; goes on until none is left, but gives the
- * thread back after `max` (0: 256), so call it again while it returns `max`.
+ * thread back after `max` (0: 256), with the descriptor readable if something is left.
  */
 unsigned backstore_queue_run(struct backstore_queue *, unsigned max);
 /*

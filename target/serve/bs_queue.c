@@ -140,6 +140,13 @@ void bs_post_local(struct backstore_queue *q, struct backstore_msg *m)
 	q->local_tail = &m->next;
 }
 
+static void event_write(int fd)
+{
+	ssize_t n = write(fd, &(uint64_t){ 1 }, 8);
+
+	(void)n;        /* fails only when the counter is full: readable all the same */
+}
+
 void bs_post(struct backstore_queue *q, struct backstore_msg *m)
 {
 	struct backstore_msg *head;
@@ -155,11 +162,8 @@ void bs_post(struct backstore_queue *q, struct backstore_msg *m)
 	while (!atomic_compare_exchange_weak_explicit(&q->remote, &head, m, memory_order_release,
 		memory_order_relaxed));
 	/* Whoever found it empty wakes; the others' messages are taken with the first. */
-	if (!head) {
-		ssize_t n = write(fd, &(uint64_t){ 1 }, 8);
-
-		(void)n;        /* fails only when the counter is full: readable all the same */
-	}
+	if (!head)
+		event_write(fd);
 }
 
 /*
@@ -172,6 +176,16 @@ static void event_read(struct backstore_queue *q)
 
 	if (read(q->event_fd, &count, 8) == 8)
 		q->owed -= (int64_t)count;
+}
+
+/* A late write was read, perhaps, and with it the one that announced what has come since: that is announced anew. */
+static void event_late(struct backstore_queue *q)
+{
+	event_read(q);
+	if (q->owed < 0) {
+		event_write(q->event_fd);
+		q->owed++;
+	}
 }
 
 /* Move what other threads sent to the local list, oldest first. */
@@ -234,7 +248,12 @@ unsigned backstore_queue_run(struct backstore_queue *q, unsigned max)
 	else
 		bs_unplug_now(q);
 	if (q->owed > 0)
-		event_read(q);
+		event_late(q);
+	/* Whoever waits now is to come back. */
+	if (q->local) {
+		event_write(q->event_fd);
+		q->owed++;
+	}
 	return n;
 }
 

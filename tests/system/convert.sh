@@ -3,17 +3,9 @@
 # A volume that was made without copies gets some while it is used: what it has stays where it lies, what was reserved stays
 # reserved, and then it is as any other: it outlives its node, grows, moves, and leaves nothing behind.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi cdb=$build/tests/system/iscsi-cdb
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target convert)
+cdb=$build/tests/system/iscsi-cdb
 make_work
-d n1 volume create v --size 16M --on n2 >/dev/null || fail "volume create"
-must_make n1 convert
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 16M --on n2
 serves_all n1 n2 n3
 mark n1
 plain=/var/lib/director/volumes/$(show .data.uuid).img

@@ -109,6 +109,19 @@ same_commit() { # all given nodes have applied the same index
 # ---- one volume with copies, $volume, which is LUN 0 of the target $iqn; as n1 says, or the node named last ----
 volume=v
 work=
+iscsi=$build/director-iscsi
+# Three nodes with a volume, made as the options say, that any initiator may use.
+one_volume() {
+	requires corosync
+	[ -x "$iscsi" ] || skip "director-iscsi is not built"
+	has_director
+	lab up 3 || fail "lab up"
+	iqn=$(target "$test_name")
+	d n1 volume create "$volume" "$@" >/dev/null || fail "volume create"
+	must_make n1 "$test_name"
+	d n1 lun add "$iqn" "$volume" --lun 0 >/dev/null || fail "lun add"
+	d n1 host add "$iqn" --any >/dev/null || fail "host add"
+}
 # A folder that goes with the test.
 make_work() { work=$(mktemp -d) || exit 1; trap 'finish; rm -rf "$work"' EXIT; }
 show() { d "${2:-n1}" volume show "$volume" -o json 2>/dev/null | jq -r "$1"; }

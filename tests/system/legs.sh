@@ -203,11 +203,13 @@ write() { # name, LBA in hexadecimal, byte
 	timeout 60 "$build/tests/system/iscsi-cdb" -i "iqn.2026-11.test:$1" $furl "2a00000000${2}00000100>512*$3" >"$dir/out.$1" 2>&1 &
 	more+=" $!"
 }
+# The same, until the node that serves has it, as a rule.
+underway() { write "$@" && until_true 5 grep -q "session: iqn.2026-11.test:$1 logged in" "$dir/C/log" && sleep 1; }
 answer() { until_true 5 test -s "$dir/out.$1"; cat "$dir/out.$1"; }
 gone() { answer "$1" | grep -q 'the session is gone\|^status f'; }
 first() { od -An -tx1 -j $((0x$1 * 512)) -N1 "$only" | tr -d ' '; } # LBA
 at_b() { ctl B set $f only $leg_size "$@" path="$only" serve=served agreed=yes epoch="$epoch"; }
-slowly="delay/file delay:write=1500ms"
+slowly="delay/file delay:write=2500ms"
 # The volume is moved: held, and served somewhere else. A node that forwards has to be one that is agreed about.
 forward() { # node whose volume it is, epoch
 	local secret target
@@ -218,25 +220,22 @@ epoch=3 only=$dir/A/only
 # shellcheck disable=SC2086
 ctl B close $f; at_b $slowly && forward B 3
 check served-slowly $?
-write moved 01 a1
-sleep 0.5
-ctl B freeze $f && write held 02 a2 && sleep 0.5 && [ "$(cat "$dir/out.moved")" = good ] && ! [ -s "$dir/out.held" ]
+underway moved 01 a1
+ctl B freeze $f && write held 02 a2 && sleep 0.5 && [ "$(answer moved)" = good ] && ! [ -s "$dir/out.held" ]
 check what-runs-is-answered-and-what-comes-waits $?
 ctl B close $f
 start D
-ctl D set $f only $leg_size delay/file delay:write=1500ms path="$only" serve=served agreed=yes epoch=4 && forward D 4 &&
+ctl D set $f only $leg_size delay/file delay:write=2500ms path="$only" serve=served agreed=yes epoch=4 && forward D 4 &&
 	[ "$(answer held)" = good ] && [ "$(first 02)" = a2 ]
 check a-volume-that-is-moved-loses-nobody $?
 if [ "$(id -u)" = 0 ]; then
-	write cut 03 a3
-	sleep 0.5
+	underway cut 03 a3
 	ss -K state established "dport = :13296" >/dev/null 2>&1
 	[ "$(answer cut)" = good ] && [ "$(first 03)" = a3 ] && grep -q 'one more, 1 connections' "$dir/D/log"
 	check a-connection-that-is-cut-loses-no-answer $?
 fi
 # The owner is silent, with a write that it may have done: who is asked next does not do it.
-write lost 04 a4
-sleep 0.5
+underway lost 04 a4
 kill -STOP "${pid[D]}"
 cp "$only" "$dir/B/only"
 epoch=5 only=$dir/B/only

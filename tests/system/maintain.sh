@@ -3,16 +3,7 @@
 # What an administrator does to a volume that is used: more and fewer copies, another node for a copy, another size, a scrub, a node
 # drained and switched off.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target maintain)
-d n1 volume create v --size 16M --copies 1 --on n1 >/dev/null || fail "volume create"
-must_make n1 maintain
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 16M --copies 1 --on n1
 make_work
 
 serves_all n1 n2 n3

@@ -4,17 +4,8 @@
 # cut, paused and killed, and moved; nothing written is lost, no I/O fails, the legs are in sync and equal in the end; a
 # directord that is killed and comes back costs nothing.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target mirror)
-d n1 volume create v1 --size 32M --copies 2 >/dev/null || fail "volume create"
-d n1 target create "$iqn" >/dev/null || fail "target create"
-d n1 lun add "$iqn" v1 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
 volume=v1
+one_volume --size 32M --copies 2
 make_work
 
 owner_is_not() { local o; o=$(owner "$1"); [ -n "$o" ] && [ "$o" != "$2" ]; }

@@ -3,16 +3,7 @@
 # Storage that is not there is noticed although nobody writes: the leg is put out of sync, the shell says why, the volume goes on,
 # and the leg comes back when its storage does.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target missing)
-d n1 volume create v --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume create"
-must_make n1 missing
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 16M --copies 2 --on n1,n2
 work=$(mktemp -d) || exit 1
 trap 'finish; rm -rf "$work"' EXIT
 

@@ -3,18 +3,9 @@
 # A striped volume with copies: verified through two nodes at once while director-target of one shard's owner is killed; the other
 # shards are not stopped by it; a shard that is moved and a node that dies; deleted, nothing is left of it.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
 cdb=$build/tests/system/iscsi-cdb
 [ -x "$cdb" ] || skip "iscsi-cdb is not built (libiscsi)"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target striped)
-d n1 volume create v --size 24M --stripe 3 --copies 2 >/dev/null || fail "volume create"
-must_make n1 striped
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 24M --stripe 3 --copies 2
 work=$(mktemp -d) || exit 1
 trap 'finish; rm -rf "$work"' EXIT
 

@@ -2,16 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Disks that are not what they were when their node comes back, a blank one and an old one, are noticed and never trusted.
 . "$(dirname "$0")/functions.sh"
-requires corosync
-iscsi=$build/director-iscsi
-[ -x "$iscsi" ] || skip "director-iscsi is not built"
-has_director
-lab up 3 || fail "lab up"
-iqn=$(target swapped)
-d n1 volume create v --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume create"
-must_make n1 swapped
-d n1 lun add "$iqn" v --lun 0 >/dev/null || fail "lun add"
-d n1 host add "$iqn" --any >/dev/null || fail "host add"
+one_volume --size 16M --copies 2 --on n1,n2
 make_work
 
 turn_of() { show ".data.legs[] | select(.desired.node == \"$1\") | .desired.turn // 0" "${2:-n1}"; }

@@ -10,10 +10,11 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "target/serve/backstore.h"
+#include "target/serve/bs_host.h"
 #include "tests/unit/check.h"
 
 #define SIZE (1u << 20)
@@ -550,6 +551,98 @@ static void the_first_compare_may_meet_a_fence(void)
 	}
 }
 
+/* ---- messages from other threads ---- */
+
+static struct backstore_msg msg_late, msg_next;
+static unsigned n_run;
+static bool late;
+
+static void count_run(struct backstore_queue *on, struct backstore_msg *m)
+{
+	n_run++;
+}
+
+static int l_thread_fd(void *priv)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+static void l_reap(void *priv)
+{
+	if (late && n_run)
+		bs_plug_object(q, bs);
+}
+
+static void l_plug(void *obj)
+{
+}
+
+/* The queue has looked for messages for the last time: now the write that announces the first is done, and another comes. */
+static void l_unplug(void *obj)
+{
+	if (!late)
+		return;
+	late = false;
+	bs_self = NULL;
+	CHECK_EQ(write(q->event_fd, &(uint64_t){ 1 }, 8), 8);
+	bs_post(q, &msg_next);
+	bs_self = q;
+}
+
+static const struct director_backstore_ops late_ops = {
+	.struct_size = sizeof(late_ops), .threads = DIRECTOR_THREADS_ASYNC, .open = p_open, .caps = p_caps,
+	.submit = p_submit, .close = p_close, .thread_fd = l_thread_fd, .reap = l_reap, .plug = l_plug, .unplug = l_unplug,
+};
+
+static const struct director_plugin late_tables = {
+	.magic = DIRECTOR_PLUGIN_MAGIC, .struct_size = sizeof(late_tables), .abi_major = DIRECTOR_ABI_MAJOR,
+	.kind = DIRECTOR_BACKSTORE, .name = "late", .init = p_init, .backstore = &late_ops,
+};
+
+static void a_late_write_takes_no_wake_up_along(void)
+{
+	struct pollfd p;
+	void *block;
+
+	begin_with(&late_tables);
+	CHECK_EQ(posix_memalign(&block, 512, 512), 0);
+	CHECK_EQ(io_wait(DIRECTOR_READ, 0, 0, block, 512), 0);
+	msg_late.run = msg_next.run = count_run;
+	late = true;
+	/* Pushed by a thread that is stopped before its write. */
+	atomic_store(&q->remote, &msg_late);
+	backstore_queue_run(q, 0);
+	CHECK(!late);
+	CHECK_EQ(n_run, 1);
+	p = (struct pollfd){ .fd = backstore_queue_fd(q), .events = POLLIN };
+	CHECK_EQ(poll(&p, 1, 0), 1);
+	backstore_queue_run(q, 0);
+	CHECK_EQ(n_run, 2);
+	free(block);
+	end();
+}
+
+static void what_is_left_keeps_the_queue_awake(void)
+{
+	struct backstore_msg m[5];
+	struct pollfd p;
+
+	begin();
+	p = (struct pollfd){ .fd = backstore_queue_fd(q), .events = POLLIN };
+	n_run = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		m[i].run = count_run;
+		bs_post(q, &m[i]);
+	}
+	for (unsigned left = 5; left; left -= left < 2 ? left : 2) {
+		backstore_queue_run(q, 2);
+		CHECK_EQ(poll(&p, 1, 0), left > 2);
+	}
+	CHECK_EQ(n_run, 5);
+	CHECK_EQ(backstore_queue_run(q, 2), 0);
+	end();
+}
+
 struct adder {
 	unsigned rounds, won;
 };
@@ -646,6 +739,8 @@ int main(void)
 	RUN(compare_excludes_writes);
 	RUN(each_blocking_io_has_its_thread);
 	RUN(the_first_compare_may_meet_a_fence);
+	RUN(a_late_write_takes_no_wake_up_along);
+	RUN(what_is_left_keeps_the_queue_awake);
 	RUN(no_increment_is_lost);
 	return 0;
 }
