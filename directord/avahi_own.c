@@ -4,7 +4,10 @@
  * through all it remembers for each that comes. N nodes of one service that ask for it name N answers each: with fifty of them the
  * looking alone takes a processor for half a minute. Only what this node itself announces can be an answer of its own, so
  * the functions that remember, which the library calls through the dynamic linker, are preceded by these, which leave the rest out.
+ * They are no part of its interface: with a version whose inside is not known nothing is preceded, and a start takes longer.
  */
+#include "config.h"
+
 #include "directord/avahi_way.h"
 
 #include <dlfcn.h>
@@ -23,13 +26,6 @@ struct own {
 };
 
 static LIST_HEAD(, own) owns = LIST_HEAD_INITIALIZER(owns);
-
-typedef void suppress_fn(void *scheduler, AvahiRecord *r, const void *querier);
-typedef void incoming_fn(void *scheduler, AvahiRecord *r, int flush_cache);
-
-/* The libraries must find them: not hidden like the rest of the program. */
-__attribute__((visibility("default"))) suppress_fn avahi_response_scheduler_suppress;
-__attribute__((visibility("default"))) incoming_fn avahi_response_scheduler_incoming;
 
 void avahi_own_add(const char *prefix)
 {
@@ -52,6 +48,15 @@ void avahi_own_remove(const char *prefix)
 		}
 	}
 }
+
+#ifdef AVAHI_INSIDE_KNOWN
+
+typedef void suppress_fn(void *scheduler, AvahiRecord *r, const void *querier);
+typedef void incoming_fn(void *scheduler, AvahiRecord *r, int flush_cache);
+
+/* The libraries must find them: not hidden like the rest of the program. */
+__attribute__((visibility("default"))) suppress_fn avahi_response_scheduler_suppress;
+__attribute__((visibility("default"))) incoming_fn avahi_response_scheduler_incoming;
 
 /* Also that the service exists at all, which every node says. */
 static bool may_be_own(const AvahiRecord *r)
@@ -89,3 +94,5 @@ void avahi_response_scheduler_incoming(void *scheduler, AvahiRecord *r, int flus
 	if (next && may_be_own(r))
 		next(scheduler, r, flush_cache);
 }
+
+#endif
