@@ -6,11 +6,15 @@ requires corosync
 has_director
 lab up 3 --state-size n3=24m || fail "lab up"
 step "n3's disk is filled"
-lab sh n3 sh -c 'cat /dev/zero >/var/lib/director/ballast' 2>/dev/null
+# And stays so: what a store gives back when it starts anew would be room enough for it.
+lab sh n3 sh -c 'cd /var/lib/director && touch fill && while [ -e fill ]; do cat /dev/zero >>ballast; sleep 0.1; done' 2>/dev/null &
+until_true 10 "it is full" eval '[ "$(lab sh n3 df --output=avail /var/lib/director | tail -n 1)" -lt 64 ]'
 for i in $(seq 40); do must_make n1 "t$i"; done
 until_true 15 "n3 says what is wrong" eval 'd n3 status 2>/dev/null | grep -qiE "space|store|disk"'
 status_is n1 quorate true || fail "n1 is quorate"
 step "room is made"
+lab sh n3 rm /var/lib/director/fill
+wait
 lab sh n3 rm /var/lib/director/ballast
 until_true 30 "n3 has it all" has n3 "/targets/$(target t40)"
 lab wait 30 || fail "all are well again"
