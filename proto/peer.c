@@ -358,6 +358,9 @@ static void later_get(const ProtobufCMessage *pb, struct card *c)
 		uint8_t key[10];
 		size_t n = varint_put((uint64_t)f->tag << 3 | f->wire_type, key);
 
+		/* No field has the number 0: whoever gets it does not take the card. */
+		if (f->tag == 0)
+			continue;
 		if (c->n_later + n + f->len > sizeof(c->later))
 			return;
 		memcpy(c->later + c->n_later, key, n);
