@@ -71,7 +71,8 @@ static bool portal_add(struct lunurl *u, const char *p, size_t n)
 	char one[LUNURL_PORTAL_MAX];
 	uint64_t port = 0;
 
-	if (!host || n >= sizeof(one) - sizeof(PORT))
+	/* With the port, so that what is taken is taken in its one form too. */
+	if (!host || n + (host == n ? sizeof(PORT) : 0) >= sizeof(one))
 		return false;
 	for (size_t i = 0; i < host; i++)
 		one[i] = lower(p[i]);
