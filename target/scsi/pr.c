@@ -270,7 +270,9 @@ static enum pr_result do_move(struct pr_state *s, const struct pr_request *q, co
 {
 	struct pr_registrant *to;
 
-	if (s->type == PR_NONE || pr_type_all(s->type) || !g->holder)
+	if (s->type == PR_NONE)
+		return PR_BAD_MOVE;
+	if (pr_type_all(s->type) || !g->holder)
 		return PR_CONFLICT;
 	if (q->service_key == 0)
 		return PR_BAD_KEY;
