@@ -323,6 +323,13 @@ static void a_threshold_is_told_once(void)
 	CHECK_EQ(be16(last->in.p + 4), 1);
 	CHECK_EQ(be32(last->in.p + 8), 97);
 	CHECK_EQ(be32(last->in.p + 4 + 12 + 4), 52);
+	/* From a parameter on; none is as far as that. */
+	ASK(0, 0, "\x4d\0\x4c\0\0\0\2\1\0\0");
+	good();
+	CHECK(be16(last->in.p + 2) == 12 && last->in_len == 16);
+	CHECK(be16(last->in.p + 4) == 2 && be32(last->in.p + 8) == 52);
+	ASK(0, 0, "\x4d\0\x4c\0\0\0\3\1\0\0");
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
 	world_down();
 }
 
