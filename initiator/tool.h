@@ -39,6 +39,8 @@ int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_di
 int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size);
 uint64_t tool_size(const char *s);
 uint64_t tool_ms(const char *s);
+/* A decimal number from `lo` to `hi`. As the two above: what is none ends the program with status 2. */
+uint64_t tool_number(const char *s, uint64_t lo, uint64_t hi);
 void tool_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #include <getopt.h>

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -342,6 +343,31 @@ static void client_new(struct serve *s, int fd)
 
 /* ---- listening ---- */
 
+/* What a server that was killed left behind goes; nothing else does. */
+static bool place_free(const char *path, const struct sockaddr_un *a)
+{
+	struct stat st;
+	bool answers;
+	int fd;
+
+	if (lstat(path, &st) < 0)
+		return true;
+	if (!S_ISSOCK(st.st_mode)) {
+		tool_say("%s is there already, and is not a socket", path);
+		return false;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	answers = fd < 0 || connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0;
+	if (fd >= 0)
+		close(fd);
+	if (answers) {
+		tool_say("%s is in use", path);
+		return false;
+	}
+	unlink(path);
+	return true;
+}
+
 static int listen_unix(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -352,7 +378,10 @@ static int listen_unix(const char *path)
 		return -1;
 	}
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	unlink(path);
+	if (!place_free(path, &a)) {
+		close(fd);
+		return -1;
+	}
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0) {
 		tool_say("%s: %s", path, strerror(errno));
 		return -1;
@@ -457,7 +486,7 @@ int cmd_serve(struct tool *t, int argc, char **argv)
 		r = accept_all(&s, fd);
 	if (fd >= 0)
 		close(fd);
-	if (path)
+	if (fd >= 0 && path)
 		unlink(path);
 	/* Clients that are still there are cut off with the process. */
 out:

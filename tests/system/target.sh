@@ -119,6 +119,12 @@ check sessions-survive-the-control-connection $?
 wait $perf && grep -q finished "$dir/perf"
 check io-goes-on $?
 
+# A socket's place that something else has.
+echo precious >"$dir/precious"
+! timeout 30 "$build/director-iscsi" serve --socket "$dir/precious" "$url/1" 2>"$dir/serve" && grep -q "is not a socket" "$dir/serve" &&
+	grep -qx precious "$dir/precious"
+check serve-overwrites-no-file $?
+
 # Resize while a session is there; drop it.
 ctl resize "$(uuid 1)" 300M && iscsi-readcapacity16 "$url/1" | grep -q 'Total size:314572800'
 check resize $?
