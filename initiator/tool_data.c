@@ -297,6 +297,7 @@ static int flush(struct copy *c)
 	int r;
 
 	memset(c->io.cdb, 0, sizeof(c->io.cdb));
+	c->io.lun = c->t->url.lun;
 	c->io.cdb[0] = 0x91;            /* SYNCHRONIZE CACHE(16) */
 	c->io.cdb_len = 16;
 	c->io.in_len = c->io.out_len = 0;

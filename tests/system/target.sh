@@ -119,6 +119,9 @@ check sessions-survive-the-control-connection $?
 wait $perf && grep -q finished "$dir/perf"
 check io-goes-on $?
 
+# Nothing to write is no error, and is flushed where it would have been written.
+"$build/director-iscsi" write "$url/1" </dev/null
+check an-empty-write $?
 # A socket's place that something else has.
 echo precious >"$dir/precious"
 ! timeout 30 "$build/director-iscsi" serve --socket "$dir/precious" "$url/1" 2>"$dir/serve" && grep -q "is not a socket" "$dir/serve" &&
