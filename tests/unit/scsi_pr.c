@@ -305,11 +305,17 @@ static void others_are_registered_by_transport_id(void)
 	CHECK_STR(units[0].kept.pr.registrants[2].port.initiator, "iqn.2026-11.test:c");
 	CHECK_EQ(units[0].kept.pr.registrants[2].port.isid[5], 0xff);
 	CHECK_EQ(units[0].kept.pr.registrants[2].port.tag, 1);
+	/* A registration that is there keeps its key: nobody else's is changed for it. */
+	CHECK_EQ(pr_out(0, 0, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	CHECK_EQ(pr_out(0, 0, 0, 0, 9, SPEC_I_PT, more, n), STATUS_GOOD);
+	CHECK_EQ(units[0].kept.pr.n, 3);
+	CHECK_EQ(units[0].kept.pr.registrants[0].key, 1);
+	CHECK_EQ(units[0].kept.pr.registrants[2].key, 9);
 	/* Only the unregistered may. */
-	CHECK_EQ(pr_out(0, 0, 0, 1, 1, SPEC_I_PT, more, n), STATUS_CHECK_CONDITION);
+	CHECK_EQ(pr_out(0, 0, 0, 9, 1, SPEC_I_PT, more, n), STATUS_CHECK_CONDITION);
 	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_PARAMETERS);
 	/* A name alone means the ports of that name that are known. */
-	CHECK_EQ(pr_out(0, 3, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	CHECK_EQ(pr_out(0, 3, 0, 9, 0, 0, "", 0), STATUS_GOOD);
 	n = 4 + transport_id(more + 4, "iqn.2026-11.test:b");
 	set32(more, n - 4);
 	CHECK_EQ(pr_out(0, 0, 0, 0, 1, SPEC_I_PT, more, n), STATUS_GOOD);
