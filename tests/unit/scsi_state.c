@@ -291,6 +291,17 @@ static void saved_pages_come_back_with_power(void)
 	world_down();
 }
 
+static void where_nodes_agree_all_mode_pages_are_agreed(void)
+{
+	world_up();
+	units[0].kept.all = true;
+	runner.n_kept = 0;
+	/* Without SP: one node's alone would hold for those who come through it. */
+	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\0\x10\x08\0\0\0\xff\xff\0\0", 16);
+	CHECK_EQ(runner.n_kept, 1);
+	world_down();
+}
+
 static void a_threshold_is_told_once(void)
 {
 	uint8_t list[4 + 12 + 4 + 12 + 16] = { 0 }, *p = list + 4;
@@ -379,6 +390,7 @@ int main(void)
 	RUN(unmapping_with_the_cache_off_is_stable);
 	RUN(a_medium_that_is_out_is_not_there);
 	RUN(saved_pages_come_back_with_power);
+	RUN(where_nodes_agree_all_mode_pages_are_agreed);
 	RUN(a_threshold_is_told_once);
 	RUN(log_pages_are_those_that_are_listed);
 	RUN(what_a_thick_unit_has_not_is_not_offered);
