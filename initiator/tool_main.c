@@ -21,7 +21,7 @@ static const struct command {
 	{ "write", "URL [--offset N]", "standard input to blocks", cmd_write },
 	{ "bench", "URL [OPTIONS]", "load: IOPS, bandwidth, latency", cmd_bench },
 	{ "verify", "URL [OPTIONS]", "write patterns, read them back, survive what happens meanwhile", cmd_verify },
-	{ "serve", "URL --socket PATH | --listen ADDR", "offer a LUN as NBD", cmd_serve },
+	{ "serve", "URL --socket PATH | --listen ADDR", "offer a LUN as NBD [--trust]", cmd_serve },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -271,12 +271,18 @@ int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_di
 	return r;
 }
 
-int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size)
+bool tool_anew(const struct director_iscsi_io *io)
+{
+	return io->status == 2 && io->sense_key == 6 && io->asc == 0x29 && (io->ascq <= 1 || io->ascq == 4);
+}
+
+int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, bool *anew, char *why, size_t size)
 {
 	struct director_iscsi_verdict v;
 
 	for (unsigned i = 0; i < 1000; i++) {
 		director_iscsi_do(h, io);
+		*anew |= tool_anew(io);
 		v = director_iscsi_judge(io);
 		if (!v.retry)
 			break;
