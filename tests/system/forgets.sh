@@ -48,10 +48,12 @@ write=2a000000000000000100\>512*aa fua=2a080000000000000100\>512*aa flush=350000
 # What an initiator sees whose server is started anew while it waits.
 sees() { # LUN, server, steps before, steps after
 	# shellcheck disable=SC2086
-	timeout 60 "$cdb" "iscsi://127.0.0.1:$port/$iqn/$1" $3 @3000 $4 >"$dir/out" 2>&1 &
+	rm -f "$dir"/anew "$dir"/anew.waits
+	timeout 100 "$cdb" "iscsi://127.0.0.1:$port/$iqn/$1" $3 "@$dir/anew" @2000 $4 >"$dir/out" 2>&1 &
 	asked=$!
-	sleep 1
+	for _ in $(seq 600); do [ -e "$dir/anew.waits" ] && break; sleep 0.1; done
 	restart "$2"
+	touch "$dir/anew"
 	wait $asked
 	seen=$(tr '\n' ',' <"$dir/out")
 }

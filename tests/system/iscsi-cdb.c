@@ -4,7 +4,7 @@
  *   iscsi-cdb [-i INITIATOR] [-q ISID] URL STEP…
  *     CDB          without data            CDB<N    with data-in, N bytes at most
  *     CDB>DATA     with data-out           CDB>N*XX with data-out, N times the byte XX
- *     @MS          wait so long
+ *     @MS          wait so long            @FILE       make FILE.waits, and wait until FILE is there
  *   good [DATA] | conflict | busy | check KEY ASC ASCQ | status XX        unit attentions are taken first
  *   iscsi-cdb … URL --random COUNT SEED    that many commands of chance; says only how many were good
  */
@@ -148,6 +148,23 @@ static void chance(unsigned long count, uint64_t seed)
 	printf("%lu of %lu good\n", good, count);
 }
 
+static void wait_for(const char *what)
+{
+	char name[4096];
+	FILE *f;
+
+	if (what[strspn(what, "0123456789")] == '\0') {
+		usleep((useconds_t)strtoul(what, NULL, 10) * 1000);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s.waits", what);
+	if (!(f = fopen(name, "w")))
+		die(name);
+	fclose(f);
+	while (access(what, F_OK) != 0)
+		usleep(20000);
+}
+
 int main(int argc, char **argv)
 {
 	const char *initiator = "iqn.2026-11.test:cdb";
@@ -181,7 +198,7 @@ int main(int argc, char **argv)
 		for (a++; a < argc; a++)
 			if (argv[a][0] == '@') {
 				fflush(stdout);
-				usleep((useconds_t)strtoul(argv[a] + 1, NULL, 10) * 1000);
+				wait_for(argv[a] + 1);
 			} else {
 				step(argv[a]);
 			}

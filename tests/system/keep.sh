@@ -58,7 +58,10 @@ begin() { # node
 scsi() { # node, initiator, steps…
 	n=$1 i=$2
 	shift 2
-	timeout 30 "$cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$(at "$n")/$iqn/1" "$@" 2>&1 | tr '\n' ',' | sed 's/,$//'
+	timeout 100 "$cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$(at "$n")/$iqn/1" "$@" 2>&1 | tr '\n' ',' | sed 's/,$//'
+}
+waits() { # FILE: until the other one is at its step @FILE
+	for _ in $(seq 600); do [ -e "$1.waits" ] && return; sleep 0.1; done
 }
 is() { # name, what it is, what it should be
 	[ "$2" = "$3" ] || echo "  is: $2; should be: $3"
@@ -96,9 +99,10 @@ is "all-target-ports" "$(scsi A three "$(register 3 4)")" good
 is "count-at-both" "$(scsi B two $keys | cut -c14-21) $(scsi A two $keys | cut -c14-21)" "00000018 00000018"
 is "through-B-it-may-write" "$(scsi B three $write)" good
 # A preemption at B is told to whom it concerns at A.
-scsi A one 000000000000 @2500 $write $write >"$dir/out.told" &
-sleep 1
+scsi A one 000000000000 "@$dir/preempted" $write $write >"$dir/out.told" &
+waits "$dir/preempted"
 is "preempt-and-abort-at-B" "$(scsi B three "$(pr 05 05 "$(list 3 1)")")" good
+touch "$dir/preempted"
 wait $!
 is "the-preempted-at-A-hears-of-it" "$(cat "$dir/out.told")" "good,check 6 2a 05,conflict"
 
@@ -117,21 +121,26 @@ is "clear" "$(scsi B three "$(pr 03 00 "$(list 3 0)")")" good
 is "cleared-at-A" "$(scsi A two $keys | cut -c14-21)" 00000000
 
 # SPC-2: the whole unit, and it ends with the session.
-scsi A one 160000000000 @2500 >"$dir/out.spc2" &
+scsi A one 160000000000 "@$dir/looked" >"$dir/out.spc2" &
 holder=$!
-sleep 1
+waits "$dir/looked"
 is "reserved-at-A" "$(scsi B two $write)" conflict
+touch "$dir/looked"
 wait $holder
 for _ in $(seq 50); do [ "$(scsi B two $write)" = good ] && break; sleep 0.1; done
 is "it-ends-with-its-session" "$(scsi B two $write)" good
 
-# A mode page that was saved is everyone's: the control mode page with SWP, and without.
+# A mode page is everyone's, saved or not: the control mode page with SWP, and without.
 page=$(scsi A two 1a080a00ff00\<255 | cut -c14-37)
-protect() { scsi "$1" two "151100001000>00000000${page:0:8}$2${page:10}"; }
+protect() { scsi "$1" two "15${3:-11}00001000>00000000${page:0:8}$2${page:10}"; }
 is "protect-at-A" "$(protect A 08)" good
 is "it-is-write-protected-at-B" "$(scsi B two $write)" "check 7 27 00"
 is "unprotect-at-B" "$(protect B 00)" good
 is "and-not-any-more-at-A" "$(scsi A two $write)" good
+is "protect-at-B-without-saving" "$(protect B 08 10)" good
+is "it-is-write-protected-at-A" "$(scsi A two $write)" "check 7 27 00"
+is "unprotect-at-A" "$(protect A 00 10)" good
+is "and-not-any-more-at-B" "$(scsi B two $write)" good
 
 # One that comes back knows nothing until it is told.
 is "register-again" "$(scsi A one "$(register 9)")" good
