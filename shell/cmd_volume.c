@@ -222,6 +222,7 @@ static int volume_create(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 	struct director_txn *t;
+	int err;
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
@@ -229,9 +230,14 @@ static int volume_create(struct shell *s, struct call *c)
 		return say_fail(s, ERR_INVAL, path, NULL, "the parts of a striped volume are on nodes; --lun cannot go with --stripe");
 	director_txn_new(&t);
 	director_txn_create(t, path);
-	if (change_params(s, c, t) < 0 || copies_attr(s, c, t) < 0 || luns_add(s, c, t, path) < 0) {
+	err = change_params(s, c, t);
+	if (!err)
+		err = copies_attr(s, c, t);
+	if (!err)
+		err = luns_add(s, c, t, path);
+	if (err) {
 		director_txn_free(&t);
-		return ERR_INVAL;
+		return err;
 	}
 	return change_commit(s, c, &t, path, "created");
 }
@@ -276,18 +282,20 @@ static int set_one(struct shell *s, struct call *c, const char *key, const char 
 {
 	char path[PATH_LEN_MAX];
 	struct director_txn *t;
+	int err;
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
 	director_txn_new(&t);
 	director_txn_set(t, path);
-	if (change_params(s, c, t) < 0 || (key && director_txn_attr(t, key, value) < 0)) {
+	err = change_params(s, c, t);
+	if (!err && key && director_txn_attr(t, key, value) < 0)
+		err = say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value);
+	if (!err)
+		err = luns_add(s, c, t, path);
+	if (err) {
 		director_txn_free(&t);
-		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value ? value : "");
-	}
-	if (luns_add(s, c, t, path) < 0) {
-		director_txn_free(&t);
-		return ERR_INVAL;
+		return err;
 	}
 	return change_commit(s, c, &t, path, done);
 }

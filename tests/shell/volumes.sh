@@ -45,6 +45,7 @@ commands() {
 	d node drain n3
 	d node drain n3 --undo
 	d volume create bad --size 1G
+	d volume create bad2 --size 1G -o json
 	d status
 	d task list
 }
