@@ -467,6 +467,44 @@ static bool answered(struct cluster *c, const struct cluster_request *r, const s
 	return true;
 }
 
+/*
+ * Objects that are more than what is written in them: with a node its key goes, with /cluster all that nodes know each other by.
+ * They come and go by their own requests, and neither a transaction nor an undo takes the place of those.
+ */
+static int by_its_own_request(const struct txn_op *op, struct why *why)
+{
+	const struct schema_type *type = schema_type_of(op->path);
+
+	if (type && type->id == TYPE_CLUSTER) {
+		if (op->kind == TXN_DELETE)
+			return why_set(why, ERR_INVAL, "/cluster is the cluster itself, and cannot be deleted");
+		if (attrs_get(&op->attrs, "key-epoch"))
+			return why_set(why, ERR_INVAL, "/cluster: key-epoch is kept by the cluster itself; for a new key: director cluster rotate-key");
+	}
+	if (type && type->id == TYPE_NODE) {
+		if (op->kind == TXN_CREATE)
+			return why_set(why, ERR_INVAL, "%s: a node comes in when it has the cluster's key, or by: director node adopt %s", op->path,
+			               path_name(op->path));
+		if (op->kind == TXN_DELETE)
+			return why_set(why, ERR_INVAL, "%s: a node is taken out, and its key with it, by: director node remove %s", op->path,
+			               path_name(op->path));
+		if (attrs_get(&op->attrs, "key-box"))
+			return why_set(why, ERR_INVAL, "%s: key-box is kept by the cluster itself, it cannot be set", op->path);
+	}
+	return 0;
+}
+
+static int by_hand(const struct txn *t, struct why *why)
+{
+	int err = 0;
+
+	if (txn_is_machine(t))
+		return why_set(why, ERR_INVAL, "only the cluster itself makes such a change");
+	for (unsigned i = 0; i < t->n_ops && !err; i++)
+		err = by_its_own_request(&t->ops[i], why);
+	return err;
+}
+
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out)
 {
 	struct txn t = { 0 };
@@ -489,8 +527,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 	if (!err) {
 		switch (r->verb) {
 		case CLUSTER_TXN:
-			if (txn_is_machine(&t))
-				err = why_set(&why, ERR_INVAL, "only the cluster itself makes such a change");
+			err = by_hand(&t, &why);
 			break;
 		case CLUSTER_UNDO: {
 			struct txn inverse = { 0 };
@@ -506,6 +543,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 				/* What is changed while it is on its way is not taken back with it. */
 				t.base = inverse.base;
 				txn_fini(&inverse);
+				err = by_hand(&t, &why);
 			}
 			break;
 		}
