@@ -209,6 +209,7 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 {
 	const struct object *o = catalog_get(n->catalog, op->path);
 	const struct schema_type *type = schema_type_of(op->path);
+	enum names_status status;
 
 	if (!type)
 		return STATUS_CONVERGED;
@@ -216,7 +217,10 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 		return gone_status(n, type, op->path, index, why);
 	if (op->kind == TXN_DELETE && o->created > index)
 		return STATUS_CONVERGED;
-	return object_status(n, o, true, why);
+	status = object_status(n, o, true, why);
+	if (status == STATUS_CONVERGED && op->kind == TXN_SET && names_volume_awaited(n, o, attrs_get(&op->attrs, "want"), why))
+		return STATUS_PENDING;
+	return status;
 }
 
 static bool canceled(const struct names *n, uint64_t index)

@@ -392,7 +392,7 @@ static int volume_move(struct shell *s, struct call *c)
 	if (owner && (call_opt(c, "to") || call_opt(c, "leg") || call_opt(c, "lun")))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--owner says who serves it, --leg and --to where its data is: one of them");
 	if (owner)
-		return set_one(s, c, "want", owner, "goes there");
+		return set_one(s, c, "want", owner, "is served there");
 	return move_leg(s, c, path);
 }
 

@@ -562,6 +562,35 @@ static void test_status_says_how_far_it_is(void)
 	world_free(&w);
 }
 
+/* Who asked for it waits until it is so; a later change of the volume does not wait for it too. */
+static void test_a_move_of_who_serves_is_done_when_the_other_serves(void)
+{
+	struct world w = copies_world();
+	uint64_t moved, other;
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	DO(&w, "", "~ /volumes/v want=n2");
+	moved = catalog_applied(w.c);
+	DO(&w, "", "~ /volumes/v comment=x");
+	other = catalog_applied(w.c);
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	CHECK_EQ(names_task(w.n, moved, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	CHECK(strstr(task.reason.text, "node n1 serves it until node n2 can"));
+	CHECK_EQ(names_task(w.n, other, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	report(&w, 2, "/volumes/v", "state=ready");
+	CHECK_EQ(names_task(w.n, moved, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	world_free(&w);
+}
+
 static void test_drained_node_says_so(void)
 {
 	struct world w = copies_world();
@@ -604,6 +633,7 @@ int main(void)
 	RUN(test_drain);
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
+	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
 	RUN(test_drained_node_says_so);
 	return 0;
 }
