@@ -412,6 +412,10 @@ int prepare_plugin(struct work *w, unsigned i, const char *node, const char *bac
 	const struct fact *f = plugin_fact(w, node, backstore);
 	int err = prepare_plugin_values(w, i, node, backstore);
 
+	/* A file is made by the node itself, a device is not. */
+	if (err == 0 && w->t->ops[i].kind == TXN_CREATE && strcmp(backstore, "block") == 0 && !attrs_get(&w->t->ops[i].attrs, "path"))
+		return why_set(w->why, ERR_INVAL, "%s: which device of node %s? Add device=DEVICE; \"director device list --node %s\" shows them",
+		               w->t->ops[i].path, node, node);
 	if (f && err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = plugin_required(w, w->t->ops[i].path, backstore, f, &w->t->ops[i].attrs);
 	return err;

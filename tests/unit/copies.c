@@ -591,6 +591,38 @@ static void test_a_move_of_who_serves_is_done_when_the_other_serves(void)
 	world_free(&w);
 }
 
+/* Who serves the volume has no portal of the target: nobody waits for it. */
+static void test_a_target_is_the_matter_of_nodes_that_offer_it(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	observe(&w, 1, "/nodes/n1 addresses=10.0.0.1:7340");
+	APPLY_OK(w.c, "+ /targets/iqn.2026-01.org.example:p", "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260",
+	         "+ /targets/iqn.2026-01.org.example:p/luns/0 volume=v");
+	STATUS(&w, "/targets/iqn.2026-01.org.example:p", STATUS_PENDING, "node n1 is at it", "");
+	APPLY_OK(w.c, "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.2:3260", "- /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260");
+	STATUS(&w, "/targets/iqn.2026-01.org.example:p", STATUS_CONVERGED, "", "");
+	world_free(&w);
+}
+
+/* It could never be made, and would be left as a failure. */
+static void test_a_block_volume_without_a_device_is_refused(void)
+{
+	struct world w = copies_world();
+	struct why why;
+	struct txn t = { 0 };
+
+	attrs_set(&txn_add(&t, TXN_CREATE, "/volumes/b")->attrs, "size", "1048576");
+	attrs_set(&t.ops[0].attrs, "backstore", "block");
+	attrs_set(&t.ops[0].attrs, "node", "n1");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), ERR_INVAL);
+	CHECK(strstr(why.text, "which device of node n1?"));
+	txn_fini(&t);
+	world_free(&w);
+}
+
 static void test_drained_node_says_so(void)
 {
 	struct world w = copies_world();
@@ -634,6 +666,8 @@ int main(void)
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
 	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
+	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);
+	RUN(test_a_block_volume_without_a_device_is_refused);
 	RUN(test_drained_node_says_so);
 	return 0;
 }
