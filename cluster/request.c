@@ -61,6 +61,9 @@ bool request_minority(const struct cluster *c, struct why *why)
 	return true;
 }
 
+/* Asked for again with the same key, it is done once. */
+#define IN_DOUBT "; it may still be carried out, which the history shows when there is a majority again"
+
 /* Why nothing can be agreed right now. */
 static int not_now(const struct cluster *c, struct why *why)
 {
@@ -80,7 +83,8 @@ static int not_now(const struct cluster *c, struct why *why)
 	if (!c->status->has_log)
 		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
 	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
-		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s", c->status->reason);
+		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s%s",
+		               c->status->mode == AGREE_NO_QUORUM ? "no quorum: " : "", c->status->reason);
 	return request_minority(c, why) ? ERR_NOQUORUM : 0;
 }
 
@@ -221,8 +225,8 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 				a->in_doubt = true;
 				snprintf(a->text, sizeof(a->text), "this node is joining another cluster; ask again in a moment");
 			} else if (r->err)
-				snprintf(a->text, sizeof(a->text), "%s%s", r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err),
-				         r->in_doubt ? "; it may still be carried out: ask again with the same request id" : "");
+				snprintf(a->text, sizeof(a->text), "%s%s%s", r->err == ERR_NOQUORUM ? "no quorum: " : "",
+				         r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err), r->in_doubt ? IN_DOUBT : "");
 			else if (r->result)
 				snprintf(a->text, sizeof(a->text), "%s", w->why.text[0] ? w->why.text : err_text(r->result));
 			else
@@ -260,7 +264,7 @@ void request_tend(struct cluster *c, struct cluster_out *out)
 			struct cluster_reply *a = reply_add(out, w->request, ERR_NOQUORUM);
 
 			a->in_doubt = true;
-			snprintf(a->text, sizeof(a->text), "%s; it may still be carried out: ask again with the same request id", why.text);
+			snprintf(a->text, sizeof(a->text), "%s" IN_DOUBT, why.text);
 			free(w->told);
 			*w = c->waiting[--c->n_waiting];
 			continue;
