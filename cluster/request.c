@@ -477,11 +477,14 @@ static bool answered(struct cluster *c, const struct cluster_request *r, const s
  */
 static int by_its_own_request(const struct txn_op *op, struct why *why)
 {
+	static const char *const kept[] = { "id", "key", "key-box", "portal-group" };
 	const struct schema_type *type = schema_type_of(op->path);
 
 	if (type && type->id == TYPE_CLUSTER) {
 		if (op->kind == TXN_DELETE)
 			return why_set(why, ERR_INVAL, "/cluster is the cluster itself, and cannot be deleted");
+		if (attrs_get(&op->attrs, "lineage"))
+			return why_set(why, ERR_INVAL, "/cluster: lineage is kept by the cluster itself, it cannot be set");
 		if (attrs_get(&op->attrs, "key-epoch"))
 			return why_set(why, ERR_INVAL, "/cluster: key-epoch is kept by the cluster itself; for a new key: director cluster rotate-key");
 	}
@@ -492,8 +495,9 @@ static int by_its_own_request(const struct txn_op *op, struct why *why)
 		if (op->kind == TXN_DELETE)
 			return why_set(why, ERR_INVAL, "%s: a node is taken out, and its key with it, by: director node remove %s", op->path,
 			               path_name(op->path));
-		if (attrs_get(&op->attrs, "key-box"))
-			return why_set(why, ERR_INVAL, "%s: key-box is kept by the cluster itself, it cannot be set", op->path);
+		for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+			if (attrs_get(&op->attrs, kept[i]))
+				return why_set(why, ERR_INVAL, "%s: %s is kept by the cluster itself, it cannot be set", op->path, kept[i]);
 	}
 	return 0;
 }
