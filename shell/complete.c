@@ -78,6 +78,30 @@ static void offer_nodes(struct typed *t)
 	t->part = part;
 }
 
+static void offer_backstores(struct typed *t)
+{
+	struct director_list *l;
+
+	if (director_list(t->s->d, "/plugins", 1, t->part, 0, &l) < 0)
+		return;
+	for (size_t i = 0; i < director_list_n(l); i++) {
+		const char *kind = director_object_value(director_list_at(l, i), "kind");
+
+		if (kind && strcmp(kind, "backstore") == 0)
+			offer(t, director_object_name(director_list_at(l, i)));
+	}
+	director_list_free(&l);
+}
+
+/* The legs of the volume that the command names first. */
+static void offer_legs(struct typed *t)
+{
+	char path[PATH_LEN_MAX];
+
+	if (t->n && t->words[0][0] != '-' && path_make(t->s, path, "/volumes/%s/legs", path_name(t->words[0])) == 0)
+		offer_below(t, path);
+}
+
 /* A folder of the target that is named earlier in the line. */
 static void offer_in_target(struct typed *t, const char *folder)
 {
@@ -159,6 +183,8 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_HOST: offer_in_target(t, "hosts"); break;
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
 	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
+	case WORD_LEG: offer_legs(t); break;
+	case WORD_BACKSTORE: offer_backstores(t); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
@@ -181,7 +207,7 @@ static void offer_value(struct typed *t, const char *type, const char *key)
 		else if (p.kind == DIRECTOR_ENUM)
 			offer_words(t, p.choices);
 		else if (strcmp(key, "backstore") == 0)
-			offer_below(t, "/plugins");
+			offer_backstores(t);
 		else if (p.kind == DIRECTOR_REF) {
 			snprintf(folder, sizeof(folder), "/%ss", p.ref);
 			if (strcmp(folder, "/nodes") == 0)
