@@ -351,14 +351,25 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 	return n == 1 ? 0 : n ? ERR_INVAL : ERR_NOTSUP;
 }
 
-static int move_leg(struct shell *s, struct call *c, const char *path)
+/* A leg may be named with its volume in one word: v/a, /volumes/v/legs/a. What is behind the volume's name is cut off `path`. */
+static const char *leg_in_path(char *path)
+{
+	char *leg = strchr(path + strlen("/volumes/"), '/');
+
+	if (!leg)
+		return NULL;
+	*leg++ = '\0';
+	return strncmp(leg, "legs/", 5) == 0 ? leg + 5 : leg;
+}
+
+static int move_leg(struct shell *s, struct call *c, const char *path, const char *named)
 {
 	const char *to = call_opt(c, "to"), *device = call_opt(c, "device"), *backstore = call_opt(c, "backstore");
 	const char *lun = call_opt(c, "lun"), *user;
 	char leg[PATH_LEN_MAX], made[PATH_LEN_MAX];
 	auto_free char *secret = NULL;
 	struct director_txn *t;
-	int err = leg_meant(s, path, call_opt(c, "leg"), leg);
+	int err = leg_meant(s, path, named, leg);
 
 	if (!err && lun && (to || device || backstore))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--lun is elsewhere, --to, --device and --backstore are at a node: one of them");
@@ -384,16 +395,20 @@ static int move_leg(struct shell *s, struct call *c, const char *path)
 
 static int volume_move(struct shell *s, struct call *c)
 {
-	const char *owner = call_opt(c, "owner");
+	const char *owner = call_opt(c, "owner"), *leg = call_opt(c, "leg"), *in_path;
 	char path[PATH_LEN_MAX];
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
-	if (owner && (call_opt(c, "to") || call_opt(c, "leg") || call_opt(c, "lun")))
+	in_path = path_below(path, "/volumes") ? leg_in_path(path) : NULL;
+	if (leg && in_path)
+		return say_fail(s, ERR_INVAL, path, "director help volume move", "the leg is named twice");
+	leg = leg ? leg : in_path;
+	if (owner && (call_opt(c, "to") || leg || call_opt(c, "lun")))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--owner says who serves it, --leg and --to where its data is: one of them");
 	if (owner)
 		return set_one(s, c, "want", owner, "is served there");
-	return move_leg(s, c, path);
+	return move_leg(s, c, path, leg);
 }
 
 static int volume_delete(struct shell *s, struct call *c)
