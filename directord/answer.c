@@ -266,8 +266,8 @@ static void ask_verb(struct answer *a, struct api_token token, const struct api_
 	struct txn t = { .author = mem_strdup(who->user), .node = mem_strdup(cluster_self_name(a->cluster)),
 	                 .time_ms = wall_ms() };
 
-	t.message = mem_printf("%s %s", verb == CLUSTER_ADOPT ? "adopt" : verb == CLUSTER_REMOVE ? "remove" :
-	                       verb == CLUSTER_ROTATE ? "rotate the cluster key" : "create the cluster", what ? what : "");
+	t.message = mem_printf("%s%s%s", verb == CLUSTER_ADOPT ? "adopt" : verb == CLUSTER_REMOVE ? "remove" :
+	                       verb == CLUSTER_ROTATE ? "rotate the cluster key" : "create the cluster", what ? " " : "", what ? what : "");
 	randombytes_buf(t.request_id, sizeof(t.request_id));
 	ask(a, token, &(struct cluster_request){ .verb = verb, .txn = &t, .what = what, .dry_run = dry_run, .force = force });
 	txn_fini(&t);

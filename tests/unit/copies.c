@@ -607,6 +607,23 @@ static void test_a_target_is_the_matter_of_nodes_that_offer_it(void)
 	world_free(&w);
 }
 
+static void test_a_node_with_data_does_not_become_a_witness(void)
+{
+	struct world w = copies_world();
+	struct why why;
+	struct txn t = { 0 };
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	attrs_set(&txn_add(&t, TXN_SET, "/nodes/n2")->attrs, "role", "witness");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), ERR_BUSY);
+	CHECK(strstr(why.text, "/volumes/v/legs/b is there; first: director node drain n2"));
+	txn_fini(&t);
+	attrs_set(&txn_add(&t, TXN_SET, "/nodes/n3")->attrs, "role", "witness");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), 0);
+	txn_fini(&t);
+	world_free(&w);
+}
+
 /* It could never be made, and would be left as a failure. */
 static void test_a_block_volume_without_a_device_is_refused(void)
 {
@@ -667,6 +684,7 @@ int main(void)
 	RUN(test_status_says_how_far_it_is);
 	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
 	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);
+	RUN(test_a_node_with_data_does_not_become_a_witness);
 	RUN(test_a_block_volume_without_a_device_is_refused);
 	RUN(test_drained_node_says_so);
 	return 0;
