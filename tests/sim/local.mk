@@ -55,6 +55,5 @@ tests_sim_sim_mirror_planted_SOURCES = $(sim_mirror_world)
 tests_sim_sim_mirror_planted_CPPFLAGS = $(AM_CPPFLAGS) -DDIRECTOR_PLANT
 tests_sim_sim_mirror_planted_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 # The smallest model of the same rules, searched whole.
-TESTS += tests/model/own.sh
 dist_check_SCRIPTS += tests/model/own.sh
 EXTRA_DIST += tests/model/own.pml
