@@ -22,7 +22,7 @@ begin() {
 	# SANITIZE must last longer than a test that looks at it on its way.
 	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 32M --debug link 2>>"$dir/log" &
 	pid=$!
-	for _ in $(seq 100); do [ -S "$sock" ] && break; sleep 0.1; done
+	until_true 10 answers "$sock"
 }
 begin
 targets() {
