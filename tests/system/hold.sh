@@ -97,22 +97,22 @@ check the-lease-of-an-older-epoch-does-not-count $?
 ctl lease "$(uuid 2)" 1 60000
 ! answered epoch
 check nor-does-a-new-one-of-it $?
-ctl lease "$(uuid 2)" 2 1500 && answer epoch | grep -q '^good'
+ctl lease "$(uuid 2)" 2 3000 && answer epoch | grep -q '^good'
 check that-of-its-epoch-does $?
-sleep 2
+sleep 3.5
 ask late 2 ${write0}aa
 ! answered late
 check past-the-lease-nothing-is-answered $?
 ask ready 2 000000000000
 answer ready | grep -q '^good'
 check but-test-unit-ready $?
-ctl lease "$(uuid 2)" 2 1500 && answer late | grep -q '^good'
+ctl lease "$(uuid 2)" 2 3000 && answer late | grep -q '^good'
 check a-lease-that-comes-back $?
 
 # What was not answered is void when the right is gone. What has been written is not written again at the new store, where others may
 # have written since: nobody knows whether it stayed, and the session of who asked is closed. A read is read again.
 gone() { answer "$1" | grep -q 'the session is gone\|^status f'; }
-sleep 2
+sleep 3.5
 ask void 2 ${write0}bb
 ask void2 2 ${caw1}00
 ask void3 2 $read0
@@ -161,7 +161,7 @@ check close-while-held $?
 
 # Reads that leave from the memory of the store: it goes when they have left, also if one does not take them.
 vol 8 1 ram && ctl target $iqn-r lun=1:"$(uuid 8)" portal=127.0.0.1:"$port" host=any
-"$build/director-iscsi" bench "$url-r/1" --rw read --bs 64k --depth 32 --warmup 0 --runtime 4 >"$dir/out.lent" 2>&1 &
+"$build/director-iscsi" bench "$url-r/1" --rw read --bs 64k --depth 32 --warmup 0 --runtime 100 >"$dir/out.lent" 2>&1 &
 load=$!
 sleep 0.7
 switched=0
@@ -214,12 +214,13 @@ check a-session-of-a-unit-that-is-held-for-long-is-closed $?
 "$build/director-iscsi" inquiry "$url-f/1" --timeout 2s >"$dir/out.refused" 2>&1
 grep -qi 'unavailable\|0301\|0x301' "$dir/out.refused"
 check and-a-login-is-refused $?
-vol 6 1 file path="$dir/v2.img" fail-over=yes && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+reads() { "$cdb" "$url-f/1" $read0 | grep -q '^good'; }
+refused() { "$build/director-iscsi" inquiry "$url-f/1" --timeout 2s 2>&1 | grep -qi 'unavailable\|0301\|0x301'; }
+vol 6 1 file path="$dir/v2.img" fail-over=yes && until_true 10 reads
 check until-the-hold-is-over $?
-vol 6 1 file path="$dir/v2.img" apart=yes && sleep 0.5
-"$build/director-iscsi" inquiry "$url-f/1" --timeout 2s 2>&1 | grep -qi 'unavailable\|0301\|0x301'
+vol 6 1 file path="$dir/v2.img" apart=yes && until_true 10 refused
 check what-is-out-of-reach-refuses-a-login-at-once $?
-vol 6 1 file path="$dir/v2.img" && sleep 0.5 && "$cdb" "$url-f/1" $read0 | grep -q '^good'
+vol 6 1 file path="$dir/v2.img" && until_true 10 reads
 check and-takes-it-when-it-is-there-again $?
 
 # Volumes do not wait for each other: one that takes six seconds to open, and one that does not.
