@@ -40,7 +40,7 @@ void probe_ping(struct gossip *g, struct member *m, uint32_t seq, struct gossip_
 	struct gossip_dgram *d = contact_dgram(g, m, GOSSIP_PING, out);
 
 	d->msg.seq = seq;
-	hash_for_ping(g, &d->msg);
+	hash_for_ping(g, &d->msg, false);
 	rumor_fill(g, d, m->state == MEMBER_ALIVE ? NULL : &m->card->id, out);
 }
 
@@ -324,7 +324,7 @@ static void ping_in(struct gossip *g, struct member *from, const struct gossip_i
 
 	d->msg.seq = in->msg->seq;
 	if (in->msg->hash)
-		hash_for_ping(g, &d->msg);
+		hash_for_ping(g, &d->msg, true);
 	rumor_fill(g, d, from->state == MEMBER_ALIVE ? NULL : &from->card->id, out);
 }
 
