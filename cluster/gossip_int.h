@@ -19,6 +19,7 @@
 #define PROBE_DIRECT_MAX_MS 500
 #define PROBE_INDIRECT_MS 150
 #define PROBE_RELAYS 3
+#define PROBE_FIRST_MS 60000            /* between two pings to the first address of one who answers from another */
 #define PROBE_AGAIN_MS 120              /* an accuser goes on pinging the suspect */
 #define PROBES_MAX 512
 #define SUSPECT_MIN_MS 400
@@ -71,7 +72,7 @@ struct contact {
 	uint32_t tag;                   /* of the boot, as in NEAR headers */
 	struct addr addr;               /* it last spoke from here */
 	bool moved;                     /* `addr` was another one before, which nobody was told */
-	bool first_tried;               /* it was asked at the first address of its card */
+	struct mono first_try;          /* then it is asked at the first address of its card */
 	bool near;                      /* it answered us, so it knows our boot */
 	uint64_t sent;                  /* our datagram count when it was last sent one */
 	uint64_t top;                   /* highest counter seen, with the window below it */

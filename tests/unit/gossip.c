@@ -868,6 +868,27 @@ static void a_second_address_keeps_a_node_alive(void)
 	CHECK_EQ(nodes[0].seen[GOSSIP_EV_FAILED] + nodes[2].seen[GOSSIP_EV_FAILED], 0);
 }
 
+static void a_first_address_that_works_again_is_used_again(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_SELF };
+	struct gossip_member m;
+	struct card card;
+
+	cluster_of(3);
+	card = nodes[1].card;
+	card.addrs[1] = nodes[1].door = addr_of(100);
+	card.n_addrs = 2;
+	in.card = &card;
+	step(1, &in);
+	run(200);
+	nodes[1].addr = nodes[1].door;
+	run(5000);
+	CHECK(gossip_find(nodes[0].g, &card.id, &m) && addr_eq(&m.addr, &card.addrs[1]));
+	nodes[1].addr = card.addrs[0];
+	run(200000);
+	CHECK(gossip_find(nodes[0].g, &card.id, &m) && addr_eq(&m.addr, &card.addrs[0]));
+}
+
 static void an_address_learned_from_the_first_answer_stays(void)
 {
 	struct gossip_conf conf = { .key_epoch = 1, .seed = 5 };
@@ -1011,6 +1032,7 @@ int main(void)
 	RUN(a_member_with_an_older_key_is_named);
 	RUN(who_starts_with_an_older_key_is_named_and_not_let_in);
 	RUN(a_second_address_keeps_a_node_alive);
+	RUN(a_first_address_that_works_again_is_used_again);
 	RUN(an_address_learned_from_the_first_answer_stays);
 	RUN(facts_reach_everybody);
 	RUN(facts_missed_are_fetched);
