@@ -128,6 +128,20 @@ static bool window_seen(struct contact *c, uint64_t counter)
 	return false;
 }
 
+/* Who was asked everywhere answers from everywhere. Is where it is spoken to better than `from`? */
+static bool contact_prefers(const struct gossip *g, struct contact *c, const struct member *m, const struct addr *from)
+{
+	const struct addr *first = m && m->card->n_addrs ? &m->card->addrs[0] : NULL;
+
+	if (!first)
+		return false;
+	if (addr_eq(first, from)) {
+		c->first_heard = g->now;
+		return false;
+	}
+	return addr_eq(first, &c->addr) && c->first_heard.ns && mono_ms_between(c->first_heard, g->now) < FIRST_HEARD_MS;
+}
+
 struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool *replay)
 {
 	struct contact *c = contact_by_boot(g, in->head->boot);
@@ -150,9 +164,13 @@ struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool
 	if (in->msg->kind <= GOSSIP_NACK)
 		c->near = true;
 	c->heard = g->now;
+	if (!m)
+		m = member_find(g, &c->id);
+	if (contact_prefers(g, c, m, &in->from))
+		return m;
 	c->moved |= c->addr.family && !addr_eq(&c->addr, &in->from);
 	c->addr = in->from;
-	return m ? m : member_find(g, &c->id);
+	return m;
 }
 
 bool remember(struct remembered *r, const void *key, const struct addr *a, struct mono now, struct mono until)

@@ -20,6 +20,7 @@
 #define PROBE_INDIRECT_MS 150
 #define PROBE_RELAYS 3
 #define PROBE_FIRST_MS 60000            /* between two pings to the first address of one who answers from another */
+#define FIRST_HEARD_MS 200              /* after a word from its first address, the time in which others do not count */
 #define PROBE_AGAIN_MS 120              /* an accuser goes on pinging the suspect */
 #define PROBES_MAX 512
 #define SUSPECT_MIN_MS 400
@@ -73,6 +74,7 @@ struct contact {
 	struct addr addr;               /* it last spoke from here */
 	bool moved;                     /* `addr` was another one before, which nobody was told */
 	struct mono first_try;          /* then it is asked at the first address of its card */
+	struct mono first_heard;        /* it last spoke from there */
 	bool near;                      /* it answered us, so it knows our boot */
 	uint64_t sent;                  /* our datagram count when it was last sent one */
 	uint64_t top;                   /* highest counter seen, with the window below it */

@@ -323,6 +323,8 @@ static void ping_in(struct gossip *g, struct member *from, const struct gossip_i
 {
 	struct gossip_dgram *d = contact_dgram(g, from, GOSSIP_ACK, out);
 
+	/* Back the way it came, which may not be where it is spoken to: that is what it asks. */
+	d->to = in->from;
 	d->msg.seq = in->msg->seq;
 	if (in->msg->hash)
 		hash_for_ping(g, &d->msg, true);
