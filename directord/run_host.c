@@ -24,8 +24,10 @@
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
+#include "directord/trim.h"
 
 #define HOST_SECONDS 30.        /* between looks at memory, space and load */
+#define SETTLED_LOOKS 2         /* after so many the start is over */
 #define LOAD_STEP 50            /* percent of the processors: half as much again, or half, is news */
 #define CROWD 9                 /* where more nodes than these are, */
 #define CROWD_MS 10000          /* each tells of small moves at most once in this time for each of them, */
@@ -131,6 +133,17 @@ static void refusals(struct run *r, bool due, struct attrs *as)
 		attrs_set(as, "refused-last", addr_text(&r->told.refused_last, text));
 }
 
+/* What came in a burst leaves memory behind that is not needed again soon: buffers, holes, and after the start code. */
+static void memory_trim(struct run *r)
+{
+	buf_fini(&r->opened);
+	buf_fini(&r->plain);
+	buf_fini(&r->wire);
+	malloc_trim(0);
+	if (r->looks < SETTLED_LOOKS && ++r->looks == SETTLED_LOOKS)
+		trim_code();
+}
+
 static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run *r = w->data;
@@ -160,7 +173,8 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 		r->told.at = mono_now();
 	attrs_fini(&as);
 	run_facts_save(r);
-	malloc_trim(0);
+	if (revents)
+		memory_trim(r);
 }
 
 /* ---- devices ---- */

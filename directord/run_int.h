@@ -100,6 +100,7 @@ struct run {
 	char **scan;                    /* of the one under way */
 	unsigned n_scan;
 	bool scanning, scan_again;
+	unsigned looks;                                 /* by host_look's timer, while they are counted */
 	struct {                                        /* of this machine, by host_look */
 		struct mono at;
 		uint64_t space, memory, load, refused;
