@@ -1,13 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The iscsi backstore over director-target's own ram disk: the conformance kit, at each error recovery level.
+# As root in a network of its own, where nobody else has its port.
+if [ -z "${OWN_NETWORK:-}" ] && [ "$(id -u)" = 0 ] && unshare -n ip link set lo up 2>/dev/null; then
+	OWN_NETWORK=1 exec unshare -n bash -c 'ip link set lo up && exec bash "$0"' "$0"
+fi
 . "${top_srcdir:=.}/plugins/test-lib.sh"
 target=$top_builddir/director-target ctl=$top_builddir/tests/system/targetctl
 [ -x "$target" ] && [ -x "$ctl" ] || { echo "skipped: director-target or targetctl is not built"; exit 77; }
-port=$((20000 + $$ % 20000)) iqn=iqn.2026-11.test:plugin uuid=00000001-aaaa-4bbb-8ccc-dddddddddd13
+port=$((20000 + $$ % 12000)) iqn=iqn.2026-11.test:plugin uuid=00000001-aaaa-4bbb-8ccc-dddddddddd13
 "$target" --socket "$tmp/s" --state "$tmp/state" 2>"$tmp/log" & pid=$!
 cleanup() { kill $pid 2>/dev/null; wait $pid 2>/dev/null; }
-for _ in $(seq 100); do [ -S "$tmp/s" ] && break; sleep 0.1; done
+for _ in $(seq 600); do "$ctl" "$tmp/s" list >/dev/null 2>&1 && break; sleep 0.1; done
 "$ctl" "$tmp/s" create $uuid plugin 32M ram && "$ctl" "$tmp/s" target $iqn lun=3:$uuid portal=127.0.0.1:$port host=any ||
 	fail "cannot set the target up: $(tail -n 3 "$tmp/log")"
 at="portal=127.0.0.1:$port target=$iqn lun=3"

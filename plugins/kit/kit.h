@@ -31,7 +31,7 @@ struct kit_args {
 	uint64_t size, seed;
 	unsigned rounds;                        /* I/Os of the random tests */
 	bool verbose;
-	bool forgets;                           /* a flush may say that what was written may be lost (DIRECTOR_EV_FORGOT) */
+	unsigned forgets;                       /* losses (DIRECTOR_EV_FORGOT) that flushes have to tell of before rounds count */
 };
 
 extern struct kit_args kit_args;

@@ -33,7 +33,8 @@ static const char usage[] =
 	"  --rounds N       I/Os of the random tests (2000)\n"
 	"  --seed N         of the random tests (1)\n"
 	"  --deadline N     seconds that one test may take (60)\n"
-	"  --forgets        a flush of the random tests may fail: the storage is made to forget meanwhile\n"
+	"  --forgets N      the storage is made to forget meanwhile: a flush of the random tests may fail, and their\n"
+	"                   rounds count from when flushes have told of N losses\n"
 	"  --list           say which tests there are\n"
 	"  --verbose        show what the plugin logs\n"
 	"  --help\n"
@@ -236,20 +237,20 @@ static int option(int c, const char *arg)
 	case 'r':
 	case 'S':
 	case 'd':
+	case 'f':
 		if (number(arg, &v) < 0 || v == 0 || v > 1000000000)
 			return wrong("\"%s\" is not a number that makes sense here", arg);
 		if (c == 'r')
 			kit_args.rounds = (unsigned)v;
 		else if (c == 'S')
 			kit_args.seed = v;
+		else if (c == 'f')
+			kit_args.forgets = (unsigned)v;
 		else
 			deadline_s = (unsigned)v;
 		break;
 	case 'v':
 		kit_args.verbose = true;
-		break;
-	case 'f':
-		kit_args.forgets = true;
 		break;
 	default:
 		fputs(usage, stderr);
@@ -263,7 +264,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "size", 1, NULL, 's' }, { "over", 1, NULL, 'o' }, { "only", 1, NULL, 'O' }, { "without", 1, NULL, 'w' },
 		{ "rounds", 1, NULL, 'r' }, { "seed", 1, NULL, 'S' }, { "deadline", 1, NULL, 'd' },
-		{ "forgets", 0, NULL, 'f' }, { "list", 0, NULL, 'l' }, { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "forgets", 1, NULL, 'f' }, { "list", 0, NULL, 'l' }, { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	unsigned n;
 	int c, r;

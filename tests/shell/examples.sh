@@ -14,7 +14,7 @@ e() {
 # until_watched N TEXT: until the watcher said it N times
 until_watched() {
 	i=0
-	while [ $i -lt 100 ] && [ "$(grep -c "$2" "$dir/watched")" -lt "$1" ]; do
+	while [ $i -lt 600 ] && [ "$(grep -c "$2" "$dir/watched")" -lt "$1" ]; do
 		sleep 0.1
 		i=$((i + 1))
 	done

@@ -5,6 +5,7 @@
  * begins with "bad" fails on its node, one that begins with "slow" takes ten times as long.
  *
  *	fake-directord SOCKET [--state DIR] [--delay MS] [--volumes N] [--targets N] [--no-quorum] [--events N]
+ *	               [--stall MS] (that a client may not read: 20000)
  *	               [--lose-answer] (drops the connection instead of answering the first commit)
  */
 #define _GNU_SOURCE
@@ -623,6 +624,8 @@ int main(int argc, char **argv)
 			volumes = (unsigned)atoi(v), i++;
 		else if (strcmp(argv[i], "--targets") == 0)
 			targets = (unsigned)atoi(v), i++;
+		else if (strcmp(argv[i], "--stall") == 0)
+			conf.stall_ms = (unsigned)atoi(v), i++;
 		else if (strcmp(argv[i], "--events") == 0)
 			conf.events_max = (unsigned)atoi(v), i++;
 		else

@@ -7,10 +7,13 @@ start --volumes 3 --targets 1
 TERM=vt100
 export TERM
 
-# Wait until the terminal has shown a text N times, then type.
+# Has the terminal shown a text N times?
+shows() { [ "$(tr -d '\r' < "$dir/screen" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -cF "$2")" -ge "$1" ]; }
+
+# Wait until it has, then type.
 type_when() {
 	i=0
-	while [ "$(tr -d '\r' < "$dir/screen" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -cF "$2")" -lt "$1" ] && [ $i -lt 600 ]; do
+	until shows "$1" "$2" || [ $i -ge 600 ]; do
 		sleep 0.1
 		i=$((i + 1))
 	done
@@ -26,8 +29,13 @@ type_when() {
 	type_when 1 '(tx)> ' 'create new size=1G\r'
 	type_when 2 '(tx)> ' 'abort\r'
 	type_when 3 'director:/volumes> ' 'events --follow\r'
-	sleep 0.5
-	printf '\003'
+	# It may not have begun to follow when it is interrupted for the first time.
+	for _ in $(seq 100); do
+		sleep 0.5
+		printf '\003'
+		sleep 0.2
+		if shows 4 'director:/volumes> '; then break; fi
+	done
 	type_when 4 'director:/volumes> ' '/targets/iqn\t\r'
 	type_when 1 'director:/targets/iqn.2026-01.org.example:t0000> ' 'vol cre\025exit\r'
 	sleep 0.5

@@ -14,7 +14,6 @@ dist_check_SCRIPTS += %D%/manual.sh %D%/interactive.sh %D%/iscsi-usage.sh
 TESTS += %D%/manual.sh %D%/interactive.sh %D%/iscsi-usage.sh
 
 check_PROGRAMS += tests/shell/lib
-TESTS += tests/shell/lib
 tests_shell_lib_SOURCES = %D%/lib.c
 tests_shell_lib_LDADD = lib/libdirector.la proto/libproto.la cluster/libcluster.la base/libbase.la \
 	$(SODIUM_LIBS) $(PROTOBUF_C_LIBS)

@@ -22,7 +22,7 @@ target() { # node
 	rm -f "$dir/$1.sock"
 	"$build/director-target" --socket "$dir/$1.sock" --state "$dir/$1" >>"$dir/$1.log" 2>&1 &
 	pid[$1]=$!
-	for _ in $(seq 100); do [ -S "$dir/$1.sock" ] && break; sleep 0.1; done
+	until_true 10 answers "$dir/$1.sock"
 }
 # The target elsewhere, and the server of NBD: what they have is in files, so it is not lost; but who could know?
 far() {
@@ -31,10 +31,10 @@ far() {
 		ctl far target $iqn-far lun=0:"$(uuid 1)" portal=127.0.0.1:$((port + 1)) host=any
 }
 nbd() {
-	rm -f "$dir/nbd.sock"
-	nbdkit -f -U "$dir/nbd.sock" file "$dir/nbd.img" >>"$dir/nbd.log" 2>&1 &
+	rm -f "$dir/nbd.sock" "$dir/nbd.pid"
+	nbdkit -f -U "$dir/nbd.sock" -P "$dir/nbd.pid" file "$dir/nbd.img" >>"$dir/nbd.log" 2>&1 &
 	pid[nbd]=$!
-	for _ in $(seq 100); do [ -S "$dir/nbd.sock" ] && break; sleep 0.1; done
+	until_true 10 test -s "$dir/nbd.pid"
 }
 restart() { kill -9 "${pid[$1]}"; wait "${pid[$1]}" 2>/dev/null; "$1"; }
 truncate -s 16M "$dir/far.img" "$dir/nbd.img"
@@ -47,13 +47,13 @@ check volumes $?
 write=2a000000000000000100\>512*aa fua=2a080000000000000100\>512*aa flush=35000000000000000000 ready=000000000000
 # What an initiator sees whose server is started anew while it waits.
 sees() { # LUN, server, steps before, steps after
+	rm -f "$dir/go" "$dir/out"
 	# shellcheck disable=SC2086
-	rm -f "$dir"/anew "$dir"/anew.waits
-	timeout 100 "$cdb" "iscsi://127.0.0.1:$port/$iqn/$1" $3 "@$dir/anew" @2000 $4 >"$dir/out" 2>&1 &
+	timeout 120 "$cdb" "iscsi://127.0.0.1:$port/$iqn/$1" $3 "@$dir/go" $4 >"$dir/out" 2>&1 &
 	asked=$!
-	for _ in $(seq 600); do [ -e "$dir/anew.waits" ] && break; sleep 0.1; done
+	until_true 10 has_lines "$dir/out" "$(wc -w <<<"$3")"
 	restart "$2"
-	touch "$dir/anew"
+	touch "$dir/go"
 	wait $asked
 	seen=$(tr '\n' ',' <"$dir/out")
 }
@@ -85,8 +85,7 @@ is "what-is-trusted-is-not-doubted" "good,good,"
 ctl near events >"$dir/events" 2>/dev/null &
 pid[events]=$!
 sees 0 far "$write" "$ready $flush"
-for _ in $(seq 50); do grep -q 'volume a may have lost what was written' "$dir/events" && break; sleep 0.1; done
-grep -q 'volume a may have lost what was written' "$dir/events"
+until_true 10 grep -q 'volume a may have lost what was written' "$dir/events"
 check directord-hears-of-it $?
 for n in far near; do
 	! grep -E 'ERROR: |runtime error|WARNING: ThreadSanitizer' "$dir/$n.log"

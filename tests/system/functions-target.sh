@@ -20,4 +20,20 @@ requires() {
 		[ -x "$tool" ] || command -v "$tool" >/dev/null || { echo "skip: $tool is missing"; exit 77; }
 	done
 }
+# until_true SECONDS CMD…: try until it succeeds, on a busy machine for several times that long; its status.
+until_true() {
+	local end=$((SECONDS + $1 * ${PATIENCE:-5}))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+# Does a director-target answer there? Its socket is there before it listens.
+answers() { "$build/tests/system/targetctl" "$1" list; }
+# What its sessions have brought it: as soon as it is here, whatever becomes of it. has_taken: something that was not before.
+taken() { "$build/tests/system/targetctl" "$1" list | sed -n 's/^session \([0-9]*\) .* written=\([1-9][0-9]*\) .*/\1:\2/p'; }
+has_taken() { taken "$1" | grep -qvxF "${2:-none}"; }
+# Has a file so many lines, or more?
+has_lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 uuid() { echo "0000000$1-aaaa-4bbb-8ccc-dddddddddddd"; }

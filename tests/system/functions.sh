@@ -152,6 +152,12 @@ legs_equal() {
 	[ "$(wc -l <"$work/sums")" = 1 ]
 }
 
+# An iscsi-perf of the host that was begun for longer than anybody needs it is ended in good order.
+end_perf() {
+	local p
+	for p in $(ip netns pids "dl-$LAB-host"); do [ "$(cat "/proc/$p/comm")" = iscsi-perf ] && kill -INT "$p"; done
+	return 0
+}
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 # The program is built with sanitizers: what they say is a failure too.
 check_sanitizers() {

@@ -4,7 +4,7 @@
  *   iscsi-cdb [-i INITIATOR] [-q ISID] URL STEP…
  *     CDB          without data            CDB<N    with data-in, N bytes at most
  *     CDB>DATA     with data-out           CDB>N*XX with data-out, N times the byte XX
- *     @MS          wait so long            @FILE       make FILE.waits, and wait until FILE is there
+ *     @MS          wait so long           @/FILE     wait until that file is there
  *   good [DATA] | conflict | busy | check KEY ASC ASCQ | status XX        unit attentions are taken first
  *   iscsi-cdb … URL --random COUNT SEED    that many commands of chance; says only how many were good
  */
@@ -114,6 +114,15 @@ static void step(const char *s)
 	scsi_free_scsi_task(t);
 }
 
+static void wait_for(const char *what)
+{
+	if (*what == '/')
+		while (access(what, F_OK) != 0)
+			usleep(20000);
+	else
+		usleep((useconds_t)strtoul(what, NULL, 10) * 1000);
+}
+
 /* Commands of any opcode, the common ones more often, of random bits and data. */
 static void chance(unsigned long count, uint64_t seed)
 {
@@ -148,23 +157,6 @@ static void chance(unsigned long count, uint64_t seed)
 	printf("%lu of %lu good\n", good, count);
 }
 
-static void wait_for(const char *what)
-{
-	char name[4096];
-	FILE *f;
-
-	if (what[strspn(what, "0123456789")] == '\0') {
-		usleep((useconds_t)strtoul(what, NULL, 10) * 1000);
-		return;
-	}
-	snprintf(name, sizeof(name), "%s.waits", what);
-	if (!(f = fopen(name, "w")))
-		die(name);
-	fclose(f);
-	while (access(what, F_OK) != 0)
-		usleep(20000);
-}
-
 int main(int argc, char **argv)
 {
 	const char *initiator = "iqn.2026-11.test:cdb";
@@ -179,6 +171,7 @@ int main(int argc, char **argv)
 		else
 			die(argv[a]);
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (a + 1 >= argc)
 		die("[-i INITIATOR] [-q ISID] URL STEP…");
 	ctx = iscsi_create_context(initiator);
@@ -196,12 +189,10 @@ int main(int argc, char **argv)
 		chance(strtoul(argv[a + 2], NULL, 0), strtoul(argv[a + 3], NULL, 0));
 	else
 		for (a++; a < argc; a++)
-			if (argv[a][0] == '@') {
-				fflush(stdout);
+			if (argv[a][0] == '@')
 				wait_for(argv[a] + 1);
-			} else {
+			else
 				step(argv[a]);
-			}
 	iscsi_logout_sync(ctx);
 	iscsi_destroy_url(url);
 	iscsi_destroy_context(ctx);

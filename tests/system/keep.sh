@@ -46,7 +46,7 @@ begin() { # node
 	rm -f "$dir/$1.sock"
 	"$build/director-target" --socket "$dir/$1.sock" --state "$dir/$1" --sanitize-rate 4M 2>>"$dir/$1.log" &
 	pid[$1]=$!
-	for _ in $(seq 100); do [ -S "$dir/$1.sock" ] && break; sleep 0.1; done
+	until_true 10 answers "$dir/$1.sock"
 	ctl "$1" set $v v 16M file path="$dir/v.$1" agreed=yes keeps=yes epoch=1 &&
 		ctl "$1" target $iqn lun=1:$v tag="$(tag "$1")" portal=127.0.0.1:"$(at "$1")" host=any \
 			elsewhere=127.0.0.1:"$(at "$(other "$1")")","$(tag "$(other "$1")")"
@@ -58,11 +58,16 @@ begin() { # node
 scsi() { # node, initiator, steps…
 	n=$1 i=$2
 	shift 2
-	timeout 100 "$cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$(at "$n")/$iqn/1" "$@" 2>&1 | tr '\n' ',' | sed 's/,$//'
+	timeout 30 "$cdb" -i "iqn.2026-11.test:$i" -q 7 "iscsi://127.0.0.1:$(at "$n")/$iqn/1" "$@" 2>&1 | tr '\n' ',' | sed 's/,$//'
 }
-waits() { # FILE: until the other one is at its step @FILE
-	for _ in $(seq 600); do [ -e "$1.waits" ] && return; sleep 0.1; done
+# The first of them, the others when it is told to go on: their answers with commas.
+begins() { # node, initiator, step, steps…
+	rm -f "$dir/go" "$dir/out.begun"
+	timeout 120 "$cdb" -i "iqn.2026-11.test:$2" -q 7 "iscsi://127.0.0.1:$(at "$1")/$iqn/1" "$3" "@$dir/go" "${@:4}" >"$dir/out.begun" 2>&1 &
+	begun=$!
+	until_true 10 has_lines "$dir/out.begun" 1
 }
+goes_on() { touch "$dir/go"; wait $begun; said=$(tr '\n' ',' <"$dir/out.begun" | sed 's/,$//'); }
 is() { # name, what it is, what it should be
 	[ "$2" = "$3" ] || echo "  is: $2; should be: $3"
 	[ "$2" = "$3" ]
@@ -79,7 +84,7 @@ begin A
 begin B
 timeout 30 "$cdb" "iscsi://127.0.0.1:$port/$iqn/1" 000000000000 $write >"$dir/out.first" 2>&1 &
 sleep 1
-is "before-anything-is-known-a-write-waits" "$(cat "$dir/out.first")" ""
+is "before-anything-is-known-a-write-waits" "$(cat "$dir/out.first")" good
 ctl A keep $v 0 0 none && ctl B keep $v 0 0 none
 check "nothing-is-reserved" $?
 wait $!
@@ -99,12 +104,10 @@ is "all-target-ports" "$(scsi A three "$(register 3 4)")" good
 is "count-at-both" "$(scsi B two $keys | cut -c14-21) $(scsi A two $keys | cut -c14-21)" "00000018 00000018"
 is "through-B-it-may-write" "$(scsi B three $write)" good
 # A preemption at B is told to whom it concerns at A.
-scsi A one 000000000000 "@$dir/preempted" $write $write >"$dir/out.told" &
-waits "$dir/preempted"
+begins A one 000000000000 $write $write
 is "preempt-and-abort-at-B" "$(scsi B three "$(pr 05 05 "$(list 3 1)")")" good
-touch "$dir/preempted"
-wait $!
-is "the-preempted-at-A-hears-of-it" "$(cat "$dir/out.told")" "good,check 6 2a 05,conflict"
+goes_on
+is "the-preempted-at-A-hears-of-it" "$said" "good,check 6 2a 05,conflict"
 
 # Both at once: one of two proposals is refused, and its command goes on from what has won.
 rm -f "$dir/count"
@@ -112,7 +115,7 @@ for i in 1 2 3 4 5 6; do
 	scsi A "a$i" "$(register $((16 + i)))" >"$dir/out.a$i" &
 	scsi B "b$i" "$(register $((32 + i)))" >"$dir/out.b$i" &
 done
-for _ in $(seq 150); do [ "$(cat "$dir"/out.[ab][1-6] | grep -o good | wc -l)" -eq 12 ] && break; sleep 0.1; done
+for _ in $(seq 300); do [ "$(cat "$dir"/out.[ab][1-6] | grep -o good | wc -l)" -eq 12 ] && break; sleep 0.1; done
 is "twelve-registrations-at-once" "$(cat "$dir"/out.[ab][1-6] | grep -o good | wc -l)" 12
 echo "  $(grep -c won "$dir/count") won, $(grep -c refused "$dir/count") refused"
 is "the-same-at-both" "$(scsi A two $keys | cut -c6-400)" "$(scsi B two $keys | cut -c6-400)"
@@ -121,13 +124,10 @@ is "clear" "$(scsi B three "$(pr 03 00 "$(list 3 0)")")" good
 is "cleared-at-A" "$(scsi A two $keys | cut -c14-21)" 00000000
 
 # SPC-2: the whole unit, and it ends with the session.
-scsi A one 160000000000 "@$dir/looked" >"$dir/out.spc2" &
-holder=$!
-waits "$dir/looked"
+begins A one 160000000000
 is "reserved-at-A" "$(scsi B two $write)" conflict
-touch "$dir/looked"
-wait $holder
-for _ in $(seq 50); do [ "$(scsi B two $write)" = good ] && break; sleep 0.1; done
+goes_on
+for _ in $(seq 250); do [ "$(scsi B two $write)" = good ] && break; sleep 0.1; done
 is "it-ends-with-its-session" "$(scsi B two $write)" good
 
 # A mode page is everyone's, saved or not: the control mode page with SWP, and without.
@@ -165,7 +165,7 @@ forwarded() { # what cannot be reached: all that matters is that it is not here
 sanitize() { echo "48810000000000000500>01000001$1"; }
 ready=000000000000
 is_all() { [ "$(tr -d "\\$2" <"$dir/v.$1" | wc -c)" = 0 ]; }         # only this byte, in octal
-until_all() { for _ in $(seq 150); do is_all "$1" "$2" && [ "$(scsi "$1" two $ready)" = good ] && return; sleep 0.1; done; return 1; }
+until_all() { for _ in $(seq 300); do is_all "$1" "$2" && [ "$(scsi "$1" two $ready)" = good ] && return; sleep 0.1; done; return 1; }
 served A 2 && forwarded B 2
 check "A-serves-it" $?
 is "sanitize-through-B" "$(scsi B two "$(sanitize 42)")" good

@@ -26,11 +26,12 @@ until_true 10 "n2 offers a" eval '[ -n "$(tag n2 a)" ]'
 [ "$(tag n2 a)" = "$before" ] || fail "after a restart n2's portal group is $(tag n2 a) and no longer $before"
 
 step "sessions are counted"
-lab host iscsi-perf -m 1 -b 8 -t 8 -r "iscsi://$(lab address n1 4)/$(target a)/1" >/dev/null 2>&1 &
+lab host iscsi-perf -m 1 -b 8 -t 1000 -r "iscsi://$(lab address n1 4)/$(target a)/1" >/dev/null 2>&1 &
 row() { d n2 target list --no-headers | awk -v t="$(target "$1")" '$1 == t { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+$/) print $i }'; }
 until_true 7 "target a has one session" eval '[ "$(row a)" = 1 ]'
 [ "$(row b)" = 0 ] || fail "target b has $(row b) sessions"
 [ "$(d n2 session list -o json | jq -r '.data[0].connections')" = 1 ] || fail "it has one connection: $(d n2 session list -o json)"
+end_perf
 wait
 
 step "where every target asks for CHAP so does discovery"

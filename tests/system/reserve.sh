@@ -87,10 +87,13 @@ until_true 10 "$dead knows them" same_keys "$dead" "$keys_now"
 step "SPC-2: reserved through n1, denied through n3, ended with its session"
 is "clear" "$(scsi n3 three "$(pr 03 00 "$(list 3 0)")")" good
 is "cleared at n1" "$(keys_at n1)" ""
-scsi n1 one 160000000000 @6000 >/dev/null &
+ends=/var/tmp/$LAB-ends
+scsi n1 one 160000000000 "@$ends" >/dev/null &
 until_true 3 "denied through n3" denies n3
 is "denied through n2" "$(scsi n2 looks $write)" conflict
+touch "$ends"
 wait $!
+rm "$ends"
 until_true 10 "it ended" takes n3
 
 # A machine that starts anew, as directord knows it.

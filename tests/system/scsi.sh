@@ -31,7 +31,7 @@ t_luns() { ctl target $t tag=1 lun=1:"$(uuid 1)" lun=2:"$(uuid 2)" lun=3:"$(uuid
 start() {
 	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 1M 2>>"$dir/log" &
 	pid=$!
-	for _ in $(seq 100); do [ -S "$sock" ] && ctl list >/dev/null 2>&1 && break; sleep 0.1; done
+	until_true 10 answers "$sock"
 	ctl "${1:-create}" "$(uuid 1)" v1 64M ram && ctl "${1:-create}" "$(uuid 2)" v2 64M file path="$dir/v2.img" thin=yes &&
 		ctl "${1:-create}" "$(uuid 3)" v3 16M delay/ram delay:write=4s && t_luns host=any &&
 		ctl target $u tag=2 lun=1:"$(uuid 1)" portal=127.0.0.1:$port host=any
@@ -108,13 +108,15 @@ same implicit-only "check 5 24 00" "$(cdb a $t 1 'a40a00000000000000080000>00000
 # ---- commands under way: on v3 a write takes four seconds. Whoever preempts or sanitizes is answered when they have ended ----
 word=2a000000000000000100
 same registered "good,good" "$(cdb b $t 3 "$(out 6 0 0 187 0)"),$(cdb a $t 3 "$(out 6 0 0 170 0)")"
+before=$(taken "$sock")
 cdb b $t 3 "$word>512*77" >/dev/null 2>&1 &
-sleep 2
+until_true 10 has_taken "$sock" "$before"
 same the-preempted-write-came-before "good,good $(printf '77%.0s' $(seq 512))" "$(cdb a $t 3 "$(out 5 5 170 187 0)" "$read1<512")"
 same clear-again good "$(cdb a $t 3 "$(out 3 0 170 0 0)")"
+before=$(taken "$sock")
 cdb b $t 3 "$word>512*66" >"$dir/late" 2>&1 &
 late=$!
-sleep 2
+until_true 10 has_taken "$sock" "$before"
 same nothing-comes-after-a-sanitize "good,good $(printf '00%.0s' $(seq 512))" "$(cdb a $t 3 48020000000000000000 "$read1<512")"
 wait $late
 same a-write-under-way-ends-well good "$(cat "$dir/late")"

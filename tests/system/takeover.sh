@@ -19,7 +19,7 @@ trap 'rm -rf "$work"; finish' EXIT
 head -c 200M /dev/urandom >"$work/in.img"
 
 step "an initiator reads all the time; a second one copies 200 MB in meanwhile"
-lab host iscsi-perf -m 8 -b 8 -t 12 -r "$url/1" >"$work/perf" 2>&1 &
+lab host iscsi-perf -m 8 -b 8 -t 1000 -r "$url/1" >"$work/perf" 2>&1 &
 perf=$!
 sessions() { d n2 session list -o json 2>/dev/null | jq '.data | length'; }
 until_true 5 "the session is listed" eval '[ "$(sessions)" -ge 1 ]'
@@ -38,6 +38,7 @@ done
 wait $copy || fail "the copy failed"
 kill -0 $perf 2>/dev/null || fail "the reader ended early: $(tail -n 2 "$work/perf")"
 until_true 5 "the same session is listed again" eval '[ "$(d n2 session list -o json | jq -c "[.data[].path] | sort")" = "$before" ]'
+end_perf
 wait $perf && grep -q finished "$work/perf" || fail "the reader failed: $(tail -n 2 "$work/perf")"
 step "what was written is there"
 lab host qemu-img convert -f raw -O raw "$url/0" "$work/out.img" || fail "reading back"

@@ -22,7 +22,7 @@ begin() {
 	# SANITIZE must last longer than a test that looks at it on its way.
 	"$build/director-target" --socket "$sock" --state "$dir/state" --sanitize-rate 32M --debug link 2>>"$dir/log" &
 	pid=$!
-	for _ in $(seq 100); do [ -S "$sock" ] && break; sleep 0.1; done
+	until_true 10 answers "$sock"
 }
 begin
 targets() {
@@ -106,16 +106,18 @@ check a-redirection-to-a-name-is-followed $?
 targets host=any
 
 # The control connection goes while I/O runs: a client killed in the middle changes nothing (I11).
-iscsi-perf -m 16 -b 8 -t 4 -r "$url/1" >"$dir/perf" 2>&1 &
+iscsi-perf -m 16 -b 8 -t 1000 -r "$url/1" >"$dir/perf" 2>&1 &
 perf=$!
 "$build/tests/system/targetctl" "$sock" events >"$dir/events" &
 client=$!
-sleep 1
+has_session() { ctl list | grep -q '^session'; }
+until_true 10 has_session && sleep 1
 kill -9 $client
 wait $client 2>/dev/null
 sleep 1
-ctl list | grep -q '^session'
+has_session
 check sessions-survive-the-control-connection $?
+kill -INT $perf
 wait $perf && grep -q finished "$dir/perf"
 check io-goes-on $?
 

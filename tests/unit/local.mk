@@ -6,7 +6,6 @@ tests_unit_base_SOURCES = %D%/base.c %D%/check.h
 tests_unit_base_LDADD = base/libbase.la
 
 check_PROGRAMS += tests/unit/store
-TESTS += tests/unit/store
 tests_unit_store_SOURCES = %D%/store.c %D%/crashvfs.c %D%/crashvfs.h %D%/check.h
 tests_unit_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 tests_unit_store_LDADD = directord/libstore.la base/libbase.la $(SQLITE_LIBS) $(EV_LIBS) -lpthread
