@@ -23,11 +23,14 @@ const char *shell_noun(const struct shell *s)
 static int run_call(struct shell *s, const char *const *words, unsigned n)
 {
 	struct call c;
+	unsigned k = 0;
 	int err;
 
 	if (s->help) {
 		s->json |= s->json_asked;
-		return help_print(s, words, n);
+		while (k < n && words[k][0] != '-')
+			k++;
+		return help_print(s, words, k);
 	}
 	err = call_parse(s, words, n, &c);
 	if (!err && !c.cmd->local && director_connect(s->d) < 0)

@@ -76,6 +76,8 @@ EOF
 	d --help volume delete
 	d volume delete --help -o json
 	d task list -h -o json
+	"$top_builddir/shell/director" --help -o json | grep -c '^{"version":1,"command":"help","ok":true,"data":\[{'
+	"$top_builddir/shell/director" -h -q | head -n 1
 	script <<'EOF'
 -o json pwd
 director --no-headers -o table node list --help
