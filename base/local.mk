@@ -9,5 +9,5 @@ base_libbase_la_SOURCES = \
 	%D%/err.c %D%/err.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
-	%D%/mono.h %D%/rng.h \
+	%D%/mono.h %D%/rng.h %D%/unstable.h \
 	%D%/text.c %D%/text.h

@@ -128,6 +128,20 @@ static bool window_seen(struct contact *c, uint64_t counter)
 	return false;
 }
 
+/* Who was asked everywhere answers from everywhere. Is where it is spoken to better than `from`? */
+static bool contact_prefers(const struct gossip *g, struct contact *c, const struct member *m, const struct addr *from)
+{
+	const struct addr *first = m && m->card->n_addrs ? &m->card->addrs[0] : NULL;
+
+	if (!first)
+		return false;
+	if (addr_eq(first, from)) {
+		c->first_heard = g->now;
+		return false;
+	}
+	return addr_eq(first, &c->addr) && c->first_heard.ns && mono_ms_between(c->first_heard, g->now) < FIRST_HEARD_MS;
+}
+
 struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool *replay)
 {
 	struct contact *c = contact_by_boot(g, in->head->boot);
@@ -150,9 +164,13 @@ struct member *contact_accept(struct gossip *g, const struct gossip_in *in, bool
 	if (in->msg->kind <= GOSSIP_NACK)
 		c->near = true;
 	c->heard = g->now;
+	if (!m)
+		m = member_find(g, &c->id);
+	if (contact_prefers(g, c, m, &in->from))
+		return m;
 	c->moved |= c->addr.family && !addr_eq(&c->addr, &in->from);
 	c->addr = in->from;
-	return m ? m : member_find(g, &c->id);
+	return m;
 }
 
 bool remember(struct remembered *r, const void *key, const struct addr *a, struct mono now, struct mono until)
@@ -456,6 +474,13 @@ static void self_seen(struct gossip *g, const struct addr *seen)
 	member_card_set(g, member_find(g, &g->self.id), &g->self);
 }
 
+static void candidate_answered(struct gossip *g, const struct addr *a, const struct node_id *who)
+{
+	for (unsigned i = 0; i < g->n_candidates; i++)
+		if (addr_eq(&g->candidates[i].addr, a))
+			g->candidates[i].who = *who;
+}
+
 static void welcome_in(struct gossip *g, const struct gossip_in *in, struct gossip_out *out)
 {
 	const struct gossip_msg *msg = in->msg;
@@ -476,6 +501,7 @@ static void welcome_in(struct gossip *g, const struct gossip_in *in, struct goss
 	if (!m || !contact_accept(g, in, &replay))
 		return;
 	ready(g, out);
+	candidate_answered(g, &in->from, &m->card->id);
 	answer(g, in, GOSSIP_JOIN, out);
 	sync_met(g, &m->card->id, out);
 	/* It says its list after JOIN; if it holds us or others for dead, this is how it learns. */
@@ -767,12 +793,21 @@ void contact_candidate(struct gossip *g, const struct addr *a)
 	};
 }
 
-static void candidate_try(struct gossip *g, struct candidate *c, struct gossip_out *out)
+/*
+ * By an address of its card, or by one that it answered from: a link-local one is in no card. Another HELLO would be answered
+ * with the list of all members.
+ */
+static bool candidate_alive(const struct gossip *g, const struct candidate *c)
 {
+	const struct member *who = node_id_none(&c->who) ? NULL : member_find(g, &c->who);
 	struct gossip_member m;
 
-	if (card_has_addr(&g->self, &c->addr) ||
-	    (!g->quiet && gossip_find_addr(g, &c->addr, &m) && m.state == MEMBER_ALIVE)) {
+	return (who && who->state == MEMBER_ALIVE) || (gossip_find_addr(g, &c->addr, &m) && m.state == MEMBER_ALIVE);
+}
+
+static void candidate_try(struct gossip *g, struct candidate *c, struct gossip_out *out)
+{
+	if (card_has_addr(&g->self, &c->addr) || (!g->quiet && candidate_alive(g, c))) {
 		c->wait_ms = HELLO_MS;
 		c->next = gossip_in_about(g, HELLO_MAX_MS / 3);
 		return;

@@ -13,12 +13,14 @@
 
 /* Milliseconds. The arithmetic behind them is in doc/gossip.md. */
 #define TICK_MS 500                     /* the successor in the ring is probed once a tick */
-#define TICK_RANDOM 6                   /* and somebody else every so many ticks */
+#define TICK_RANDOM 12                  /* and somebody else every so many ticks */
 #define WATCH_MS 640                    /* the predecessor's silence after which it is probed */
 #define PROBE_DIRECT_MS 100             /* plus twice the round trip, times health; half way it is pinged again */
 #define PROBE_DIRECT_MAX_MS 500
 #define PROBE_INDIRECT_MS 150
 #define PROBE_RELAYS 3
+#define PROBE_FIRST_MS 60000            /* between two pings to the first address of one who answers from another */
+#define FIRST_HEARD_MS 200              /* after a word from its first address, the time in which others do not count */
 #define PROBE_AGAIN_MS 120              /* an accuser goes on pinging the suspect */
 #define PROBES_MAX 512
 #define SUSPECT_MIN_MS 400
@@ -71,7 +73,8 @@ struct contact {
 	uint32_t tag;                   /* of the boot, as in NEAR headers */
 	struct addr addr;               /* it last spoke from here */
 	bool moved;                     /* `addr` was another one before, which nobody was told */
-	bool first_tried;               /* it was asked at the first address of its card */
+	struct mono first_try;          /* then it is asked at the first address of its card */
+	struct mono first_heard;        /* it last spoke from there */
 	bool near;                      /* it answered us, so it knows our boot */
 	uint64_t sent;                  /* our datagram count when it was last sent one */
 	uint64_t top;                   /* highest counter seen, with the window below it */
@@ -137,6 +140,7 @@ struct rumor {
 
 struct candidate {
 	struct addr addr;
+	struct node_id who;             /* answered from there; none: nobody yet */
 	struct mono next;
 	uint32_t wait_ms;
 };
@@ -326,8 +330,8 @@ void rumor_table(struct gossip *g, struct member *to, bool cards, struct gossip_
 void rumor_repair_in(struct gossip *g, struct member *from, const struct gossip_msg *msg, struct gossip_out *out);
 void self_raise(struct gossip *g, uint32_t above, bool card, struct gossip_out *out);
 void hash_in(struct gossip *g, struct member *from, uint32_t hash, struct gossip_out *out);
-/* Of the members, and of the facts if the first is not 0. */
-void hash_for_ping(struct gossip *g, struct gossip_msg *m);
+/* Of the members and of the facts: now and then, while something changes, and in answer to others' (`asked`). */
+void hash_for_ping(struct gossip *g, struct gossip_msg *m, bool asked);
 /* What somebody who was pinged holds as facts is known by its hash. */
 void facts_hash_in(struct gossip *g, const struct member *from, uint32_t hash, struct gossip_out *out);
 void news_to(struct gossip *g, struct member *to, const struct node_id *about, bool confirm, struct gossip_out *out);
@@ -338,6 +342,7 @@ void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *o
 void sync_met(struct gossip *g, const struct node_id *to, struct gossip_out *out);      /* somebody is there who was not */
 /* Something changed that others may lack, or have for us: compare before long. */
 void sync_soon(struct gossip *g);
+bool facts_busy(const struct gossip *g);                        /* they changed a moment ago */
 void sync_facts(struct gossip *g, struct gossip_out *out);
 void sync_timer(struct gossip *g, struct gossip_out *out);
 struct mono sync_wake(const struct gossip *g);

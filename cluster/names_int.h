@@ -32,6 +32,8 @@ bool names_worse(enum names_status a, enum names_status b);
 
 enum names_status names_volume_status(const struct names *n, const struct object *v, bool task, struct why *why);
 enum names_status names_leg_status(const struct names *n, const struct object *leg, bool task, struct why *why);
+/* A commit asked that node `want` serves it, nobody has asked for another since, and it does not yet. want may be NULL. */
+bool names_volume_awaited(const struct names *n, const struct object *v, const char *want, struct why *why);
 /* The node that serves it, by name; NULL: none does. Lent. */
 const char *names_volume_node(const struct names *n, const struct object *v);
 void names_derive_volume(const struct names *n, struct names_entry *e);

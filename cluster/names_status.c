@@ -14,6 +14,7 @@
 #include "cluster/address.h"
 #include "cluster/facts.h"
 #include "cluster/names_int.h"
+#include "cluster/plan_int.h"
 
 /* ---- one node and one path ---- */
 
@@ -62,7 +63,28 @@ bool names_worse(enum names_status a, enum names_status b)
 
 /* ---- volumes and targets ---- */
 
-/* A target is carried out by each node that serves a volume of one of its luns. */
+/* Has the target portals, and is none of them at this node? Then only others offer it (plan_make.c), and reach its volumes through this one. */
+static bool offered_elsewhere(const struct names *n, const char *target, const struct names_node *nd)
+{
+	char folder[PATH_LEN_MAX + 16], node[PATH_LEN_MAX];
+	const struct object *portal = NULL;
+	const struct fact *f;
+	bool any = false;
+
+	snprintf(node, sizeof(node), "/nodes/%.200s", nd->name);
+	f = report(n, nd, node);
+	if (!f || !attrs_get(&f->attrs, "addresses"))
+		return false;
+	snprintf(folder, sizeof(folder), "%s/portals", target);
+	while ((portal = tree_child(catalog_tree(n->catalog), folder, portal))) {
+		if (plan_portal_of(attrs_get(&f->attrs, "addresses"), path_name(portal->path)))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* A target is carried out by each node that serves a volume of one of its luns, and offers it. */
 static enum names_status target_status(const struct names *n, const char *target, uint64_t index, struct why *why)
 {
 	const struct tree *t = catalog_tree(n->catalog);
@@ -74,6 +96,7 @@ static enum names_status target_status(const struct names *n, const char *target
 	snprintf(luns, sizeof(luns), "%s/luns", target);
 	while ((lun = tree_child(t, luns, lun))) {
 		const struct object *volume;
+		const struct names_node *nd;
 		const char *node;
 		enum names_status s;
 		struct why w;
@@ -85,6 +108,9 @@ static enum names_status target_status(const struct names *n, const char *target
 		if (!node || (last && strcmp(last, node) == 0))
 			continue;
 		last = node;
+		nd = names_node_by_name(n, node);
+		if (nd && attrs_get(&volume->attrs, "copies") && !report(n, nd, target) && offered_elsewhere(n, target, nd))
+			continue;
 		s = names_node_status(n, node, target, index, &w);
 		if (names_worse(s, status)) {
 			status = s;
@@ -209,6 +235,7 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 {
 	const struct object *o = catalog_get(n->catalog, op->path);
 	const struct schema_type *type = schema_type_of(op->path);
+	enum names_status status;
 
 	if (!type)
 		return STATUS_CONVERGED;
@@ -216,7 +243,10 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 		return gone_status(n, type, op->path, index, why);
 	if (op->kind == TXN_DELETE && o->created > index)
 		return STATUS_CONVERGED;
-	return object_status(n, o, true, why);
+	status = object_status(n, o, true, why);
+	if (status == STATUS_CONVERGED && op->kind == TXN_SET && names_volume_awaited(n, o, attrs_get(&op->attrs, "want"), why))
+		return STATUS_PENDING;
+	return status;
 }
 
 static bool canceled(const struct names *n, uint64_t index)

@@ -165,6 +165,20 @@ enum names_status names_volume_status(const struct names *n, const struct object
 	return worst;
 }
 
+bool names_volume_awaited(const struct names *n, const struct object *v, const char *want, struct why *why)
+{
+	const char *now = attrs_get(&v->attrs, "want"), *owner;
+	struct own_row row;
+
+	if (v->type->id != TYPE_VOLUME || !want || !now || strcmp(want, now) != 0 || !volume_row(catalog_tree(n->catalog), v, &row))
+		return false;
+	owner = node_name(n, &row.owner);
+	if (!owner || strcmp(owner, want) == 0)
+		return false;
+	why_set(why, 0, "%s: node %s serves it until node %s can", v->path, owner, want);
+	return true;
+}
+
 const char *names_volume_node(const struct names *n, const struct object *v)
 {
 	struct own_row row;

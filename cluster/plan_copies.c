@@ -352,13 +352,14 @@ static bool address_next(const char **list, struct addr *a)
 	return false;
 }
 
-static bool has_address(const struct plan_node *n, const struct addr *a)
+bool plan_portal_of(const char *addresses, const char *portal)
 {
-	const char *list = n->addresses;
-	struct addr own;
+	struct addr a, own;
 
-	while (address_next(&list, &own))
-		if (own.family == a->family && memcmp(own.ip, a->ip, sizeof(own.ip)) == 0)
+	if (addr_parse(portal, 0, &a) < 0 || is_any(&a))
+		return true;
+	while (address_next(&addresses, &own))
+		if (own.family == a.family && memcmp(own.ip, a.ip, sizeof(own.ip)) == 0)
 			return true;
 	return false;
 }
@@ -366,10 +367,9 @@ static bool has_address(const struct plan_node *n, const struct addr *a)
 bool plan_portal_here(const struct plan_nodes *nodes, const char *self, const char *portal)
 {
 	const struct plan_node *me = plan_node_named(nodes, self);
-	struct addr a;
 
 	/* What is not known cannot be judged. */
-	return !me || !me->addresses || addr_parse(portal, 0, &a) < 0 || is_any(&a) || has_address(me, &a);
+	return !me || !me->addresses || plan_portal_of(me->addresses, portal);
 }
 
 static void elsewhere_add(struct plan_action *a, const struct plan_node *n, const struct addr *at)

@@ -698,7 +698,8 @@ static void plan_targets(struct work *w)
 		const uint8_t *hash = t ? t->hash : NULL;
 		uint64_t generation = t ? t->generation : 0;
 
-		if ((t && t->generation > catalog_applied(w->c)) || elsewhere_only(w, w->targets[i], &a) ||
+		/* One that is here already loses its portals, and is no longer reached at this node. */
+		if ((t && t->generation > catalog_applied(w->c)) || (!t && elsewhere_only(w, w->targets[i], &a)) ||
 		    (!t && !a.generation && w->nodes && w->nodes->settling)) {
 			plan_action_fini(&a);
 			continue;

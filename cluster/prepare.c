@@ -412,6 +412,10 @@ int prepare_plugin(struct work *w, unsigned i, const char *node, const char *bac
 	const struct fact *f = plugin_fact(w, node, backstore);
 	int err = prepare_plugin_values(w, i, node, backstore);
 
+	/* A file is made by the node itself, a device is not. */
+	if (err == 0 && w->t->ops[i].kind == TXN_CREATE && strcmp(backstore, "block") == 0 && !attrs_get(&w->t->ops[i].attrs, "path"))
+		return why_set(w->why, ERR_INVAL, "%s: which device of node %s? Add device=DEVICE; \"director device list --node %s\" shows them",
+		               w->t->ops[i].path, node, node);
 	if (f && err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = plugin_required(w, w->t->ops[i].path, backstore, f, &w->t->ops[i].attrs);
 	return err;
@@ -552,6 +556,20 @@ static int prepare_create(struct work *w, unsigned i, enum schema_type_id type, 
 	}
 }
 
+/* A witness holds no volumes: what is there goes first. */
+static int node_set(struct work *w, unsigned i)
+{
+	const struct txn_op *op = &w->t->ops[i];
+	const char *role = attrs_get(&op->attrs, "role");
+	const struct tree *tree = catalog_tree(w->n->catalog);
+	const struct object *node = tree_get(tree, op->path), *there = tree_referrer(tree, op->path, NULL);
+
+	if (!role || strcmp(role, "witness") != 0 || !node || !there || strcmp(schema_get(node->type, &node->attrs, "role"), role) == 0)
+		return 0;
+	return why_set(w->why, ERR_BUSY, "%s: a witness holds no volumes, and %s is there; first: director node drain %s", op->path, there->path,
+	               path_name(op->path));
+}
+
 static int prepare_op(struct work *w, unsigned i)
 {
 	const struct schema_type *type;
@@ -566,6 +584,8 @@ static int prepare_op(struct work *w, unsigned i)
 		err = check_level(w, &w->t->ops[i]);
 	else if (err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = prepare_create(w, i, type->id, on);
+	else if (err == 0 && type->id == TYPE_NODE)
+		err = w->t->ops[i].kind == TXN_SET ? node_set(w, i) : 0;
 	else if (err == 0 && type->id == TYPE_LEG)
 		err = w->t->ops[i].kind == TXN_DELETE ? prepare_leg_delete(w, i) : prepare_leg_set(w, i);
 	else if (err == 0 && type->id == TYPE_VOLUME)

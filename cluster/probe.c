@@ -40,7 +40,7 @@ void probe_ping(struct gossip *g, struct member *m, uint32_t seq, struct gossip_
 	struct gossip_dgram *d = contact_dgram(g, m, GOSSIP_PING, out);
 
 	d->msg.seq = seq;
-	hash_for_ping(g, &d->msg);
+	hash_for_ping(g, &d->msg, false);
 	rumor_fill(g, d, m->state == MEMBER_ALIVE ? NULL : &m->card->id, out);
 }
 
@@ -105,11 +105,12 @@ void probe_start(struct gossip *g, struct member *m, enum probe_kind kind, struc
 	g->counts.probes++;
 	probe_ping(g, m, p->seq, out);
 	/*
-	 * Who was found at another address than its first is asked there once; where it answers from is used on. A node has
-	 * its IPv4 address first, if it has one: 20 bytes less in each datagram. Unanswered, the next ping goes where it was found.
+	 * Who is spoken to at another address than its first is asked there now and then; where it answers from is used on. A node
+	 * has its IPv4 address first, if it has one: 20 bytes less in each datagram. Who was asked everywhere may have answered from
+	 * elsewhere last. Unanswered, the next ping goes where it was found.
 	 */
-	if (m->contact && !m->contact->first_tried && m->card->n_addrs) {
-		m->contact->first_tried = true;
+	if (m->contact && m->card->n_addrs && mono_due(m->contact->first_try, g->now)) {
+		m->contact->first_try = gossip_in_ms(g, PROBE_FIRST_MS);
 		out->dgrams[out->n_dgrams - 1].to = m->card->addrs[0];
 	}
 }
@@ -322,9 +323,11 @@ static void ping_in(struct gossip *g, struct member *from, const struct gossip_i
 {
 	struct gossip_dgram *d = contact_dgram(g, from, GOSSIP_ACK, out);
 
+	/* Back the way it came, which may not be where it is spoken to: that is what it asks. */
+	d->to = in->from;
 	d->msg.seq = in->msg->seq;
 	if (in->msg->hash)
-		hash_for_ping(g, &d->msg);
+		hash_for_ping(g, &d->msg, true);
 	rumor_fill(g, d, from->state == MEMBER_ALIVE ? NULL : &from->card->id, out);
 }
 

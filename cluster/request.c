@@ -61,6 +61,9 @@ bool request_minority(const struct cluster *c, struct why *why)
 	return true;
 }
 
+/* Asked for again with the same key, it is done once. */
+#define IN_DOUBT "; it may still be carried out, which the history shows when there is a majority again"
+
 /* Why nothing can be agreed right now. */
 static int not_now(const struct cluster *c, struct why *why)
 {
@@ -80,7 +83,8 @@ static int not_now(const struct cluster *c, struct why *why)
 	if (!c->status->has_log)
 		return why_set(why, ERR_AGAIN, "this node has not joined yet; try again in a moment");
 	if (c->status->mode != AGREE_ACTIVE && c->status->mode != AGREE_RECOVERING && c->status->mode != AGREE_NO_VIEW)
-		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s", c->status->reason);
+		return why_set(why, c->status->mode == AGREE_NO_QUORUM ? ERR_NOQUORUM : ERR_FAILED, "%s%s",
+		               c->status->mode == AGREE_NO_QUORUM ? "no quorum: " : "", c->status->reason);
 	return request_minority(c, why) ? ERR_NOQUORUM : 0;
 }
 
@@ -221,8 +225,8 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 				a->in_doubt = true;
 				snprintf(a->text, sizeof(a->text), "this node is joining another cluster; ask again in a moment");
 			} else if (r->err)
-				snprintf(a->text, sizeof(a->text), "%s%s", r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err),
-				         r->in_doubt ? "; it may still be carried out: ask again with the same request id" : "");
+				snprintf(a->text, sizeof(a->text), "%s%s%s", r->err == ERR_NOQUORUM ? "no quorum: " : "",
+				         r->err == ERR_NOQUORUM ? c->status->reason : err_text(r->err), r->in_doubt ? IN_DOUBT : "");
 			else if (r->result)
 				snprintf(a->text, sizeof(a->text), "%s", w->why.text[0] ? w->why.text : err_text(r->result));
 			else
@@ -260,7 +264,7 @@ void request_tend(struct cluster *c, struct cluster_out *out)
 			struct cluster_reply *a = reply_add(out, w->request, ERR_NOQUORUM);
 
 			a->in_doubt = true;
-			snprintf(a->text, sizeof(a->text), "%s; it may still be carried out: ask again with the same request id", why.text);
+			snprintf(a->text, sizeof(a->text), "%s" IN_DOUBT, why.text);
 			free(w->told);
 			*w = c->waiting[--c->n_waiting];
 			continue;
@@ -467,6 +471,48 @@ static bool answered(struct cluster *c, const struct cluster_request *r, const s
 	return true;
 }
 
+/*
+ * Objects that are more than what is written in them: with a node its key goes, with /cluster all that nodes know each other by.
+ * They come and go by their own requests, and neither a transaction nor an undo takes the place of those.
+ */
+static int by_its_own_request(const struct txn_op *op, struct why *why)
+{
+	static const char *const kept[] = { "id", "key", "key-box", "portal-group" };
+	const struct schema_type *type = schema_type_of(op->path);
+
+	if (type && type->id == TYPE_CLUSTER) {
+		if (op->kind == TXN_DELETE)
+			return why_set(why, ERR_INVAL, "/cluster is the cluster itself, and cannot be deleted");
+		if (attrs_get(&op->attrs, "lineage"))
+			return why_set(why, ERR_INVAL, "/cluster: lineage is kept by the cluster itself, it cannot be set");
+		if (attrs_get(&op->attrs, "key-epoch"))
+			return why_set(why, ERR_INVAL, "/cluster: key-epoch is kept by the cluster itself; for a new key: director cluster rotate-key");
+	}
+	if (type && type->id == TYPE_NODE) {
+		if (op->kind == TXN_CREATE)
+			return why_set(why, ERR_INVAL, "%s: a node comes in when it has the cluster's key, or by: director node adopt %s", op->path,
+			               path_name(op->path));
+		if (op->kind == TXN_DELETE)
+			return why_set(why, ERR_INVAL, "%s: a node is taken out, and its key with it, by: director node remove %s", op->path,
+			               path_name(op->path));
+		for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+			if (attrs_get(&op->attrs, kept[i]))
+				return why_set(why, ERR_INVAL, "%s: %s is kept by the cluster itself, it cannot be set", op->path, kept[i]);
+	}
+	return 0;
+}
+
+static int by_hand(const struct txn *t, struct why *why)
+{
+	int err = 0;
+
+	if (txn_is_machine(t))
+		return why_set(why, ERR_INVAL, "only the cluster itself makes such a change");
+	for (unsigned i = 0; i < t->n_ops && !err; i++)
+		err = by_its_own_request(&t->ops[i], why);
+	return err;
+}
+
 void request_in(struct cluster *c, const struct cluster_request *r, struct cluster_out *out)
 {
 	struct txn t = { 0 };
@@ -489,8 +535,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 	if (!err) {
 		switch (r->verb) {
 		case CLUSTER_TXN:
-			if (txn_is_machine(&t))
-				err = why_set(&why, ERR_INVAL, "only the cluster itself makes such a change");
+			err = by_hand(&t, &why);
 			break;
 		case CLUSTER_UNDO: {
 			struct txn inverse = { 0 };
@@ -506,6 +551,7 @@ void request_in(struct cluster *c, const struct cluster_request *r, struct clust
 				/* What is changed while it is on its way is not taken back with it. */
 				t.base = inverse.base;
 				txn_fini(&inverse);
+				err = by_hand(&t, &why);
 			}
 			break;
 		}

@@ -463,11 +463,11 @@ static uint32_t hash32(const struct gossip *g)
 	return fold(g->members_hash);
 }
 
-void hash_for_ping(struct gossip *g, struct gossip_msg *m)
+void hash_for_ping(struct gossip *g, struct gossip_msg *m, bool asked)
 {
-	bool busy = mono_ms_between(g->changed, g->now) < BUSY_MS;
+	bool busy = mono_ms_between(g->changed, g->now) < BUSY_MS || facts_busy(g);
 
-	if (!busy && g->ticks % 8)
+	if (!asked && !busy && g->ticks % 8)
 		return;
 	m->hash = hash32(g);
 	m->facts = fold(facts_hash(g->facts));

@@ -13,13 +13,28 @@
 
 static bool busy(const struct gossip *g)
 {
-	return mono_ms_between(g->changed, g->now) < BUSY_MS ||
-	       (g->facts_changed.ns && mono_ms_between(g->facts_changed, g->now) < BUSY_MS);
+	return mono_ms_between(g->changed, g->now) < BUSY_MS || (gossip_alive(g) <= SMALL_CLUSTER && facts_busy(g));
 }
 
 void sync_soon(struct gossip *g)
 {
 	g->sync = mono_min(g->sync, gossip_in_about(g, SYNC_BUSY_MS));
+}
+
+bool facts_busy(const struct gossip *g)
+{
+	return g->facts_changed.ns && mono_ms_between(g->facts_changed, g->now) < BUSY_MS;
+}
+
+/*
+ * In a small cluster the connections to compare over are there. In a large one each comparison makes one, and the hashes in
+ * pings find who missed something.
+ */
+static void facts_news(struct gossip *g)
+{
+	g->facts_changed = g->now;
+	if (gossip_alive(g) <= SMALL_CLUSTER)
+		sync_soon(g);
 }
 
 void sync_offer(struct gossip *g, const struct node_id *to, struct gossip_out *out)
@@ -307,8 +322,7 @@ void sync_facts(struct gossip *g, struct gossip_out *out)
 
 	if (!g->running || have.max == g->facts_pushed)
 		return;
-	g->facts_changed = g->now;
-	sync_soon(g);
+	facts_news(g);
 	/* What follows the last push; the floor is as far as others know it, or they will ask. */
 	told.max = g->facts_pushed > have.floor ? g->facts_pushed : have.floor;
 	if (g->facts_pushed == 0)
@@ -338,8 +352,7 @@ static void delta_in(struct gossip *g, const struct node_id *from, const struct 
 		if (!fresh)
 			continue;
 		out->facts_changed = true;
-		g->facts_changed = g->now;
-		sync_soon(g);
+		facts_news(g);
 		if (part->reset)
 			told.floor = told.max = 0;
 		/* In a small cluster the writer told everybody. */

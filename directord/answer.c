@@ -222,12 +222,14 @@ static void on_cancel(void *arg, struct api_token token)
 struct probe {
 	struct answer *a;
 	struct api_token token;
+	char *file;
 };
 
 static void probed(void *arg, const struct plugins_result *r)
 {
 	struct probe *p = arg;
-	struct control_done d = { .err = r->err, .text = (char *)r->text };
+	auto_free char *text = r->err && r->text && !strstr(r->text, p->file) ? mem_printf("%s: %s", p->file, r->text) : NULL;
+	struct control_done d = { .err = r->err, .text = text ? text : (char *)r->text };
 	char *json = r->out ? json_dumps(r->out, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL, *save = NULL, *line;
 
 	for (line = json ? strtok_r(json, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
@@ -237,6 +239,7 @@ static void probed(void *arg, const struct plugins_result *r)
 		free(d.lines[i]);
 	free(d.lines);
 	free(json);
+	free(p->file);
 	free(p);
 }
 
@@ -252,6 +255,7 @@ static void verb_probe(struct answer *a, struct api_token token, const struct at
 	p = mem_zalloc(sizeof(*p));
 	p->a = a;
 	p->token = token;
+	p->file = mem_strdup(file);
 	plugins_probe(a->conf.plugins, file, probed, p);
 }
 
@@ -262,8 +266,8 @@ static void ask_verb(struct answer *a, struct api_token token, const struct api_
 	struct txn t = { .author = mem_strdup(who->user), .node = mem_strdup(cluster_self_name(a->cluster)),
 	                 .time_ms = wall_ms() };
 
-	t.message = mem_printf("%s %s", verb == CLUSTER_ADOPT ? "adopt" : verb == CLUSTER_REMOVE ? "remove" :
-	                       verb == CLUSTER_ROTATE ? "rotate the cluster key" : "create the cluster", what ? what : "");
+	t.message = mem_printf("%s%s%s", verb == CLUSTER_ADOPT ? "adopt" : verb == CLUSTER_REMOVE ? "remove" :
+	                       verb == CLUSTER_ROTATE ? "rotate the cluster key" : "create the cluster", what ? " " : "", what ? what : "");
 	randombytes_buf(t.request_id, sizeof(t.request_id));
 	ask(a, token, &(struct cluster_request){ .verb = verb, .txn = &t, .what = what, .dry_run = dry_run, .force = force });
 	txn_fini(&t);
@@ -359,8 +363,10 @@ static void on_verb(void *arg, struct api_token token, const struct api_peer *wh
 	} else if (strcmp(verb, "plugin.probe") == 0) {
 		verb_probe(a, token, args);
 	} else if (strcmp(verb, "plugin.reset") == 0 && a->conf.plugins) {
-		ok.err = plugins_unquarantine(a->conf.plugins, path_name(path));
-		api_done(a->api, token, &ok);
+		if (plugins_unquarantine(a->conf.plugins, path_name(path)) < 0)
+			api_fail(a->api, token, ERR_NOENT, path, "director plugin list", "this node has no plugin %s", path_name(path));
+		else
+			api_done(a->api, token, &ok);
 	} else if (strcmp(verb, "debug") == 0) {
 		const char *subjects = attrs_get(args, "subjects");
 

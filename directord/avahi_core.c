@@ -325,7 +325,8 @@ static void browse_due(struct ev_loop *loop, ev_timer *w, int revents)
 	} else {
 		avahi_s_service_browser_free(c->browser);
 		c->browser = NULL;
-		wait = about(c, (double)n * (double)(1u << (c->asked_again < 12 ? c->asked_again : 12)));
+		/* The first time some have hardly been heard of; from then on it is about those who could not be. */
+		wait = about(c, (double)n * (c->asked_again ? (double)(2u << (c->asked_again < 12 ? c->asked_again : 12)) : 1.));
 		if (wait > ASK_AGAIN_MAX)
 			wait = about(c, ASK_AGAIN_MAX);
 		c->asked_again++;

@@ -122,6 +122,9 @@ void factsdb_write(struct factsdb *f, struct fact *list)
 	}
 	if (f->sql && !sqlite3_get_autocommit(f->sql))
 		sqlite3_exec(f->sql, ok ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL);
+	/* Its pages are hardly read again. */
+	if (f->sql)
+		sqlite3_db_release_memory(f->sql);
 }
 
 void factsdb_load(struct factsdb *f, store_fact_fn *fn, void *arg)

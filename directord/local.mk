@@ -19,7 +19,7 @@ directord_libworld_la_SOURCES = \
 	%D%/notify.c %D%/notify.h \
 	%D%/record.c %D%/record.h \
 	%D%/rtaddr.c %D%/rtaddr.h \
-	%D%/tcpend.c %D%/tcpend.h \
+	%D%/tcpend.c %D%/tcpend.h %D%/trim.c %D%/trim.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/sock.c %D%/sock.h \
 	%D%/udp.c %D%/udp.h

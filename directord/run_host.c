@@ -24,14 +24,18 @@
 #include "directord/notify.h"
 #include "directord/plugins.h"
 #include "directord/run_int.h"
+#include "directord/trim.h"
 
 #define HOST_SECONDS 30.        /* between looks at memory, space and load */
+#define SETTLED_LOOKS 2         /* after so many the start is over */
 #define LOAD_STEP 50            /* percent of the processors: half as much again, or half, is news */
+#define CROWD 9                 /* where more nodes than these are, */
+#define CROWD_MS 10000          /* each tells of small moves at most once in this time for each of them, */
+#define CROWD_STEPS 4           /* and before that of moves by so many steps only */
 #define UEVENT_SETTLE 1.        /* a disk that appears is told about many times */
 #define STATUS_SECONDS 1.
 #define SCAN_SECONDS 1.         /* plugins are asked after the start: a process each, while the node has better to do */
-#define SCAN_CROWD 9            /* and where more nodes than these come together it waits until they have, */
-#define SCAN_TRIES 5            /* not for ever */
+#define SCAN_TRIES 5            /* and where a crowd comes together it waits until they have, but not for ever */
 
 /* ---- facts ---- */
 
@@ -98,22 +102,46 @@ char *run_volumes_dir(const struct run *r)
 	return *r->conf->volumes ? mem_strdup(r->conf->volumes) : mem_printf("%s/volumes", r->conf->state);
 }
 
+/*
+ * N nodes that tell of themselves are heard N times by each, and each time cost every one of them a connection or two: in a
+ * crowd they do so more seldom.
+ */
+static bool measured_due(const struct run *r)
+{
+	unsigned n = gossip_alive(cluster_gossip(r->cluster));
+
+	return n <= CROWD || mono_ms_between(r->told.at, mono_now()) >= (uint64_t)n * CROWD_MS;
+}
+
 /* Who was turned away: also that is told only now and then, however many try. */
-static void refusals(struct run *r, struct attrs *as)
+static void refusals(struct run *r, bool due, struct attrs *as)
 {
 	const struct gossip_counts *g = gossip_counts(cluster_gossip(r->cluster));
 	struct mesh_counts m;
 	char text[64];
-	uint64_t n;
 
 	mesh_counts(r->mesh, &m);
-	/* Stale ones are not counted: they are of those who knew a former life of this node. */
-	n = g->refused_key + g->refused_forged + g->refused_malformed + g->refused_replay + g->refused_foreign + g->refused_version +
-	    g->refused_banned + g->refused_clone + g->refused_flood + m.refused;
-	if (n)
-		set_uint(as, "refused", n);
-	if (g->refused_last.family)
-		attrs_set(as, "refused-last", addr_text(&g->refused_last, text));
+	if (due) {
+		/* Stale ones are not counted: they are of those who knew a former life of this node. */
+		r->told.refused = g->refused_key + g->refused_forged + g->refused_malformed + g->refused_replay + g->refused_foreign +
+		                  g->refused_version + g->refused_banned + g->refused_clone + g->refused_flood + m.refused;
+		r->told.refused_last = g->refused_last;
+	}
+	if (r->told.refused)
+		set_uint(as, "refused", r->told.refused);
+	if (r->told.refused_last.family)
+		attrs_set(as, "refused-last", addr_text(&r->told.refused_last, text));
+}
+
+/* What came in a burst leaves memory behind that is not needed again soon: buffers, holes, and after the start code. */
+static void memory_trim(struct run *r)
+{
+	buf_fini(&r->opened);
+	buf_fini(&r->plain);
+	buf_fini(&r->wire);
+	malloc_trim(0);
+	if (r->looks < SETTLED_LOOKS && ++r->looks == SETTLED_LOOKS)
+		trim_code();
 }
 
 static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
@@ -122,26 +150,31 @@ static void host_look(struct ev_loop *loop, ev_timer *w, int revents)
 	auto_free char *volumes = run_volumes_dir(r);
 	struct attrs as = { 0 };
 	struct statvfs fs;
-	double load = 0;
+	double load[3] = { 0 };
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t total;
+	bool due = measured_due(r);
+	uint64_t total, steps = due ? 1 : CROWD_STEPS, told = facts_version(cluster_facts(r->cluster));
 
 	if (statvfs(volumes, &fs) == 0 || statvfs(r->conf->state, &fs) == 0) {
 		total = (uint64_t)fs.f_blocks * fs.f_frsize;
 		set_uint(&as, "space-total", total);
-		set_uint(&as, "space-free", steady(&r->told.space, (uint64_t)fs.f_bavail * fs.f_frsize, total / 16));
+		set_uint(&as, "space-free", steady(&r->told.space, (uint64_t)fs.f_bavail * fs.f_frsize, total / 16 * steps));
 	}
 	total = meminfo("MemTotal");
 	set_uint(&as, "memory-total", total);
-	set_uint(&as, "memory-free", steady(&r->told.memory, meminfo("MemAvailable"), total / 16));
-	if (getloadavg(&load, 1) == 1 && cpus > 0)
-		set_uint(&as, "load", steady(&r->told.load, (uint64_t)(load * 100 / (double)cpus),
-			LOAD_STEP + r->told.load / 2));
-	refusals(r, &as);
+	set_uint(&as, "memory-free", steady(&r->told.memory, meminfo("MemAvailable"), total / 16 * steps));
+	/* Of the last quarter of an hour: what comes and goes within a minute is no news for others. */
+	if (getloadavg(load, 3) == 3 && cpus > 0)
+		set_uint(&as, "load", steady(&r->told.load, (uint64_t)(load[2] * 100 / (double)cpus),
+			(LOAD_STEP + r->told.load / 2) * steps));
+	refusals(r, due, &as);
 	fact(r, "/node", &as);
+	if (facts_version(cluster_facts(r->cluster)) != told)
+		r->told.at = mono_now();
 	attrs_fini(&as);
 	run_facts_save(r);
-	malloc_trim(0);
+	if (revents)
+		memory_trim(r);
 }
 
 /* ---- devices ---- */
@@ -280,7 +313,7 @@ static void scan_due(struct ev_loop *loop, ev_timer *w, int revents)
 	const struct gossip *g = cluster_gossip(r->cluster);
 	uint64_t members = gossip_members_hash(g);
 
-	if (gossip_alive(g) > SCAN_CROWD && members != r->scan_members && ++r->scan_tries < SCAN_TRIES) {
+	if (gossip_alive(g) > CROWD && members != r->scan_members && ++r->scan_tries < SCAN_TRIES) {
 		r->scan_members = members;
 		return;
 	}

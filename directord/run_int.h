@@ -100,7 +100,12 @@ struct run {
 	char **scan;                    /* of the one under way */
 	unsigned n_scan;
 	bool scanning, scan_again;
-	struct { uint64_t space, memory, load; } told;  /* of this machine, by host_look */
+	unsigned looks;                                 /* by host_look's timer, while they are counted */
+	struct {                                        /* of this machine, by host_look */
+		struct mono at;
+		uint64_t space, memory, load, refused;
+		struct addr refused_last;
+	} told;
 	char *debug;                    /* subjects asked for through the API */
 
 	ev_timer bye;

@@ -58,7 +58,8 @@ static int conf_check(const struct director_iscsi_conf *c)
 	for (unsigned i = 0; i < 4 && c->chap[i]; i++)
 		if (!chap_len(c->chap[i]))
 			return -EINVAL;
-	if (c->target_secret && !c->secret)
+	/* RFC 7143 12.1.3: both directions have secrets of their own. */
+	if (c->target_secret && (!c->secret || strcmp(c->secret, c->target_secret) == 0))
 		return -EINVAL;
 	return 0;
 }

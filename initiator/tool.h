@@ -35,10 +35,20 @@ bool tool_option(struct tool *t, int c, const char *arg);
 /* Log in; prints why when it does not come about. */
 int tool_open(struct tool *t, struct director_iscsi_loop **loop, struct director_iscsi **h);
 int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_disk *d);
-/* One command, again while the target asks for that and its time lasts; 0 or a negative errno, `why` explains. */
-int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size);
+/*
+ * One command, again while the target asks for that and its time lasts; 0 or a negative errno, `why` explains. *anew is set if
+ * the target may have started anew meanwhile (tool_anew).
+ */
+int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, bool *anew, char *why, size_t size);
+/*
+ * Does the answer say that the target may have lost what it had in its cache? 29h: power on, or a reset of its own; also what most
+ * say first in any new session. Of sessions with DIRECTOR_ISCSI_F_ATTENTIONS.
+ */
+bool tool_anew(const struct director_iscsi_io *io);
 uint64_t tool_size(const char *s);
 uint64_t tool_ms(const char *s);
+/* A decimal number from `lo` to `hi`. As the two above: what is none ends the program with status 2. */
+uint64_t tool_number(const char *s, uint64_t lo, uint64_t hi);
 void tool_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #include <getopt.h>

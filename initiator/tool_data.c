@@ -8,6 +8,8 @@
 #include "initiator/tool.h"
 
 #define CHUNK (1u << 20)
+#define KEPT_MAX 32               /* chunks that are written between two flushes */
+#define ANEW_MAX 10               /* times that a target may start anew between them */
 
 /* Options that all have, and none of its own. */
 static int plain(struct tool *t, int argc, char **argv)
@@ -177,11 +179,15 @@ struct copy {
 	struct director_iscsi_disk d;
 	struct director_iscsi_io io;
 	uint64_t offset, length;
-	uint8_t *buf;
+	uint8_t *memory, *buf;          /* all chunks; the one in hand */
 	uint32_t chunk;
+	/* What was written and is not flushed, each in its chunk of `memory`: a target that starts anew may lose it. */
+	struct { uint64_t at; uint32_t n; } kept[KEPT_MAX];
+	unsigned n_kept;
+	bool anew;
 };
 
-static int copy_open(struct copy *c, struct tool *t, int argc, char **argv)
+static int copy_open(struct copy *c, struct tool *t, unsigned chunks, int argc, char **argv)
 {
 	enum { O_OFFSET = OPT_OWN, O_LENGTH };
 	static const struct option options[] = { TOOL_OPTIONS, { "offset", required_argument, NULL, O_OFFSET },
@@ -210,7 +216,7 @@ static int copy_open(struct copy *c, struct tool *t, int argc, char **argv)
 	c->chunk = CHUNK;
 	if (c->d.max_blocks && (uint64_t)c->d.max_blocks * c->d.block_size < c->chunk)
 		c->chunk = c->d.max_blocks * c->d.block_size;
-	c->buf = malloc(c->chunk);
+	c->memory = c->buf = malloc((size_t)c->chunk * chunks);
 	return c->buf ? 0 : 1;
 }
 
@@ -218,7 +224,7 @@ static void copy_close(struct copy *c)
 {
 	director_iscsi_close(&c->h, 1000);
 	director_iscsi_loop_free(&c->loop);
-	free(c->buf);
+	free(c->memory);
 }
 
 /* `n` bytes, a multiple of the block size, between the buffer and the disk. */
@@ -232,7 +238,7 @@ static int copy_move(struct copy *c, bool write, uint64_t at, uint32_t n)
 		director_iscsi_prep_write(&c->io, c->t->url.lun, at / c->d.block_size, n / c->d.block_size, c->d.block_size, &iov, 1);
 	else
 		director_iscsi_prep_read(&c->io, c->t->url.lun, at / c->d.block_size, n / c->d.block_size, c->d.block_size, &iov, 1);
-	r = tool_io(c->h, &c->io, why, sizeof(why));
+	r = tool_io(c->h, &c->io, &c->anew, why, sizeof(why));
 	if (r == 0 && !write && c->io.got != n) {
 		snprintf(why, sizeof(why), "the target sent %u bytes instead of %u", c->io.got, n);
 		r = -EIO;
@@ -263,7 +269,7 @@ static int read_all(struct copy *c)
 int cmd_read(struct tool *t, int argc, char **argv)
 {
 	struct copy c = { 0 };
-	int r = copy_open(&c, t, argc, argv);
+	int r = copy_open(&c, t, 1, argc, argv);
 
 	if (r == 0)
 		r = read_all(&c);
@@ -284,6 +290,7 @@ static int fill_block(struct copy *c, uint64_t at, uint32_t have, uint32_t whole
 
 		last.buf = c->buf + whole - bs;
 		r = copy_move(&last, false, at + whole - bs, bs);
+		c->anew = last.anew;
 		if (r < 0)
 			return r;
 	}
@@ -297,15 +304,41 @@ static int flush(struct copy *c)
 	int r;
 
 	memset(c->io.cdb, 0, sizeof(c->io.cdb));
+	c->io.lun = c->t->url.lun;
 	c->io.cdb[0] = 0x91;            /* SYNCHRONIZE CACHE(16) */
 	c->io.cdb_len = 16;
 	c->io.in_len = c->io.out_len = 0;
 	c->io.flags = DIRECTOR_ISCSI_REPEAT;
-	r = tool_io(c->h, &c->io, why, sizeof(why));
+	r = tool_io(c->h, &c->io, &c->anew, why, sizeof(why));
 	if (r < 0 && !(r == -EOPNOTSUPP && !c->d.write_cache)) {
 		tool_say("flush: %s", why);
 		return 1;
 	}
+	return 0;
+}
+
+/* All that was kept is stable now; what the target may have lost with its cache is written again. 0, or it was said. */
+static int settle(struct copy *c)
+{
+	if (!c->d.write_cache)
+		c->anew = false;
+	if (!c->anew && flush(c) != 0)
+		return 1;
+	for (unsigned tries = 0; c->anew; tries++) {
+		if (tries == ANEW_MAX) {
+			tool_say("the target starts anew again and again");
+			return 1;
+		}
+		c->anew = false;
+		for (unsigned i = 0; i < c->n_kept; i++) {
+			c->buf = c->memory + (size_t)i * c->chunk;
+			if (copy_move(c, true, c->kept[i].at, c->kept[i].n) < 0)
+				return 1;
+		}
+		if (flush(c) != 0)
+			return 1;
+	}
+	c->n_kept = 0;
 	return 0;
 }
 
@@ -314,13 +347,21 @@ static int write_all(struct copy *c)
 	uint64_t at = c->offset, end = c->offset + c->length;
 
 	while (at < end) {
-		uint32_t want = end - at < c->chunk ? (uint32_t)(end - at) : c->chunk, bs = c->d.block_size;
-		uint32_t n = (uint32_t)fread(c->buf, 1, want, stdin), whole = (n + bs - 1) / bs * bs;
+		uint32_t want = end - at < c->chunk ? (uint32_t)(end - at) : c->chunk, bs = c->d.block_size, n, whole;
 
+		if (!c->d.write_cache)
+			c->n_kept = 0;
+		if (c->n_kept == KEPT_MAX && settle(c) != 0)
+			return 1;
+		c->buf = c->memory + (size_t)c->n_kept * c->chunk;
+		n = (uint32_t)fread(c->buf, 1, want, stdin);
+		whole = (n + bs - 1) / bs * bs;
 		if (!n)
 			break;
 		if ((n % bs && fill_block(c, at, n, whole) < 0) || copy_move(c, true, at, whole) < 0)
 			return 1;
+		c->kept[c->n_kept].at = at;
+		c->kept[c->n_kept++].n = whole;
 		at += n;
 	}
 	if (ferror(stdin)) {
@@ -329,17 +370,19 @@ static int write_all(struct copy *c)
 	}
 	if (at == end && getchar() != EOF) {
 		tool_say("there is more input than room; %llu bytes were written", (unsigned long long)(at - c->offset));
-		flush(c);
+		settle(c);
 		return 1;
 	}
-	return flush(c);
+	return settle(c);
 }
 
 int cmd_write(struct tool *t, int argc, char **argv)
 {
 	struct copy c = { 0 };
-	int r = copy_open(&c, t, argc, argv);
+	int r;
 
+	t->conf.flags |= DIRECTOR_ISCSI_F_ATTENTIONS;
+	r = copy_open(&c, t, KEPT_MAX, argc, argv);
 	if (r == 0)
 		r = write_all(&c);
 	copy_close(&c);

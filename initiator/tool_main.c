@@ -21,7 +21,7 @@ static const struct command {
 	{ "write", "URL [--offset N]", "standard input to blocks", cmd_write },
 	{ "bench", "URL [OPTIONS]", "load: IOPS, bandwidth, latency", cmd_bench },
 	{ "verify", "URL [OPTIONS]", "write patterns, read them back, survive what happens meanwhile", cmd_verify },
-	{ "serve", "URL --socket PATH | --listen ADDR", "offer a LUN as NBD", cmd_serve },
+	{ "serve", "URL --socket PATH | --listen ADDR", "offer a LUN as NBD [--trust]", cmd_serve },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -175,6 +175,17 @@ uint64_t tool_size(const char *s)
 	return v;
 }
 
+uint64_t tool_number(const char *s, uint64_t lo, uint64_t hi)
+{
+	uint64_t v;
+
+	if (text_u64_parse(s, &v) != 0 || v < lo || v > hi) {
+		tool_say("%s is not a number from %llu to %llu", s, (unsigned long long)lo, (unsigned long long)hi);
+		exit(2);
+	}
+	return v;
+}
+
 bool tool_option(struct tool *t, int c, const char *arg)
 {
 	switch (c) {
@@ -189,8 +200,8 @@ bool tool_option(struct tool *t, int c, const char *arg)
 	case OPT_CHAP: chap_list(&t->conf, arg); break;
 	case OPT_HEADER_DIGEST: t->conf.header_digest = digest(arg); break;
 	case OPT_DATA_DIGEST: t->conf.data_digest = digest(arg); break;
-	case OPT_CONNECTIONS: t->conf.connections = (uint16_t)strtoul(arg, NULL, 10); break;
-	case OPT_ERL: t->conf.erl = (uint16_t)strtoul(arg, NULL, 10); break;
+	case OPT_CONNECTIONS: t->conf.connections = (uint16_t)tool_number(arg, 1, 16); break;
+	case OPT_ERL: t->conf.erl = (uint16_t)tool_number(arg, 0, 2); break;
 	case OPT_WAIT: t->wait_ms = (int)tool_ms(arg); break;
 	case OPT_TIMEOUT: t->conf.command_ms = (uint32_t)tool_ms(arg); break;
 	case OPT_NO_IMMEDIATE: t->conf.immediate_data = 0; break;
@@ -226,6 +237,10 @@ int tool_open(struct tool *t, struct director_iscsi_loop **loop, struct director
 		tool_say("cannot make a loop");
 		return -1;
 	}
+	if (t->conf.secret && t->conf.target_secret && strcmp(t->conf.secret, t->conf.target_secret) == 0) {
+		tool_say("our secret and the target's must not be the same");
+		return -EINVAL;
+	}
 	r = director_iscsi_open(*loop, &t->conf, h);
 	if (r < 0) {
 		tool_say("a value, a name or an address is not valid: %s", strerror(-r));
@@ -256,12 +271,18 @@ int tool_disk(struct tool *t, struct director_iscsi *h, struct director_iscsi_di
 	return r;
 }
 
-int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, char *why, size_t size)
+bool tool_anew(const struct director_iscsi_io *io)
+{
+	return io->status == 2 && io->sense_key == 6 && io->asc == 0x29 && (io->ascq <= 1 || io->ascq == 4);
+}
+
+int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, bool *anew, char *why, size_t size)
 {
 	struct director_iscsi_verdict v;
 
 	for (unsigned i = 0; i < 1000; i++) {
 		director_iscsi_do(h, io);
+		*anew |= tool_anew(io);
 		v = director_iscsi_judge(io);
 		if (!v.retry)
 			break;

@@ -14,17 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/be.h"
+#include "base/unstable.h"
 #include "initiator/nbd.h"
 #include "initiator/tool.h"
 
 #define CLIENTS_MAX 64
 #define BYTES_MAX (64u << 20)           /* of one client's requests in work */
 #define INPUT 65536
+#define TRIES_MAX 1000                 /* of one piece that the target wants again */
 #define PIECE_MAX (8u << 20)
 
 struct serve {
@@ -36,6 +40,8 @@ struct serve {
 	uint32_t piece;
 	uint8_t *zeroes;
 	atomic_uint clients;
+	bool trust;                     /* the target's cache outlives it */
+	_Atomic uint64_t anew;          /* how often it may have started anew */
 };
 
 struct job {
@@ -46,6 +52,10 @@ struct job {
 	struct iovec iov;
 	uint64_t at;
 	uint32_t left, piece;
+	unsigned tries;
+	uint64_t due_ns;                /* when it is sent again */
+	bool settling;                  /* done, and is made stable */
+	struct unstable_mark mark;
 	uint8_t param[24];
 	int error;
 	uint8_t data[];
@@ -57,8 +67,11 @@ struct client {
 	struct nbd nbd;
 	pthread_t writer;
 	pthread_mutex_t lock;
-	pthread_cond_t work, room;      /* an answer is there; one is gone */
+	pthread_cond_t work, room;      /* an answer is there, or something to send again; one is gone */
 	struct job *done, **done_tail;
+	struct job *again;              /* the target wants them later */
+	struct unstable unstable;       /* what it wrote */
+	uint64_t anew;                  /* of serve.anew, that it has taken note of; of the loop's thread */
 	uint64_t bytes;                 /* of jobs that are not answered */
 	unsigned jobs;
 	bool over;                      /* no request will come any more */
@@ -95,7 +108,7 @@ static void send_job(struct job *j)
 		director_iscsi_prep_write(io, s->t->url.lun, lba, j->piece / bs, bs, &j->iov, 1);
 		io->out_len = 0;
 		io->n_out = 0;
-		if (j->req.type == NBD_FLUSH) {
+		if (j->req.type == NBD_FLUSH || j->settling) {
 			memset(io->cdb, 0, sizeof(io->cdb));
 			io->cdb[0] = 0x91;
 		} else if (j->req.type == NBD_WRITE_ZEROES) {
@@ -135,25 +148,94 @@ static void answer(struct job *j, int error)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void job_done(struct director_iscsi_io *io)
+static uint64_t now_ns(void)
 {
-	struct job *j = io->user;
-	struct director_iscsi_verdict v = director_iscsi_judge(io);
+	struct timespec ts;
 
-	if (v.retry) {
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The loop's thread does not wait: the client's does. */
+static void later(struct job *j, uint32_t ms)
+{
+	struct client *c = j->c;
+
+	if (!ms) {
 		send_job(j);
 		return;
 	}
-	if (j->req.type == NBD_FLUSH && v.error == -EOPNOTSUPP && !j->c->s->d.write_cache)
+	j->due_ns = now_ns() + ms * 1000000ull;
+	pthread_mutex_lock(&c->lock);
+	j->next = c->again;
+	c->again = j;
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static bool forgets(const struct serve *s)
+{
+	return s->d.write_cache && !s->trust;
+}
+
+static bool changes(const struct job *j)
+{
+	return j->req.type == NBD_WRITE || j->req.type == NBD_TRIM || j->req.type == NBD_WRITE_ZEROES;
+}
+
+/* What is known of the target's cache, with this answer. `stable`: what was changed is. */
+static int settled(struct job *j, int error, bool stable)
+{
+	struct client *c = j->c;
+	uint64_t anew = atomic_load(&c->s->anew);
+
+	if (!forgets(c->s))
+		return error;
+	if (c->anew != anew && unstable_lost(&c->unstable))
+		tool_say("the target may have started anew: what was written and not flushed may be lost");
+	c->anew = anew;
+	if (!error && (j->req.type == NBD_FLUSH || j->settling))
+		return unstable_flushed(&c->unstable, &j->mark);
+	if (changes(j) && (error || !stable))
+		unstable_changed(&c->unstable);
+	return error;
+}
+
+static void job_done(struct director_iscsi_io *io)
+{
+	struct job *j = io->user;
+	struct serve *s = j->c->s;
+	struct director_iscsi_verdict v = director_iscsi_judge(io);
+	bool fua = j->req.flags & NBD_FLAG_FUA;
+
+	if (tool_anew(io))
+		atomic_fetch_add(&s->anew, 1);
+	if (v.retry && j->tries++ < TRIES_MAX) {
+		later(j, v.retry_ms);
+		return;
+	}
+	if (v.retry)
+		v.error = -EBUSY;
+	if ((j->req.type == NBD_FLUSH || j->settling) && v.error == -EOPNOTSUPP && !s->d.write_cache)
 		v.error = 0;
 	if (!v.error && j->req.type == NBD_READ && io->got != j->piece)
 		v.error = -EIO;
 	j->at += j->piece;
 	j->left -= j->piece;
-	if (!v.error && j->left)
+	j->tries = 0;
+	if (!v.error && j->left) {
 		send_job(j);
-	else
-		answer(j, v.error);
+		return;
+	}
+	/* WRITE SAME and UNMAP have no FUA. */
+	if (!v.error && changes(j) && j->req.type != NBD_WRITE && fua && !j->settling && s->d.write_cache) {
+		settled(j, 0, false);
+		j->settling = true;
+		j->mark = unstable_mark(&j->c->unstable);
+		send_job(j);
+		return;
+	}
+	answer(j, settled(j, v.error, fua));
 }
 
 /* ---- the client's side ---- */
@@ -175,6 +257,29 @@ static bool send_all(int fd, const void *p, size_t n)
 	return true;
 }
 
+/* Those that are due are sent again; else it waits for the first of them, or for something to do. With the lock. */
+static void wait_work(struct client *c)
+{
+	uint64_t now = now_ns(), first = UINT64_MAX;
+
+	for (struct job **p = &c->again, *j; (j = *p); ) {
+		if (j->due_ns <= now) {
+			*p = j->next;
+			pthread_mutex_unlock(&c->lock);
+			send_job(j);
+			pthread_mutex_lock(&c->lock);
+			return;
+		}
+		first = j->due_ns < first ? j->due_ns : first;
+		p = &j->next;
+	}
+	if (first == UINT64_MAX)
+		pthread_cond_wait(&c->work, &c->lock);
+	else
+		pthread_cond_timedwait(&c->work, &c->lock,
+			&(struct timespec){ .tv_sec = (time_t)(first / 1000000000u), .tv_nsec = (long)(first % 1000000000u) });
+}
+
 static void *writer_main(void *arg)
 {
 	struct client *c = arg;
@@ -185,7 +290,7 @@ static void *writer_main(void *arg)
 
 		pthread_mutex_lock(&c->lock);
 		while (!c->done && !(c->over && !c->jobs))
-			pthread_cond_wait(&c->work, &c->lock);
+			wait_work(c);
 		j = c->done;
 		if (j && !(c->done = j->next))
 			c->done_tail = &c->done;
@@ -318,6 +423,7 @@ static void *client_main(void *arg)
 static void client_new(struct serve *s, int fd)
 {
 	struct client *c = atomic_load(&s->clients) < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	pthread_condattr_t monotonic;
 	pthread_t thread;
 
 	if (!c) {
@@ -328,8 +434,13 @@ static void client_new(struct serve *s, int fd)
 	c->fd = fd;
 	c->done_tail = &c->done;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&c->room, NULL);
+	unstable_init(&c->unstable);
+	c->anew = atomic_load(&s->anew);
 	atomic_fetch_add(&s->clients, 1);
 	if (pthread_create(&thread, NULL, client_main, c) != 0) {
 		atomic_fetch_sub(&s->clients, 1);
@@ -342,6 +453,31 @@ static void client_new(struct serve *s, int fd)
 
 /* ---- listening ---- */
 
+/* What a server that was killed left behind goes; nothing else does. */
+static bool place_free(const char *path, const struct sockaddr_un *a)
+{
+	struct stat st;
+	bool answers;
+	int fd;
+
+	if (lstat(path, &st) < 0)
+		return true;
+	if (!S_ISSOCK(st.st_mode)) {
+		tool_say("%s is there already, and is not a socket", path);
+		return false;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	answers = fd < 0 || connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0;
+	if (fd >= 0)
+		close(fd);
+	if (answers) {
+		tool_say("%s is in use", path);
+		return false;
+	}
+	unlink(path);
+	return true;
+}
+
 static int listen_unix(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -352,7 +488,10 @@ static int listen_unix(const char *path)
 		return -1;
 	}
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	unlink(path);
+	if (!place_free(path, &a)) {
+		close(fd);
+		return -1;
+	}
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0) {
 		tool_say("%s: %s", path, strerror(errno));
 		return -1;
@@ -428,9 +567,9 @@ static int accept_all(struct serve *s, int fd)
 
 int cmd_serve(struct tool *t, int argc, char **argv)
 {
-	enum { O_SOCKET = OPT_OWN, O_LISTEN };
+	enum { O_SOCKET = OPT_OWN, O_LISTEN, O_TRUST };
 	static const struct option options[] = { TOOL_OPTIONS, { "socket", required_argument, NULL, O_SOCKET },
-		{ "listen", required_argument, NULL, O_LISTEN }, { NULL, 0, NULL, 0 } };
+		{ "listen", required_argument, NULL, O_LISTEN }, { "trust", no_argument, NULL, O_TRUST }, { NULL, 0, NULL, 0 } };
 	struct serve s = { .t = t };
 	const char *path = NULL;
 	char *where = NULL;
@@ -441,6 +580,8 @@ int cmd_serve(struct tool *t, int argc, char **argv)
 			path = optarg;
 		else if (c == O_LISTEN)
 			where = optarg;
+		else if (c == O_TRUST)
+			s.trust = true;
 		else if (!tool_option(t, c, optarg))
 			return 2;
 	if (optind + 1 != argc || tool_url_parse(t, argv[optind], true) < 0)
@@ -449,6 +590,8 @@ int cmd_serve(struct tool *t, int argc, char **argv)
 		tool_say("serve takes --socket PATH or --listen ADDRESS:PORT");
 		return 2;
 	}
+	if (!s.trust)
+		t->conf.flags |= DIRECTOR_ISCSI_F_ATTENTIONS;
 	s.loop = director_iscsi_loop_new();
 	if (!s.loop || director_iscsi_loop_start(s.loop) < 0 || tool_open(t, &s.loop, &s.h) < 0 || tool_disk(t, s.h, &s.d) < 0)
 		goto out;
@@ -457,7 +600,7 @@ int cmd_serve(struct tool *t, int argc, char **argv)
 		r = accept_all(&s, fd);
 	if (fd >= 0)
 		close(fd);
-	if (path)
+	if (fd >= 0 && path)
 		unlink(path);
 	/* Clients that are still there are cut off with the process. */
 out:

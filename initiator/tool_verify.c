@@ -213,7 +213,7 @@ static int prepare(struct verify *v)
 
 	if (!v->span || v->offset > size || v->span > size - v->offset)
 		v->span = v->offset < size ? size - v->offset : 0;
-	if (!v->depth || v->depth > 1024 || !v->bs || v->bs % v->d.block_size || v->bs > v->span || v->offset % v->d.block_size ||
+	if (!v->bs || v->bs % v->d.block_size || v->bs > v->span || v->offset % v->d.block_size ||
 		v->bs > 16u << 20) {
 		tool_say("the block size or the range does not fit the disk (%llu bytes, blocks of %u)", (unsigned long long)size,
 			v->d.block_size);
@@ -248,11 +248,11 @@ int cmd_verify(struct tool *t, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		switch (c) {
 		case O_BS: v.bs = tool_size(optarg); break;
-		case O_DEPTH: v.depth = (unsigned)strtoul(optarg, NULL, 10); break;
+		case O_DEPTH: v.depth = (unsigned)tool_number(optarg, 1, 1024); break;
 		case O_RUNTIME: v.runtime_ms = tool_ms(optarg); break;
 		case O_SIZE: v.span = tool_size(optarg); break;
 		case O_OFFSET: v.offset = tool_size(optarg); break;
-		case O_SEED: v.seed = strtoull(optarg, NULL, 0); break;
+		case O_SEED: v.seed = tool_number(optarg, 0, UINT64_MAX); break;
 		default:
 			if (!tool_option(t, c, optarg))
 				return 2;

@@ -35,7 +35,7 @@ plugins_ram_ram_la_SOURCES = %D%/ram/ram.c %D%/common/life.h $(PLUGIN_ERR)
 plugins_ram_ram_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_null_null_la_SOURCES = %D%/null/null.c
 plugins_null_null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
-plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h $(PLUGIN_ERR) %D%/common/unstable.h
+plugins_nbd_nbd_la_SOURCES = %D%/nbd/nbd.c %D%/nbd/wire.c %D%/nbd/nbd.h $(PLUGIN_ERR)
 plugins_nbd_nbd_la_CFLAGS = $(AM_CFLAGS) $(NBD_CFLAGS)
 plugins_nbd_nbd_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_nbd_nbd_la_LIBADD = $(NBD_LIBS)
@@ -162,7 +162,7 @@ dist_man_MANS += %D%/director-plugin.3 %D%/kit/director-plugin-test.1 %D%/run/di
 
 # A LUN elsewhere: the initiator goes into the plugin.
 plugin_LTLIBRARIES += plugins/iscsi/iscsi.la
-plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/claim.c %D%/iscsi/hold.c %D%/iscsi/hold.h %D%/iscsi/lun.h $(PLUGIN_ERR) %D%/common/unstable.h
+plugins_iscsi_iscsi_la_SOURCES = %D%/iscsi/iscsi.c %D%/iscsi/inner.c %D%/iscsi/loops.c %D%/iscsi/claim.c %D%/iscsi/hold.c %D%/iscsi/hold.h %D%/iscsi/lun.h $(PLUGIN_ERR)
 plugins_iscsi_iscsi_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 plugins_iscsi_iscsi_la_LIBADD = initiator/libinitiator.la
 dist_check_SCRIPTS += %D%/iscsi/test.sh

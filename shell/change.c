@@ -192,7 +192,10 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 		err = change_wait(s, task, s->patient ? 0 : CHANGE_WAIT_MS);
 		if (err) {
 			say_note(s, "%s %s: agreed as commit %llu, but:", path, done, (unsigned long long)index);
+			s->agreed = index;
+			s->agreed_task = task;
 			err = say_error(s);
+			s->agreed = 0;
 			if (err == ERR_FAILED)
 				say_note(s, "  it is tried again by itself; to give up: director undo %llu", (unsigned long long)index);
 		} else {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "shell/cmds.h"
@@ -12,6 +13,31 @@ const struct cmd *const cmd_tables[] = {
 };
 
 /* ---- help ---- */
+
+static json_t *params_json(struct shell *s, const char *type)
+{
+	const struct director_schema *schema = shell_schema(s);
+	struct director_param_info p;
+	json_t *all = json_array();
+
+	for (size_t i = 0; schema && director_schema_param(schema, type, i, &p); i++)
+		if (!(p.flags & (DIRECTOR_OBSERVED | DIRECTOR_MACHINE)))
+			json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:o, s:b, s:b}", "name", p.name, "help", p.help, "choices", p.choices,
+				"default", cell_json(param_cell(s, type, p.name), p.has_default ? p.value : NULL),
+				"required", (p.flags & DIRECTOR_REQUIRED) && !(p.flags & DIRECTOR_AUTO), "secret", p.flags & DIRECTOR_SECRET));
+	return all;
+}
+
+static json_t *command_json(struct shell *s, const struct cmd *c)
+{
+	auto_free char *usage = cmd_usage(c);
+	json_t *options = json_array();
+
+	for (unsigned i = 0; i < OPTS_MAX && c->opts[i].name; i++)
+		json_array_append_new(options, json_pack("{s:s, s:s?, s:s}", "name", c->opts[i].name, "value", c->opts[i].value, "help", c->opts[i].help));
+	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "name", c->words, "usage", usage, "help", c->help, "changes", c->changes,
+		"options", options, "parameters", c->type ? params_json(s, c->type) : json_array());
+}
 
 static void help_params(struct shell *s, const char *type)
 {
@@ -60,54 +86,74 @@ static void help_one(struct shell *s, const struct cmd *c)
 		help_params(s, c->type);
 }
 
-static void help_list(const char *group, bool interactive)
+static void list_one(struct shell *s, const struct cmd *c, json_t *all)
+{
+	auto_free char *usage = cmd_usage(c);
+
+	if (s->json)
+		json_array_append_new(all, command_json(s, c));
+	else if (strlen(usage) > 44)
+		printf("  %s\n  %-44s %s\n", usage, "", c->help);
+	else
+		printf("  %-44s %s\n", usage, c->help);
+}
+
+static void help_list(struct shell *s, const char *group, json_t *all)
 {
 	size_t len = strlen(group);
 
 	for (unsigned i = 0; cmd_tables[i]; i++)
 		for (const struct cmd *c = cmd_tables[i]; c->words; c++) {
-			auto_free char *usage = NULL;
-
 			if (len && (strncmp(c->words, group, len) != 0 || (c->words[len] != ' ' && c->words[len])))
 				continue;
-			if (c->only_interactive && !interactive)
-				continue;
-			usage = cmd_usage(c);
-			if (strlen(usage) > 44)
-				printf("  %s\n  %-44s %s\n", usage, "", c->help);
-			else
-				printf("  %-44s %s\n", usage, c->help);
+			if (!c->only_interactive || s->interactive)
+				list_one(s, c, all);
 		}
 }
 
-void help_print(struct shell *s, const char *const *words, unsigned n)
+static int help_group(struct shell *s, const char *const *words, unsigned n, json_t *all)
+{
+	struct buf group = { 0 };
+
+	if (cmd_group(words, n) < n)
+		return cmd_unknown(s, words, n);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&group, "%s%s", i ? " " : "", words[i]);
+	help_list(s, buf_str(&group), all);
+	buf_fini(&group);
+	if (!s->json && n == 1 && director_connect(s->d) == 0)
+		help_params(s, words[0]);
+	return 0;
+}
+
+int help_print(struct shell *s, const char *const *words, unsigned n)
 {
 	unsigned used;
 	const struct cmd *c = n ? cmd_find(words, n, &used) : NULL;
+	json_t *all = json_array();
+	int err = 0;
 
-	if (c && used == n) {
+	s->running = "help";
+	if (c && s->json)
+		json_array_append_new(all, command_json(s, c));
+	else if (c)
 		help_one(s, c);
-		return;
-	}
-	if (n == 0)
+	else if (n == 0 && !s->json)
 		puts("director [-o table|json] [--no-headers] [--socket PATH] [--timeout T] [--no-wait] [--dry-run] [-q] COMMAND\n"
 		     "Without a command: the interactive shell, or the script on standard input (-e: stop at the first error).\n"
 		     "\nCommands (help COMMAND says more):");
-	help_list(n ? words[0] : "", s->interactive);
-	if (n && director_connect(s->d) == 0)
-		help_params(s, words[0]);
+	if (!c)
+		err = help_group(s, words, n, all);
+	if (err)
+		json_decref(all);
+	else
+		say_json(s, all);
+	return err;
 }
 
 static int cmd_show_help(struct shell *s, struct call *c)
 {
-	if (c->n_rest && !cmd_group(c->rest, c->n_rest)) {
-		unsigned used;
-
-		if (!cmd_find(c->rest, c->n_rest, &used))
-			return say_fail(s, ERR_INVAL, NULL, "director help", "there is no command %s", c->rest[0]);
-	}
-	help_print(s, c->rest, c->n_rest);
-	return 0;
+	return help_print(s, c->rest, c->n_rest);
 }
 
 /* ---- explain ---- */
@@ -184,19 +230,26 @@ static int cmd_complete(struct shell *s, struct call *c)
 {
 	const char *line = call_opt(c, "line");
 	struct words_out out = { 0 };
+	json_t *words;
 
 	if (!line)
 		return say_fail(s, ERR_INVAL, NULL, NULL, "--line is missing");
 	complete_line(s, line, &out);
-	for (unsigned i = 0; i < out.n; i++)
-		printf("%s%s\n", out.w[i], out.no_space ? "" : " ");
+	words = json_array();
+	for (unsigned i = 0; i < out.n; i++) {
+		json_array_append_new(words, json_string(out.w[i]));
+		if (!s->json)
+			printf("%s%s\n", out.w[i], out.no_space ? "" : " ");
+	}
 	words_out_fini(&out);
+	say_json(s, words);
 	return 0;
 }
 
 static int cmd_exit(struct shell *s, struct call *c)
 {
 	s->quit = true;
+	say_json(s, json_null());
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* director task …, director events */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -32,12 +33,49 @@ static int task_show(struct shell *s, struct call *c)
 	return task_path(s, c, path) < 0 ? ERR_INVAL : object_show(s, path);
 }
 
+/* How far this node is in the log; 0: it cannot be asked. */
+static uint64_t index_here(struct shell *s)
+{
+	struct director_status *st;
+	uint64_t index;
+
+	if (director_status(s->d, &st) < 0)
+		return 0;
+	index = director_status_number(st, "index");
+	director_status_free(&st);
+	return index;
+}
+
+/*
+ * Tasks bear the number of their commit, and one that is over is forgotten some day: what is not there counts as done only if
+ * there was such a commit. It may have been agreed through another node, and arrive here in a moment.
+ */
+static int task_known(struct shell *s, const char *path)
+{
+	struct director_object *o = NULL;
+	uint64_t number, index;
+	int err = director_get(s->d, path, &o);
+
+	director_object_free(&o);
+	if (err != DIRECTOR_E_NOT_FOUND)
+		return err ? say_error(s) : 0;
+	if (text_u64_parse(path_name(path), &number) < 0 || number == 0)
+		return say_fail(s, ERR_NOENT, path, "director task list", "there is no %s", path);
+	for (unsigned i = 0; (index = index_here(s)) < number && index && i < 40; i++)
+		poll(NULL, 0, 50);
+	return index >= number ? 0 : say_fail(s, ERR_NOENT, path, "director task list", "there is no %s", path);
+}
+
 static int task_wait(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	int err;
 
 	if (task_path(s, c, path) < 0)
 		return ERR_INVAL;
+	err = task_known(s, path);
+	if (err)
+		return err;
 	if (change_wait(s, path, 0) < 0)
 		return say_error(s);
 	say(s, "%s is done", path);

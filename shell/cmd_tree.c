@@ -104,6 +104,7 @@ static int cmd_cd(struct shell *s, struct call *c)
 		return say_error(s);
 	director_object_free(&o);
 	snprintf(s->cwd, sizeof(s->cwd), "%s", path);
+	say_json(s, json_string(path));
 	return 0;
 }
 
@@ -152,13 +153,15 @@ static int secret_param(struct shell *s, struct call *c, const char *path, struc
 {
 	const char *key = call_opt(c, "secret"), *file = call_opt(c, "secret-file");
 	auto_free char *secret = NULL;
+	int err;
 
 	if (!key && !file)
 		return 0;
 	if (!key)
 		return say_fail(s, ERR_INVAL, path, "--secret KEY --secret-file FILE", "which parameter is the secret of?");
-	if (secret_read(s, file, "Secret: ", &secret) < 0)
-		return ERR_INVAL;
+	err = secret_read(s, file, "Secret: ", &secret);
+	if (err)
+		return err;
 	return director_txn_attr(t, key, secret) < 0 ? say_fail(s, ERR_INVAL, path, NULL, "the secret is not valid") : 0;
 }
 

@@ -188,7 +188,9 @@ static int cmd_history(struct shell *s, struct call *c)
 			table_json(t, "steps", steps_json(s, director_history_txn(h, i)));
 	}
 	director_history_free(&h);
+	say_look(s);
 	table_print(s, &t);
+	say_if_stale(s);
 	return 0;
 }
 
@@ -213,7 +215,9 @@ static int cmd_blame(struct shell *s, struct call *c)
 		table_cell(t, 5, director_history_message(h, i));
 	}
 	director_history_free(&h);
+	say_look(s);
 	table_print(s, &t);
+	say_if_stale(s);
 	return 0;
 }
 
@@ -248,6 +252,7 @@ static const struct {
 	unsigned names[2], n;           /* positions in the path, from 1 */
 } makers[] = {
 	{ "cluster", "cluster set", { 0 }, 0 },
+	{ "node", "node set", { 2 }, 1 },
 	{ "volume", "volume create", { 2 }, 1 },
 	{ "target", "target create", { 2 }, 1 },
 	{ "portal", "portal add", { 2, 4 }, 2 },
@@ -285,12 +290,16 @@ static bool internal(struct shell *s, const char *type, const char *key)
 {
 	static const char *const keys[] = { "lineage", "key-epoch", "level" };
 	static const char *const of_volume[] = { "want", "scrub-asked" };
+	static const char *const of_node[] = { "id", "key", "key-box", "portal-group", "drain" };
 
 	if (has_flag(s, type, key, DIRECTOR_MACHINE))
 		return true;
 
 	for (unsigned i = 0; strcmp(type, "volume") == 0 && i < ARRAY_LEN(of_volume); i++)
 		if (strcmp(of_volume[i], key) == 0)
+			return true;
+	for (unsigned i = 0; strcmp(type, "node") == 0 && i < ARRAY_LEN(of_node); i++)
+		if (strcmp(of_node[i], key) == 0)
 			return true;
 	for (unsigned i = 0; strcmp(type, "cluster") == 0 && i < ARRAY_LEN(keys); i++)
 		if (strcmp(keys[i], key) == 0)
@@ -372,7 +381,7 @@ static char *dump_line(struct shell *s, const struct director_object *o)
 		line = more;
 		n_attrs++;
 	}
-	if (line && strcmp(type, "cluster") == 0 && !n_attrs)
+	if (line && (strcmp(type, "cluster") == 0 || strcmp(type, "node") == 0) && !n_attrs)
 		mem_autofree(&line), line = NULL;
 	if (line && *secrets) {
 		char *more = mem_printf("%s  # the secret is not shown: %s", line, secrets);
@@ -563,7 +572,9 @@ static int cmd_dump(struct shell *s, struct call *c)
 	dump_of(s, l, "volume", NULL, lines);
 	dump_of(s, l, NULL, "cluster", lines);
 	director_list_free(&l);
+	say_look(s);
 	say_json(s, lines);
+	say_if_stale(s);
 	return 0;
 }
 

@@ -222,6 +222,7 @@ static int volume_create(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 	struct director_txn *t;
+	int err;
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
@@ -229,9 +230,14 @@ static int volume_create(struct shell *s, struct call *c)
 		return say_fail(s, ERR_INVAL, path, NULL, "the parts of a striped volume are on nodes; --lun cannot go with --stripe");
 	director_txn_new(&t);
 	director_txn_create(t, path);
-	if (change_params(s, c, t) < 0 || copies_attr(s, c, t) < 0 || luns_add(s, c, t, path) < 0) {
+	err = change_params(s, c, t);
+	if (!err)
+		err = copies_attr(s, c, t);
+	if (!err)
+		err = luns_add(s, c, t, path);
+	if (err) {
 		director_txn_free(&t);
-		return ERR_INVAL;
+		return err;
 	}
 	return change_commit(s, c, &t, path, "created");
 }
@@ -276,18 +282,20 @@ static int set_one(struct shell *s, struct call *c, const char *key, const char 
 {
 	char path[PATH_LEN_MAX];
 	struct director_txn *t;
+	int err;
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
 	director_txn_new(&t);
 	director_txn_set(t, path);
-	if (change_params(s, c, t) < 0 || (key && director_txn_attr(t, key, value) < 0)) {
+	err = change_params(s, c, t);
+	if (!err && key && director_txn_attr(t, key, value) < 0)
+		err = say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value);
+	if (!err)
+		err = luns_add(s, c, t, path);
+	if (err) {
 		director_txn_free(&t);
-		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" is no value", value ? value : "");
-	}
-	if (luns_add(s, c, t, path) < 0) {
-		director_txn_free(&t);
-		return ERR_INVAL;
+		return err;
 	}
 	return change_commit(s, c, &t, path, done);
 }
@@ -343,14 +351,25 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 	return n == 1 ? 0 : n ? ERR_INVAL : ERR_NOTSUP;
 }
 
-static int move_leg(struct shell *s, struct call *c, const char *path)
+/* A leg may be named with its volume in one word: v/a, /volumes/v/legs/a. What is behind the volume's name is cut off `path`. */
+static const char *leg_in_path(char *path)
+{
+	char *leg = strchr(path + strlen("/volumes/"), '/');
+
+	if (!leg)
+		return NULL;
+	*leg++ = '\0';
+	return strncmp(leg, "legs/", 5) == 0 ? leg + 5 : leg;
+}
+
+static int move_leg(struct shell *s, struct call *c, const char *path, const char *named)
 {
 	const char *to = call_opt(c, "to"), *device = call_opt(c, "device"), *backstore = call_opt(c, "backstore");
 	const char *lun = call_opt(c, "lun"), *user;
 	char leg[PATH_LEN_MAX], made[PATH_LEN_MAX];
 	auto_free char *secret = NULL;
 	struct director_txn *t;
-	int err = leg_meant(s, path, call_opt(c, "leg"), leg);
+	int err = leg_meant(s, path, named, leg);
 
 	if (!err && lun && (to || device || backstore))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--lun is elsewhere, --to, --device and --backstore are at a node: one of them");
@@ -376,16 +395,20 @@ static int move_leg(struct shell *s, struct call *c, const char *path)
 
 static int volume_move(struct shell *s, struct call *c)
 {
-	const char *owner = call_opt(c, "owner");
+	const char *owner = call_opt(c, "owner"), *leg = call_opt(c, "leg"), *in_path;
 	char path[PATH_LEN_MAX];
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
-	if (owner && (call_opt(c, "to") || call_opt(c, "leg") || call_opt(c, "lun")))
+	in_path = path_below(path, "/volumes") ? leg_in_path(path) : NULL;
+	if (leg && in_path)
+		return say_fail(s, ERR_INVAL, path, "director help volume move", "the leg is named twice");
+	leg = leg ? leg : in_path;
+	if (owner && (call_opt(c, "to") || leg || call_opt(c, "lun")))
 		return say_fail(s, ERR_INVAL, NULL, "director help volume move", "--owner says who serves it, --leg and --to where its data is: one of them");
 	if (owner)
-		return set_one(s, c, "want", owner, "goes there");
-	return move_leg(s, c, path);
+		return set_one(s, c, "want", owner, "is served there");
+	return move_leg(s, c, path, leg);
 }
 
 static int volume_delete(struct shell *s, struct call *c)
@@ -428,10 +451,10 @@ const struct cmd cmd_volume[] = {
 	            LUN_OPTS("a further one on this LUN of a foreign target") }, .type = "volume",
 	  .help = "Give a volume more or fewer copies, while it is used" },
 	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .type = "leg", .changes = true,
-	  .opts = { { "leg", 0, "LEG", WORD_TEXT, NULL, "the copy to move; left out, the only one" },
+	  .opts = { { "leg", 0, "LEG", WORD_LEG, NULL, "the copy to move; left out, the only one" },
 	            { "to", 0, "NODE", WORD_NODE, NULL, "where to; left out, the node with the most space" },
 	            { "device", 0, "DEVICE", WORD_TEXT, NULL, "onto this device of the node" },
-	            { "backstore", 0, "PLUGIN", WORD_TEXT, NULL, "the plugin that stores it there" },
+	            { "backstore", 0, "PLUGIN", WORD_BACKSTORE, NULL, "the plugin that stores it there" },
 	            LUN_OPTS("onto this LUN of a foreign target"),
 	            { "owner", 0, "NODE", WORD_NODE, NULL, "let this node serve the volume; no data moves" } },
 	  .help = "Move a copy of a volume, or who serves it, to another node, while it is used" },

@@ -64,6 +64,44 @@ static void offer_below(struct typed *t, const char *folder)
 	director_list_free(&l);
 }
 
+/* One node, or the next of several: n1,n2. */
+static void offer_nodes(struct typed *t)
+{
+	const char *part = t->part, *lead = t->lead, *comma = strrchr(part, ',');
+	auto_free char *head = mem_strndup(part, comma ? (size_t)(comma - part) + 1 : 0);
+	auto_free char *whole = mem_printf("%s%s", lead, head);
+
+	t->lead = whole;
+	t->part = part + strlen(head);
+	offer_below(t, "/nodes");
+	t->lead = lead;
+	t->part = part;
+}
+
+static void offer_backstores(struct typed *t)
+{
+	struct director_list *l;
+
+	if (director_list(t->s->d, "/plugins", 1, t->part, 0, &l) < 0)
+		return;
+	for (size_t i = 0; i < director_list_n(l); i++) {
+		const char *kind = director_object_value(director_list_at(l, i), "kind");
+
+		if (kind && strcmp(kind, "backstore") == 0)
+			offer(t, director_object_name(director_list_at(l, i)));
+	}
+	director_list_free(&l);
+}
+
+/* The legs of the volume that the command names first. */
+static void offer_legs(struct typed *t)
+{
+	char path[PATH_LEN_MAX];
+
+	if (t->n && t->words[0][0] != '-' && path_make(t->s, path, "/volumes/%s/legs", path_name(t->words[0])) == 0)
+		offer_below(t, path);
+}
+
 /* A folder of the target that is named earlier in the line. */
 static void offer_in_target(struct typed *t, const char *folder)
 {
@@ -135,7 +173,7 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 {
 	switch (kind) {
 	case WORD_PATH: offer_path(t); break;
-	case WORD_NODE: offer_below(t, "/nodes"); break;
+	case WORD_NODE: offer_nodes(t); break;
 	case WORD_VOLUME: offer_below(t, "/volumes"); break;
 	case WORD_TARGET: offer_below(t, "/targets"); break;
 	case WORD_TASK: offer_below(t, "/tasks"); break;
@@ -145,6 +183,8 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_HOST: offer_in_target(t, "hosts"); break;
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
 	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
+	case WORD_LEG: offer_legs(t); break;
+	case WORD_BACKSTORE: offer_backstores(t); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
@@ -167,10 +207,13 @@ static void offer_value(struct typed *t, const char *type, const char *key)
 		else if (p.kind == DIRECTOR_ENUM)
 			offer_words(t, p.choices);
 		else if (strcmp(key, "backstore") == 0)
-			offer_below(t, "/plugins");
+			offer_backstores(t);
 		else if (p.kind == DIRECTOR_REF) {
 			snprintf(folder, sizeof(folder), "/%ss", p.ref);
-			offer_below(t, folder);
+			if (strcmp(folder, "/nodes") == 0)
+				offer_nodes(t);
+			else
+				offer_below(t, folder);
 		}
 	}
 }
@@ -379,6 +422,7 @@ static void here(struct typed *t, const char **with, unsigned *used)
 
 static void complete(struct shell *s, const char *text, struct words_out *out)
 {
+	static const struct cmd nothing = { .words = NULL };
 	const char *why, *rest, *key, *with[WORDS_MAX + 1];
 	struct typed t = { .s = s, .out = out, .part = "", .lead = "" };
 	enum word_kind kind;
@@ -393,10 +437,13 @@ static void complete(struct shell *s, const char *text, struct words_out *out)
 		t.part = l.word[--l.n];
 	skip = l.n && strcmp(l.word[0], "director") == 0;
 	while (skip < l.n && l.word[skip][0] == '-')     /* options before the command */
-		skip += strcmp(l.word[skip], "-o") == 0 || strcmp(l.word[skip], "--socket") == 0 ||
-			strcmp(l.word[skip], "--timeout") == 0 || strcmp(l.word[skip], "--output") == 0 ? 2 : 1;
-	if (skip > l.n)
-		skip = l.n;
+		skip += takes_value(&nothing, l.word[skip], &kind, &key) ? 2 : 1;
+	if (skip > l.n) {                                /* the value of such an option is being typed */
+		takes_value(&nothing, l.word[l.n - 1], &kind, &key);
+		offer_kind(&t, kind);
+		line_fini(&l);
+		return;
+	}
 	t.words = l.word + skip;
 	t.n = l.n - skip;
 	t.cmd = cmd_find(t.words, t.n, &used);

@@ -44,15 +44,73 @@ const struct cmd *cmd_find(const char *const *words, unsigned n, unsigned *used)
 	return best;
 }
 
-bool cmd_group(const char *const *words, unsigned n)
+unsigned cmd_group(const char *const *words, unsigned n)
 {
+	unsigned best = 0;
+
 	for (unsigned i = 0; cmd_tables[i]; i++)
 		for (const struct cmd *c = cmd_tables[i]; c->words; c++) {
-			size_t len = strlen(words[0]);
+			const char *p = c->words;
+			unsigned k = 0;
 
-			if (n && strncmp(c->words, words[0], len) == 0 && c->words[len] == ' ')
-				return true;
+			for (; k < n; k++) {
+				size_t len = strcspn(p, " ");
+
+				if (!p[len] || strlen(words[k]) != len || memcmp(words[k], p, len) != 0)
+					break;
+				p += len + 1;
+			}
+			best = k > best ? k : best;
 		}
+	return best;
+}
+
+/* ---- options that every command has, wherever they stand ---- */
+
+/* How many words such an option takes, with its value; 0: it is none. */
+static unsigned common_words(const char *word)
+{
+	static const struct { const char *name; bool value; } common[] = {
+		{ "-o", true }, { "--output", true }, { "--timeout", true }, { "-m", true }, { "--message", true }, { "--key", true },
+		{ "-q", false }, { "--quiet", false }, { "--no-headers", false }, { "--no-wait", false }, { "--dry-run", false },
+	};
+	size_t len = strcspn(word, "=");
+
+	for (size_t i = 0; i < ARRAY_LEN(common); i++)
+		if (strlen(common[i].name) == len && memcmp(common[i].name, word, len) == 0)
+			return common[i].value && !word[len] ? 2 : 1;
+	return 0;
+}
+
+void words_order(const char *const *words, unsigned n, const char **out)
+{
+	const char *opts[WORDS_MAX];
+	unsigned plain = 0, n_opts = 0, at = 0;
+
+	while (at < n && plain < COMMAND_WORDS_MAX) {
+		unsigned k = common_words(words[at]);
+
+		if (!k && words[at][0] == '-')
+			break;
+		if (!k)
+			out[plain++] = words[at++];
+		for (; k && at < n; k--)
+			opts[n_opts++] = words[at++];
+	}
+	memcpy(out + plain, opts, n_opts * sizeof(*out));
+	memcpy(out + at, words + at, (n - at) * sizeof(*out));
+}
+
+bool words_ask_json(const char *const *words, unsigned n)
+{
+	for (unsigned i = 0; i < n && strcmp(words[i], "--") != 0; i++) {
+		const char *eq = strchr(words[i], '=');
+		size_t len = eq ? (size_t)(eq - words[i]) : strlen(words[i]);
+
+		if ((len == 2 && memcmp(words[i], "-o", 2) == 0) || (len == 8 && memcmp(words[i], "--output", 8) == 0))
+			if (eq ? strcmp(eq, "=json") == 0 : i + 1 < n && strcmp(words[i + 1], "json") == 0)
+				return true;
+	}
 	return false;
 }
 
@@ -274,18 +332,25 @@ static int parse_word(struct parse *p)
 	return option(p, w);
 }
 
-static int unknown(struct shell *s, const char *const *words, unsigned n)
+int cmd_unknown(struct shell *s, const char *const *words, unsigned n)
 {
 	auto_free char *quoted = line_quote(words[0]);
+	unsigned k = cmd_group(words, n);
+	struct buf group = { 0 };
+	int err;
 
-	if (cmd_group(words, n)) {
-		auto_free char *hint = mem_printf("director help %s", words[0]);
+	for (unsigned i = 0; i < k; i++)
+		buf_printf(&group, "%s%s", i ? " " : "", words[i]);
+	if (k) {
+		auto_free char *hint = mem_printf("director help %s", buf_str(&group));
 
-		if (n == 1)
-			return say_fail(s, ERR_INVAL, NULL, hint, "%s needs a verb", words[0]);
-		return say_fail(s, ERR_INVAL, NULL, hint, "%s has no \"%s\"", words[0], words[1]);
+		err = k == n ? say_fail(s, ERR_INVAL, NULL, hint, "%s needs a verb", buf_str(&group)) :
+			say_fail(s, ERR_INVAL, NULL, hint, "%s has no \"%s\"", buf_str(&group), words[k]);
+	} else {
+		err = say_fail(s, ERR_INVAL, NULL, "director help", "there is no command %s", quoted);
 	}
-	return say_fail(s, ERR_INVAL, NULL, "director help", "there is no command %s", quoted);
+	buf_fini(&group);
+	return err;
 }
 
 int call_parse(struct shell *s, const char *const *words, unsigned n, struct call *c)
@@ -296,7 +361,7 @@ int call_parse(struct shell *s, const char *const *words, unsigned n, struct cal
 	memset(c, 0, sizeof(*c));
 	c->cmd = cmd_find(words, n, &p.at);
 	if (!c->cmd)
-		return unknown(s, words, n);
+		return cmd_unknown(s, words, n);
 	s->running = c->cmd->words;
 	while (!err && p.at < n)
 		err = parse_word(&p);

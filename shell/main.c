@@ -48,10 +48,6 @@ static int leading(struct shell *s, char **argv, int *at, const char **socket_pa
 		printf("director %s\n", director_version());
 		exit(0);
 	}
-	if (strcmp(w, "-h") == 0 || strcmp(w, "--help") == 0) {
-		help_print(s, NULL, 0);
-		exit(0);
-	}
 	if (strcmp(w, "-e") == 0) {
 		s->stop = true;
 		return 0;
@@ -68,13 +64,13 @@ static int leading(struct shell *s, char **argv, int *at, const char **socket_pa
 		s->no_wait = true;
 	else if (strcmp(w, "--dry-run") == 0)
 		s->dry_run = true;
-	else if (strcmp(w, "-o") == 0 || strncmp(w, "--output", 8) == 0) {
+	else if (strcmp(w, "-o") == 0 || strncmp(w, "-o=", 3) == 0 || strcmp(w, "--output") == 0 || strncmp(w, "--output=", 9) == 0) {
 		const char *v = eq ? eq + 1 : argv[*at + 1] ? argv[++*at] : "";
 
 		s->json = strcmp(v, "json") == 0;
 		if (!s->json && strcmp(v, "table") != 0)
 			return say_fail(s, ERR_INVAL, NULL, NULL, "-o is table or json, not \"%s\"", v);
-	} else if (strncmp(w, "--timeout", 9) == 0) {
+	} else if (strcmp(w, "--timeout") == 0 || strncmp(w, "--timeout=", 10) == 0) {
 		const char *v = eq ? eq + 1 : argv[*at + 1] ? argv[++*at] : "";
 
 		if (text_ms_parse(v, &s->timeout_ms) < 0)
@@ -85,36 +81,39 @@ static int leading(struct shell *s, char **argv, int *at, const char **socket_pa
 	return 0;
 }
 
-/* --socket and --help may stand anywhere; they are taken out of the words. */
-static unsigned words_of(struct shell *s, char **argv, int at, const char **words, const char **socket_path, bool *help)
+/* --socket may stand anywhere; it is taken out of the words. */
+static int words_of(struct shell *s, char **argv, int at, const char **words, unsigned *n, const char **socket_path)
 {
-	unsigned n = 0;
 	bool plain = false;
 
-	for (; argv[at] && n < WORDS_MAX; at++) {
+	for (*n = 0; argv[at]; at++) {
 		plain |= strcmp(argv[at], "--") == 0;
 		if (!plain && strcmp(argv[at], "--socket") == 0 && argv[at + 1])
 			*socket_path = argv[++at];
 		else if (!plain && strncmp(argv[at], "--socket=", 9) == 0)
 			*socket_path = argv[at] + 9;
-		else if (!plain && (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0))
-			*help = true;
+		else if (*n == WORDS_MAX)
+			return say_fail(s, ERR_LIMIT, NULL, NULL, "too many words in one command");
 		else
-			words[n++] = argv[at];
+			words[(*n)++] = argv[at];
 	}
-	return n;
+	return 0;
 }
 
-static int run(struct shell *s, const char *const *words, unsigned n, bool help)
+/* Options that mean something only together with a command, and with it are the parser's. */
+static bool of_command(const char *w)
 {
-	if (help) {
-		unsigned used = n;
+	size_t len = strcspn(w, "=");
+	static const char *const names[] = { "-h", "--help", "-m", "--message", "--key" };
 
-		if (n)
-			cmd_find(words, n, &used);
-		help_print(s, words, used ? used : n ? 1 : 0);
-		return 0;
-	}
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (strlen(names[i]) == len && memcmp(names[i], w, len) == 0)
+			return true;
+	return false;
+}
+
+static int run(struct shell *s, const char *const *words, unsigned n)
+{
 	if (n)
 		return shell_run(s, words, n);
 	if (isatty(STDIN_FILENO)) {
@@ -129,24 +128,25 @@ int main(int argc, char **argv)
 	struct shell s = { .cwd = "/", .in_tx = -1, .running = "" };
 	const char *words[WORDS_MAX], *socket_path = NULL;
 	struct sigaction sa = { .sa_handler = on_int };
-	bool help = false;
 	int at = 1, err = 0;
 	unsigned n;
 
 	setlocale(LC_CTYPE, "");
 	s.tty = isatty(STDOUT_FILENO);
-	for (; at < argc && argv[at][0] == '-' && argv[at][1] && !err; at++)
+	s.json_asked = argc > 1 && words_ask_json((const char *const *)argv + 1, (unsigned)argc - 1);
+	for (; at < argc && argv[at][0] == '-' && argv[at][1] && !of_command(argv[at]) && !err; at++)
 		err = leading(&s, argv, &at, &socket_path);
+	if (!err)
+		err = words_of(&s, argv, at, words, &n, &socket_path);
 	if (err)
 		return err_exit(err);
-	n = words_of(&s, argv, at, words, &socket_path, &help);
 	director_new(&s.d, socket_path);
 	director_set_program(s.d, "director");
 	on_signal = s.d;
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGINT, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = run(&s, words, n, help);
+	err = run(&s, words, n);
 	director_schema_free(&s.schema);
 	director_free(&s.d);
 	if (fflush(stdout) == EOF && !err)

@@ -309,17 +309,38 @@ const struct director_object **object_order(const struct director_list *l)
 	return o;
 }
 
+/*
+ * A folder that is not there yet is an empty one, unless it would be below an object that is not there either: then whoever
+ * asked for it has the name wrong.
+ */
+static int no_folder(struct shell *s, const char *folder)
+{
+	char path[PATH_LEN_MAX], *end;
+	struct director_object *o = NULL;
+	int err;
+
+	if (director_error_code(director_error(s->d)) != DIRECTOR_E_NOT_FOUND)
+		return say_error(s);
+	snprintf(path, sizeof(path), "%s", folder);
+	end = strchr(path + 1, '/');
+	end = end ? strchr(end + 1, '/') : NULL;
+	if (end)
+		*end = '\0';
+	err = path_depth(path) < 2 ? 0 : director_get(s->d, path, &o);
+	director_object_free(&o);
+	return err ? say_error(s) : 0;
+}
+
 int object_table_with(struct shell *s, const char *folder, uint32_t depth, const char *type, const struct column *cols, unsigned n,
 	char *(*value)(void *arg, const struct director_object *o, const char *key), void *arg)
 {
 	const struct director_object **o = NULL;
 	struct director_list *l = NULL;
 	struct table *t;
+	int err = director_list(s->d, folder, depth, NULL, 0, &l) < 0 ? no_folder(s, folder) : 0;
 
-	/* A folder that is not there yet is an empty one. */
-	if (director_list(s->d, folder, depth, NULL, 0, &l) < 0 &&
-	    director_error_code(director_error(s->d)) != DIRECTOR_E_NOT_FOUND)
-		return say_error(s);
+	if (err)
+		return err;
 	t = table_new(cols, n);
 	if (l)
 		o = object_order(l);

@@ -23,8 +23,13 @@ const char *shell_noun(const struct shell *s)
 static int run_call(struct shell *s, const char *const *words, unsigned n)
 {
 	struct call c;
-	int err = call_parse(s, words, n, &c);
+	int err;
 
+	if (s->help) {
+		s->json |= s->json_asked;
+		return help_print(s, words, n);
+	}
+	err = call_parse(s, words, n, &c);
 	if (!err && !c.cmd->local && director_connect(s->d) < 0)
 		err = say_error(s);
 	s->patient = false;
@@ -64,26 +69,48 @@ static int run_kept(struct shell *s, const char *const *words, unsigned n)
 	return err;
 }
 
-int shell_run(struct shell *s, const char *const *words, unsigned n)
+/* --help and -h are taken out of the words, and said to the session. */
+static unsigned without_help(struct shell *s, const char *const *words, unsigned n, const char **out)
 {
-	static const char *const cd[] = { "cd" };
-	const char *to_cd[2] = { cd[0], NULL };
+	bool plain = false;
+	unsigned kept = 0;
+
+	s->help = false;
+	for (unsigned i = 0; i < n; i++) {
+		plain |= strcmp(words[i], "--") == 0;
+		if (!plain && (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0))
+			s->help = true;
+		else
+			out[kept++] = words[i];
+	}
+	return kept;
+}
+
+int shell_run(struct shell *s, const char *const *typed, unsigned n)
+{
+	const char *kept[WORDS_MAX], *words[WORDS_MAX + 1];
 	char old[PATH_LEN_MAX], path[PATH_LEN_MAX];
 	int err;
 
-	if (n && strcmp(words[0], "director") == 0) {
-		words++;
-		n--;
-	}
 	s->running = "";
 	s->said_json = false;
-	if (n == 0)
+	if (n && strcmp(typed[0], "director") == 0) {
+		typed++;
+		n--;
+	}
+	s->json_asked = words_ask_json(typed, n);
+	n = without_help(s, typed, n, kept);
+	if (n == 0 && !s->help)
 		return 0;
+	words_order(kept, n, words);
+	if (n == 0)
+		return run_kept(s, words, n);
 	if (words[0][0] != '/' && strcmp(words[0], "..") != 0)
 		return run_kept(s, words, n);
-	if (n == 1) {
-		to_cd[1] = words[0];
-		return run_kept(s, to_cd, 2);
+	if (!s->help && (n == 1 || words[1][0] == '-') && n < WORDS_MAX) {
+		memmove(words + 1, words, n * sizeof(*words));
+		words[0] = "cd";
+		return run_kept(s, words, n + 1);
 	}
 	if (path_of(s, words[0], path) < 0)
 		return ERR_INVAL;
@@ -104,7 +131,7 @@ int shell_run_line(struct shell *s, const char *text)
 		int one = line_parse(text, &l, &rest, &why);
 
 		s->running = "";
-		s->said_json = false;
+		s->said_json = s->json_asked = false;
 		one = one ? say_fail(s, one, NULL, NULL, "%s", why) : shell_run(s, l.word, l.n);
 		line_fini(&l);
 		err = one ? one : err;

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
 #include "shell/shell.h"
 
 void say(struct shell *s, const char *fmt, ...)
@@ -90,16 +93,41 @@ static void error_json(struct shell *s, int code, const char *object, const char
 	json_object_set_new(root, "ok", json_false());
 	json_object_set_new(root, "error", json_pack("{s:i, s:s, s:s, s:s, s:s, s:i}", "code", code, "name",
 		director_ename(code), "object", object, "text", text, "hint", hint, "exit", director_eexit(code)));
+	if (s->agreed) {
+		json_object_set_new(json_object_get(root, "error"), "commit", json_integer((json_int_t)s->agreed));
+		json_object_set_new(json_object_get(root, "error"), "task", json_string(s->agreed_task));
+	}
 	envelope(s, root);
 }
 
-/* "director: volume create: /volumes/v1: it exists already (exists)", then what would help. */
-static int fail(struct shell *s, int code, const char *object, const char *text, const char *hint)
+/* What somebody typed comes back in errors: neither a terminal nor JSON is to stumble over bytes that are no text. */
+static char *as_text(const char *s)
 {
+	struct buf b = { 0 };
+
+	while (*s) {
+		char one[5] = "";
+		size_t n = 0;
+
+		for (unsigned k = 1; k < sizeof(one) && s[k - 1] && !n; k++) {
+			memcpy(one, s, k);
+			n = text_ok(one, k) ? k : 0;
+		}
+		buf_put(&b, n ? s : "?", n ? n : 1);
+		s += n ? n : 1;
+	}
+	return buf_take(&b);
+}
+
+/* "director: volume create: /volumes/v1: it exists already (exists)", then what would help. */
+static int fail(struct shell *s, int code, const char *raw_object, const char *raw_text, const char *raw_hint)
+{
+	auto_free char *object = as_text(raw_object), *text = as_text(raw_text), *hint = as_text(raw_hint);
+
 	if (s->mute)
 		return code;
 	fflush(stdout);
-	if (s->json && !s->said_json)
+	if ((s->json || s->json_asked) && !s->said_json)
 		error_json(s, code, object, text, hint);
 	fflush(stdout);
 	fprintf(stderr, "director: ");

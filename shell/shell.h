@@ -12,6 +12,7 @@
 
 #define SHELL_JSON_VERSION 1    /* of the envelope that -o json prints */
 #define WORDS_MAX 256
+#define COMMAND_WORDS_MAX 4     /* "/targets/T target address add" */
 #define ARGS_MAX 6
 #define OPTS_MAX 12
 #define PARAMS_MAX 64
@@ -33,6 +34,10 @@ struct shell {
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
 	const char *running;                    /* the words of the command that runs, for the envelope */
 	bool said_json;                         /* the envelope is out */
+	uint64_t agreed;                        /* the commit whose work is waited for, and its task: an error then names both */
+	const char *agreed_task;
+	bool help;                              /* --help or -h was among the words: say what they mean, do nothing */
+	bool json_asked;                        /* -o json is among the words, also where an error comes before it is read */
 	bool mute;                              /* errors are not said: nobody asked, as in completion */
 };
 
@@ -49,7 +54,7 @@ bool shell_no_trial(struct shell *s);
 enum word_kind {
 	WORD_TEXT = 1, WORD_PATH, WORD_FILE, WORD_SIZE, WORD_NUMBER, WORD_DURATION,
 	WORD_NODE, WORD_VOLUME, WORD_TARGET, WORD_LUN, WORD_HOST, WORD_PORTAL, WORD_TASK, WORD_PLUGIN, WORD_SESSION,
-	WORD_ERROR, WORD_COMMAND, WORD_INITIATOR, WORD_FORMAT, WORD_ADDRESS,
+	WORD_ERROR, WORD_COMMAND, WORD_INITIATOR, WORD_FORMAT, WORD_ADDRESS, WORD_LEG, WORD_BACKSTORE,
 };
 
 struct cmd_arg {
@@ -106,13 +111,23 @@ const char *call_param(const struct call *c, const char *key);
 
 /* The command that the first words name, and how many words; NULL if none. Longest match. */
 const struct cmd *cmd_find(const char *const *words, unsigned n, unsigned *used);
-/* Is there a command that begins with these words? */
-bool cmd_group(const char *const *words, unsigned n);
+/* How many of the words begin some longer command: 2 of "target address fly". */
+unsigned cmd_group(const char *const *words, unsigned n);
+/* No command is called so: say it, and what would help. */
+int cmd_unknown(struct shell *s, const char *const *words, unsigned n);
 /* Words to a call; 0, or an error that has been said. call_fini always. Borrows the words. */
 int call_parse(struct shell *s, const char *const *words, unsigned n, struct call *c);
 void call_fini(struct call *c);
 /* "volume create NAME --size SIZE [--on NODE] …" into `out` (given). */
 char *cmd_usage(const struct cmd *c);
+
+/*
+ * Options of every command that stand before its words or between them, put behind them: into `out`, which has room for n.
+ * Whatever else there is keeps its place.
+ */
+void words_order(const char *const *words, unsigned n, const char **out);
+/* Is -o json among the words? */
+bool words_ask_json(const char *const *words, unsigned n);
 
 /* ---- lines ---- */
 
@@ -242,7 +257,8 @@ void words_out_fini(struct words_out *out);
 
 /* ---- help ---- */
 
-void help_print(struct shell *s, const char *const *words, unsigned n);
+/* All about the command that the words begin with, or a list of those that they could; n 0: of all. */
+int help_print(struct shell *s, const char *const *words, unsigned n);
 void help_error_names(struct words_out *out, const char *prefix);
 
 #endif

@@ -133,7 +133,7 @@ struct director_iscsi_conf {
 DIRECTOR_ISCSI_API void director_iscsi_conf_init(struct director_iscsi_conf *conf);
 /*
  * Begin to log in. Returns at once; commands may be submitted at once, and wait. -EINVAL: a value is out of range, a name
- * is not an iSCSI name, or a portal is not an address (host names are resolved here, once, which may take a while).
+ * is not an iSCSI name, both secrets are the same, or a portal is not an address (host names are resolved here, once, which may take a while).
  */
 DIRECTOR_ISCSI_API int director_iscsi_open(struct director_iscsi_loop *loop, const struct director_iscsi_conf *conf,
 	struct director_iscsi **h);

@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/unstable.h"
 #include "director/iscsi.h"
 #include "director/plugin.h"
-#include "plugins/common/unstable.h"
 #include "plugins/iscsi/hold.h"
 
 #define PORTALS_MAX 16

@@ -19,9 +19,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/unstable.h"
 #include "director/plugin.h"
 #include "plugins/common/err.h"
-#include "plugins/common/unstable.h"
 
 #define WIRES_MAX 16
 

@@ -147,6 +147,7 @@ struct iscsi_conn {
 	struct buf text_in, text_out;
 	size_t text_at;
 	uint32_t text_ttt;
+	uint64_t text_seen;             /* keys of the exchange so far, see keys_negotiation */
 
 	struct iscsi_tmf *tmfs;                 /* for the owner */
 

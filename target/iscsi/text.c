@@ -15,22 +15,24 @@ static void text_reset(struct iscsi_conn *c)
 	c->text_ttt = TAG_NONE;
 }
 
-/* The next part of the answer; with the C bit while more is left (11.11.2). */
+/*
+ * The next part of the answer; with the C bit while more is left (11.11.2). It is the last one if the initiator is at its end
+ * too: F in answer to a request without F is an error (11.11.1).
+ */
 void text_answer(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	size_t left = c->text_out.len - c->text_at;
 	uint32_t max = c->params.max_send, len = (uint32_t)(left < max ? left : max);
-	bool more = len < left;
+	bool more = len < left, final = !more && bhs[1] & PDU_FINAL;
 	const uint8_t *p = len ? c->text_out.data + c->text_at : NULL;
-	uint8_t *r = conn_put(c, PDU_TEXT_RESPONSE, more ? LOGIN_CONTINUE : PDU_FINAL, bhs_itt(bhs), p, len);
+	uint8_t *r = conn_put(c, PDU_TEXT_RESPONSE, more ? LOGIN_CONTINUE : final ? PDU_FINAL : 0, bhs_itt(bhs), p, len);
 
 	memcpy(r + 8, bhs + 8, 8);
-	put32(r + 20, more ? TEXT_TTT : TAG_NONE);
+	put32(r + 20, final ? TAG_NONE : TEXT_TTT);
 	c->text_at += len;
-	if (more)
-		c->text_ttt = TEXT_TTT;
-	else
+	if (!more)
 		text_reset(c);
+	c->text_ttt = final ? TAG_NONE : TEXT_TTT;
 }
 
 /* Ask the initiator for the rest: an empty response with a tag. */
@@ -48,7 +50,7 @@ static int negotiate(struct iscsi_conn *c, const char **names)
 {
 	struct iscsi_params ours = c->params;
 	struct keys_negotiation n = { .ours = &ours, .result = &c->params,
-		.discovery = c->session->discovery, .leading = false };
+		.discovery = c->session->discovery, .leading = false, .seen = c->text_seen };
 	struct key_pair pair;
 	size_t at = 0;
 	unsigned count = 0;
@@ -61,6 +63,7 @@ static int negotiate(struct iscsi_conn *c, const char **names)
 		if (key_is(&pair, "SendTargets"))
 			*names = pair.value;
 	}
+	c->text_seen = n.seen;
 	/* Appendix C: all targets are for discovery sessions to ask for, "the one of this session" for the others. */
 	if (*names && c->session->discovery ? !**names : *names && strcmp(*names, "All") == 0) {
 		keys_put(&c->text_out, "SendTargets", "Reject");
@@ -77,8 +80,14 @@ void text_request(struct iscsi_conn *c, const uint8_t *bhs)
 	/* 11.10.4: a tag of none begins a new exchange and ends an open one. */
 	if (first) {
 		text_reset(c);
+		c->text_seen = 0;
 	} else if (bhs_ttt(bhs) != c->text_ttt) {
 		conn_reject(c, bhs, REJECT_INVALID_FIELD);
+		return;
+	}
+	if (bhs[1] & LOGIN_CONTINUE && bhs[1] & PDU_FINAL) {
+		text_reset(c);
+		conn_reject(c, bhs, REJECT_PROTOCOL);   /* at its end, and not (11.10.2) */
 		return;
 	}
 	if (c->text_at < c->text_out.len) {

@@ -78,9 +78,10 @@ void copies_free(struct scsi_nexus *n)
 
 /* ---- what is asked of them ---- */
 
+/* 6.24, COPY OPERATION STATUS: with LID4 there are several kinds of being in progress, and 0 is none of them. */
 static uint8_t operation_status(const struct copy_record *r)
 {
-	return r->running ? 0 : r->failed ? 2 : 1;
+	return r->running ? r->lid4 ? 0x10 : 0 : r->failed ? 2 : 1;
 }
 
 static int status_lid4(struct task *t, const struct copy_record *r)

@@ -113,6 +113,15 @@ static bool lost_allows(const struct task *t, const struct scsi_op *row)
 	return row->flags & OPF_PR_LOST;
 }
 
+/* What reservations say of two commands depends on what they ask for (SBC-3 table 13). */
+static enum scsi_access access_of(const struct task *t, const struct scsi_op *row)
+{
+	bool harmless = (row->start == op_start_stop && (t->cdb[4] & 0xf1) == 0x01) ||
+			(row->start == op_prevent_allow && (t->cdb[4] & 0x03) == 0);
+
+	return harmless ? ACCESS_READY : row->access;
+}
+
 /* Does a state of the unit or of its target port group stand in the way, or a reservation? Then it is said. */
 static bool gate_shut(struct task *t, const struct scsi_op *row, uint32_t gate)
 {
@@ -124,7 +133,7 @@ static bool gate_shut(struct task *t, const struct scsi_op *row, uint32_t gate)
 		scsi_check(t, SENSE_NOT_READY, ASC_UNAVAILABLE);
 	else if (gate & GATE_STANDBY && !always && !(row->flags & OPF_STANDBY))
 		scsi_check(t, SENSE_NOT_READY, ASC_STANDBY);
-	else if (gate >> row->access & 1)
+	else if (gate >> access_of(t, row) & 1)
 		scsi_status(t, STATUS_RESERVATION_CONFLICT);
 	else if (gate & GATE_PR_LOST && !lost_allows(t, row))
 		scsi_check(t, SENSE_DATA_PROTECT, ASC_PR_LOST);

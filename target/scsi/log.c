@@ -87,6 +87,23 @@ static uint8_t *subpages(const struct scsi_lu *lu, uint8_t code, uint8_t *p)
 	return p;
 }
 
+/* PARAMETER POINTER (SPC-4 6.6.1): parameters from this code on; the new end, NULL if there are none. */
+static uint8_t *parameters_from(uint32_t first, uint8_t *p, const uint8_t *end)
+{
+	uint8_t *to = p;
+
+	for (const uint8_t *at = p; at < end; ) {
+		unsigned len = 4u + at[3];
+
+		if (be16(at) >= first) {
+			memmove(to, at, len);
+			to += len;
+		}
+		at += len;
+	}
+	return to == p && first ? NULL : to;
+}
+
 int log_sense(struct task *t)
 {
 	const struct scsi_lu *lu = task_lu(t);
@@ -108,6 +125,8 @@ int log_sense(struct task *t)
 	p[0] = (uint8_t)(0x80 | (sub ? 0x40 : 0) | code);       /* DS: nothing is saved */
 	p[1] = sub;
 	end = sub ? subpages(lu, code, p + 4) : page->fill(lu, p + 4);
+	if (!sub && code && !(end = parameters_from(be16(t->cdb + 5), p + 4, end)))
+		return scsi_bad_cdb(t, 5, -1);
 	set16(p + 2, (uint32_t)(end - p) - 4);
 	return scsi_data(t, (uint32_t)(end - p), be16(t->cdb + 7));
 }

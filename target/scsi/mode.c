@@ -308,7 +308,8 @@ int op_mode_select(struct task *t)
 	lu_mode_get(task_lu(t), &m);
 	if (!scsi_have(t, list) || !list_take(t, list, ten ? 8 : 4, &m))
 		return SCSI_DONE;
-	if (t->cdb[1] & 0x01) {                         /* SP */
+	/* SP; and where nodes agree, always: all ports of the unit have one set of pages (VPD page 87h). */
+	if (t->cdb[1] & 0x01 || task_lu(t)->kept.all) {
 		p = proposal_new(t, saved);
 		p->next.saved = m;
 		p->next.has_saved = true;

@@ -167,8 +167,10 @@ static enum pr_result do_register(struct pr_state *s, const struct pr_request *q
 		if (s->n + new_ports(s, q) > PR_REGISTRANTS_MAX)
 			return PR_NO_RESOURCES;
 		register_port(s, &q->from, q->service_key);
+		/* SPEC_I_PT registers those that are not yet: nobody's key is changed by somebody else. */
 		for (unsigned i = 0; i < q->n_others; i++)
-			register_port(s, &q->others[i], q->service_key);
+			if (!q->spec_i_pt || !find(s, &q->others[i]))
+				register_port(s, &q->others[i], q->service_key);
 	}
 	s->aptpl = q->aptpl;
 	s->generation++;
@@ -270,7 +272,9 @@ static enum pr_result do_move(struct pr_state *s, const struct pr_request *q, co
 {
 	struct pr_registrant *to;
 
-	if (s->type == PR_NONE || pr_type_all(s->type) || !g->holder)
+	if (s->type == PR_NONE)
+		return PR_BAD_MOVE;
+	if (pr_type_all(s->type) || !g->holder)
 		return PR_CONFLICT;
 	if (q->service_key == 0)
 		return PR_BAD_KEY;

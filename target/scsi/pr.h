@@ -72,6 +72,7 @@ enum pr_result {
 	PR_NO_RESOURCES,                /* INSUFFICIENT REGISTRATION RESOURCES */
 	PR_BAD_RELEASE,                 /* INVALID RELEASE OF PERSISTENT RESERVATION */
 	PR_BAD_TYPE,                    /* byte 2 of the CDB */
+	PR_BAD_MOVE,                    /* byte 1 of the CDB: there is nothing to move */
 	PR_BAD_OWN_KEY,                 /* byte 0 of the parameter list: the reservation key */
 	PR_BAD_KEY,                     /* byte 8 of the parameter list: the service action key */
 	PR_BAD_SPEC_I_PT,               /* byte 20 */

@@ -419,6 +419,8 @@ static int refused(struct task *t, enum pr_result r)
 		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_RELEASE);
 	case PR_BAD_TYPE:
 		return scsi_bad_cdb(t, 2, -1);
+	case PR_BAD_MOVE:
+		return scsi_bad_cdb(t, 1, 4);
 	case PR_BAD_OWN_KEY:
 		return scsi_bad_parameter(t, 0, -1);
 	case PR_BAD_KEY:

@@ -229,14 +229,24 @@ int op_compare_and_write(struct task *t)
 
 static int or_read(struct task *t);
 
+/* No more than one COMPARE AND WRITE has: the storage may be a unit elsewhere. */
+static uint64_t or_most(const struct scsi_lu *lu, uint64_t left)
+{
+	uint64_t most = (uint64_t)lu->caw_max * lu->block_size;
+
+	return most && most < left ? most : left;
+}
+
 /* How much goes at once from `at` on, in bytes of the command. */
 static uint64_t or_piece(const struct task *t, uint64_t at)
 {
 	const struct scsi_lu *lu = task_lu(t);
-	uint64_t left = t->scsi.blocks * lu->block_size - at, most = left;
+	uint64_t left = t->scsi.blocks * lu->block_size - at, most = or_most(lu, left), to_seam;
 
-	if (lu->seam)
-		most = lu->seam - (t->scsi.lba * lu->block_size + at) % lu->seam;
+	if (lu->seam) {
+		to_seam = lu->seam - (t->scsi.lba * lu->block_size + at) % lu->seam;
+		most = most < to_seam ? most : to_seam;
+	}
 	return left < most ? left : most;
 }
 
@@ -284,7 +294,7 @@ int op_orwrite(struct task *t)
 	if (t->scsi.blocks == 0)
 		return scsi_good(t);
 	t->scsi.done = 0;
-	most = t->scsi.blocks * bs;
+	most = or_most(task_lu(t), t->scsi.blocks * bs);
 	if (task_lu(t)->seam && most > task_lu(t)->seam)
 		most = task_lu(t)->seam;
 	if (task_room(t, &t->scsi.work, 2 * most) != 0)

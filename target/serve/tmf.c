@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "target/serve/serve.h"
 
+#define COLD_MS 3000            /* for the logout that a cold reset asks for */
+
 /* One function that goes around; freed when all workers have reported. */
 struct round {
 	_Atomic unsigned open;          /* workers that have not */
@@ -46,6 +48,13 @@ static bool drained(const struct worker *w, const struct round *r)
 	return true;
 }
 
+/* 11.5.1: after a TARGET COLD RESET no session goes on, whoever asked for it. */
+static void log_out(struct session *ss)
+{
+	for (struct iscsi_conn *c = ss->is->conns; c; c = c->next)
+		conn_request_logout(c, COLD_MS);
+}
+
 static void answer_run(struct worker *w, struct worker_msg *m)
 {
 	struct round_msg *rm = (struct round_msg *)m;
@@ -55,6 +64,8 @@ static void answer_run(struct worker *w, struct worker_msg *m)
 	/* A session that has ended took its own with it. */
 	if (ss) {
 		conn_tmf_done(ss->is, r->tmf, TMF_RSP_COMPLETE);
+		if (r->cold)
+			log_out(ss);
 		session_dirty(ss);
 	}
 	free(r);
@@ -114,9 +125,8 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			tmf_end_tasks(ss, lun);
 			n->n_aborting = n->n_tasks;
 		}
-		for (struct iscsi_conn *c = ss->is->conns; c && r->cold; c = c->next)
-			if (strcmp(ss->it.target, r->target) == 0)
-				conn_request_logout(c, 3000);
+		if (r->cold && strcmp(ss->it.target, r->target) == 0)
+			log_out(ss);
 		session_dirty(ss);
 	}
 	d = mem_zalloc(sizeof(*d));

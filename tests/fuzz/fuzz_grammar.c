@@ -22,8 +22,15 @@ static void quote_again(const char *word)
 
 static void one(struct shell *s, const struct line *l)
 {
+	const char *ordered[WORDS_MAX];
 	struct call c;
 
+	words_ask_json(l->word, l->n);
+	words_order(l->word, l->n, ordered);
+	if (l->n) {
+		call_parse(s, ordered, l->n, &c);
+		call_fini(&c);
+	}
 	for (unsigned i = 0; i < l->n; i++)
 		quote_again(l->word[i]);
 	if (l->n) {

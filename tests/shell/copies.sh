@@ -29,6 +29,12 @@ commands() {
 	d volume move u --to n2
 	d volume move p --to n1
 	d volume move u --leg b
+	d volume move u/zz --to n2
+	d volume move /volumes/u/legs/zz --to n2
+	d volume move u/a --leg b --to n2
+	d volume move u/a --owner n2
+	d --dry-run volume move /volumes/u/legs/c --to n3
+	"$top_builddir/shell/director" complete --line "volume move u --leg "
 	d volume scrub u
 	d volume scrub p
 	d volume set u epoch=5

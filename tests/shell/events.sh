@@ -22,5 +22,8 @@ commands() {
 	echo "(the follower ends with $?)"
 	cat "$dir/followed"
 	d events --since 1 /volumes -o json
+	d task wait 2
+	d task wait 4711
+	d task wait /tasks/none -o json
 }
 same events

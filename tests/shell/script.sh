@@ -54,9 +54,37 @@ EOF
 	d -q volume create silent --size 1G
 	d node adopt n7 --fingerprint 1234
 	d cluster rotate-key
+	# An option of every command may stand anywhere, and an error is JSON where JSON was asked for, before or behind it.
+	d volume -o json list extra
+	d fly -o json
+	d -o json volume fly
+	d --bogus -o json status
+	d volume list extra --output=json
+	d volume list -o json -o xml
+	"$top_builddir/shell/director" volume create "$(printf 'a\377b\033c')" --size 1G -o json 2>&1
+	d -m why --no-wait volume --dry-run create m1 --size 1G --on n1
+	d target address
+	d target -o table address fly
+	"$top_builddir/shell/director" set /volumes/vol0000 $(seq -f p.k%g=1 260) 2>&1
+	echo "(status $?)"
+	d volume create l --size 1G --lun iscsi://10.0.0.9/iqn.2020-01.x:d/1 --user u --secret-file /nonexistent/secret -o json
+	d volume convert vol0000 --copies 2 --p.secret=open
+	d fly --help
+	d help volume fly
+	d help target address
+	d volume delete vol0000 --help
+	d --help volume delete
+	d volume delete --help -o json
+	d task list -h -o json
+	script <<'EOF'
+-o json pwd
+director --no-headers -o table node list --help
+/volumes delete vol0000 --help; /volumes -o json pwd
+EOF
 	for line in "" "vol" "volume " "volume show vol" "volume create x --on " "volume create x --" "volume create x read" \
 		"set /vol" "set /volumes/vol0000 al" "set /volumes/vol0000 allow-shrink=" "get /targets/" "lun remove iqn.2026-01.org.example:t0000 " \
-		"director -o json vol" "ls; sta" "explain no" "volume list -o " "zzz "; do
+		"director -o json vol" "ls; sta" "explain no" "volume list -o " "zzz " \
+		"volume create x --copies 2 --on n1," "-o " "-m why vol"; do
 		echo "\$ complete '$line'"
 		"$top_builddir/shell/director" complete --line "$line" | tr '\n' '|'
 		echo

@@ -21,6 +21,10 @@ commands() {
 	d lun add iqn.2026-01.org.example:t1 v2 --lun 7
 	d lun add iqn.2026-01.org.example:t1 nothing
 	d lun list iqn.2026-01.org.example:t1
+	d lun list iqn.2026-01.org.example:none
+	d target address list iqn.2026-01.org.example:t1
+	d -o json target address list iqn.2026-01.org.example:none
+	d device list --node n9
 	echo "secret-of-twelve" > "$dir/secret"
 	d host add iqn.2026-01.org.example:t1 iqn.2026-01.org.example:h1 --chap user1 --secret-file "$dir/secret"
 	echo "another-of-twelve" | d host set iqn.2026-01.org.example:t1 iqn.2026-01.org.example:h1 --chap user1 --secret-file -
@@ -45,6 +49,7 @@ commands() {
 	d node drain n3
 	d node drain n3 --undo
 	d volume create bad --size 1G
+	d volume create bad2 --size 1G -o json
 	d status
 	d task list
 }

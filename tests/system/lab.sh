@@ -47,6 +47,31 @@ lab cut n1 n3
 deaf n1 n3; deaf n3 n1; hear n2 n3
 lab heal
 
+step "healing one node undoes what others were told about it too"
+lab cut n1 n2
+lab cut --from n3 --to n2
+lab heal n1
+hear n1 n2; hear n2 n1; deaf n3 n2
+lab heal n2,n3
+hear n3 n2
+lab cut all n2
+deaf n1 n2; deaf n2 n3
+lab heal all
+hear n1 n2; hear n3 n2
+
+step "what cannot be is refused, and changes nothing"
+refused() {
+	timeout 20 "$lab" "$@" >/dev/null 2>&1
+	[ $? = 1 ] || fail "lab $* is refused"
+}
+refused cut n9; refused cut n1 n9; refused cut; refused cut n1 n2 n3; refused cut --link 2 n1
+refused cut --from n1; refused cut --from n1 --to; refused cut --from n1 --to n9; refused cut --to n2 n1
+refused heal n9; refused kill n9; refused kill; refused start n9; refused pause n1,n9; refused sh n9 true; refused sh plugins true
+refused logs; refused logs n9; refused logs n1 nothing; refused list n1; refused wait long; refused fly
+refused up 3; refused up; refused up -1; refused add 0; refused add --timeout; refused add --fly
+refused down n1; refused address ''
+[ "$(lab list | grep -c 'running [^:]*$')" = 3 ] || fail "three nodes run, none is cut off: $(lab list)"
+
 step "the whole cable"
 lab cut n2
 deaf n2 n1; deaf n1 n2; hear n1 n3

@@ -123,6 +123,42 @@ static void stalled_logins_do_not_keep_others_out(void)
 		close(stalled[i]);
 }
 
+/* The next PDU's header; its data is read over. */
+static void next_pdu(int fd, uint8_t bhs[BHS_LEN])
+{
+	uint8_t skip[1024];
+	size_t data;
+
+	CHECK_EQ(recv(fd, bhs, BHS_LEN, MSG_WAITALL), BHS_LEN);
+	data = bhs_data_len(bhs) + pdu_pad(bhs_data_len(bhs));
+	CHECK(data <= sizeof(skip));
+	if (data)
+		CHECK_EQ(recv(fd, skip, data, MSG_WAITALL), (ssize_t)data);
+}
+
+/* 11.5.1: all sessions end by it, also the one that asked, after its answer. */
+static void a_cold_reset_ends_every_session(void)
+{
+	uint8_t b[BHS_LEN], r[BHS_LEN];
+	int one = tcp(), other = tcp();
+
+	CHECK_EQ(login(one, 4, NULL), 0);
+	CHECK_EQ(login(other, 5, NULL), 0);
+	bhs_init(b, PDU_TASK_MGMT, 0x80 | TMF_TARGET_COLD_RESET, 0, 7);
+	b[0] |= PDU_IMMEDIATE;
+	put32(b + 20, TAG_NONE);
+	put32(b + 24, 2);
+	CHECK_EQ(send(one, b, BHS_LEN, MSG_NOSIGNAL), BHS_LEN);
+	next_pdu(one, r);
+	CHECK(bhs_op(r) == PDU_TASK_MGMT_RESPONSE && r[2] == TMF_RSP_COMPLETE);
+	next_pdu(one, r);
+	CHECK(bhs_op(r) == PDU_ASYNC && r[36] == ASYNC_LOGOUT);
+	next_pdu(other, r);
+	CHECK(bhs_op(r) == PDU_ASYNC && r[36] == ASYNC_LOGOUT);
+	close(one);
+	close(other);
+}
+
 static unsigned resident_kb(const char *pid)
 {
 	char path[64], line[128];
@@ -164,6 +200,7 @@ int main(int argc, char **argv)
 	RUN(the_same_session_again_ends_the_old_one);
 	RUN(racing_for_one_session_lets_everyone_in_in_turn);
 	RUN(stalled_logins_do_not_keep_others_out);
+	RUN(a_cold_reset_ends_every_session);
 	a_thousand_sessions(argc > 3 ? argv[3] : NULL);
 	puts("ok a_thousand_sessions");
 	return 0;

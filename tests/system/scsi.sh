@@ -132,6 +132,50 @@ crash
 start set
 same what-did-not-end-has-failed "check 3 31 03" "$(cdb b $t 1 $read1)"
 
+# ---- the target dies with what was written and not flushed. Our initiator writes it again; who has it by NBD is told ----
+iscsi=$build/director-iscsi lun2=iscsi://127.0.0.1:$port/$t/2
+shown() { # FILE BYTES: the file begins as the data does
+	for _ in $(seq 600); do cmp -s -n "$2" "$dir/data" "$1" && return; sleep 0.1; done
+	return 1
+}
+forget() {
+	crash
+	: >"$dir/v2.img"
+	truncate -s 64M "$dir/v2.img"
+	start set 9>&-          # or the pipe would not end
+}
+head -c 6M /dev/urandom >"$dir/data"
+mkfifo "$dir/in"
+timeout 200 "$iscsi" write --timeout 90s "$lun2" <"$dir/in" &
+writer=$!
+exec 9>"$dir/in"
+head -c 4M "$dir/data" >&9
+shown "$dir/v2.img" 4194304
+check the-first-half-is-written $?
+forget
+tail -c +4194305 "$dir/data" >&9
+exec 9>&-
+wait $writer && cmp -s -n 6291456 "$dir/data" "$dir/v2.img"
+check what-was-forgotten-is-written-again $?
+if command -v qemu-io >/dev/null; then
+	timeout 300 "$iscsi" serve --timeout 90s --socket "$dir/nbd" "$lun2" 2>"$dir/serve" &
+	server=$!
+	for _ in $(seq 300); do [ -S "$dir/nbd" ] && break; sleep 0.1; done
+	timeout 200 qemu-io -t writeback -f raw "nbd+unix:///?socket=$dir/nbd" <"$dir/in" >"$dir/io" 2>&1 &
+	client=$!
+	exec 9>"$dir/in"
+	said() { for _ in $(seq 600); do grep -q "$1" "$dir/io" && return; sleep 0.1; done; }
+	printf 'write -P 7 0 64k\nflush\nwrite -P 8 0 64k\nread 1M 64k\n' >&9
+	said 'read 65536'
+	forget
+	printf 'flush\nquit\n' >&9
+	exec 9>&-
+	! wait $client && grep -q 'may be lost' "$dir/serve" &&
+		timeout 100 qemu-io -t writeback -f raw -c 'write -P 9 0 64k' -c flush -c 'read -P 9 0 64k' "nbd+unix:///?socket=$dir/nbd" >"$dir/io" 2>&1
+	check nbd-is-told-of-what-was-forgotten $?
+	kill $server
+	wait $server
+fi
 # ---- a store that takes no writes: the unit says so, also when the volume was changed ----
 truncate -s 1M "$dir/ro.img"
 ctl create "$(uuid 4)" ro 1M file path="$dir/ro.img" read-only=yes && t_luns lun=4:"$(uuid 4)" host=any

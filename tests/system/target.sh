@@ -121,6 +121,15 @@ kill -INT $perf
 wait $perf && grep -q finished "$dir/perf"
 check io-goes-on $?
 
+# Nothing to write is no error, and is flushed where it would have been written.
+"$build/director-iscsi" write "$url/1" </dev/null
+check an-empty-write $?
+# A socket's place that something else has.
+echo precious >"$dir/precious"
+! timeout 30 "$build/director-iscsi" serve --socket "$dir/precious" "$url/1" 2>"$dir/serve" && grep -q "is not a socket" "$dir/serve" &&
+	grep -qx precious "$dir/precious"
+check serve-overwrites-no-file $?
+
 # Resize while a session is there; drop it.
 ctl resize "$(uuid 1)" 300M && iscsi-readcapacity16 "$url/1" | grep -q 'Total size:314572800'
 check resize $?

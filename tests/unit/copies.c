@@ -562,6 +562,84 @@ static void test_status_says_how_far_it_is(void)
 	world_free(&w);
 }
 
+/* Who asked for it waits until it is so; a later change of the volume does not wait for it too. */
+static void test_a_move_of_who_serves_is_done_when_the_other_serves(void)
+{
+	struct world w = copies_world();
+	uint64_t moved, other;
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	DO(&w, "", "~ /volumes/v want=n2");
+	moved = catalog_applied(w.c);
+	DO(&w, "", "~ /volumes/v comment=x");
+	other = catalog_applied(w.c);
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	CHECK_EQ(names_task(w.n, moved, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	CHECK(strstr(task.reason.text, "node n1 serves it until node n2 can"));
+	CHECK_EQ(names_task(w.n, other, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	report(&w, 2, "/volumes/v", "state=ready");
+	CHECK_EQ(names_task(w.n, moved, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	world_free(&w);
+}
+
+/* Who serves the volume has no portal of the target: nobody waits for it. */
+static void test_a_target_is_the_matter_of_nodes_that_offer_it(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	observe(&w, 1, "/nodes/n1 addresses=10.0.0.1:7340");
+	APPLY_OK(w.c, "+ /targets/iqn.2026-01.org.example:p", "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260",
+	         "+ /targets/iqn.2026-01.org.example:p/luns/0 volume=v");
+	STATUS(&w, "/targets/iqn.2026-01.org.example:p", STATUS_PENDING, "node n1 is at it", "");
+	APPLY_OK(w.c, "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.2:3260", "- /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260");
+	STATUS(&w, "/targets/iqn.2026-01.org.example:p", STATUS_CONVERGED, "", "");
+	world_free(&w);
+}
+
+static void test_a_node_with_data_does_not_become_a_witness(void)
+{
+	struct world w = copies_world();
+	struct why why;
+	struct txn t = { 0 };
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	attrs_set(&txn_add(&t, TXN_SET, "/nodes/n2")->attrs, "role", "witness");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), ERR_BUSY);
+	CHECK(strstr(why.text, "/volumes/v/legs/b is there; first: director node drain n2"));
+	txn_fini(&t);
+	attrs_set(&txn_add(&t, TXN_SET, "/nodes/n3")->attrs, "role", "witness");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), 0);
+	txn_fini(&t);
+	world_free(&w);
+}
+
+/* It could never be made, and would be left as a failure. */
+static void test_a_block_volume_without_a_device_is_refused(void)
+{
+	struct world w = copies_world();
+	struct why why;
+	struct txn t = { 0 };
+
+	attrs_set(&txn_add(&t, TXN_CREATE, "/volumes/b")->attrs, "size", "1048576");
+	attrs_set(&t.ops[0].attrs, "backstore", "block");
+	attrs_set(&t.ops[0].attrs, "node", "n1");
+	CHECK_EQ(catalog_prepare(w.n, &t, w.now, &why), ERR_INVAL);
+	CHECK(strstr(why.text, "which device of node n1?"));
+	txn_fini(&t);
+	world_free(&w);
+}
+
 static void test_drained_node_says_so(void)
 {
 	struct world w = copies_world();
@@ -604,6 +682,10 @@ int main(void)
 	RUN(test_drain);
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
+	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
+	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);
+	RUN(test_a_node_with_data_does_not_become_a_witness);
+	RUN(test_a_block_volume_without_a_device_is_refused);
 	RUN(test_drained_node_says_so);
 	return 0;
 }

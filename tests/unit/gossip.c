@@ -18,6 +18,8 @@ struct node {
 	struct gossip *g;
 	struct facts *facts;
 	struct addr addr;
+	struct addr door;               /* it can be reached here too, and answers from here who did */
+	bool by_door;
 	struct card card;
 	uint64_t counter;
 	struct mono wake;
@@ -33,7 +35,7 @@ static struct mono now;
 static unsigned lost_every;             /* drop each n-th datagram */
 static unsigned depth;                  /* of mesh messages that answer each other */
 static uint16_t newest;                 /* version that start_as speaks beside the one given; 0: none */
-static unsigned sent;
+static unsigned sent, hellos;
 
 /* A recorded datagram, for replays. */
 static struct {
@@ -69,15 +71,18 @@ static bool opens(const struct node *n, const struct gossip_dgram *d, const uint
 static void deliver(unsigned from, const struct gossip_dgram *d)
 {
 	struct gossip_head head = { .form = d->form, .key_epoch = d->form == GOSSIP_CLEAR ? 0 : 1, .counter = ++nodes[from].counter };
-	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .from = nodes[from].addr, .head = &head, .msg = &d->msg };
+	struct gossip_in in = { .kind = GOSSIP_IN_DGRAM, .from = nodes[from].by_door ? nodes[from].door : nodes[from].addr,
+	                        .head = &head, .msg = &d->msg };
 
+	hellos += d->msg.kind == GOSSIP_HELLO;
 	if (lost_every && ++sent % lost_every == 0)
 		return;
 	memcpy(head.boot, nodes[from].card.boot, BOOT_LEN);
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &nodes[i];
+		bool door = n->door.family && addr_eq(&n->door, &d->to);
 
-		if (!n->g || n->gone || n->deaf || nodes[from].deaf || n->paused || !addr_eq(&n->addr, &d->to))
+		if (!n->g || n->gone || n->deaf || nodes[from].deaf || n->paused || !(door || addr_eq(&n->addr, &d->to)))
 			continue;
 		if (!opens(n, d, head.boot)) {
 			in.kind = GOSSIP_IN_STRANGER;
@@ -97,7 +102,9 @@ static void deliver(unsigned from, const struct gossip_dgram *d)
 				record.msg.card = &record.card;
 			}
 		}
+		n->by_door = door;
 		step(i, &in);
+		n->by_door = false;
 		return;
 	}
 }
@@ -648,6 +655,20 @@ static void many_wrong_candidates_do_not_hide_a_right_one(void)
 	CHECK_EQ(gossip_alive(nodes[0].g), 2);
 }
 
+/* A link-local address is in no card, so from the card nobody can tell whose it is. */
+static void who_answered_at_an_address_of_no_card_is_not_asked_again(void)
+{
+	cluster_of(2);
+	nodes[0].door = addr_of(40);
+	hellos = 0;
+	candidate(1, 40);
+	run(120000);
+	CHECK_EQ(hellos, 1);
+	nodes[0].gone = true;
+	run(30000);
+	CHECK(hellos > 1);
+}
+
 /* A HELLO of this node's former life, from everywhere. */
 static void replayed_hellos_of_our_own_do_not_flood_the_cluster(void)
 {
@@ -847,6 +868,27 @@ static void a_second_address_keeps_a_node_alive(void)
 	CHECK_EQ(nodes[0].seen[GOSSIP_EV_FAILED] + nodes[2].seen[GOSSIP_EV_FAILED], 0);
 }
 
+static void a_first_address_that_works_again_is_used_again(void)
+{
+	struct gossip_in in = { .kind = GOSSIP_IN_SELF };
+	struct gossip_member m;
+	struct card card;
+
+	cluster_of(3);
+	card = nodes[1].card;
+	card.addrs[1] = nodes[1].door = addr_of(100);
+	card.n_addrs = 2;
+	in.card = &card;
+	step(1, &in);
+	run(200);
+	nodes[1].addr = nodes[1].door;
+	run(5000);
+	CHECK(gossip_find(nodes[0].g, &card.id, &m) && addr_eq(&m.addr, &card.addrs[1]));
+	nodes[1].addr = card.addrs[0];
+	run(200000);
+	CHECK(gossip_find(nodes[0].g, &card.id, &m) && addr_eq(&m.addr, &card.addrs[0]));
+}
+
 static void an_address_learned_from_the_first_answer_stays(void)
 {
 	struct gossip_conf conf = { .key_epoch = 1, .seed = 5 };
@@ -981,6 +1023,7 @@ int main(void)
 	RUN(hellos_are_answered_at_their_rate_when_there_are_many);
 	RUN(each_address_that_is_refused_is_told);
 	RUN(many_wrong_candidates_do_not_hide_a_right_one);
+	RUN(who_answered_at_an_address_of_no_card_is_not_asked_again);
 	RUN(replayed_hellos_of_our_own_do_not_flood_the_cluster);
 	RUN(another_cluster_is_ignored_and_counted);
 	RUN(a_removed_node_is_gone_and_stays_out);
@@ -989,6 +1032,7 @@ int main(void)
 	RUN(a_member_with_an_older_key_is_named);
 	RUN(who_starts_with_an_older_key_is_named_and_not_let_in);
 	RUN(a_second_address_keeps_a_node_alive);
+	RUN(a_first_address_that_works_again_is_used_again);
 	RUN(an_address_learned_from_the_first_answer_stays);
 	RUN(facts_reach_everybody);
 	RUN(facts_missed_are_fetched);

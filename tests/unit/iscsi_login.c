@@ -464,6 +464,48 @@ static void each_kind_of_session_has_its_form_of_send_targets(void)
 	send_targets(KEYS(LOGIN_KEYS), "All", "SendTargets", "Reject");
 }
 
+/* A Text request of the world's session, and its answer, lent. */
+static const uint8_t *ask_text(struct world *w, unsigned flags, uint32_t ttt, const char *text, uint32_t len)
+{
+	struct buf b = { 0 };
+	uint8_t bhs[BHS_LEN];
+	const uint8_t *r, *data;
+
+	bhs_init(bhs, PDU_TEXT, (uint8_t)flags, len, 5);
+	put32(bhs + 20, ttt);
+	put32(bhs + 24, w->session->exp_cmdsn);
+	pdu_put(&b, bhs, text, len, false);
+	world_feed(w, b.data, b.len, 0);
+	buf_fini(&b);
+	r = world_pdu(w, &data);
+	CHECK(r != NULL);
+	return r;
+}
+
+static void a_text_exchange_ends_when_the_initiator_says_so(void)
+{
+	struct world w;
+	const uint8_t *r;
+
+	world_init(&w, DISK, 512);
+	CHECK_EQ(request(&w, 1, 3, true, KEYS(LOGIN_KEYS), NULL, NULL), 0);
+	/* Without F the answer has none, but a tag to go on with (11.11.1). */
+	r = ask_text(&w, 0, TAG_NONE, KEYS("MaxRecvDataSegmentLength=4096\0"));
+	CHECK(bhs_op(r) == PDU_TEXT_RESPONSE && !(r[1] & PDU_FINAL) && bhs_ttt(r) != TAG_NONE);
+	CHECK_EQ(w.conn->params.max_send, 4096);
+	r = ask_text(&w, PDU_FINAL, bhs_ttt(r), KEYS("X-a=b\0"));
+	CHECK(bhs_op(r) == PDU_TEXT_RESPONSE && r[1] & PDU_FINAL && bhs_ttt(r) == TAG_NONE);
+	/* A key once in an exchange, however many requests that has; in the next one again. */
+	r = ask_text(&w, 0, TAG_NONE, KEYS("MaxRecvDataSegmentLength=8192\0"));
+	r = ask_text(&w, PDU_FINAL, bhs_ttt(r), KEYS("MaxRecvDataSegmentLength=512\0"));
+	CHECK_EQ(bhs_op(r), PDU_REJECT);
+	CHECK_EQ(w.conn->params.max_send, 8192);
+	/* At its end, and not (11.10.2). */
+	r = ask_text(&w, PDU_FINAL | LOGIN_CONTINUE, TAG_NONE, KEYS("X-a=b\0"));
+	CHECK_EQ(bhs_op(r), PDU_REJECT);
+	world_fini(&w);
+}
+
 static void a_stalled_login_times_out(void)
 {
 	struct world w;
@@ -494,6 +536,7 @@ int main(void)
 	RUN(what_is_retained_depends_on_the_recovery_level);
 	RUN(obsolete_keys_and_answers_to_declarations);
 	RUN(each_kind_of_session_has_its_form_of_send_targets);
+	RUN(a_text_exchange_ends_when_the_initiator_says_so);
 	RUN(a_stalled_login_times_out);
 	return 0;
 }

@@ -224,7 +224,7 @@ tests_unit_fenced_SOURCES = %D%/fenced.c %D%/check.h
 tests_unit_fenced_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 check_PROGRAMS += tests/unit/unstable
 TESTS += tests/unit/unstable
-tests_unit_unstable_SOURCES = %D%/unstable.c %D%/check.h plugins/common/unstable.h
+tests_unit_unstable_SOURCES = %D%/unstable.c %D%/check.h base/unstable.h
 # Claims of LUNs of foreign targets.
 check_PROGRAMS += tests/unit/hold
 TESTS += tests/unit/hold

@@ -210,6 +210,40 @@ static void test_who_may_log_in(void)
 	catalog_free(&c);
 }
 
+/* Its last portal at this node goes to another: it is not reached here any longer. */
+static void test_a_portal_that_goes_elsewhere_is_closed_here(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_node n1 = { .name = "n1", .addresses = "10.0.0.1" };
+	struct plan_nodes nodes = { .node = &n1, .n = 1 };
+	struct plan_have h = { 0 };
+	struct buf text = { 0 };
+	struct plan p;
+
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "+ /volumes/m size=1G copies=1", "+ /volumes/m/legs/a node=n2");
+	APPLY_OK(c, "+ /targets/iqn.2026-01.org.example:p", "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260",
+	         "+ /targets/iqn.2026-01.org.example:p/luns/0 volume=m");
+	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	for (unsigned i = 0; i < p.n; i++)
+		perform(&h, &p.a[i]);
+	plan_fini(&p);
+	CHECK(plan_have_target(&h, "iqn.2026-01.org.example:p"));
+	APPLY_OK(c, "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.2:3260", "- /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260");
+	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	CHECK_EQ(p.n, 1);
+	plan_action_text(&p.a[0], &text);
+	CHECK(strstr(buf_str(&text), "set target iqn.2026-01.org.example:p: 0 luns, 0 hosts, 0 portals"));
+	buf_fini(&text);
+	perform(&h, &p.a[0]);
+	plan_fini(&p);
+	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	CHECK_EQ(p.n, 0);
+	plan_fini(&p);
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
 /* director-target starts again: all must be opened, nothing made. */
 static void test_storage_is_made_once(void)
 {
@@ -384,6 +418,7 @@ int main(void)
 	RUN(test_volume_made_anew);
 	RUN(test_changes);
 	RUN(test_who_may_log_in);
+	RUN(test_a_portal_that_goes_elsewhere_is_closed_here);
 	RUN(test_storage_is_made_once);
 	RUN(test_a_catalog_that_lags_destroys_nothing);
 	RUN(test_the_users_file_is_not_destroyed);

@@ -36,13 +36,14 @@ static struct { uint64_t id; int err; uint64_t index; } said[256];
 static unsigned n_said;
 static unsigned n_sent;                 /* datagrams */
 
-static void step(struct cluster_in in)
+static void step(struct cluster_in in);
+
+/* What a step, or a part of one, gave. */
+static void take_out(void)
 {
 	uint64_t done[256];
 	unsigned n = 0;
 
-	in.now = now;
-	cluster_step(c, &in, &out);
 	n_sent += out.gossip.n_dgrams;
 	for (unsigned i = 0; i < out.n_put; i++)
 		stored[n_stored++] = out.put[i]->seq;
@@ -57,6 +58,13 @@ static void step(struct cluster_in in)
 	cluster_out_reset(&out);
 	for (unsigned i = 0; i < n; i++)
 		step((struct cluster_in){ .kind = CLUSTER_IN_DONE, .number = done[i] });
+}
+
+static void step(struct cluster_in in)
+{
+	in.now = now;
+	cluster_step(c, &in, &out);
+	take_out();
 }
 
 /* The disk catches up. */
@@ -308,6 +316,45 @@ static void test_a_round_costs_what_there_is_and_not_its_square(void)
 	CHECK(many < 6 * few);
 }
 
+/* What the cluster itself asks for. */
+static void own(struct txn *t, const char *what)
+{
+	request_propose_own(c, t, what, &out);
+	take_out();
+	txn_fini(t);
+	store();
+}
+
+/* With a node goes its key, with /cluster what nodes know each other by: no transaction and no undo takes the place of that. */
+static void test_nodes_and_the_cluster_are_not_deleted_by_hand(void)
+{
+	uint64_t a, index;
+
+	world();
+	a = op(TXN_DELETE, "/cluster", 1);
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = op(TXN_DELETE, "/nodes/n1", 2);
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = op(TXN_CREATE, "/nodes/n2", 3);
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = set("/cluster", "key-epoch", "9", 4);
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = set("/nodes/n1", "key-box", "junk", 5);
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = verb(CLUSTER_ROTATE, 0, 6);
+	store();
+	CHECK_EQ(err_of(a, &index), 0);
+	a = verb(CLUSTER_UNDO, index, 7);
+	store();
+	CHECK_EQ(err_of(a, NULL), ERR_INVAL);
+	a = set("/nodes/n1", "comment", "here", 8);
+	store();
+	CHECK_EQ(err_of(a, NULL), 0);
+	CHECK(catalog_get(cluster_catalog(c), "/nodes/n1"));
+	CHECK(catalog_get(cluster_catalog(c), "/cluster"));
+	end();
+}
+
 /* Its history has no operations any more. */
 static void test_a_node_that_a_large_transaction_removes_is_refused_too(void)
 {
@@ -322,8 +369,7 @@ static void test_a_node_that_a_large_transaction_removes_is_refused_too(void)
 	attrs_set(&op->attrs, "id", node_id_text(&id, hex));
 	attrs_set(&op->attrs, "key", text_hex(key, 32, hex));
 	attrs_set(&op->attrs, "portal-group", "2");
-	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 1);
-	store();
+	own(&t, "n2 comes");
 	CHECK(admit_node(c, &id));
 	memset(text, 'x', 255);
 	text[255] = '\0';
@@ -340,8 +386,7 @@ static void test_a_node_that_a_large_transaction_removes_is_refused_too(void)
 		snprintf(path, sizeof(path), "/targets/iqn.2026-01.org.example:t%u", i);
 		txn_add(&t, TXN_DELETE, path);
 	}
-	ask((struct cluster_request){ .verb = CLUSTER_TXN }, &t, 20);
-	store();
+	own(&t, "n2 goes");
 	CHECK(!admit_node(c, &id));
 	CHECK(catalog_history(cluster_catalog(c), NULL)->trimmed);
 	CHECK(banned(cluster_gossip(c), &id));
@@ -428,6 +473,7 @@ int main(void)
 	RUN(test_an_own_proposal_that_was_refused_may_be_made_again);
 	RUN(test_a_dry_run_founds_nothing);
 	RUN(test_a_round_costs_what_there_is_and_not_its_square);
+	RUN(test_nodes_and_the_cluster_are_not_deleted_by_hand);
 	RUN(test_a_node_that_a_large_transaction_removes_is_refused_too);
 	RUN(test_strangers_cost_little);
 	RUN(test_nobody_has_it_before_director_target_is_heard_of);

@@ -74,7 +74,7 @@ static void block(void *arg, struct block_op *op, const struct scsi_lu *of)
 		memset(disk + at, 0, op->len);
 		break;
 	case BLOCK_COMPARE_AND_WRITE:
-		if (of->seam && at / of->seam != (at + op->len - 1) / of->seam) {
+		if ((of->seam && at / of->seam != (at + op->len - 1) / of->seam) || op->len > SCSI_CAW_BLOCKS_MAX * BS) {
 			op->result = -22;
 			return;
 		}
@@ -401,6 +401,22 @@ static void orwrite_goes_on_behind_a_seam(void)
 	teardown();
 }
 
+static void orwrite_is_cut_to_what_one_compare_takes(void)
+{
+	static uint8_t data[700 * BS];
+
+	setup();
+	memset(disk, 0x0f, 800 * BS);
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i / 512 << 2);
+	run(0, CDB("\x8b\0\0\0\0\0\0\0\0\3\0\0\2\xbc\0\0"), data, sizeof(data), 0);
+	CHECK_EQ(last->status, STATUS_GOOD);
+	for (unsigned i = 0; i < 800 * BS; i++)
+		CHECK_EQ(disk[i], 0x0f | (i >= 3 * BS && i < 703 * BS ? data[i - 3 * BS] : 0));
+	task_put(&last);
+	teardown();
+}
+
 static void storage_errors_become_sense(void)
 {
 	setup();
@@ -630,6 +646,44 @@ static void persistent_reservations_of_all_six_types(void)
 	}
 }
 
+static void what_a_reservation_lets_others_do(void)
+{
+	/* SPC-4 table 66, SBC-3 table 13: of others, with write exclusive and exclusive access. */
+	static const struct { const char *cdb; unsigned n; bool shared, exclusive; } rows[] = {
+		{ CDB("\0\0\0\0\0\0"), true, true },
+		{ CDB("\x12\0\0\0\x24\0"), true, true },
+		{ CDB("\x1b\0\0\0\1\0"), true, true },               /* START */
+		{ CDB("\x1b\0\0\0\0\0"), false, false },             /* STOP */
+		{ CDB("\x1b\0\0\0\x31\0"), false, false },            /* a power condition */
+		{ CDB("\x1e\0\0\0\0\0"), true, true },               /* allow removal */
+		{ CDB("\x1e\0\0\0\1\0"), false, false },             /* prevent it */
+		{ CDB("\x1a\0\x0a\0\xff\0"), false, false },
+		{ CDB("\x25\0\0\0\0\0\0\0\0\0"), true, true },
+		{ CDB("\x35\0\0\0\0\0\0\0\0\0"), false, false },
+		{ CDB("\x4d\0\x40\0\0\0\0\1\0\0"), true, true },
+		{ CDB("\x9e\x12\0\0\0\0\0\0\0\0\0\0\0\x20\0\0"), true, false },
+		{ CDB("\xa3\x0a\0\0\0\0\0\0\1\0\0\0"), true, true },
+		{ CDB("\xa4\x0a\0\0\0\0\0\0\0\0\0\0"), false, false },
+	};
+
+	setup();
+	pr_out(0, 0, 0, 0, 0x11);
+	for (unsigned k = 0; k < 2; k++) {
+		unsigned type = k ? PR_EXCLUSIVE_ACCESS : PR_WRITE_EXCLUSIVE;
+
+		CHECK_EQ(pr_out(0, 1, type, 0x11, 0), STATUS_GOOD);
+		for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			bool may = k ? rows[i].exclusive : rows[i].shared;
+
+			run(1, rows[i].cdb, rows[i].n, NULL, 0, 256);
+			CHECK_EQ(last->status, may ? STATUS_GOOD : STATUS_RESERVATION_CONFLICT);
+		}
+		CHECK_EQ(pr_out(0, 2, type, 0x11, 0), STATUS_GOOD);
+	}
+	task_put(&last);
+	teardown();
+}
+
 static void preempt_takes_over(void)
 {
 	setup();
@@ -700,6 +754,7 @@ int main(void)
 	RUN(a_hole_in_a_part_of_a_block_is_none);
 	RUN(orwrite_sets_bits);
 	RUN(orwrite_goes_on_behind_a_seam);
+	RUN(orwrite_is_cut_to_what_one_compare_takes);
 	RUN(storage_errors_become_sense);
 	RUN(write_cache_off_means_fua);
 	RUN(software_write_protect);
@@ -710,6 +765,7 @@ int main(void)
 	RUN(reported_opcodes_are_the_table);
 	RUN(reserve6_keeps_the_other_out);
 	RUN(persistent_reservations_of_all_six_types);
+	RUN(what_a_reservation_lets_others_do);
 	RUN(preempt_takes_over);
 	RUN(persistent_reserve_in);
 	RUN(no_memory_is_busy);

@@ -3,6 +3,7 @@
 #include "tests/unit/scsi_world.h"
 
 #include "target/scsi/copy.h"
+#include "target/scsi/copy_record.h"
 
 /* A parameter list that grows: LID1 with CSCDs by NAA designator. */
 struct list {
@@ -233,6 +234,11 @@ static void lid4_lists_are_understood(void)
 	good();
 	CHECK_EQ(last->in.p[5], 1);
 	CHECK_EQ(be64(last->in.p + 16), 2 * WORLD_BS);
+	/* While it goes on: in progress. */
+	views[0][0].copies->running = true;
+	ASK(0, 0, "\x84\5\x12\x34\x56\x78\0\0\0\0\0\0\0\x40\0\0");
+	CHECK_EQ(last->in.p[5], 0x10);
+	views[0][0].copies->running = false;
 	/* Offsets within a block would need it read and put together. */
 	set16(p + 108, 100);
 	ask(0, 0, cdb, 16, p, sizeof(p));

@@ -41,7 +41,7 @@ static void a_refused_request_changes_nothing(void)
 	CHECK_EQ(step(&s, "a", PR_RESERVE, 2, 1, 0), PR_BAD_TYPE);
 	CHECK_EQ(step(&s, "a", PR_PREEMPT, 1, 1, 9), PR_CONFLICT);
 	CHECK_EQ(step(&s, "a", PR_PREEMPT, 1, 1, 0), PR_BAD_KEY);
-	CHECK_EQ(step(&s, "a", PR_REGISTER_MOVE, 0, 1, 9), PR_CONFLICT);
+	CHECK_EQ(step(&s, "a", PR_REGISTER_MOVE, 0, 1, 9), PR_BAD_MOVE);
 	CHECK(s.type == PR_NONE && s.n == 1 && s.generation == 1);
 	pr_fini(&s);
 }
@@ -71,6 +71,10 @@ static void a_move_takes_the_reservation_along(void)
 
 	pr_init(&s);
 	step(&s, "a", PR_REGISTER, 0, 0, 1);
+	/* 5.13.8: without a reservation there is nothing to move. */
+	pr_step(&s, &q, &out);
+	CHECK_EQ(out.result, PR_BAD_MOVE);
+	CHECK(s.n == 1);
 	step(&s, "a", PR_RESERVE, PR_EXCLUSIVE_ACCESS, 1, 0);
 	pr_step(&s, &q, &out);
 	CHECK_EQ(out.result, PR_GOOD);
@@ -301,11 +305,17 @@ static void others_are_registered_by_transport_id(void)
 	CHECK_STR(units[0].kept.pr.registrants[2].port.initiator, "iqn.2026-11.test:c");
 	CHECK_EQ(units[0].kept.pr.registrants[2].port.isid[5], 0xff);
 	CHECK_EQ(units[0].kept.pr.registrants[2].port.tag, 1);
+	/* A registration that is there keeps its key: nobody else's is changed for it. */
+	CHECK_EQ(pr_out(0, 0, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	CHECK_EQ(pr_out(0, 0, 0, 0, 9, SPEC_I_PT, more, n), STATUS_GOOD);
+	CHECK_EQ(units[0].kept.pr.n, 3);
+	CHECK_EQ(units[0].kept.pr.registrants[0].key, 1);
+	CHECK_EQ(units[0].kept.pr.registrants[2].key, 9);
 	/* Only the unregistered may. */
-	CHECK_EQ(pr_out(0, 0, 0, 1, 1, SPEC_I_PT, more, n), STATUS_CHECK_CONDITION);
+	CHECK_EQ(pr_out(0, 0, 0, 9, 1, SPEC_I_PT, more, n), STATUS_CHECK_CONDITION);
 	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_PARAMETERS);
 	/* A name alone means the ports of that name that are known. */
-	CHECK_EQ(pr_out(0, 3, 0, 1, 0, 0, "", 0), STATUS_GOOD);
+	CHECK_EQ(pr_out(0, 3, 0, 9, 0, 0, "", 0), STATUS_GOOD);
 	n = 4 + transport_id(more + 4, "iqn.2026-11.test:b");
 	set32(more, n - 4);
 	CHECK_EQ(pr_out(0, 0, 0, 0, 1, SPEC_I_PT, more, n), STATUS_GOOD);
@@ -364,7 +374,6 @@ static void register_and_move_by_relative_port(void)
 	world_up();
 	lu_ports_set(&units[0], p, 2);
 	pr_out(0, 0, 0, 0, 1, 0, "", 0);
-	CHECK_EQ(pr_out(0, 1, 3, 1, 0, 0, "", 0), STATUS_GOOD);
 	set64(list, 1);
 	set64(list + 8, 9);
 	list[17] = 0x02;        /* UNREG */
@@ -372,6 +381,9 @@ static void register_and_move_by_relative_port(void)
 	n = transport_id(list + 24, "iqn.2026-11.test:b,i,0x000000000001");
 	set32(list + 20, n);
 	set32(cdb + 5, 24 + n);
+	ask(0, 0, cdb, 10, list, 24 + n);
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
+	CHECK_EQ(pr_out(0, 1, 3, 1, 0, 0, "", 0), STATUS_GOOD);
 	CHECK_EQ(ask(0, 0, cdb, 10, list, 24 + n)->status, STATUS_GOOD);
 	ASK(0, 0, "\x28\0\0\0\0\0\0\0\1\0");
 	CHECK_EQ(last->status, STATUS_RESERVATION_CONFLICT);

@@ -291,6 +291,17 @@ static void saved_pages_come_back_with_power(void)
 	world_down();
 }
 
+static void where_nodes_agree_all_mode_pages_are_agreed(void)
+{
+	world_up();
+	units[0].kept.all = true;
+	runner.n_kept = 0;
+	/* Without SP: one node's alone would hold for those who come through it. */
+	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\0\x10\x08\0\0\0\xff\xff\0\0", 16);
+	CHECK_EQ(runner.n_kept, 1);
+	world_down();
+}
+
 static void a_threshold_is_told_once(void)
 {
 	uint8_t list[4 + 12 + 4 + 12 + 16] = { 0 }, *p = list + 4;
@@ -323,6 +334,13 @@ static void a_threshold_is_told_once(void)
 	CHECK_EQ(be16(last->in.p + 4), 1);
 	CHECK_EQ(be32(last->in.p + 8), 97);
 	CHECK_EQ(be32(last->in.p + 4 + 12 + 4), 52);
+	/* From a parameter on; none is as far as that. */
+	ASK(0, 0, "\x4d\0\x4c\0\0\0\2\1\0\0");
+	good();
+	CHECK(be16(last->in.p + 2) == 12 && last->in_len == 16);
+	CHECK(be16(last->in.p + 4) == 2 && be32(last->in.p + 8) == 52);
+	ASK(0, 0, "\x4d\0\x4c\0\0\0\3\1\0\0");
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
 	world_down();
 }
 
@@ -372,6 +390,7 @@ int main(void)
 	RUN(unmapping_with_the_cache_off_is_stable);
 	RUN(a_medium_that_is_out_is_not_there);
 	RUN(saved_pages_come_back_with_power);
+	RUN(where_nodes_agree_all_mode_pages_are_agreed);
 	RUN(a_threshold_is_told_once);
 	RUN(log_pages_are_those_that_are_listed);
 	RUN(what_a_thick_unit_has_not_is_not_offered);

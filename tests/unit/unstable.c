@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of writes that a server elsewhere has not flushed (plugins/common/unstable.h). */
-#include "plugins/common/unstable.h"
+/* What is known of writes that a server elsewhere has not flushed (base/unstable.h). */
+#include "base/unstable.h"
 #include "tests/unit/check.h"
 
 static struct unstable u;

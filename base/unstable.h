@@ -4,8 +4,8 @@
  * started anew says nothing of that: a flush would succeed, of what is still there. So the first one after it is told.
  * From any thread.
  */
-#ifndef PLUGINS_COMMON_UNSTABLE_H
-#define PLUGINS_COMMON_UNSTABLE_H
+#ifndef BASE_UNSTABLE_H
+#define BASE_UNSTABLE_H
 
 #include <errno.h>
 #include <stdatomic.h>
