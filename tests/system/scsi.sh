@@ -161,14 +161,18 @@ if command -v qemu-io >/dev/null; then
 	timeout 300 "$iscsi" serve --timeout 90s --socket "$dir/nbd" "$lun2" 2>"$dir/serve" &
 	server=$!
 	for _ in $(seq 300); do [ -S "$dir/nbd" ] && break; sleep 0.1; done
-	timeout 200 qemu-io -t writeback -f raw "nbd+unix:///?socket=$dir/nbd" <"$dir/in" >"$dir/io" 2>&1 &
+	timeout 200 stdbuf -oL qemu-io -t writeback -f raw "nbd+unix:///?socket=$dir/nbd" <"$dir/in" >"$dir/io" 2>&1 &
 	client=$!
 	exec 9>"$dir/in"
-	said() { for _ in $(seq 600); do grep -q "$1" "$dir/io" && return; sleep 0.1; done; }
-	printf 'write -P 7 0 64k\nflush\nwrite -P 8 0 64k\nread 1M 64k\n' >&9
-	said 'read 65536'
+	# A line at a time: of several that it has read it does only the first until more comes.
+	typed=0
+	prompts() { [ "$(grep -o 'qemu-io> ' "$dir/io" | wc -l)" -gt "$typed" ]; }
+	type_in() { until_true 12 prompts; echo "$1" >&9; typed=$((typed + 1)); }
+	for line in 'write -P 7 0 64k' flush 'write -P 8 0 64k' 'read 1M 64k'; do type_in "$line"; done
+	until_true 12 prompts
 	forget
-	printf 'flush\nquit\n' >&9
+	type_in flush
+	type_in quit
 	exec 9>&-
 	! wait $client && grep -q 'may be lost' "$dir/serve" &&
 		timeout 100 qemu-io -t writeback -f raw -c 'write -P 9 0 64k' -c flush -c 'read -P 9 0 64k' "nbd+unix:///?socket=$dir/nbd" >"$dir/io" 2>&1
