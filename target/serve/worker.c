@@ -2,7 +2,7 @@
 /*
  * A worker: one thread, one epoll, its links. A turn of the loop reads all that is readable, runs the
  * commands that came, delivers completions, and only then writes: many PDUs for one read, many answers for
- * one write.
+ * one write. What comes from other nodes is written a few answers at a time (link.c).
  */
 #include "config.h"
 
