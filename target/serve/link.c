@@ -20,6 +20,7 @@
 #define IOV_MAX_OUT 192
 #define LONG_DATA (32u << 10)
 #define BEYOND_LONG 4096u
+#define INNER_MAX 8             /* commands of another node, before their answers are sent */
 #define READS_MAX 8             /* of one connection before the others have their turn */
 
 _Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) &&
@@ -165,10 +166,20 @@ void link_readable(struct link *l)
 		conn_close(l->conn, "closed by the initiator");
 }
 
-void link_run(struct link *l)
+/*
+ * What comes from another node is done a few commands at a time, and their answers are sent before the next few begin: that node hands
+ * them on meanwhile. With all at once, one of the programs on the way works while the others wait for it.
+ */
+static bool is_enough(const struct link *l, unsigned n)
+{
+	return n >= INNER_MAX && l->session->entry->inner && l->session->is->ready;
+}
+
+bool link_run(struct link *l)
 {
 	struct task *t;
 	struct iscsi_tmf *tmf;
+	unsigned n = 0;
 
 	while (l->conn->ask != ASK_NONE && !l->waiting && l->conn->closing == CLOSING_NO) {
 		if (l->conn->ask == ASK_SESSION && !l->looked)
@@ -176,20 +187,23 @@ void link_run(struct link *l)
 		if (!l->waiting)
 			ask_answer(l);
 		if (l->waiting)
-			return;
+			return false;
 	}
 	if (!l->session)
-		return;
+		return false;
 	/* Tasks first: a task management function comes after the commands before it. */
 	while ((t = session_next_task(l->session->is))) {
 		l->worker->follow.now++;
 		l->worker->follow.link = l;
 		exec_task(l->session, t);
+		if (is_enough(l, ++n))
+			return true;
 	}
 	while (l->conn->closing != CLOSING_NOW && l->conn->session && (tmf = conn_next_tmf(l->conn)))
 		tmf_carry_out(l->session, tmf);
 	if (l->session->n_links > 1)
 		session_dirty(l->session);
+	return false;
 }
 
 /* 1: all gone, 0: the socket is full, -1: broken. */
@@ -212,6 +226,12 @@ static int write_out(struct link *l)
 			return 0;
 	}
 	return 1;
+}
+
+void link_send(struct link *l)
+{
+	if (l->session && l->session->entry->inner && l->conn->closing == CLOSING_NO)
+		write_out(l);
 }
 
 /* ---- to another worker ---- */

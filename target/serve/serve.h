@@ -311,8 +311,10 @@ void follow_fini(struct worker *w);
 /* link.c */
 struct link *link_new(struct worker *w, int fd, const struct addr *peer, const struct addr *local);
 void link_readable(struct link *l);
-/* Run what came in. */
-void link_run(struct link *l);
+/* Run what came in; true: not all of it, send what has been answered (link_send) and call it again. */
+bool link_run(struct link *l);
+/* Answers to another node, while more commands of it wait. */
+void link_send(struct link *l);
 /* Send what is to be sent; false: the link is gone. */
 bool link_flush(struct link *l);
 void link_free(struct link **l);

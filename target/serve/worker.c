@@ -2,7 +2,7 @@
 /*
  * A worker: one thread, one epoll, its links. A turn of the loop reads all that is readable, runs the
  * commands that came, delivers completions, and only then writes: many PDUs for one read, many answers for
- * one write.
+ * one write. What comes from other nodes is written a few answers at a time (link.c).
  */
 #include "config.h"
 
@@ -101,16 +101,21 @@ static void event(struct worker *w, const struct epoll_event *ev)
 static void run_all(struct worker *w)
 {
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		bool more = false;
 		unsigned n;
 
 		backstore_plug(w->queue);
 		for (struct link *l = w->dirty; l; l = l->next_dirty)
-			link_run(l);
+			more |= link_run(l);
 		if (w->parked && round == 0)
 			hold_sweep(w);
 		backstore_unplug(w->queue);
 		n = backstore_queue_run(w->queue, 0);
-		if (n == 0)
+		for (struct link *l = w->dirty; l && more; l = l->next_dirty)
+			link_send(l);
+		if (more)
+			round = 0;
+		else if (n == 0)
 			break;
 	}
 }
