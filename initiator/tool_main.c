@@ -294,9 +294,9 @@ int tool_io(struct director_iscsi *h, struct director_iscsi_io *io, bool *anew, 
 
 int main(int argc, char **argv)
 {
-	struct tool *t = calloc(1, sizeof(*t));
+	struct tool t = { .wait_ms = 15000 };
 
-	if (argc < 2 || !t)
+	if (argc < 2)
 		return usage(stderr);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
 		return usage(stdout);
@@ -304,16 +304,11 @@ int main(int argc, char **argv)
 		puts("director-iscsi " PACKAGE_VERSION);
 		return 0;
 	}
-	director_iscsi_conf_init(&t->conf);
-	t->conf.flags = DIRECTOR_ISCSI_F_ONCE;
-	t->wait_ms = 15000;
+	director_iscsi_conf_init(&t.conf);
+	t.conf.flags = DIRECTOR_ISCSI_F_ONCE;
 	for (const struct command *c = commands; c->name; c++)
-		if (strcmp(c->name, argv[1]) == 0) {
-			int r = c->run(t, argc - 1, argv + 1);
-
-			free(t);
-			return r;
-		}
+		if (strcmp(c->name, argv[1]) == 0)
+			return c->run(&t, argc - 1, argv + 1);
 	tool_say("there is no command %s", argv[1]);
 	return usage(stderr);
 }
