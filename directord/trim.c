@@ -2,47 +2,45 @@
 /* Of forty libraries the start touches most pages, and what follows few. */
 #include "directord/trim.h"
 
-#include <link.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-/* Was its code changed when it was loaded, so that the file has not all of it? */
-static bool relocated(const struct dl_phdr_info *object)
+struct mapping {
+	uintptr_t from, to;
+	bool plain;                     /* of a file, and nobody may write there */
+};
+
+/* The first line of a mapping: "FROM-TO r-xp OFFSET DEV INODE PATH". */
+static bool mapping_begins(const char *line, struct mapping *m)
 {
-	const ElfW(Dyn) *d = NULL;
+	char perms[5];
+	unsigned long inode;
+	uintptr_t from, to;
 
-	for (unsigned i = 0; i < object->dlpi_phnum; i++)
-		if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
-			d = (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
-	for (; d && d->d_tag != DT_NULL; d++)
-		if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS && (d->d_un.d_val & DF_TEXTREL)))
-			return true;
-	return !d;
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %lu", &from, &to, perms, &inode) != 4)
+		return false;
+	*m = (struct mapping){ .from = from, .to = to, .plain = inode && perms[0] == 'r' && perms[1] == '-' && perms[3] == 'p' };
+	return true;
 }
 
-static int trim_object(struct dl_phdr_info *object, size_t size, void *arg)
-{
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	if (strncmp(object->dlpi_name, "linux-", 6) == 0 || relocated(object))  /* the first is the kernel's own, in no file */
-		return 0;
-	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
-		uintptr_t from = object->dlpi_addr + p->p_vaddr, to = from + p->p_filesz;
-
-		/* Pages that are of one segment alone. */
-		from = (from + page - 1) & ~(page - 1);
-		to &= ~(page - 1);
-		if (p->p_type == PT_LOAD && !(p->p_flags & PF_W) && from < to)
-			madvise((void *)from, to - from, MADV_DONTNEED);
-	}
-	return 0;
-}
-
+/*
+ * Only a mapping of which no page is other than in its file: relocations, and breakpoints that somebody has set, are in pages of
+ * their own, which would be lost.
+ */
 void trim_code(void)
 {
-	dl_iterate_phdr(trim_object, NULL);
+	FILE *f = fopen("/proc/self/smaps", "re");
+	struct mapping m = { 0 };
+	unsigned long own;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!mapping_begins(line, &m) && m.plain && sscanf(line, "Anonymous: %lu kB", &own) == 1 && own == 0)
+			madvise((void *)m.from, m.to - m.from, MADV_DONTNEED);
+	if (f)
+		fclose(f);
 }
