@@ -132,6 +132,7 @@ struct agree_status {
 	bool stalled;           /* our own casts have not come back for more than a second */
 	uint8_t lineage[16];
 	uint64_t epoch, first, last, commit, applied;
+	uint64_t durable;       /* the last entry that is on this disk with all before it */
 	struct roster roster;   /* committed */
 	bool roster_pending;    /* a change of it is in the log and not committed yet */
 	const struct agree_member *member;      /* the view's */

@@ -239,6 +239,8 @@ bool agree_view_majority(const struct agree *a, bool (*yes)(const struct agree *
 
 /* agree_order.c */
 void agree_order_msg(struct agree *a, struct member *m, const struct agree_msg *msg, bool direct);
+/* The last entry that is durable, with all before it. */
+uint64_t agree_order_durable(const struct agree *a);
 void agree_order_ack(struct agree *a);
 void agree_order_ack_cast(struct agree *a);
 /* How far this member's acknowledgement counts: only what it has is what we have. */

@@ -123,8 +123,7 @@ static void on_entry(struct agree *a, struct member *m, const struct agree_msg *
 	agree_dirty(a, e->index);
 }
 
-/* The last entry that is durable, with all before it. */
-static uint64_t durable(const struct agree *a)
+uint64_t agree_order_durable(const struct agree *a)
 {
 	uint64_t i = agree_log_last(&a->log).index;
 
@@ -142,7 +141,7 @@ static bool ack_point(const struct agree *a, struct agree_at *at)
 
 	if (a->phase != PHASE_ACTIVE || !a->said_synced || agree_mute(a))
 		return false;
-	i = durable(a);
+	i = agree_order_durable(a);
 	return i >= a->begin.index && i >= a->acked && agree_log_point(&a->log, i, at);
 }
 

@@ -105,7 +105,45 @@ static bool wants_beats(const struct own *o)
 	return false;
 }
 
-static void echo_add(struct own *o, struct own_beat *b, const struct node_id *node, uint64_t end)
+/* ---- silence ---- */
+
+static struct own_heard *heard_of(struct own *o, const struct node_id *node)
+{
+	for (unsigned i = 0; i < o->n_heard; i++)
+		if (node_id_eq(&o->heard[i].node, node))
+			return &o->heard[i];
+	return NULL;
+}
+
+static void heard(struct own *o, const struct node_id *node)
+{
+	struct own_heard *h = heard_of(o, node);
+
+	if (!h && o->n_heard < OWN_NODES_MAX) {
+		h = &o->heard[o->n_heard++];
+		h->node = *node;
+	}
+	if (h)
+		h->at = o->now;
+	else
+		o->born = o->now;       /* nothing is known of one for whom there is no room */
+}
+
+/*
+ * For how long, plus one, this voter has not echoed the node. 0 if that says nothing: what of its log is not on disk yet, a loss of
+ * power may take back, and then it would be echoed once more as if it had never been.
+ */
+static uint64_t silent_ms(struct own *o, const struct node_id *node)
+{
+	const struct own_heard *h = heard_of(o, node);
+	struct mono at = h && mono_before(o->born, h->at) ? h->at : o->born;
+
+	if (node_id_none(node) || node_id_eq(node, &o->self) || o->durable < o->log_end)
+		return 0;
+	return OWN_PLANTED(OWN_PLANT_SILENT) ? OWN_WAIT_MS + 1 : mono_ms_between(at, o->now) + 1;
+}
+
+static void echo_add(struct own *o, struct own_beat *b, const struct node_id *node, uint64_t end, uint64_t silent)
 {
 	if (b->n_echo == OWN_NODES_MAX || !own_listed(o->view.voter, o->view.n_voter, node))
 		return;
@@ -113,12 +151,38 @@ static void echo_add(struct own *o, struct own_beat *b, const struct node_id *no
 		if (node_id_eq(&b->echo[i].node, node))
 			return;
 	b->echo[b->n_echo].node = *node;
-	b->echo[b->n_echo++].end = end;
+	b->echo[b->n_echo].end = end;
+	/* It was heard no later than that much before now, by a clock that may run faster than ours. */
+	silent = silent ? silent - 1 : 0;
+	silent = (silent < OWN_SILENT_MAX_MS ? silent : OWN_SILENT_MAX_MS) * 98 / 100;
+	b->echo[b->n_echo].says = silent > 0;
+	b->echo[b->n_echo++].heard = mono_before((struct mono){ silent * 1000000 }, o->now) ?
+		(struct mono){ o->now.ns - silent * 1000000 } : (struct mono){ 0 };
+}
+
+static bool waits(const struct own *o, const struct own_vol *v)
+{
+	return is_mine(o, v) && !mono_due(v->wait, o->now) && !node_id_none(&v->before);
+}
+
+/* By turns, if volumes of several were taken. */
+static struct node_id waited_for(const struct own *o, uint64_t turn)
+{
+	unsigned n = 0, i;
+
+	for (i = 0; i < o->n_vol; i++)
+		n += waits(o, &o->vol[i]);
+	turn = n ? turn % n : 0;
+	for (i = 0; i < o->n_vol; i++)
+		if (waits(o, &o->vol[i]) && turn-- == 0)
+			return o->vol[i].before;
+	return NODE_ID_NONE;
 }
 
 static void beat_send(struct own *o, struct own_out *out)
 {
 	struct own_beat *b;
+	struct own_act *a;
 
 	if (!wants_beats(o) || !mono_due(o->beat_due, o->now))
 		return;
@@ -130,9 +194,12 @@ static void beat_send(struct own *o, struct own_out *out)
 	memset(b, 0, sizeof(*b));
 	b->number = o->number;
 	b->sent = o->now;
+	b->asked = waited_for(o, b->number);
 	if (!o->view.mute)
-		echo_add(o, b, &o->self, o->log_end);
-	act(out, OWN_ACT_BEAT)->number = b->number;
+		echo_add(o, b, &o->self, o->log_end, silent_ms(o, &b->asked));
+	a = act(out, OWN_ACT_BEAT);
+	a->number = b->number;
+	a->node = b->asked;
 }
 
 static struct own_beat *beat_find(struct own *o, uint64_t number)
@@ -166,6 +233,43 @@ static void lease_check(struct own *o, struct own_out *out)
 	}
 	for (unsigned i = 0; i < o->n_vol; i++)
 		vol_lease(o, &o->vol[i], out);
+}
+
+/*
+ * The lease of who had it before ends LEASE after a beat that a majority echoed, and in each such majority is one of these voters:
+ * its last echo came before it had our right on disk, or else named it (doc/ownership.md 2).
+ */
+static void wait_shorten(struct own *o, struct own_vol *v, const struct own_beat *b)
+{
+	struct mono last = o->voters_since, end;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n_echo; i++) {
+		const struct own_echo *e = &b->echo[i];
+
+		if (!e->says || e->end < v->index || node_id_eq(&e->node, &v->before) ||
+		    !own_listed(o->view.voter, o->view.n_voter, &e->node))
+			continue;
+		n++;
+		if (mono_before(last, e->heard))
+			last = e->heard;
+	}
+	end = mono_add_ms(last, OWN_WAIT_MS);
+	if (n > o->view.n_voter / 2 && mono_before(end, v->wait))
+		v->wait = end;
+}
+
+static void silence_check(struct own *o)
+{
+	for (unsigned i = 0; i < o->n_vol; i++) {
+		struct own_vol *v = &o->vol[i];
+
+		if (!waits(o, v) || !v->index)
+			continue;
+		for (unsigned k = 0; k < OWN_BEATS; k++)
+			if (o->beat[k].number && node_id_eq(&o->beat[k].asked, &v->before) && !mono_before(o->beat[k].sent, v->taken))
+				wait_shorten(o, v, &o->beat[k]);
+	}
 }
 
 /* ---- succession ---- */
@@ -384,6 +488,7 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 
 	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
 	v->taken = o->now;
+	v->index = 0;
 	v->row = *row;
 	v->wait = wait;
 	v->until = (struct mono){ 0 };
@@ -395,6 +500,8 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	if (was_open)
 		act_row(out, OWN_ACT_CLOSE, v);
 	v->phase = OWN_CLOSED;
+	if (is_mine(o, v) && !node_id_none(&v->before))
+		o->beat_due = o->now;   /* it asks since when that one is silent */
 	/*
 	 * First seen by a process that has just started: an earlier life of it may have used this right. So may this one, where
 	 * a store that failed and came back has less than was applied before.
@@ -544,7 +651,7 @@ static void refused(struct own *o, const struct own_change *c)
 /* ---- beats ---- */
 
 /* It needs no view: what an echo proves is in the voter's log. */
-static void beat_in(const struct own *o, const struct own_in *in, struct own_out *out)
+static void beat_in(struct own *o, const struct own_in *in, struct own_out *out)
 {
 	struct own_act *a;
 
@@ -554,6 +661,27 @@ static void beat_in(const struct own *o, const struct own_in *in, struct own_out
 	a->node = in->node;
 	a->number = in->number;
 	a->index = o->log_end;
+	heard(o, &in->node);
+	a->silent = silent_ms(o, &in->asked);
+}
+
+static void view_in(struct own *o, const struct own_view *view)
+{
+	bool same = view->n_voter == o->view.n_voter;
+
+	for (unsigned i = 0; i < view->n_voter && same; i++)
+		same = own_listed(o->view.voter, o->view.n_voter, &view->voter[i]);
+	if (!same)
+		o->voters_since = o->now;
+	o->view = *view;
+}
+
+static void applied(struct own *o, uint64_t index)
+{
+	o->applied = index;
+	for (unsigned i = 0; i < o->n_vol; i++)
+		if (!o->vol[i].index)
+			o->vol[i].index = index;
 }
 
 static void wake(const struct own *o, struct own_out *out)
@@ -580,11 +708,13 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	struct own_beat *b;
 
 	o->now = in->now;
+	if (!o->born.ns)
+		o->born = o->voters_since = o->now;
 	switch (in->kind) {
 	case OWN_IN_TIMER:
 		break;
 	case OWN_IN_VIEW:
-		o->view = *in->view;
+		view_in(o, in->view);
 		break;
 	case OWN_IN_ROW:
 		row_in(o, in->row, out);
@@ -593,10 +723,12 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 		row_gone(o, in->volume, out);
 		break;
 	case OWN_IN_APPLIED:
-		o->applied = in->index;
+		applied(o, in->index);
+		silence_check(o);
 		break;
 	case OWN_IN_LOG:
 		o->log_end = in->index;
+		o->durable = in->number;
 		break;
 	case OWN_IN_BEAT:
 		beat_in(o, in, out);
@@ -604,7 +736,8 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	case OWN_IN_ECHO:
 		b = beat_find(o, in->number);
 		if (b)
-			echo_add(o, b, &in->node, in->index);
+			echo_add(o, b, &in->node, in->index, in->silent);
+		silence_check(o);
 		break;
 	case OWN_IN_TARGET_UP:
 		o->target = true;
@@ -646,7 +779,7 @@ bool own_waits(const struct own *o, unsigned i, struct node_id *node)
 	for (unsigned k = 0; k < o->n_vol; k++) {
 		const struct own_vol *v = &o->vol[k];
 
-		if (!is_mine(o, v) || mono_due(v->wait, o->now) || node_id_none(&v->before) || i-- > 0)
+		if (!waits(o, v) || i-- > 0)
 			continue;
 		*node = v->before;
 		return true;

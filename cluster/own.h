@@ -17,6 +17,7 @@
 #define OWN_NODES_MAX 64                /* of a view */
 #define OWN_LEASE_MS 1000
 #define OWN_BEAT_MS 250
+#define OWN_SILENT_MAX_MS 60000          /* longer is not needed */
 #define OWN_WAIT_MS (OWN_LEASE_MS + OWN_LEASE_MS / 100 + 50)    /* clocks that do not run alike */
 #define OWN_PATIENCE_MS 2000            /* between the first candidate and the next */
 #define OWN_AGAIN_MS 300                /* before the same proposal is made again */
@@ -103,9 +104,9 @@ enum own_in_kind {
 	OWN_IN_ROW,             /* row: applied, as of `index`. Rows first, then APPLIED. */
 	OWN_IN_GONE,            /* volume: deleted */
 	OWN_IN_APPLIED,         /* index: all rows as of this index were given */
-	OWN_IN_LOG,             /* index: the end of our own log, stored or not */
-	OWN_IN_BEAT,            /* a datagram: node, number */
-	OWN_IN_ECHO,            /* a datagram: node, number, index: the end of that voter's log */
+	OWN_IN_LOG,             /* index: the end of our own log, stored or not; number: the last entry that is, with all before it */
+	OWN_IN_BEAT,            /* a datagram: node, number, asked: of whom it wants to know; none: of nobody */
+	OWN_IN_ECHO,            /* a datagram: node, number, index: the end of that voter's log, silent: as in the action */
 	OWN_IN_TARGET_UP,       /* director-target is there and has nothing of ours open but what was ADOPTED */
 	OWN_IN_TARGET_DOWN,     /* its process is dead, not only silent */
 	OWN_IN_ADOPTED,         /* before UP: it has volume open under epoch; number 1: and leased before */
@@ -139,16 +140,16 @@ struct own_in {
 	const struct own_view *view;
 	const struct own_row *row;
 	const uint8_t *volume, *leg;
-	uint64_t index, number, epoch, turn;
-	struct node_id node;
+	uint64_t index, number, epoch, turn, silent;
+	struct node_id node, asked;
 	struct mono begun;
 	int err;
 	const struct own_change *change;
 };
 
 enum own_act_kind {
-	OWN_ACT_BEAT = 1,       /* number: to all other voters */
-	OWN_ACT_ECHO,           /* to node: number, index */
+	OWN_ACT_BEAT = 1,       /* number: to all other voters; node: who is asked about, or none */
+	OWN_ACT_ECHO,           /* to node: number, index, silent: for so many ms, plus one, who was asked about was not echoed; 0: not said */
 	OWN_ACT_PROPOSE,        /* change */
 	OWN_ACT_OPEN,           /* row: open under row.epoch; claim the legs; then OPENED */
 	OWN_ACT_LEGS,           /* row: the legs' agreed state changed */
@@ -160,7 +161,7 @@ enum own_act_kind {
 struct own_act {
 	enum own_act_kind kind;
 	struct node_id node;
-	uint64_t number, index;
+	uint64_t number, index, silent;
 	struct own_change change;
 	struct own_row row;
 	struct mono until;
@@ -189,7 +190,7 @@ struct mono own_right(const struct own *o, const uint8_t volume[16]);
 bool own_listed(const struct node_id *list, unsigned n, const struct node_id *node);
 
 /* Planted bugs of the simulator, as in cluster/plant.h. */
-enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END, OWN_PLANT_FENCED };
+enum own_plant { OWN_PLANT_NONE, OWN_PLANT_NO_ECHO = 1, OWN_PLANT_NO_WAIT, OWN_PLANT_NO_END, OWN_PLANT_FENCED, OWN_PLANT_SILENT };
 #ifdef DIRECTOR_PLANT
 extern unsigned own_plant;
 #define OWN_PLANTED(bug) (own_plant == (bug))

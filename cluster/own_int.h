@@ -23,6 +23,7 @@ struct own_vol {
 	struct mono wait;               /* until then an earlier right may be in use */
 	struct node_id before;          /* whose, when it is that of one node alone; none: nobody can say */
 	struct mono taken;              /* when the row as it is was applied */
+	uint64_t index;                 /* that entry's, or one after it; 0: not known yet */
 	struct mono until;              /* the lease that director-target has */
 	struct mono again;              /* no proposal before */
 	struct mono reopen;
@@ -36,11 +37,14 @@ struct own_vol {
 struct own_echo {
 	struct node_id node;
 	uint64_t end;
+	bool says;                      /* when it last echoed who was asked about: */
+	struct mono heard;
 };
 
 struct own_beat {
 	uint64_t number;
 	struct mono sent;
+	struct node_id asked;
 	struct own_echo echo[OWN_NODES_MAX];
 	unsigned n_echo;
 };
@@ -49,7 +53,11 @@ struct own {
 	struct node_id self;
 	struct mono now;
 	struct own_view view;
-	uint64_t applied, log_end;
+	uint64_t applied, log_end, durable;
+	struct own_heard { struct node_id node; struct mono at; } heard[OWN_NODES_MAX];   /* when we echoed it last */
+	unsigned n_heard;
+	struct mono born;               /* nobody else was echoed since */
+	struct mono voters_since;
 	bool target;
 	struct own_vol *vol;
 	unsigned n_vol, cap_vol;

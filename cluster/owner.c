@@ -253,9 +253,9 @@ uint64_t owner_boot(const struct cluster *c)
 	return boot | 1;
 }
 
-static void beat(struct cluster *c, uint64_t number, struct cluster_out *out)
+static void beat(struct cluster *c, const struct own_act *a, struct cluster_out *out)
 {
-	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = owner_boot(c), .beat = { .number = number } };
+	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = owner_boot(c), .beat = { .number = a->number, .asked = a->node } };
 
 	for (unsigned i = 0; i < c->owner.view.n_voter; i++)
 		if (!node_id_eq(&c->owner.view.voter[i], &c->self))
@@ -278,12 +278,13 @@ static void propose(struct cluster *c, const struct own_change *change, struct c
 
 static void act(struct cluster *c, const struct own_act *a, struct cluster_out *out)
 {
-	struct agree_msg echo = { .kind = AGREE_MSG_ECHO, .boot = c->owner.beat_boot, .beat = { .number = a->number, .end = a->index } };
+	struct agree_msg echo = { .kind = AGREE_MSG_ECHO, .boot = c->owner.beat_boot, 
+		.beat = { .number = a->number, .end = a->index, .silent = a->silent } };
 	struct owned *v;
 
 	switch (a->kind) {
 	case OWN_ACT_BEAT:
-		beat(c, a->number, out);
+		beat(c, a, out);
 		return;
 	case OWN_ACT_ECHO:
 		cluster_direct(c, &a->node, &echo, out);
@@ -447,10 +448,13 @@ static void rows(struct cluster *c, struct cluster_out *out)
 
 static void log_end(struct cluster *c, struct cluster_out *out)
 {
-	if (c->owner.log_end == c->status->last)
+	struct own_in in = { .kind = OWN_IN_LOG, .index = c->status->last, .number = c->status->durable };
+
+	if (c->owner.log_end == in.index && c->owner.durable == in.number)
 		return;
-	c->owner.log_end = c->status->last;
-	step_index(c, OWN_IN_LOG, c->owner.log_end, out);
+	c->owner.log_end = in.index;
+	c->owner.durable = in.number;
+	step(c, &in, out);
 }
 
 static void refusals(struct cluster *c, struct cluster_out *out)
@@ -699,6 +703,8 @@ void owner_message(struct cluster *c, const struct node_id *from, const struct a
 	in.kind = m->kind == AGREE_MSG_BEAT ? OWN_IN_BEAT : OWN_IN_ECHO;
 	in.number = m->beat.number;
 	in.index = m->beat.end;
+	in.asked = m->beat.asked;
+	in.silent = m->beat.silent;
 	step(c, &in, out);
 }
 

@@ -312,6 +312,9 @@ static void encode_small(const struct agree_msg *m, Director__AgreeMsg *pb, unio
 		director__agree_beat__init(&b->beat);
 		b->beat.number = m->beat.number;
 		b->beat.end = m->beat.end;
+		b->beat.silent = m->beat.silent;
+		if (!node_id_none(&m->beat.asked))
+			b->beat.asked = bin(m->beat.asked.b, sizeof(m->beat.asked.b));
 		pb->body_case = m->kind == AGREE_MSG_BEAT ? DIRECTOR__AGREE_MSG__BODY_BEAT : DIRECTOR__AGREE_MSG__BODY_ECHO;
 		pb->beat = &b->beat;
 		break;
@@ -500,7 +503,11 @@ static bool decode_forwarded(const Director__AgreeForwarded *pb, struct agree_ms
 
 static bool decode_beat(const Director__AgreeBeat *pb, struct agree_msg *m)
 {
-	return number(pb->number, &m->beat.number) && number(pb->end, &m->beat.end);
+	if (pb->asked.len == sizeof(m->beat.asked.b))
+		memcpy(m->beat.asked.b, pb->asked.data, pb->asked.len);
+	else if (pb->asked.len)
+		return false;
+	return number(pb->number, &m->beat.number) && number(pb->end, &m->beat.end) && number(pb->silent, &m->beat.silent);
 }
 
 static bool decode_kept(const Director__AgreeKept *pb, struct agree_msg *m)

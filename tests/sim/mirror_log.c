@@ -81,6 +81,7 @@ static void stored(struct sim *s, unsigned node, void *data)
 
 	if (lw->log.view > n->disk.view || (lw->log.view == n->disk.view && lw->log.n > n->disk.n))
 		n->disk = lw->log;
+	node_log_end(s, node);
 	if (n->stamp == lw->m.stamp && n->log.view == n->stamp && n->disk.view == n->stamp)
 		cast(s, node, sequencer(n), (struct log_msg){ .kind = LOG_STORED, .index = n->disk.n }, NULL);
 }

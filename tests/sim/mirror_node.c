@@ -16,13 +16,14 @@ unsigned sim_node_of(const struct node_id *id)
 
 struct beat_msg {
 	unsigned from;
-	uint64_t number, index;
+	uint64_t number, index, silent;
+	struct node_id asked;
 };
 
 static void beat_arrives(struct sim *s, unsigned node, void *data)
 {
 	struct beat_msg *m = data;
-	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number };
+	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number, .asked = m->asked };
 
 	if (sim_reach(s, m->from, node))
 		node_own(s, node, &in);
@@ -31,7 +32,8 @@ static void beat_arrives(struct sim *s, unsigned node, void *data)
 static void echo_arrives(struct sim *s, unsigned node, void *data)
 {
 	struct beat_msg *m = data;
-	struct own_in in = { .kind = OWN_IN_ECHO, .node = sim_id(m->from), .number = m->number, .index = m->index };
+	struct own_in in = { .kind = OWN_IN_ECHO, .node = sim_id(m->from), .number = m->number, .index = m->index,
+		.silent = m->silent };
 
 	if (sim_reach(s, m->from, node))
 		node_own(s, node, &in);
@@ -56,9 +58,9 @@ static void timer_set(struct sim *s, unsigned node, struct mono wake)
 			 &n->own_wake, sizeof(n->own_wake));
 }
 
-static void beat(struct sim *s, unsigned node, uint64_t number)
+static void beat(struct sim *s, unsigned node, const struct own_act *a)
 {
-	struct beat_msg m = { .from = node, .number = number };
+	struct beat_msg m = { .from = node, .number = a->number, .asked = a->node };
 
 	for (unsigned i = 0; i < s->n; i++)
 		if (i != node && sim_reach(s, node, i))
@@ -67,12 +69,12 @@ static void beat(struct sim *s, unsigned node, uint64_t number)
 
 static void do_act(struct sim *s, unsigned node, const struct own_act *a)
 {
-	struct beat_msg echo = { .from = node, .number = a->number, .index = a->index };
+	struct beat_msg echo = { .from = node, .number = a->number, .index = a->index, .silent = a->silent };
 	struct sim_entry e = { .change = a->change };
 
 	switch (a->kind) {
 	case OWN_ACT_BEAT:
-		beat(s, node, a->number);
+		beat(s, node, a);
 		return;
 	case OWN_ACT_ECHO:
 		sim_post(s, sim_node_of(&a->node), world_between(&s->w, 100, s->slow ? 90000 : 4000), echo_arrives, &echo, sizeof(echo));
@@ -173,7 +175,8 @@ void node_own(struct sim *s, unsigned node, struct own_in *in)
 
 void node_log_end(struct sim *s, unsigned node)
 {
-	struct own_in in = { .kind = OWN_IN_LOG, .index = s->node[node].log.n };
+	const struct sim_node *n = &s->node[node];
+	struct own_in in = { .kind = OWN_IN_LOG, .index = n->log.n, .number = n->disk.view == n->log.view ? n->disk.n : 0 };
 
 	node_own(s, node, &in);
 }

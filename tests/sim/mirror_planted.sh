@@ -26,5 +26,6 @@ done <<END
 13 1000 what is new is not made equal
 14 1000 a new size is told before it is on all legs
 15 1000 a fencing counts whenever it began
+16 1000 voters call everybody silent
 END
 exit $bad

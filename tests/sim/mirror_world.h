@@ -38,6 +38,7 @@ enum sim_plant {
 	SIM_PLANT_GROW,         /* what is new is not made equal */
 	SIM_PLANT_SIZE,         /* the new size is told before it is on all legs */
 	SIM_PLANT_FENCED,       /* a fencing counts whenever it began */
+	SIM_PLANT_SILENT,       /* voters call everybody silent */
 	SIM_PLANT_MAX,
 };
 

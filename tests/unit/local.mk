@@ -244,3 +244,7 @@ check_PROGRAMS += tests/unit/link
 TESTS += tests/unit/link
 tests_unit_link_SOURCES = %D%/link.c %D%/check.h %D%/loop.h directord/target.c directord/target.h
 tests_unit_link_LDADD = proto/libproto.la base/libbase.la $(EV_LIBS)
+check_PROGRAMS += tests/unit/silence
+TESTS += tests/unit/silence
+tests_unit_silence_SOURCES = %D%/silence.c %D%/check.h
+tests_unit_silence_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
