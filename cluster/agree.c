@@ -315,6 +315,7 @@ static void status_fill(struct agree *a)
 	s->first = a->log.base.index + 1;
 	s->last = agree_log_last(&a->log).index;
 	s->durable = agree_order_durable(a);
+	s->order = a->phase == PHASE_ACTIVE && a->said_synced && !agree_mute(a) ? a->epoch : 0;
 	s->commit = a->commit;
 	s->applied = a->applied;
 	s->remembers = a->has_log && a->synced > 0 && !agree_mute(a);

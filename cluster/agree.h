@@ -133,6 +133,7 @@ struct agree_status {
 	uint8_t lineage[16];
 	uint64_t epoch, first, last, commit, applied;
 	uint64_t durable;       /* the last entry that is on this disk with all before it */
+	uint64_t order;         /* the epoch whose order our log is a part of; 0: it may have what nobody else has */
 	struct roster roster;   /* committed */
 	bool roster_pending;    /* a change of it is in the log and not committed yet */
 	const struct agree_member *member;      /* the view's */

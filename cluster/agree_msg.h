@@ -153,10 +153,10 @@ struct agree_msg {
 		struct { struct agree_snap snap; uint32_t total, offset; } snap; /* meta at offset 0 only; bytes/len: the part */
 		struct { struct agree_rid rid; uint64_t index; int32_t err, result; bool in_doubt; } forwarded;
 		/*
-		 * BEAT: of whom the asker wants to know for how long it has been silent; none: of nobody.
+		 * BEAT: of whom the asker wants to know for how long it has been silent, none: of nobody; and the epoch of its log.
 		 * ECHO: for how many ms, plus one, this voter has not echoed that one; 0: it does not say.
 		 */
-		struct { uint64_t number, end, silent; struct node_id asked; } beat;
+		struct { uint64_t number, end, silent, epoch; struct node_id asked; } beat;
 		struct { uint8_t volume[16]; uint64_t version; } kept;          /* KEEP too */
 	};
 };

@@ -83,7 +83,7 @@ struct owner {
 	struct owned *volume;
 	unsigned n, cap;
 	struct own_view view;           /* as last given */
-	uint64_t applied, log_end, durable;
+	uint64_t applied, log_end, durable, order;
 	bool target, ready;             /* director-target is there; was said so */
 	struct mono quorum_at;          /* when this node was last in the majority */
 	struct mono target_since, wake;

@@ -130,15 +130,16 @@ static void heard(struct own *o, const struct node_id *node)
 }
 
 /*
- * For how long, plus one, this voter has not echoed the node. 0 if that says nothing: what of its log is not on disk yet, a loss of
- * power may take back, and then it would be echoed once more as if it had never been.
+ * For how long, plus one, this voter has not echoed the node. 0 if that says nothing: in another epoch's order the log may be as long
+ * and have other entries; and what of it is not on disk yet, a loss of power may take back, so that the node would be echoed again as
+ * if it had never been there.
  */
-static uint64_t silent_ms(struct own *o, const struct node_id *node)
+static uint64_t silent_ms(struct own *o, const struct node_id *node, uint64_t epoch)
 {
 	const struct own_heard *h = heard_of(o, node);
 	struct mono at = h && mono_before(o->born, h->at) ? h->at : o->born;
 
-	if (node_id_none(node) || node_id_eq(node, &o->self) || o->durable < o->log_end)
+	if (node_id_none(node) || node_id_eq(node, &o->self) || !epoch || epoch != o->order || o->durable < o->log_end)
 		return 0;
 	return OWN_PLANTED(OWN_PLANT_SILENT) ? OWN_WAIT_MS + 1 : mono_ms_between(at, o->now) + 1;
 }
@@ -194,12 +195,14 @@ static void beat_send(struct own *o, struct own_out *out)
 	memset(b, 0, sizeof(*b));
 	b->number = o->number;
 	b->sent = o->now;
-	b->asked = waited_for(o, b->number);
+	b->order = o->order;
+	b->asked = o->order ? waited_for(o, b->number) : NODE_ID_NONE;
 	if (!o->view.mute)
-		echo_add(o, b, &o->self, o->log_end, silent_ms(o, &b->asked));
+		echo_add(o, b, &o->self, o->log_end, silent_ms(o, &b->asked, o->order));
 	a = act(out, OWN_ACT_BEAT);
 	a->number = b->number;
 	a->node = b->asked;
+	a->epoch = o->order;
 }
 
 static struct own_beat *beat_find(struct own *o, uint64_t number)
@@ -266,9 +269,12 @@ static void silence_check(struct own *o)
 
 		if (!waits(o, v) || !v->index)
 			continue;
-		for (unsigned k = 0; k < OWN_BEATS; k++)
-			if (o->beat[k].number && node_id_eq(&o->beat[k].asked, &v->before) && !mono_before(o->beat[k].sent, v->taken))
-				wait_shorten(o, v, &o->beat[k]);
+		for (unsigned k = 0; k < OWN_BEATS; k++) {
+			const struct own_beat *b = &o->beat[k];
+
+			if (b->number && node_id_eq(&b->asked, &v->before) && b->order >= v->order && !mono_before(b->sent, v->taken))
+				wait_shorten(o, v, b);
+		}
 	}
 }
 
@@ -489,6 +495,7 @@ static void row_new_epoch(struct own *o, struct own_vol *v, const struct own_row
 	v->before = known && v->row.epoch + 1 == row->epoch && mono_due(v->wait, o->now) ? v->row.owner : NODE_ID_NONE;
 	v->taken = o->now;
 	v->index = 0;
+	v->order = o->order ? o->order : o->newest + 1;
 	v->row = *row;
 	v->wait = wait;
 	v->until = (struct mono){ 0 };
@@ -662,7 +669,7 @@ static void beat_in(struct own *o, const struct own_in *in, struct own_out *out)
 	a->number = in->number;
 	a->index = o->log_end;
 	heard(o, &in->node);
-	a->silent = silent_ms(o, &in->asked);
+	a->silent = silent_ms(o, &in->asked, in->epoch);
 }
 
 static void view_in(struct own *o, const struct own_view *view)
@@ -729,6 +736,8 @@ void own_step(struct own *o, const struct own_in *in, struct own_out *out)
 	case OWN_IN_LOG:
 		o->log_end = in->index;
 		o->durable = in->number;
+		o->order = in->epoch;
+		o->newest = in->epoch > o->newest ? in->epoch : o->newest;
 		break;
 	case OWN_IN_BEAT:
 		beat_in(o, in, out);

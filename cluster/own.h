@@ -104,8 +104,8 @@ enum own_in_kind {
 	OWN_IN_ROW,             /* row: applied, as of `index`. Rows first, then APPLIED. */
 	OWN_IN_GONE,            /* volume: deleted */
 	OWN_IN_APPLIED,         /* index: all rows as of this index were given */
-	OWN_IN_LOG,             /* index: the end of our own log, stored or not; number: the last entry that is, with all before it */
-	OWN_IN_BEAT,            /* a datagram: node, number, asked: of whom it wants to know; none: of nobody */
+	OWN_IN_LOG,             /* index: the end of our own log, stored or not; number: the last entry that is, with all before it; epoch: in whose order it is, 0: in none */
+	OWN_IN_BEAT,            /* a datagram: node, number, asked: of whom it wants to know, none: of nobody; epoch: its log's */
 	OWN_IN_ECHO,            /* a datagram: node, number, index: the end of that voter's log, silent: as in the action */
 	OWN_IN_TARGET_UP,       /* director-target is there and has nothing of ours open but what was ADOPTED */
 	OWN_IN_TARGET_DOWN,     /* its process is dead, not only silent */
@@ -148,7 +148,7 @@ struct own_in {
 };
 
 enum own_act_kind {
-	OWN_ACT_BEAT = 1,       /* number: to all other voters; node: who is asked about, or none */
+	OWN_ACT_BEAT = 1,       /* number: to all other voters; node: who is asked about, or none; epoch: our log's */
 	OWN_ACT_ECHO,           /* to node: number, index, silent: for so many ms, plus one, who was asked about was not echoed; 0: not said */
 	OWN_ACT_PROPOSE,        /* change */
 	OWN_ACT_OPEN,           /* row: open under row.epoch; claim the legs; then OPENED */
@@ -161,7 +161,7 @@ enum own_act_kind {
 struct own_act {
 	enum own_act_kind kind;
 	struct node_id node;
-	uint64_t number, index, silent;
+	uint64_t number, index, silent, epoch;
 	struct own_change change;
 	struct own_row row;
 	struct mono until;

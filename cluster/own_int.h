@@ -24,6 +24,7 @@ struct own_vol {
 	struct node_id before;          /* whose, when it is that of one node alone; none: nobody can say */
 	struct mono taken;              /* when the row as it is was applied */
 	uint64_t index;                 /* that entry's, or one after it; 0: not known yet */
+	uint64_t order;                 /* the first epoch in whose order it is for sure */
 	struct mono until;              /* the lease that director-target has */
 	struct mono again;              /* no proposal before */
 	struct mono reopen;
@@ -44,6 +45,7 @@ struct own_echo {
 struct own_beat {
 	uint64_t number;
 	struct mono sent;
+	uint64_t order;                 /* our log's then */
 	struct node_id asked;
 	struct own_echo echo[OWN_NODES_MAX];
 	unsigned n_echo;
@@ -53,7 +55,7 @@ struct own {
 	struct node_id self;
 	struct mono now;
 	struct own_view view;
-	uint64_t applied, log_end, durable;
+	uint64_t applied, log_end, durable, order, newest;       /* newest: of the orders */
 	struct own_heard { struct node_id node; struct mono at; } heard[OWN_NODES_MAX];   /* when we echoed it last */
 	unsigned n_heard;
 	struct mono born;               /* nobody else was echoed since */

@@ -255,7 +255,8 @@ uint64_t owner_boot(const struct cluster *c)
 
 static void beat(struct cluster *c, const struct own_act *a, struct cluster_out *out)
 {
-	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = owner_boot(c), .beat = { .number = a->number, .asked = a->node } };
+	struct agree_msg m = { .kind = AGREE_MSG_BEAT, .boot = owner_boot(c), 
+		.beat = { .number = a->number, .asked = a->node, .epoch = a->epoch } };
 
 	for (unsigned i = 0; i < c->owner.view.n_voter; i++)
 		if (!node_id_eq(&c->owner.view.voter[i], &c->self))
@@ -448,12 +449,14 @@ static void rows(struct cluster *c, struct cluster_out *out)
 
 static void log_end(struct cluster *c, struct cluster_out *out)
 {
-	struct own_in in = { .kind = OWN_IN_LOG, .index = c->status->last, .number = c->status->durable };
+	struct own_in in = { .kind = OWN_IN_LOG, .index = c->status->last, .number = c->status->durable,
+		.epoch = c->status->order };
 
-	if (c->owner.log_end == in.index && c->owner.durable == in.number)
+	if (c->owner.log_end == in.index && c->owner.durable == in.number && c->owner.order == in.epoch)
 		return;
 	c->owner.log_end = in.index;
 	c->owner.durable = in.number;
+	c->owner.order = in.epoch;
 	step(c, &in, out);
 }
 
@@ -705,6 +708,7 @@ void owner_message(struct cluster *c, const struct node_id *from, const struct a
 	in.index = m->beat.end;
 	in.asked = m->beat.asked;
 	in.silent = m->beat.silent;
+	in.epoch = m->beat.epoch;
 	step(c, &in, out);
 }
 

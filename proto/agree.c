@@ -313,6 +313,7 @@ static void encode_small(const struct agree_msg *m, Director__AgreeMsg *pb, unio
 		b->beat.number = m->beat.number;
 		b->beat.end = m->beat.end;
 		b->beat.silent = m->beat.silent;
+		b->beat.epoch = m->beat.epoch;
 		if (!node_id_none(&m->beat.asked))
 			b->beat.asked = bin(m->beat.asked.b, sizeof(m->beat.asked.b));
 		pb->body_case = m->kind == AGREE_MSG_BEAT ? DIRECTOR__AGREE_MSG__BODY_BEAT : DIRECTOR__AGREE_MSG__BODY_ECHO;
@@ -507,7 +508,8 @@ static bool decode_beat(const Director__AgreeBeat *pb, struct agree_msg *m)
 		memcpy(m->beat.asked.b, pb->asked.data, pb->asked.len);
 	else if (pb->asked.len)
 		return false;
-	return number(pb->number, &m->beat.number) && number(pb->end, &m->beat.end) && number(pb->silent, &m->beat.silent);
+	return number(pb->number, &m->beat.number) && number(pb->end, &m->beat.end) && number(pb->silent, &m->beat.silent) &&
+	       number(pb->epoch, &m->beat.epoch);
 }
 
 static bool decode_kept(const Director__AgreeKept *pb, struct agree_msg *m)

@@ -16,14 +16,15 @@ unsigned sim_node_of(const struct node_id *id)
 
 struct beat_msg {
 	unsigned from;
-	uint64_t number, index, silent;
+	uint64_t number, index, silent, epoch;
 	struct node_id asked;
 };
 
 static void beat_arrives(struct sim *s, unsigned node, void *data)
 {
 	struct beat_msg *m = data;
-	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number, .asked = m->asked };
+	struct own_in in = { .kind = OWN_IN_BEAT, .node = sim_id(m->from), .number = m->number, .asked = m->asked,
+		.epoch = m->epoch };
 
 	if (sim_reach(s, m->from, node))
 		node_own(s, node, &in);
@@ -60,7 +61,7 @@ static void timer_set(struct sim *s, unsigned node, struct mono wake)
 
 static void beat(struct sim *s, unsigned node, const struct own_act *a)
 {
-	struct beat_msg m = { .from = node, .number = a->number, .asked = a->node };
+	struct beat_msg m = { .from = node, .number = a->number, .asked = a->node, .epoch = a->epoch };
 
 	for (unsigned i = 0; i < s->n; i++)
 		if (i != node && sim_reach(s, node, i))
@@ -176,7 +177,8 @@ void node_own(struct sim *s, unsigned node, struct own_in *in)
 void node_log_end(struct sim *s, unsigned node)
 {
 	const struct sim_node *n = &s->node[node];
-	struct own_in in = { .kind = OWN_IN_LOG, .index = n->log.n, .number = n->disk.view == n->log.view ? n->disk.n : 0 };
+	struct own_in in = { .kind = OWN_IN_LOG, .index = n->log.n, .number = n->disk.view == n->log.view ? n->disk.n : 0,
+		.epoch = n->log.view == n->stamp ? n->stamp : 0 };
 
 	node_own(s, node, &in);
 }

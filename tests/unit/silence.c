@@ -49,7 +49,7 @@ static struct own_row row(uint64_t epoch, struct node_id owner)
 static void apply(struct own_row r, uint64_t at)
 {
 	applied++;
-	step((struct own_in){ .kind = OWN_IN_LOG, .index = applied, .number = applied }, at);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = applied, .number = applied, .epoch = 5 }, at);
 	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r }, at);
 	if (did(OWN_ACT_BEAT))
 		beat = did(OWN_ACT_BEAT)->number;
@@ -157,7 +157,7 @@ static void test_a_node_that_began_before_was_silent_since(void)
 
 static uint64_t said(struct node_id asked, uint64_t at)
 {
-	step((struct own_in){ .kind = OWN_IN_BEAT, .node = C, .number = 5, .asked = asked }, at);
+	step((struct own_in){ .kind = OWN_IN_BEAT, .node = C, .number = 5, .asked = asked, .epoch = 8 }, at);
 	CHECK(did(OWN_ACT_ECHO) != NULL);
 	return did(OWN_ACT_ECHO) ? did(OWN_ACT_ECHO)->silent : 0;
 }
@@ -167,17 +167,22 @@ static void test_a_voter_says_since_when(void)
 	own = own_new(&B);
 	applied = 0;
 	voters(A, B, C, 0);
-	step((struct own_in){ .kind = OWN_IN_LOG, .index = 3, .number = 3 }, 0);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = 3, .number = 3, .epoch = 8 }, 0);
 	CHECK_EQ(said(A, 400), 401);            /* it may have echoed it before it began */
 	step((struct own_in){ .kind = OWN_IN_BEAT, .node = A, .number = 9 }, 1000);
 	CHECK_EQ(said(A, 1700), 701);
 	CHECK_EQ(said(B, 1700), 0);
 	CHECK_EQ(said(NODE_ID_NONE, 1700), 0);
 	/* What is not on its disk yet may be lost, and then it knows nothing of a take. */
-	step((struct own_in){ .kind = OWN_IN_LOG, .index = 4, .number = 3 }, 1800);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = 4, .number = 3, .epoch = 8 }, 1800);
 	CHECK_EQ(said(A, 1900), 0);
-	step((struct own_in){ .kind = OWN_IN_LOG, .index = 4, .number = 4 }, 2000);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = 4, .number = 4, .epoch = 8 }, 2000);
 	CHECK_EQ(said(A, 2000), 1001);
+	/* In another order there may be something else at the take's place. */
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = 5, .number = 5, .epoch = 7 }, 2100);
+	CHECK_EQ(said(A, 2100), 0);
+	step((struct own_in){ .kind = OWN_IN_LOG, .index = 5, .number = 5 }, 2200);
+	CHECK_EQ(said(A, 2200), 0);
 	own_free(&own);
 }
 
