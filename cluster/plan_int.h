@@ -28,9 +28,9 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
 void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self);
 void plan_volume_hash(struct plan_action *a);
 
-/* Is the portal, "ADDR:PORT", one that this node can listen at? */
 /* Is a portal at one of these addresses (with or without port, with spaces), or at any? */
 bool plan_portal_of(const char *addresses, const char *portal);
+/* Is the portal, "ADDR:PORT", one that this node can listen at? */
 bool plan_portal_here(const struct plan_nodes *nodes, const char *self, const char *portal);
 /* What the portal stands for at the other nodes that are up. */
 void plan_elsewhere(struct plan_action *a, const struct plan_nodes *nodes, const char *self, const char *portal);
