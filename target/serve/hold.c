@@ -388,12 +388,8 @@ static void round_wait(struct serve *s, struct hold_round *r)
 
 	pthread_mutex_lock(&r->lock);
 	while (r->open) {
-		struct timespec until;
+		struct timespec until = cond_until(50);
 
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 50000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
 		if (pthread_cond_timedwait(&r->answered, &r->lock, &until) != ETIMEDOUT)
 			continue;
 		/* They have ended, and touch nothing any more. */
@@ -416,7 +412,7 @@ void hold_begin(struct volume *v, unsigned why, bool lost)
 	if (lost)
 		atomic_fetch_add(&v->voids, 1);
 	pthread_mutex_init(&r.lock, NULL);
-	pthread_cond_init(&r.answered, NULL);
+	cond_init(&r.answered);
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct hold_msg *m = mem_zalloc(sizeof(*m));
 
