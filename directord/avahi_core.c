@@ -338,6 +338,14 @@ static void browse_due(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- the server ---- */
 
+/* What is refused is done anew, with a new server, when the caller tries again. */
+static void announce(struct avahi_core *c)
+{
+	int rc = service_publish(c);
+
+	c->ops.state(c->arg, rc >= 0, rc >= 0 ? NULL : avahi_strerror(rc));
+}
+
 static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
 {
 	struct avahi_core *c = arg;
@@ -346,8 +354,7 @@ static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
 	if (state == AVAHI_SERVER_RUNNING && !c->running) {
 		c->running = true;
 		hosts_publish(c);
-		service_publish(c);
-		c->ops.state(c->arg, true, NULL);
+		announce(c);
 	} else if (state == AVAHI_SERVER_FAILURE) {
 		c->ops.state(c->arg, false, avahi_strerror(avahi_server_errno(s)));
 	}
@@ -426,7 +433,7 @@ void avahi_core_publish(struct avahi_core *c, const char *cluster)
 {
 	snprintf(c->conf.self.cluster, sizeof(c->conf.self.cluster), "%s", cluster);
 	if (c->running)
-		service_publish(c);
+		announce(c);
 }
 
 void avahi_core_addrs(struct avahi_core *c)

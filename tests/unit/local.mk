@@ -24,7 +24,7 @@ tests_unit_keys_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 # directord's adapters, against the real thing each.
 DIRD_TEST_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(SODIUM_CFLAGS) $(LIBBSD_CFLAGS)
 DIRD_TEST_LDADD = directord/libworld.la cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
-DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover
+DIRD_TESTS = tests/unit/conf tests/unit/identity tests/unit/udp tests/unit/mesh tests/unit/seeds tests/unit/record tests/unit/discover tests/unit/announce tests/unit/trim
 check_PROGRAMS += $(DIRD_TESTS)
 TESTS += $(DIRD_TESTS)
 tests_unit_conf_SOURCES = %D%/conf.c %D%/check.h
@@ -48,6 +48,12 @@ tests_unit_record_LDADD = $(DIRD_TEST_LDADD)
 tests_unit_discover_SOURCES = %D%/discover.c %D%/check.h %D%/loop.h
 tests_unit_discover_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
 tests_unit_discover_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_announce_SOURCES = %D%/announce.c %D%/check.h %D%/loop.h
+tests_unit_announce_CPPFLAGS = $(DIRD_TEST_CPPFLAGS) $(AVAHI_CFLAGS)
+tests_unit_announce_LDADD = $(DIRD_TEST_LDADD)
+tests_unit_trim_SOURCES = %D%/trim.c directord/trim.c %D%/check.h
+tests_unit_trim_CPPFLAGS = $(DIRD_TEST_CPPFLAGS)
+tests_unit_trim_LDADD = base/libbase.la
 
 # The server of the control socket.
 check_PROGRAMS += tests/unit/api
