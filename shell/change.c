@@ -90,6 +90,20 @@ int change_wait(struct shell *s, const char *task, uint64_t timeout_ms)
 	return err;
 }
 
+/* The work is done: is that what was asked for? The error, if it is not, names the commit. */
+static int judged(struct shell *s, const char *path, uint64_t index, const char *task)
+{
+	int err;
+
+	if (!s->judge)
+		return 0;
+	s->agreed = index;
+	s->agreed_task = task;
+	err = s->judge(s, path);
+	s->agreed = 0;
+	return err;
+}
+
 /* What the nodes say of the object now. */
 static void say_observed(struct shell *s, const char *path, const char *done, uint64_t index)
 {
@@ -200,14 +214,18 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 				say_note(s, "  it is tried again by itself; to give up: director undo %llu", (unsigned long long)index);
 		} else {
 			say_observed(s, path, done, index);
-			say_json(s, result_json(s, path, index, task, "done"));
+			err = judged(s, path, index, task);
+			if (!err)
+				say_json(s, result_json(s, path, index, task, "done"));
 		}
 	} else {
 		if (*task)
 			say(s, "%s: agreed as commit %llu; the work is %s", path, (unsigned long long)index, task);
 		else
 			say_observed(s, path, done, index);
-		say_json(s, result_json(s, path, index, task, *task ? "running" : "done"));
+		err = *task ? 0 : judged(s, path, index, task);
+		if (!err)
+			say_json(s, result_json(s, path, index, task, *task ? "running" : "done"));
 	}
 	director_result_free(rp);
 	return err;

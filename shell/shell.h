@@ -29,6 +29,7 @@ struct shell {
 	bool tty;                               /* standard output is a terminal */
 	bool quit;
 	bool patient;                           /* the command that runs waits as long as it takes */
+	int (*judge)(struct shell *s, const char *path);        /* of the command that runs: did what was waited for reach its aim? Else an error, said */
 	uint64_t timeout_ms;                    /* --timeout, for waiting; 0: not given */
 	char cwd[PATH_LEN_MAX];
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
