@@ -39,6 +39,15 @@ int change_message(struct shell *s, const struct call *c, struct director_txn *t
 	return 0;
 }
 
+int change_nothing(struct shell *s, const struct call *c, const char *path)
+{
+	auto_free char *usage = cmd_usage(c->cmd);
+	auto_free char *hint = mem_printf("director %s", usage);
+
+	return say_fail(s, ERR_INVAL, path, hint, "nothing to set: KEY=VALUE is missing%s%s%s", c->cmd->type ? "; \"director help " : "",
+	                c->cmd->type ? c->cmd->words : "", c->cmd->type ? "\" lists the parameters" : "");
+}
+
 int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 {
 	for (unsigned i = 0; i < c->n_params; i++) {

@@ -119,6 +119,8 @@ static int set_one(struct shell *s, struct call *c, const char *path, const char
 {
 	struct director_txn *t;
 
+	if (!key && !c->n_params)
+		return change_nothing(s, c, path);
 	director_txn_new(&t);
 	director_txn_set(t, path);
 	if (key)

@@ -150,7 +150,9 @@ static int target_set(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 
-	return path_make(s, path, "/targets/%s", c->arg[0]) < 0 ? ERR_INVAL : one(s, c, director_txn_set, path, "changed");
+	if (path_make(s, path, "/targets/%s", c->arg[0]) < 0)
+		return ERR_INVAL;
+	return c->n_params ? one(s, c, director_txn_set, path, "changed") : change_nothing(s, c, path);
 }
 
 static int target_delete(struct shell *s, struct call *c)
@@ -221,6 +223,9 @@ static int host_change(struct shell *s, struct call *c, int (*step)(struct direc
 		                "either one initiator or --any");
 	if (path_make(s, path, "/targets/%s/hosts/%s", c->arg[0], name) < 0)
 		return ERR_INVAL;
+	if (step == director_txn_set && !c->n_params && !call_opt(c, "chap") && !call_opt(c, "secret-file") && !call_opt(c, "mutual") &&
+	    !call_opt(c, "mutual-secret-file"))
+		return change_nothing(s, c, path);
 	director_txn_new(&t);
 	step(t, path);
 	err = change_params(s, c, t);

@@ -82,6 +82,17 @@ static int cmd_diff(struct shell *s, struct call *c)
 	return 0;
 }
 
+/* Nothing was collected: the transaction ends, and the history has no entry of it. */
+static int commit_nothing(struct shell *s)
+{
+	if (!s->dry_run && director_candidate_abort(s->d) < 0)
+		return say_error(s);
+	s->in_tx = s->dry_run;
+	say(s, "the transaction is empty; nothing was changed");
+	say_json(s, json_pack("{s:s, s:n, s:n, s:s, s:n}", "path", "/", "commit", "task", "state", s->dry_run ? "dry-run" : "done", "object"));
+	return 0;
+}
+
 static int cmd_commit(struct shell *s, struct call *c)
 {
 	struct director_txn *t, *steps;
@@ -92,6 +103,10 @@ static int cmd_commit(struct shell *s, struct call *c)
 
 	if (director_candidate_show(s->d, &steps) < 0)
 		return say_error(s);
+	if (!director_txn_n(steps)) {
+		director_txn_free(&steps);
+		return commit_nothing(s);
+	}
 	if (director_txn_n(steps) == 1)
 		director_txn_at(steps, 0, &path);
 	first = mem_strdup(path);

@@ -230,6 +230,8 @@ int path_make(struct shell *s, char *out, const char *fmt, ...) __attribute__((f
 
 /* The text of -m into `t`. */
 int change_message(struct shell *s, const struct call *c, struct director_txn *t);
+/* A command that sets parameters was given none: the error is said. */
+int change_nothing(struct shell *s, const struct call *c, const char *path);
 /* The parameters of the call into the latest step of `t`. */
 int change_params(struct shell *s, const struct call *c, struct director_txn *t);
 /*
