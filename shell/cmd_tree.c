@@ -225,7 +225,12 @@ static int cmd_create(struct shell *s, struct call *c)
 
 static int cmd_delete(struct shell *s, struct call *c)
 {
-	return change(s, c, director_txn_delete, "deleted");
+	char path[PATH_LEN_MAX];
+	int err = path_of(s, c->arg[0], path);
+
+	if (!err)
+		err = sessions_refuse(s, c, path);
+	return err ? err : change(s, c, director_txn_delete, "deleted");
 }
 
 #define SECRET_OPTS { "secret", 0, "KEY", WORD_TEXT, NULL, "the parameter that --secret-file is for" }, \
@@ -245,6 +250,6 @@ const struct cmd cmd_tree[] = {
 	{ .words = "create", .run = cmd_create, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path, and those that follow it, each with its parameters, in one transaction" },
 	{ .words = "delete", .run = cmd_delete, .args = { ARG("PATH", WORD_PATH) }, .changes = true,
-	  .help = "Delete an object and all that is below it" },
+	  .opts = { FORCE_OPT }, .help = "Delete an object and all that is below it" },
 	{ .words = NULL },
 };

@@ -246,6 +246,12 @@ int change_wait(struct shell *s, const char *task, uint64_t timeout_ms);
 /* A secret from a file ("-": standard input) into *secret (given); no newline. Without a file, from the terminal. */
 int secret_read(struct shell *s, const char *file, const char *prompt, char **secret);
 
+/*
+ * Are initiators logged in to the target that `path` is, or whose LUN it is? Then nothing is deleted without --force: an error,
+ * which was said. A session that has just ended is given a moment to be known as such.
+ */
+int sessions_refuse(struct shell *s, const struct call *c, const char *path);
+
 /* ---- completion ---- */
 
 struct words_out {
