@@ -353,11 +353,18 @@ static void offer_arg(struct typed *t)
 		at += is_plain(t, i);
 	for (a = t->cmd->args; at > 0 && a < t->cmd->args + ARGS_MAX - 1 && a->name && !a->rest; at--)
 		a++;
-	/* set PATH key=… : the type is that of the object. */
+	/* set PATH key=… PATH key=… : the type is that of the last object. */
 	if (a->name && a->rest && strcmp(a->name, "KEY=VALUE") == 0 && t->n && shell_schema(t->s)) {
 		char path[PATH_LEN_MAX];
+		unsigned last = 0;
 
-		type = path_of(t->s, t->words[0], path) == 0 ? director_schema_at(shell_schema(t->s), path) : NULL;
+		for (unsigned i = 1; i < t->n; i++)
+			last = t->words[i][0] == '/' ? i : last;
+		if (t->part[0] == '/') {
+			offer_path(t);
+			return;
+		}
+		type = path_of(t->s, t->words[last], path) == 0 ? director_schema_at(shell_schema(t->s), path) : NULL;
 	}
 	if (offer_pair(t, type))
 		return;

@@ -10,8 +10,8 @@ SHELL_TESTS = %D%/volumes.sh %D%/transactions.sh %D%/script.sh %D%/refusals.sh %
 dist_check_SCRIPTS += $(SHELL_TESTS)
 TESTS += $(SHELL_TESTS)
 EXTRA_DIST += %D%/functions.sh $(SHELL_TESTS:.sh=.ok)
-dist_check_SCRIPTS += %D%/manual.sh %D%/interactive.sh %D%/iscsi-usage.sh
-TESTS += %D%/manual.sh %D%/interactive.sh %D%/iscsi-usage.sh
+dist_check_SCRIPTS += %D%/manual.sh %D%/interactive.sh %D%/iscsi-usage.sh %D%/dump.sh
+TESTS += %D%/manual.sh %D%/dump.sh %D%/interactive.sh %D%/iscsi-usage.sh
 
 check_PROGRAMS += tests/shell/lib
 tests_shell_lib_SOURCES = %D%/lib.c
