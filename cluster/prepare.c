@@ -646,8 +646,37 @@ static int prepare_create(struct work *w, unsigned i, enum schema_type_id type, 
 	}
 }
 
+/* Nobody should learn that a name was mistyped when a node has to be switched off. Which node will do that nobody knows: any may have it. */
+static int node_fence(struct work *w, unsigned i, const char *plugin)
+{
+	const char *last = "";
+	struct buf known = { 0 };
+	bool reports = false;
+	int err = 0;
+
+	for (const struct fact *f = facts_first(w->n->facts, "/plugins/"); f && path_below(f->path, "/plugins"); f = facts_next(w->n->facts, f)) {
+		const char *kind = attrs_get(&f->attrs, "kind"), *name = path_name(f->path);
+
+		reports = true;
+		if (!kind || strcmp(kind, "fence") != 0)
+			continue;
+		if (strcmp(name, plugin) == 0) {
+			buf_fini(&known);
+			return 0;
+		}
+		if (strcmp(name, last) != 0)
+			buf_printf(&known, "%s%s", known.len ? ", " : "", name);
+		last = name;
+	}
+	if (reports)
+		err = why_set(w->why, ERR_NOTSUP, "%s: no node has a fence plugin \"%s\"; there is: %.200s. Install it on a node first, where "
+		              "\"director plugin list\" then shows it", w->t->ops[i].path, plugin, known.len ? buf_str(&known) : "none");
+	buf_fini(&known);
+	return err;
+}
+
 /* A witness holds no volumes: what is there goes first. */
-static int node_set(struct work *w, unsigned i)
+static int node_role(struct work *w, unsigned i)
 {
 	const struct txn_op *op = &w->t->ops[i];
 	const char *role = attrs_get(&op->attrs, "role");
@@ -658,6 +687,14 @@ static int node_set(struct work *w, unsigned i)
 		return 0;
 	return why_set(w->why, ERR_BUSY, "%s: a witness holds no volumes, and %s is there; first: director node drain %s", op->path, there->path,
 	               path_name(op->path));
+}
+
+static int node_set(struct work *w, unsigned i)
+{
+	const char *fence = attrs_get(&w->t->ops[i].attrs, "fence");
+	int err = fence && *fence ? node_fence(w, i, fence) : 0;
+
+	return err ? err : node_role(w, i);
 }
 
 static int prepare_op(struct work *w, unsigned i)

@@ -78,7 +78,7 @@ static void offer_nodes(struct typed *t)
 	t->part = part;
 }
 
-static void offer_backstores(struct typed *t)
+static void offer_plugins(struct typed *t, const char *wanted)
 {
 	struct director_list *l;
 
@@ -87,7 +87,7 @@ static void offer_backstores(struct typed *t)
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const char *kind = director_object_value(director_list_at(l, i), "kind");
 
-		if (kind && strcmp(kind, "backstore") == 0)
+		if (kind && strcmp(kind, wanted) == 0)
 			offer(t, director_object_name(director_list_at(l, i)));
 	}
 	director_list_free(&l);
@@ -184,7 +184,7 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
 	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
 	case WORD_LEG: offer_legs(t); break;
-	case WORD_BACKSTORE: offer_backstores(t); break;
+	case WORD_BACKSTORE: offer_plugins(t, "backstore"); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
@@ -206,8 +206,8 @@ static void offer_value(struct typed *t, const char *type, const char *key)
 			offer_words(t, "no yes");
 		else if (p.kind == DIRECTOR_ENUM)
 			offer_words(t, p.choices);
-		else if (strcmp(key, "backstore") == 0)
-			offer_backstores(t);
+		else if (strcmp(key, "backstore") == 0 || strcmp(key, "fence") == 0)
+			offer_plugins(t, key);
 		else if (p.kind == DIRECTOR_REF) {
 			snprintf(folder, sizeof(folder), "/%ss", p.ref);
 			if (strcmp(folder, "/nodes") == 0)

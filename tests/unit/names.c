@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cluster/facts.h"
+#include "cluster/place.h"
 #include "cluster/prepare.h"
 #include "tests/unit/names_world.h"
 
@@ -543,6 +544,35 @@ static void test_default_portal_deleted_where_it_is_made(void)
 	world_free(&w);
 }
 
+static void test_fence_is_a_plugin_that_somebody_has(void)
+{
+	struct world w = world_new();
+	struct node_id n3 = id_of(3);
+	const char *one = "";
+	struct txn t;
+
+	APPLY_OK(w.c, "~ /cluster level=2");
+	t = prepared(&w, "~ /nodes/n1 fence=whatever");         /* no node has said what it has */
+	txn_fini(&t);
+	observe(&w, 1, "/plugins/file kind=backstore state=ready");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"fence-agnet\"; there is: none", "~ /nodes/n1 fence=fence-agnet");
+	observe(&w, 2, "/plugins/fence-agent kind=fence state=ready");
+	observe(&w, 3, "/plugins/fence-agent kind=fence state=ready");
+	observe(&w, 3, "/plugins/fence-other kind=fence state=ready");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "there is: fence-agent, fence-other.", "~ /nodes/n1 fence=fence-agnet");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"file\"", "~ /nodes/n1 fence=file");
+	t = prepared(&w, "~ /nodes/n1 fence=fence-agent");
+	txn_fini(&t);
+	t = prepared(&w, "~ /nodes/n1 fence=");
+	txn_fini(&t);
+	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
+	CHECK_STR(one, "n1");
+	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
+	names_node(w.n, &n3, "n3", NODE_DEAD, w.now);
+	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
+	world_free(&w);
+}
+
 static void test_level_needs_every_node(void)
 {
 	struct world w = world_new();
@@ -589,6 +619,7 @@ int main(void)
 	RUN(test_lowest_free_lun);
 	RUN(test_default_portal);
 	RUN(test_default_portal_deleted_where_it_is_made);
+	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);
 	return 0;
