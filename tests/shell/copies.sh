@@ -78,7 +78,7 @@ commands() {
 	d volume list
 	d node drain n1 --undo
 	d node drain n2
-	d -o json node drain n2 | sed 's/"task":"[^"]*"/"task":"N"/'
+	d -o json node drain n2
 	d node drain n2 --no-wait
 	d node drain n2 --undo
 	d begin
