@@ -17,6 +17,7 @@ target_iscsi_libiscsi_la_SOURCES = %D%/task.h %D%/task.c \
 	%D%/iscsi/session.c %D%/iscsi/session.h \
 	%D%/iscsi/sn.h \
 	%D%/iscsi/snack.c \
+	%D%/iscsi/task_set.c %D%/iscsi/task_set.h \
 	%D%/iscsi/text.c \
 	%D%/iscsi/tmf.c
 target_iscsi_libiscsi_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)

@@ -42,6 +42,7 @@ void exec_answer(struct serve_task *st)
 	}
 	conn_task_done(&st->it.task);
 	session_dirty(ss);
+	session_wake(ss);
 	if ((n && n->gone) || session_over(ss->is))
 		ss->worker->reap = true;
 }

@@ -262,6 +262,7 @@ struct worker {
 	struct mono now, next_tick;
 	bool stopping, idle;
 	bool reap;                      /* a session or a view of one may have ended */
+	bool woken;                     /* commands of a session may begin, which waited for others of it */
 	struct follow follow;
 	uint8_t scratch[SCRATCH_LEN];
 };
@@ -346,6 +347,8 @@ void session_link_gone(struct session *ss);
 struct session *session_find_id(struct worker *w, uint64_t id);
 /* All its links may have something to send, or to close. */
 void session_dirty(struct session *ss);
+/* What became ready because others have ended (iscsi_session.woken) is run: in this turn, or a next one follows. */
+void session_wake(struct session *ss);
 /* Close all its connections, at once or after a word to the initiator; it ends when they are gone. */
 void session_end(struct session *ss, const char *why, bool at_once);
 /* Give the LUN table the target's present shape. */

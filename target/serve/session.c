@@ -325,6 +325,15 @@ void session_dirty(struct session *ss)
 			worker_dirty(ss->worker, l);
 }
 
+void session_wake(struct session *ss)
+{
+	if (!ss->is->woken)
+		return;
+	ss->is->woken = false;
+	ss->worker->woken = true;
+	session_dirty(ss);
+}
+
 void session_end(struct session *ss, const char *why, bool at_once)
 {
 	if (at_once)
@@ -344,6 +353,7 @@ void session_link_gone(struct session *ss)
 	if (!session_over(ss->is) && !ss->is->closing)
 		connection_log(ss, "one less");
 	w->reap = true;
+	session_wake(ss);
 	/* What it left behind has its time (Time2Retain), which begins now. */
 	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
 }

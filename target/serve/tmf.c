@@ -184,7 +184,6 @@ static void abort_before(struct session *ss, const uint8_t *lun, struct iscsi_tm
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 {
 	struct nexus *n = (struct nexus *)it_nexus(&ss->it, tmf->lun);
-	unsigned found;
 
 	switch (tmf->function) {
 	case TMF_ABORT_TASK_SET:
@@ -199,6 +198,7 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 	}
 	switch (tmf->function) {
 	case TMF_ABORT_TASK_SET:
+	case TMF_CLEAR_TASK_SET:        /* the same, as each I_T nexus has a task set of its own (TST 001b, SAM-5 7.5) */
 		abort_before(ss, tmf->lun, tmf);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
 		return;
@@ -209,18 +209,10 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
 		return;
 	case TMF_QUERY_TASK_SET:
-		found = n->n_tasks;
-		conn_tmf_done(ss->is, tmf, found ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
+		conn_tmf_done(ss->is, tmf, session_has_task(ss->is, tmf->lun) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
 		return;
 	case TMF_QUERY_ASYNC_EVENT:
 		conn_tmf_done(ss->is, tmf, atomic_load(&n->scsi.ua) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
-		return;
-	case TMF_CLEAR_TASK_SET:
-		abort_before(ss, tmf->lun, tmf);
-		pthread_mutex_lock(&n->volume->lu_lock);
-		lu_attention(n->scsi.lu, UA_COMMANDS_CLEARED, &n->scsi);
-		pthread_mutex_unlock(&n->volume->lu_lock);
-		go_around(ss, tmf, n);
 		return;
 	case TMF_LU_RESET:
 		abort_before(ss, tmf->lun, tmf);

@@ -76,11 +76,11 @@ same the-replacement-is-kept "conflict,good" "$(cdb a $t 2 $read1),$(cdb b $t 2 
 same cleared-again good "$(cdb b $t 2 "$(out 3 0 204 0 0)")"
 
 # ---- saved mode pages: the control page with software write protect, by MODE SELECT with SP ----
-same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a001008000000ffff0000' '2a000000000000000100>512*00')"
+same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a201008000000ffff0000' '2a000000000000000100>512*00')"
 crash
 start set
 same a-saved-page-outlives-the-process "check 7 27 00,good,good" "$(cdb a $t 2 '2a000000000000000100>512*00' \
-	'151100001000>000000000a0a001000000000ffff0000' '2a000000000000000100>512*00')"
+	'151100001000>000000000a0a201000000000ffff0000' '2a000000000000000100>512*00')"
 # ---- copies: from v1, that only the second target shows at LUN 1, to v2 of the first ----
 same write-source good "$(cdb a $u 1 '2a000000000000000800>4096*5a')"
 copy() { # source, destination: blocks 0 to 7, to block 100

@@ -456,7 +456,7 @@ static void write_cache_off_means_fua(void)
 
 static void software_write_protect(void)
 {
-	uint8_t data[512] = { 0 }, mode[4 + 12] = { 0, 0, 0, 0, 0x0a, 10, 0, 0x10, 0x08, 0, 0, 0, 0xff, 0xff };
+	uint8_t data[512] = { 0 }, mode[4 + 12] = { 0, 0, 0, 0, 0x0a, 10, 0x20, 0x10, 0x08, 0, 0, 0, 0xff, 0xff };
 
 	setup();
 	run(0, CDB("\x15\x10\0\0\x10\0"), mode, sizeof(mode), 0);
