@@ -125,6 +125,8 @@ struct task {
 		bool aborts;                    /* commands of nexuses with `abort` set are to end before it is answered */
 		bool drains;                    /* all other commands of the unit are to end before it goes on */
 		bool background;                /* scsi_background is to be called for a task of its own */
+		bool early;                     /* it may be answered now, GOOD, and goes on alone if it is */
+		bool alone;                     /* it was: its outcome is told by other commands, see scsi_over */
 	} scsi;
 
 	/* What its session may hold: buffers are counted in *held, up to held_max. NULL: not counted. */

@@ -197,6 +197,28 @@ void session_task_free(struct iscsi_task *t)
 		task_put(&task);
 }
 
+void session_task_swap(struct iscsi_task *t, struct iscsi_task *twin)
+{
+	struct iscsi_task **p = slot_of(t->session, t->itt);
+
+	assert(t->state == ITASK_RUNNING && !t->wires);
+	while (*p != t)
+		p = &(*p)->hash_next;
+	*p = twin;
+	memcpy((char *)twin + sizeof(twin->task), (char *)t + sizeof(t->task), sizeof(*t) - sizeof(t->task));
+	memcpy(twin->task.lun, t->task.lun, sizeof(twin->task.lun));
+	memcpy(twin->task.cdb, t->task.cdb, sizeof(twin->task.cdb));
+	twin->task.cdb_len = t->task.cdb_len;
+	twin->task.attr = t->task.attr;
+	twin->task.read = t->task.read;
+	twin->task.write = t->task.write;
+	twin->task.expect_in = t->task.expect_in;
+	twin->task.expect_out = t->task.expect_out;
+	twin->task.out_len = t->task.out_len;
+	twin->task.out_want = t->task.out_want;
+	memset((char *)t + sizeof(t->task), 0, sizeof(*t) - sizeof(t->task));
+}
+
 /* ---- CmdSN ---- */
 
 static void see(struct iscsi_session *s, uint32_t cmdsn, bool set)

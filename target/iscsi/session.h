@@ -234,6 +234,11 @@ unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt
 void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but);
 /* Another session has ended tasks of this one: a fence before the next response (4.2.3.3 e). */
 void session_fence(struct iscsi_session *s);
+/*
+ * `twin` (of the owner's pool) has the place of `t`, which the owner runs, and is to be answered with conn_task_done; `t` is the
+ * owner's alone from here on, and iscsi knows nothing of it.
+ */
+void session_task_swap(struct iscsi_task *t, struct iscsi_task *twin);
 /* An aborted task is back; tells its tmf. Frees it. */
 void session_abort_done(struct iscsi_task *t);
 

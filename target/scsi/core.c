@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "target/scsi/copy.h"
 #include "target/scsi/op.h"
 #include "target/scsi/ops.h"
 #include "target/scsi/reserve.h"
@@ -267,6 +268,11 @@ void scsi_drop(struct task *t)
 {
 	if (t->scsi.drop)
 		t->scsi.drop(t);
+}
+
+void scsi_over(struct task *t)
+{
+	copy_over(t);
 }
 
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t)

@@ -84,6 +84,8 @@ static void nexuses_sweep(struct session *ss)
 {
 	for (struct nexus *n = ss->nexuses, *next; n; n = next) {
 		next = n->next;
+		if (n->gone)
+			alone_abort(ss, n);
 		if (n->gone && n->n_tasks == 0 && !n->lent)
 			nexus_release(ss, n);
 	}
@@ -375,7 +377,7 @@ bool session_reap(struct session *ss)
 
 	session_let_go(ss);
 	nexuses_sweep(ss);
-	if (!session_over(ss->is) || ss->n_links || ss->is->n_running)
+	if (!session_over(ss->is) || ss->n_links || ss->is->n_running || ss->alone)
 		return false;
 	while (*p != ss)
 		p = &(*p)->next;

@@ -42,8 +42,8 @@ static bool concerned(const struct round *r, const struct session *ss, const str
 static bool drained(const struct worker *w, const struct round *r)
 {
 	for (const struct session *ss = w->sessions; ss; ss = ss->next)
-		for (const struct nexus *n = ss->nexuses; n && ss->entry->id != r->by; n = n->next)
-			if (concerned(r, ss, n) && n->n_aborting)
+		for (const struct nexus *n = ss->nexuses; n; n = n->next)
+			if (concerned(r, ss, n) && (ss->entry->id == r->by ? alone_aborting(ss, n) : n->n_aborting != 0))
 				return false;
 	return true;
 }
@@ -100,7 +100,10 @@ void drains_check(struct worker *w)
 void tmf_end_tasks(struct session *ss, const uint8_t *lun)
 {
 	struct task_choice all = { .lun = lun, .itt = TAG_NONE };
+	const struct nexus *n = (const struct nexus *)it_nexus(&ss->it, lun);
 
+	if (n)
+		alone_abort(ss, n);
 	session_abort_notice(ss->is, &all, NULL);
 	if (session_abort_choice(ss->is, &all, NULL))
 		session_fence(ss->is);
@@ -204,6 +207,7 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 		return;
 	case TMF_I_T_NEXUS_RESET:
 		abort_before(ss, NULL, tmf);
+		alone_abort(ss, NULL);
 		for (unsigned i = 0; i < ss->it.n_luns; i++)
 			nexus_attention(ss->it.luns[i], UA_NEXUS_LOSS);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
@@ -216,11 +220,13 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 		return;
 	case TMF_LU_RESET:
 		abort_before(ss, tmf->lun, tmf);
+		alone_abort(ss, n);
 		reset_units(ss, n);
 		go_around(ss, tmf, n);
 		return;
 	default:                        /* TARGET WARM and COLD RESET */
 		abort_before(ss, NULL, tmf);
+		alone_abort(ss, NULL);
 		reset_units(ss, NULL);
 		go_around(ss, tmf, NULL);
 	}
