@@ -134,7 +134,7 @@ static void abort_task(struct iscsi_conn *c, const uint8_t *bhs)
 		answer(c, bhs_itt(bhs), abort_unknown(s, get32(bhs + 32), bhs_cmdsn(bhs)));
 		return;
 	}
-	if (memcmp(t->task.lun, bhs + 8, 8) != 0 || t->state == ITASK_ANSWERING || t->state == ITASK_ANSWERED) {
+	if (!lun_same(t->task.lun, bhs + 8) || t->state == ITASK_ANSWERING || t->state == ITASK_ANSWERED) {
 		answer(c, bhs_itt(bhs), TMF_RSP_NO_TASK);
 		return;
 	}
@@ -150,7 +150,7 @@ static enum tmf_response query_task(struct iscsi_conn *c, const uint8_t *bhs)
 
 	if (c->params.protocol_level < LEVEL_SAM5)
 		return TMF_RSP_NOT_SUPPORTED;
-	return t && t->state < ITASK_ANSWERING ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE;
+	return t && lun_same(t->task.lun, bhs + 8) && t->state < ITASK_ANSWERING ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE;
 }
 
 /* 11.5.5: what the initiator has of the data; a number that cannot be is ignored. */
