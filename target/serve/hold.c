@@ -126,6 +126,12 @@ void hold_void(struct serve_task *st, bool retry)
 	struct task *t = &st->it.task;
 	struct worker *w = st->worker;
 
+	/* Whoever asks for its outcome hears that it was ended. */
+	if (t->scsi.alone) {
+		scsi_drop(t);
+		exec_answer(st);
+		return;
+	}
 	if (st->session && st->changed && !planted("once")) {
 		unknown(st);
 		return;

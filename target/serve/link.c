@@ -203,6 +203,7 @@ bool link_run(struct link *l)
 	}
 	while (l->conn->closing != CLOSING_NOW && l->conn->session && (tmf = conn_next_tmf(l->conn)))
 		tmf_carry_out(l->session, tmf);
+	session_wake(l->session);
 	if (l->session->n_links > 1)
 		session_dirty(l->session);
 	return false;

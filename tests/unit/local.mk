@@ -157,7 +157,7 @@ tests_unit_inner_SOURCES = %D%/inner.c %D%/check.h
 tests_unit_inner_LDADD = proto/libproto.la base/libbase.la
 # The target's pure rooms, alone, over a disk in memory.
 TARGET_ROOMS = target/scsi/libscsi.la target/iscsi/libiscsi.la base/libbase.la
-TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover \
+TARGET_TESTS = tests/unit/iscsi_keys tests/unit/iscsi_login tests/unit/iscsi_conn tests/unit/iscsi_recovery tests/unit/iscsi_cover tests/unit/task_set \
 	tests/unit/scsi tests/unit/scsi_copy tests/unit/scsi_pr tests/unit/scsi_random tests/unit/scsi_state
 check_PROGRAMS += $(TARGET_TESTS)
 TESTS += $(TARGET_TESTS)
@@ -173,6 +173,8 @@ tests_unit_iscsi_recovery_SOURCES = %D%/iscsi_recovery.c %D%/check.h
 tests_unit_iscsi_recovery_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
 tests_unit_iscsi_cover_SOURCES = %D%/iscsi_cover.c %D%/check.h
 tests_unit_iscsi_cover_LDADD = $(TARGET_ROOMS)
+tests_unit_task_set_SOURCES = %D%/task_set.c %D%/check.h
+tests_unit_task_set_LDADD = tests/unit/libworld.la $(TARGET_ROOMS)
 tests_unit_scsi_SOURCES = %D%/scsi.c %D%/check.h %D%/scsi_run.h
 tests_unit_scsi_LDADD = $(TARGET_ROOMS)
 tests_unit_scsi_copy_SOURCES = %D%/scsi_copy.c %D%/scsi_world.h
