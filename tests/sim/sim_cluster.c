@@ -343,6 +343,7 @@ static void send_dgram(struct node *n, const struct gossip_dgram *g)
 	struct flight *f;
 
 	peer_dgram_encode(&g->msg, &plain);
+	world_mix(&s->w, plain.data, plain.len);
 	if (to >= 0 && seal_close(&n->seal, g->form, g->to_boot, plain.data, plain.len, &wire) == 0 &&
 	    (s->quiet || !world_chance(&s->w, s->loss))) {
 		unsigned copies = s->quiet || !world_chance(&s->w, 10) ? 1 : 2;
@@ -393,6 +394,7 @@ static void send_mesh(struct node *n, const struct node_id *to, int kind, const 
 	int i = node_of(s, to);
 	struct flight *f;
 
+	world_mix(&s->w, p, len);
 	if (i < 0 || !reach(s, n->i, (unsigned)i) || (!s->quiet && world_chance(&s->w, s->loss / 4)))
 		return;
 	f = mem_alloc(sizeof(*f) + len);
@@ -596,6 +598,24 @@ static void on_reset(void *ctx, unsigned i, uint64_t life, void *p)
 	start(n);
 }
 
+/* For the hash of the trace: what director-target is told. */
+static void mix_act(struct world *w, const struct cluster_act *a)
+{
+	const struct plan_action *p = a->plan;
+	const uint64_t number[] = { a->kind, a->epoch, a->until.ns, p ? p->kind : 0, p ? p->generation : 0, p ? p->size : 0, p ? p->epoch : 0 };
+
+	world_mix(w, number, sizeof(number));
+	world_mix(w, a->volume, sizeof(a->volume));
+	if (!p)
+		return;
+	world_mix(w, p->path, strlen(p->path));
+	world_mix(w, p->hash, sizeof(p->hash));
+	for (unsigned i = 0; i < p->params.n; i++) {
+		world_mix(w, p->params.a[i].key, strlen(p->params.a[i].key));
+		world_mix(w, p->params.a[i].value, strlen(p->params.a[i].value));
+	}
+}
+
 static void do_plan(struct node *n, const struct cluster_act *a)
 {
 	bool own = a->plan->kind >= PLAN_SERVE || strchr(a->plan->name, '/');
@@ -609,6 +629,7 @@ static void do_act(struct node *n, const struct cluster_act *a)
 	struct sim *s = n->sim;
 	struct flight *f;
 
+	mix_act(&s->w, a);
 	if (s->host && a->kind <= CLUSTER_ACT_RING_STOP) {
 		fail(s, "%s touches the host's Corosync", n->name);
 		return;
@@ -880,8 +901,10 @@ static void node_out(struct node *n)
 		send_mesh(n, &out.gossip.mesh[i].to, MESH_SYNC, b.data, b.len);
 		buf_fini(&b);
 	}
-	for (unsigned i = 0; i < out.n_cast; i++)
+	for (unsigned i = 0; i < out.n_cast; i++) {
+		world_mix(&s->w, out.cast[i].bytes.data, out.cast[i].bytes.len);
 		cpg_cast(s->cpg, n->i, out.cast[i].bytes.data, out.cast[i].bytes.len);
+	}
 	for (unsigned i = 0; i < out.n_send; i++)
 		send_mesh(n, &out.send[i].node, MESH_AGREE, out.send[i].bytes.data, out.send[i].bytes.len);
 	for (unsigned i = 0; i < out.n_reply; i++)
@@ -1327,6 +1350,7 @@ int main(int argc, char **argv)
 #endif
 	bool verbose = false, host = false;
 	unsigned failed = 0;
+	uint64_t all = 0;
 
 	if (sodium_init() < 0)
 		return 1;
@@ -1353,12 +1377,13 @@ int main(int argc, char **argv)
 		bool on_host = host || seed % 4 == 3;
 
 		failed += !run(seed, n, on_host, verbose, &trace);
+		all = all * 31 + trace;
 		/* The same seed must give the same world, to the last line. */
 		if (seed == a && !verbose && (run(seed, n, on_host, false, &again), again != trace)) {
 			printf("seed %lu does not replay\n", seed);
 			failed++;
 		}
 	}
-	printf("%lu seeds, %u failed\n", b - a + 1, failed);
+	printf("%lu seeds, %u failed; trace %016" PRIx64 "\n", b - a + 1, failed, all);
 	return failed != 0;
 }
