@@ -31,14 +31,9 @@ static void forget(struct cluster *c, struct keeping *k)
 /* The volume itself, which sessions use; NULL for legs and what is gone. */
 static const struct object *volume_of(const struct cluster *c, const struct plan_have_volume *h)
 {
-	const struct object *o;
-	char path[PATH_LEN_MAX];
+	const struct object *o = strchr(h->name, '/') ? NULL : volume_by_uuid(catalog_tree(c->catalog), h->uuid);
 
-	if (strchr(h->name, '/'))
-		return NULL;
-	snprintf(path, sizeof(path), "/volumes/%.200s", h->name);
-	o = catalog_get(c->catalog, path);
-	return o && memcmp(o->uuid, h->uuid, 16) == 0 ? o : NULL;
+	return o && strcmp(path_name(o->path), h->name) == 0 ? o : NULL;
 }
 
 static void tell(struct cluster *c, struct plan_have_volume *h, const struct object *o, uint64_t proposal, int err,

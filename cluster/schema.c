@@ -132,7 +132,7 @@ const struct schema_type *schema_type_in(const char *path)
 const struct schema_param *schema_param(const struct schema_type *t, const char *name)
 {
 	for (const struct schema_param *p = t->params; p->name; p++)
-		if (strcmp(p->name, name) == 0)
+		if (p->name[0] == name[0] && strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
 }
