@@ -424,7 +424,9 @@ static void plan_anew(struct cluster *c, const char *self)
 		forget_stale(c, "/targets");
 	}
 	plan_fini(&c->plan);
-	plan_make(c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &c->plan);
+	plan_make_by(c->memo, c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &c->plan);
+	if (c->conf.checks)
+		cluster_stale(c, plan_memo_check(c->memo));
 	c->plan_wake = c->plan.wake;
 	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied };
 }

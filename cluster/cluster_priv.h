@@ -59,6 +59,13 @@ struct owned {
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
 	uint64_t generation;            /* the volume's, as it was told */
+	struct served_seen {            /* what was told is what would be told still, by these */
+		bool good;
+		uint64_t nodes;
+		unsigned gone;
+		uint8_t of[32];
+		struct own_row row;
+	} served_seen;
 	struct mono leased;             /* until then */
 	struct mono gone_since[OWN_LEGS_MAX];   /* the leg's node says that its storage is not there; 0: it does not */
 	struct mono again;              /* a change was refused: ask again then; 0: it was not */
@@ -100,6 +107,7 @@ struct owner {
 	unsigned n_lost;
 	struct mono lost_at;                    /* last */
 	struct plan_nodes nodes;
+	uint64_t nodes_version;         /* another one when anything of them but their addresses is */
 	char inner[CARD_ADDRS_MAX * 64];
 	uint32_t inner_key;             /* the newest key's epoch, when director-target was last told */
 	unsigned inner_keys;
@@ -129,6 +137,9 @@ struct cluster {
 
 	/* admission */
 	struct card card;               /* as last given to gossip */
+	char addresses[CARD_ADDRS_MAX * 64];    /* its addresses as text, with spaces */
+	char portals[CARD_ADDRS_MAX * 64];      /* the inner portals there, with commas */
+	char ring_addresses[ROSTER_ADDRS_MAX * 64];     /* with spaces */
 	uint8_t lineage[16];            /* zeros: none */
 	bool has_lineage;
 	char hash[17];
@@ -200,6 +211,7 @@ struct cluster {
 	struct plan_have have;
 	bool target_heard, target_up;   /* heard: until then one may run and answer that we know nothing of */
 	struct plan_retry *retry;
+	struct plan_memo *memo;
 	struct mono plan_wake;
 	struct plan plan;               /* what is left of the last one */
 	struct carry_seen {             /* what it was made from */
@@ -227,6 +239,8 @@ struct cluster_act *cluster_act(struct cluster *c, struct cluster_out *out, enum
 struct doing *cluster_doing(struct cluster *c, enum cluster_act_kind kind);
 void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_out *out);
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out);
+/* With conf.checks: something remembered is not what it would be now. */
+void cluster_stale(struct cluster *c, const char *what);
 void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs);     /* NULL: gone */
 /* In a datagram, if it fits, and may be lost. */
 void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);

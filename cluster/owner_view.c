@@ -36,37 +36,51 @@ static bool target_runs(const struct cluster *c, const struct node_id *id, const
 	return t && strcmp(t, "running") == 0;
 }
 
-static char *own_addresses(const struct cluster *c)
+/* Says whether it is another one now. */
+static bool text_put(char **to, const char *s)
 {
-	char all[CARD_ADDRS_MAX * 64] = "", a[64];
-
-	for (unsigned i = 0; i < c->card.n_addrs; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? " " : "", addr_text(&c->card.addrs[i], a));
-	return mem_strdup(all);
+	if (*to && s ? strcmp(*to, s) == 0 : !*to && !s)
+		return false;
+	free(*to);
+	*to = mem_strdup(s);
+	return true;
 }
 
-static void node_add(struct cluster *c, const struct object *o)
+/* The place of this node in the list is `i` now. What was known of it comes along. */
+static struct plan_node *node_place(struct cluster *c, unsigned i, const struct node_id *id)
 {
 	struct plan_nodes *ns = &c->owner.nodes;
-	const struct fact *self, *node;
-	struct plan_node *n;
-	struct node_id id;
-	bool me;
+	unsigned k = i;
+	struct plan_node n = { .id = *id };
 
-	if (node_id_parse(attrs_get(&o->attrs, "id"), &id) < 0)
-		return;
-	ns->node = mem_grow(ns->node, &ns->cap, ns->n, sizeof(*ns->node));
-	n = &ns->node[ns->n++];
-	me = node_id_eq(&id, &c->self);
-	self = facts_get(c->facts, &id, FACT_SELF);
-	node = facts_get(c->facts, &id, o->path);
-	*n = (struct plan_node){
-		.id = id, .name = mem_strdup(path_name(o->path)),
-		.inner = mem_strdup(me ? (c->owner.inner[0] ? c->owner.inner : NULL) : self ? attrs_get(&self->attrs, "inner") : NULL),
-		.addresses = me ? own_addresses(c) : mem_strdup(node ? attrs_get(&node->attrs, "addresses") : NULL),
-		.group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group"),
-		.up = alive(c, &id) && target_runs(c, &id, o->path),
-	};
+	if (k < ns->n && node_id_eq(&ns->node[k].id, id))
+		return &ns->node[k];
+	c->owner.nodes_version++;
+	while (k < ns->n && !node_id_eq(&ns->node[k].id, id))
+		k++;
+	if (k == ns->n)
+		ns->node = mem_grow(ns->node, &ns->cap, ns->n++, sizeof(*ns->node));
+	else
+		n = ns->node[k];
+	memmove(&ns->node[i + 1], &ns->node[i], (k - i) * sizeof(n));
+	ns->node[i] = n;
+	return &ns->node[i];
+}
+
+static void node_put(struct cluster *c, const struct object *o, const struct node_id *id, struct plan_node *n)
+{
+	const struct fact *self = facts_get(c->facts, id, FACT_SELF), *node = facts_get(c->facts, id, o->path);
+	uint16_t group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group");
+	bool me = node_id_eq(id, &c->self), up = alive(c, id) && target_runs(c, id, o->path), news;
+
+	news = text_put(&n->name, path_name(o->path));
+	news |= text_put(&n->inner, me ? (c->owner.inner[0] ? c->owner.inner : NULL) : self ? attrs_get(&self->attrs, "inner") : NULL);
+	text_put(&n->addresses, me ? c->addresses : node ? attrs_get(&node->attrs, "addresses") : NULL);
+	c->owner.nodes_version += news || group != n->group || up != n->up;
+	n->group = group;
+	if (!n->up)
+		n->up_since = c->now;
+	n->up = up;
 }
 
 /* A node outside the ring follows what the ring agrees; then gossip says who is there. */
@@ -96,23 +110,25 @@ static bool alone(struct cluster *c)
 
 void owner_nodes(struct cluster *c)
 {
-	struct plan_nodes old = c->owner.nodes;
+	struct plan_nodes *ns = &c->owner.nodes;
 	const struct object *o = NULL;
+	uint32_t key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
+	bool was_alone = ns->alone;
+	struct node_id id;
+	unsigned n = 0;
 
-	c->owner.nodes = (struct plan_nodes){ 0 };
 	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
-		node_add(c, o);
-	for (unsigned i = 0; i < c->owner.nodes.n; i++) {
-		struct plan_node *n = &c->owner.nodes.node[i];
-		const struct plan_node *was = plan_node(&old, &n->id);
-
-		n->up_since = was && was->up ? was->up_since : c->now;
-	}
-	c->owner.nodes.alone = alone(c);
-	c->dirty |= c->owner.nodes.alone != old.alone;
-	plan_nodes_fini(&old);
-	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
-	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
+		if (node_id_parse(attrs_get(&o->attrs, "id"), &id) == 0) {
+			node_put(c, o, &id, node_place(c, n, &id));
+			n++;
+		}
+	c->owner.nodes_version += ns->n != n || ns->key != key;
+	while (ns->n > n)
+		plan_node_fini(&ns->node[--ns->n]);
+	ns->alone = alone(c);
+	c->dirty |= ns->alone != was_alone;
+	ns->key = key;
+	ns->settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
 }
 
 static void list_add(struct node_id *list, unsigned *n, const struct node_id *id)

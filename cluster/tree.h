@@ -28,8 +28,8 @@ struct object {
 	uint64_t *by;                   /* per attribute (same order): the log index that set it */
 	uint8_t *blob;                  /* a volume's reservations; NULL: none */
 	size_t n_blob;
+	uint8_t hash[32];               /* of all of the above, once it is in a tree */
 	/* private */
-	uint8_t hash[32];
 	struct tree *tree;
 	RB_ENTRY(object) entry, by_uuid;
 };
