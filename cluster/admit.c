@@ -78,11 +78,35 @@ void admit_card(struct cluster *c, struct cluster_out *out)
 
 /* ---- nodes of the namespace ---- */
 
+static void nodes_look(const struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	struct nodes_seen *s = c->nodes_seen;
+	const struct object *o = NULL;
+
+	s->tree = t;
+	s->version = tree_version(t);
+	s->n = 0;
+	while ((o = tree_child(t, "/nodes", o))) {
+		const char *hex = attrs_get(&o->attrs, "id");
+
+		s->node = mem_grow(s->node, &s->cap, s->n, sizeof(*s->node));
+		s->node[s->n].o = o;
+		s->n += hex && node_id_parse(hex, &s->node[s->n].id) == 0;
+	}
+}
+
+/* Asked for so often that the text of an id is not looked up each time. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id)
 {
-	char hex[33];
+	const struct nodes_seen *s = c->nodes_seen;
 
-	return tree_holder(catalog_tree(c->catalog), schema_type(TYPE_NODE), "id", node_id_text(id, hex));
+	if (s->tree != catalog_tree(c->catalog) || s->version != tree_version(s->tree))
+		nodes_look(c);
+	for (unsigned i = 0; i < s->n; i++)
+		if (node_id_eq(&s->node[i].id, id))
+			return s->node[i].o;
+	return NULL;
 }
 
 /* A free name for a new node: its own in the form that names have, else with a piece of its identity. */

@@ -206,6 +206,8 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 		abort();
 	}
 	names_catalog(c->names, c->catalog);
+	c->stale_seen.good = false;
+	c->nodes_seen->tree = NULL;
 	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);
@@ -412,26 +414,27 @@ static void self_fact(struct cluster *c)
 	char life[17];
 	struct report r = { .n_number = 0 };
 
-	report_set(&r, "mode", s->has_log || s->mode != AGREE_NO_VIEW ? agree_mode_name(s->mode) : "joining");
-	report_set(&r, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
-	report_set(&r, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
-	report_set(&r, "voter", me && me->role == ROSTER_VOTER ? "yes" : "no");
-	report_set(&r, "ring", c->ring_running ? "running" : "stopped");
-	if (c->host_nodeid)
-		report_uint(&r, "ring-nodeid", c->host_nodeid);
-	report_uint(&r, "ring-stored", c->ring_stored);
-	report_uint(&r, "ring-active", ring_active(c));
-	report_uint(&r, "roster", s->has_log ? s->roster.version : 0);
-	report_uint(&r, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
-	report_set(&r, "ring-addresses", c->ring_addresses);
+	/* In the order that they get: each then has its place at the end. */
+	report_set(&r, "aside", c->aside ? "yes" : NULL);
+	report_set(&r, "deaf-to", c->deaf_to);
+	report_set(&r, "in-trouble", c->in_trouble ? "yes" : NULL);
 	report_set(&r, "inner", c->owner.inner);
+	report_uint(&r, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	if (c->conf.life) {
 		snprintf(life, sizeof(life), "%016" PRIx64, c->conf.life);
 		report_set(&r, "life", life);
 	}
-	report_set(&r, "deaf-to", c->deaf_to);
-	report_set(&r, "in-trouble", c->in_trouble ? "yes" : NULL);
-	report_set(&r, "aside", c->aside ? "yes" : NULL);
+	report_set(&r, "mode", s->has_log || s->mode != AGREE_NO_VIEW ? agree_mode_name(s->mode) : "joining");
+	report_set(&r, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
+	report_set(&r, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
+	report_set(&r, "ring", c->ring_running ? "running" : "stopped");
+	report_uint(&r, "ring-active", ring_active(c));
+	report_set(&r, "ring-addresses", c->ring_addresses);
+	if (c->host_nodeid)
+		report_uint(&r, "ring-nodeid", c->host_nodeid);
+	report_uint(&r, "ring-stored", c->ring_stored);
+	report_uint(&r, "roster", s->has_log ? s->roster.version : 0);
+	report_set(&r, "voter", me && me->role == ROSTER_VOTER ? "yes" : "no");
 	report_tell(c, FACT_SELF, &r);
 }
 
@@ -895,6 +898,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->agree = agree_new(&a);
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
+	c->nodes_seen = mem_zalloc(sizeof(*c->nodes_seen));
 	c->retry = plan_retry_new();
 	c->memo = plan_memo_new();
 	if (conf->checks)
@@ -925,6 +929,8 @@ void cluster_free(struct cluster **cp)
 	buf_fini(&c->knock);
 	buf_fini(&c->direct);
 	free(c->node_path);
+	free(c->nodes_seen->node);
+	free(c->nodes_seen);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
 	plan_fini(&c->plan);

@@ -218,6 +218,11 @@ struct cluster {
 		bool good;
 		uint64_t applied, basis;
 	} carry_seen;
+	struct stale_seen {             /* all own reports are about what is agreed: up to this version of them, and of the objects */
+		bool good;
+		const struct tree *tree;
+		uint64_t removed, version;
+	} stale_seen;
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
@@ -228,6 +233,12 @@ struct cluster {
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
 	char *node_path;                /* where it stands */
+	struct nodes_seen {             /* the nodes' objects, of this version of the tree; what was loaded begins anew */
+		const struct tree *tree;
+		uint64_t version;
+		struct { struct node_id id; const struct object *o; } *node;
+		unsigned n, cap;
+	} *nodes_seen;
 	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
 	bool ring_addrs_follow;         /* ring addresses are the gossip address */
 	struct mono agree_wake, tend_wake;

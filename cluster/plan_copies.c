@@ -268,6 +268,15 @@ static unsigned group_rank(const struct plan_node *n, const struct plan_node *at
 	return n == at || strcmp(n->name, self) == 0 ? 0 : n->up ? 1 : 2;
 }
 
+bool plan_groups_choose(const struct plan_nodes *nodes)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; nodes && i < nodes->n; i++)
+		n += nodes->node[i].group != 0;
+	return n > GROUPS_MAX;
+}
+
 void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self)
 {
 	unsigned room[3] = { 0 }, left = GROUPS_MAX;

@@ -50,6 +50,8 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
  * "transitioning" would only have initiators ask again and again.
  */
 void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self);
+/* Are there more than can be told, so that it matters which nodes are up? */
+bool plan_groups_choose(const struct plan_nodes *nodes);
 void plan_volume_hash(struct plan_action *a);
 
 /* Is a portal at one of these addresses (with or without port, with spaces), or at any? */

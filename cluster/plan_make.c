@@ -42,6 +42,7 @@ struct work {
 	const struct plan_retry *retry;
 	struct mono now;
 	struct plan *p;
+	bool any_target;                        /* without one nothing is offered */
 	struct want_volume *volumes;            /* ordered by path */
 	unsigned n_volumes, cap_volumes;
 	const struct object **targets;          /* ordered by path, each once */
@@ -121,7 +122,7 @@ static void want_targets(struct work *w, const struct object *volume)
 {
 	const struct object *lun = NULL;
 
-	while ((lun = tree_referrer(w->tree, volume->path, lun))) {
+	while (w->any_target && (lun = tree_referrer(w->tree, volume->path, lun))) {
 		char luns[PATH_LEN_MAX], path[PATH_LEN_MAX];
 
 		if (lun->type->id != TYPE_LUN)
@@ -136,11 +137,11 @@ static void want_targets(struct work *w, const struct object *volume)
 /* Is there a LUN of it, or of the volume that it is a part of? */
 static bool offered(const struct work *w, const struct object *volume)
 {
-	const char *whole = attrs_get(&volume->attrs, "part-of");
+	const char *whole = w->any_target ? attrs_get(&volume->attrs, "part-of") : NULL;
 	const struct object *o = NULL;
 	char path[PATH_LEN_MAX];
 
-	while ((o = tree_referrer(w->tree, volume->path, o)))
+	while (w->any_target && (o = tree_referrer(w->tree, volume->path, o)))
 		if (o->type->id == TYPE_LUN)
 			return true;
 	if (!whole || snprintf(path, sizeof(path), "/volumes/%s", whole) >= (int)sizeof(path))
@@ -217,6 +218,7 @@ static void want_all(struct work *w)
 	const struct object *o = NULL;
 	unsigned n = 0;
 
+	w->any_target = tree_child(w->tree, "/targets", NULL) != NULL;
 	/* Volumes come by path, each before its legs. */
 	while ((o = tree_child(w->tree, "/volumes", o)))
 		want_volume_of(w, o);
@@ -788,13 +790,14 @@ static void memo_context(struct work *w)
 	crypto_generichash_state st;
 	const uint32_t numbers[] = { w->nodes != NULL, catalog_level(w->c) >= VOLUME_LEVEL, w->nodes ? w->nodes->alone : 0,
 		w->nodes ? w->nodes->key : 0 };
+	bool choose = plan_groups_choose(w->nodes);
 
 	crypto_generichash_init(&st, NULL, 0, sizeof(w->memo->context));
 	feed(&st, w->self);
 	crypto_generichash_update(&st, (const uint8_t *)numbers, sizeof(numbers));
 	for (unsigned i = 0; w->nodes && i < w->nodes->n; i++) {
 		const struct plan_node *n = &w->nodes->node[i];
-		const uint16_t more[] = { n->group, n->up, n->inner != NULL };
+		const uint16_t more[] = { n->group, choose && n->up, n->inner != NULL };
 
 		crypto_generichash_update(&st, n->id.b, sizeof(n->id.b));
 		feed(&st, n->name);

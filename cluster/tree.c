@@ -43,6 +43,7 @@ struct tree {
 	struct line_tree lines;
 	unsigned n;
 	struct hash_sum sum;
+	uint64_t version, removed;
 	uint64_t *visits;               /* apart, so that reading a const tree can count */
 };
 
@@ -513,6 +514,7 @@ void tree_put(struct tree *t, struct object **op)
 	struct object *o = *op, *old = find(t, o->path);
 
 	*op = NULL;
+	t->version++;
 	if (old)
 		drop(t, old);
 	o->tree = t;
@@ -528,8 +530,11 @@ void tree_remove(struct tree *t, const char *path)
 {
 	struct object *o = find(t, path);
 
-	if (o)
-		drop(t, o);
+	if (!o)
+		return;
+	t->version++;
+	t->removed++;
+	drop(t, o);
 }
 
 const struct object *tree_get(const struct tree *t, const char *path)
@@ -668,6 +673,16 @@ const struct object *tree_holder(const struct tree *t, const struct schema_type 
 const struct hash_sum *tree_hash(const struct tree *t)
 {
 	return &t->sum;
+}
+
+uint64_t tree_version(const struct tree *t)
+{
+	return t->version;
+}
+
+uint64_t tree_removed(const struct tree *t)
+{
+	return t->removed;
 }
 
 uint64_t tree_visits(const struct tree *t)

@@ -16,6 +16,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1369,6 +1370,9 @@ int main(int argc, char **argv)
 
 	if (sodium_init() < 0)
 		return 1;
+	/* What a world needs the next one needs too: nothing goes back to the kernel in between. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 28);
+	mallopt(M_TRIM_THRESHOLD, 1 << 28);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
 			char *end;
