@@ -89,24 +89,77 @@ static void nodes_look(const struct cluster *c)
 	s->n = 0;
 	while ((o = tree_child(t, "/nodes", o))) {
 		const char *hex = attrs_get(&o->attrs, "id");
+		struct node_seen n = { .o = o, .drain = schema_get_bool(o->type, &o->attrs, "drain"),
+			.witness = strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0,
+			.group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group") };
 
+		if (!hex || node_id_parse(hex, &n.id) < 0)
+			continue;
 		s->node = mem_grow(s->node, &s->cap, s->n, sizeof(*s->node));
-		s->node[s->n].o = o;
-		s->n += hex && node_id_parse(hex, &s->node[s->n].id) == 0;
+		s->node[s->n++] = n;
 	}
 }
 
-/* Asked for so often that the text of an id is not looked up each time. */
-const struct object *admit_node(const struct cluster *c, const struct node_id *id)
+const struct nodes_seen *admit_nodes(const struct cluster *c)
 {
 	const struct nodes_seen *s = c->nodes_seen;
 
 	if (s->tree != catalog_tree(c->catalog) || s->version != tree_version(s->tree))
 		nodes_look(c);
+	return s;
+}
+
+static struct node_seen *node_seen(const struct cluster *c, const struct node_id *id)
+{
+	const struct nodes_seen *s = admit_nodes(c);
+
 	for (unsigned i = 0; i < s->n; i++)
 		if (node_id_eq(&s->node[i].id, id))
-			return s->node[i].o;
+			return &s->node[i];
 	return NULL;
+}
+
+/* Asked for so often that the text of an id is not looked up each time. */
+const struct object *admit_node(const struct cluster *c, const struct node_id *id)
+{
+	const struct node_seen *n = node_seen(c, id);
+
+	return n ? n->o : NULL;
+}
+
+/* What others say is found again as long as they say nothing new; our own word changes all the time. */
+static struct node_seen *node_heard(const struct cluster *c, const struct node_id *id)
+{
+	struct node_seen *n = node_id_eq(id, &c->self) ? NULL : node_seen(c, id);
+	struct facts_have have;
+
+	if (!n)
+		return NULL;
+	have = facts_have(c->facts, id);
+	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts))
+		return n;
+	n->heard = true;
+	n->floor = have.floor;
+	n->max = have.max;
+	n->dropped = facts_dropped(c->facts);
+	n->self = facts_get(c->facts, id, FACT_SELF);
+	n->node = facts_get(c->facts, id, n->o->path);
+	return n;
+}
+
+const struct fact *admit_said(const struct cluster *c, const struct node_id *id)
+{
+	const struct node_seen *n = node_heard(c, id);
+
+	return n ? n->self : facts_get(c->facts, id, FACT_SELF);
+}
+
+const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id)
+{
+	const struct node_seen *n = node_heard(c, id);
+	const struct object *o = n ? NULL : admit_node(c, id);
+
+	return n ? n->node : o ? facts_get(c->facts, id, o->path) : NULL;
 }
 
 /* A free name for a new node: its own in the form that names have, else with a piece of its identity. */

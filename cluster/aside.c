@@ -65,7 +65,7 @@ uint16_t aside_choose(const struct roster *r, uint16_t present, const uint16_t h
 
 static const char *said(const struct cluster *c, const struct node_id *id, const char *key)
 {
-	const struct fact *f = facts_get(c->facts, id, FACT_SELF);
+	const struct fact *f = admit_said(c, id);
 
 	return f ? attrs_get(&f->attrs, key) : NULL;
 }

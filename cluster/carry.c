@@ -442,6 +442,42 @@ static bool is_carrying(const struct cluster *c)
 	return false;
 }
 
+/* A volume without copies that is new, and not a part of another one. */
+static bool is_new_plain(const struct cluster *c, const struct change *ch)
+{
+	const struct object *o = ch->kind == CHANGE_CREATED ? catalog_get(c->catalog, ch->path) : NULL;
+
+	return o && o->type->id == TYPE_VOLUME && !attrs_get(&o->attrs, "copies") && !attrs_get(&o->attrs, "stripe") &&
+	       !attrs_get(&o->attrs, "part-of") && !strchr(path_name(o->path), '.');
+}
+
+/* Nothing of it is here, and no target offers it. */
+static bool is_others(const struct cluster *c, const char *path)
+{
+	const struct object *o = catalog_get(c->catalog, path), *me = admit_node(c, &c->self);
+	const char *node = attrs_get(&o->attrs, "node");
+
+	return me && node && strcmp(node, path_name(me->path)) != 0 && tree_referrers(catalog_tree(c->catalog), path, NULL) == 0;
+}
+
+void carry_agreed(struct cluster *c, const struct change *changes, unsigned n, bool removed)
+{
+	if (removed)
+		c->plan_concerned = c->owner.concerned = true;
+	for (unsigned i = 0; i < n && !(c->plan_concerned && c->owner.concerned); i++) {
+		bool plain = is_new_plain(c, &changes[i]);
+
+		c->owner.concerned |= !plain;
+		c->plan_concerned |= !plain || !is_others(c, changes[i].path);
+	}
+}
+
+/* Is all there as it shall be, and does nothing that was agreed since concern it? Then what would be planned now is nothing. */
+static bool unconcerned(const struct cluster *c)
+{
+	return !c->plan_concerned && !c->carry_seen.ahead && c->plan.n == 0 && c->plan.n_waiting == 0 && !is_carrying(c);
+}
+
 /*
  * A plan costs as much as there are volumes and targets, and most steps change nothing of them: it is good until something that it
  * is made from changes otherwise than by its own actions, one of them fails, or all are done.
@@ -450,11 +486,22 @@ static bool plan_holds(const struct cluster *c)
 {
 	bool left = false;
 
-	if (!c->carry_seen.good || c->carry_seen.applied != catalog_applied(c->catalog) || mono_due(c->plan_wake, c->now))
+	if (!c->carry_seen.good || (c->carry_seen.applied != catalog_applied(c->catalog) && !unconcerned(c)) || mono_due(c->plan_wake, c->now))
 		return false;
 	for (unsigned i = 0; !left && i < c->plan.n; i++)
 		left = c->plan.a[i].path != NULL;
 	return (left || c->plan.n == 0 || is_carrying(c)) && c->carry_seen.basis == basis(c);
+}
+
+static bool have_ahead(const struct plan_have *h, uint64_t applied)
+{
+	for (unsigned i = 0; i < h->n_volumes; i++)
+		if (h->volumes[i].generation > applied)
+			return true;
+	for (unsigned i = 0; i < h->n_targets; i++)
+		if (h->targets[i].generation > applied)
+			return true;
+	return false;
 }
 
 static void plan_anew(struct cluster *c, const char *self)
@@ -468,7 +515,23 @@ static void plan_anew(struct cluster *c, const char *self)
 	if (c->conf.checks)
 		cluster_stale(c, plan_memo_check(c->memo));
 	c->plan_wake = c->plan.wake;
-	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied };
+	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied, .ahead = have_ahead(&c->have, applied) };
+	c->plan_concerned = false;
+}
+
+/* The same as a new plan, which would be as empty. */
+static void plan_still(struct cluster *c, const char *self)
+{
+	struct plan p;
+
+	forget_all_stale(c);
+	c->carry_seen.applied = catalog_applied(c->catalog);
+	if (!c->conf.checks)
+		return;
+	plan_make(c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &p);
+	if (p.n || p.n_waiting)
+		cluster_stale(c, "there is something to do that was not planned");
+	plan_fini(&p);
 }
 
 /* What was begun has no path any more. */
@@ -487,13 +550,14 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 	if (!plan_holds(c)) {
 		plan_anew(c, path_name(me->path));
 		changed = true;
+	} else if (c->carry_seen.applied != catalog_applied(c->catalog)) {
+		plan_still(c, path_name(me->path));
 	}
 	for (unsigned i = 0; i < c->plan.n; i++) {
 		struct plan_action *a = &c->plan.a[i];
 
-		if (!a->path || busy_with(c, a->path))
-			continue;
-		if (full && (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET))
+		/* After one that does not fit only what ownership or another node does is begun. */
+		if (!a->path || (full && !is_apart(a)) || busy_with(c, a->path))
 			continue;
 		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
 			done_well(c, a, out);   /* nothing for director-target to do */

@@ -160,6 +160,7 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 	struct catalog_result r = { .err = 0 };
 	struct node_id *going = NULL;
 	unsigned n_going = 0;
+	uint64_t removed;
 	struct txn t;
 
 	*a = (struct agree_applied){ .index = e->index };
@@ -172,7 +173,9 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 		request_applied(c, &e->rid, &r.why);
 	} else {
 		going = admit_going(c, &t, &n_going);
+		removed = tree_removed(catalog_tree(c->catalog));
 		catalog_apply(c->catalog, e->index, &t, &r);
+		carry_agreed(c, r.changes, r.n_changes, removed != tree_removed(catalog_tree(c->catalog)));
 		a->result = r.err;
 		if (r.err)
 			request_applied(c, &e->rid, &r.why);
@@ -208,6 +211,7 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 	names_catalog(c->names, c->catalog);
 	c->stale_seen.good = false;
 	c->nodes_seen->tree = NULL;
+	c->plan_concerned = c->owner.concerned = true;
 	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);
@@ -493,7 +497,7 @@ static void tell_facts(struct cluster *c, struct cluster_out *out)
 	while ((f = facts_changed(c->facts))) {
 		names_fact_changed(c->names, f);
 		/* Growth and keys look at what others report there. */
-		if (strcmp(f->path, FACT_SELF) == 0 || (catalog_level(c->catalog) < SCHEMA_LEVEL && path_below(f->path, "/nodes")))
+		if (strcmp(f->path, FACT_SELF) == 0 || (path_below(f->path, "/nodes") && catalog_level(c->catalog) < SCHEMA_LEVEL))
 			c->dirty = true;
 		c->dirty |= strstr(f->path, "/addresses/") != NULL;
 	}

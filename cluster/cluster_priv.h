@@ -91,6 +91,7 @@ struct owner {
 	unsigned n, cap;
 	struct own_view view;           /* as last given */
 	uint64_t applied, log_end, durable, order;
+	bool concerned;                 /* a volume with copies, or what it depends on, may have changed since `applied` */
 	bool target, ready;             /* director-target is there; was said so */
 	struct mono quorum_at;          /* when this node was last in the majority */
 	struct mono target_since, wake;
@@ -216,8 +217,10 @@ struct cluster {
 	struct plan plan;               /* what is left of the last one */
 	struct carry_seen {             /* what it was made from */
 		bool good;
+		bool ahead;             /* something is there that is newer than what was applied */
 		uint64_t applied, basis;
 	} carry_seen;
+	bool plan_concerned;            /* something was agreed since that it may depend on */
 	struct stale_seen {             /* all own reports are about what is agreed: up to this version of them, and of the objects */
 		bool good;
 		const struct tree *tree;
@@ -236,7 +239,16 @@ struct cluster {
 	struct nodes_seen {             /* the nodes' objects, of this version of the tree; what was loaded begins anew */
 		const struct tree *tree;
 		uint64_t version;
-		struct { struct node_id id; const struct object *o; } *node;
+		struct node_seen {
+			struct node_id id;
+			const struct object *o;
+			bool drain, witness;
+			uint16_t group;
+			/* What it says, as of this much of its facts: at /cluster, and at its own path. */
+			bool heard;
+			uint64_t floor, max, dropped;
+			const struct fact *self, *node;
+		} *node;
 		unsigned n, cap;
 	} *nodes_seen;
 	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
@@ -283,6 +295,11 @@ void admit_applied(struct cluster *c, struct cluster_out *out);         /* the c
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */
 /* The object of a node with this id; NULL if it is not admitted. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id);
+/* All of them, in the order of their paths. Lent until the next step. */
+const struct nodes_seen *admit_nodes(const struct cluster *c);
+/* What it says at /cluster, or (of_node) at its own path; NULL: nothing. */
+const struct fact *admit_said(const struct cluster *c, const struct node_id *id);
+const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
 bool admit_several(const struct cluster *c);
 bool admit_has_data(const struct cluster *c);                           /* volumes or targets */
@@ -397,6 +414,8 @@ void carry_report(struct cluster *c, const struct plan_action *a, const char *st
 void carry_tend(struct cluster *c, struct cluster_out *out);
 void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out);
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
+/* What was just agreed: does it concern the plan, or ownership? It also took something away, or put it in another's place (`removed`). */
+void carry_agreed(struct cluster *c, const struct change *changes, unsigned n, bool removed);
 void carry_records(struct cluster *c, const struct cluster_record *r, unsigned n);
 
 #endif

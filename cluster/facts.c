@@ -45,7 +45,7 @@ struct facts {
 	struct said_pool said;
 	struct entry_queue changed;
 	struct entry *lent;             /* by facts_changed, when it is in no index any more */
-	uint64_t hash;
+	uint64_t hash, dropped;
 	unsigned count;                 /* without tombstones */
 	size_t bytes;
 };
@@ -493,11 +493,17 @@ void facts_drop_node(struct facts *f, const struct node_id *node)
 
 	if (!n || n == f->own || !node_id_eq(&n->id, node))
 		return;
+	f->dropped++;
 	node_clear(f, n);
 	f->hash ^= node_hash(n);
 	free(n);
 	f->n_nodes--;
 	memmove(f->nodes + i, f->nodes + i + 1, (f->n_nodes - i) * sizeof(*f->nodes));
+}
+
+uint64_t facts_dropped(const struct facts *f)
+{
+	return f->dropped;
 }
 
 uint64_t facts_hash(const struct facts *f)

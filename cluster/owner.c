@@ -427,21 +427,46 @@ static void view(struct cluster *c, struct cluster_out *out)
 	step(c, &in, out);
 }
 
+/* For checks: is each row as it was given, and none left over? */
+static bool rows_same(struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct object *o = NULL;
+	struct own_row row;
+	unsigned n = 0;
+
+	while ((o = volume_next(t, o))) {
+		const struct owned *v = owned_find(c, o->uuid);
+
+		volume_row(t, o, &row);
+		if (!v || !v->given || memcmp(&v->row, &row, sizeof(row)) != 0)
+			return false;
+		n++;
+	}
+	return n == c->owner.n;
+}
+
 static void rows(struct cluster *c, struct cluster_out *out)
 {
 	uint64_t applied = catalog_applied(c->catalog);
 	const struct object *o = NULL;
-	bool news = applied != c->owner.applied, waits = false;
+	bool news = applied != c->owner.applied, look = news && c->owner.concerned;
 
 	for (unsigned i = 0; i < c->owner.n; i++)
-		waits |= !c->owner.volume[i].given;
-	if (!news && !waits)
+		look |= !c->owner.volume[i].given;
+	if (!news && !look)
 		return;
-	while ((o = volume_next(catalog_tree(c->catalog), o)))
+	/* What was agreed about other volumes gives no row, and takes none. */
+	if (news)
+		c->owner.concerned = false;
+	if (!look && c->conf.checks && !rows_same(c))
+		cluster_stale(c, "ownership of a volume changed unseen");
+	while (look && (o = volume_next(catalog_tree(c->catalog), o)))
 		row_give(c, o, out);
 	if (!news)
 		return;
-	rows_gone(c, out);
+	if (look)
+		rows_gone(c, out);
 	c->owner.applied = applied;
 	/* Who votes now is known before what was echoed counts up to here: a take may have been agreed by them alone. */
 	view(c, out);

@@ -19,20 +19,20 @@ static bool alive(const struct cluster *c, const struct node_id *id)
 }
 
 /* What the node says of its director-target; NULL: nothing. */
-static const char *target_of(const struct cluster *c, const struct node_id *id, const char *path)
+static const char *target_of(const struct cluster *c, const struct node_id *id)
 {
-	const struct fact *f = facts_get(c->facts, id, path);
+	const struct fact *f = admit_said_of_node(c, id);
 
 	return f ? attrs_get(&f->attrs, "target") : NULL;
 }
 
-static bool target_runs(const struct cluster *c, const struct node_id *id, const char *path)
+static bool target_runs(const struct cluster *c, const struct node_id *id)
 {
 	const char *t;
 
 	if (node_id_eq(id, &c->self))
 		return c->target_up;
-	t = target_of(c, id, path);
+	t = target_of(c, id);
 	return t && strcmp(t, "running") == 0;
 }
 
@@ -67,17 +67,17 @@ static struct plan_node *node_place(struct cluster *c, unsigned i, const struct 
 	return &ns->node[i];
 }
 
-static void node_put(struct cluster *c, const struct object *o, const struct node_id *id, struct plan_node *n)
+static void node_put(struct cluster *c, const struct node_seen *seen, struct plan_node *n)
 {
-	const struct fact *self = facts_get(c->facts, id, FACT_SELF), *node = facts_get(c->facts, id, o->path);
-	uint16_t group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group");
-	bool me = node_id_eq(id, &c->self), up = alive(c, id) && target_runs(c, id, o->path), news;
+	const struct node_id *id = &seen->id;
+	bool me = node_id_eq(id, &c->self), up = alive(c, id) && target_runs(c, id), news;
+	const struct fact *self = me ? NULL : admit_said(c, id), *node = me ? NULL : admit_said_of_node(c, id);
 
-	news = text_put(&n->name, path_name(o->path));
+	news = text_put(&n->name, path_name(seen->o->path));
 	news |= text_put(&n->inner, me ? (c->owner.inner[0] ? c->owner.inner : NULL) : self ? attrs_get(&self->attrs, "inner") : NULL);
 	text_put(&n->addresses, me ? c->addresses : node ? attrs_get(&node->attrs, "addresses") : NULL);
-	c->owner.nodes_version += news || group != n->group || up != n->up;
-	n->group = group;
+	c->owner.nodes_version += news || seen->group != n->group || up != n->up;
+	n->group = seen->group;
 	if (!n->up)
 		n->up_since = c->now;
 	n->up = up;
@@ -111,17 +111,13 @@ static bool alone(struct cluster *c)
 void owner_nodes(struct cluster *c)
 {
 	struct plan_nodes *ns = &c->owner.nodes;
-	const struct object *o = NULL;
+	const struct nodes_seen *seen = admit_nodes(c);
 	uint32_t key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 	bool was_alone = ns->alone;
-	struct node_id id;
-	unsigned n = 0;
+	unsigned n = seen->n;
 
-	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
-		if (node_id_parse(attrs_get(&o->attrs, "id"), &id) == 0) {
-			node_put(c, o, &id, node_place(c, n, &id));
-			n++;
-		}
+	for (unsigned i = 0; i < n; i++)
+		node_put(c, &seen->node[i], node_place(c, i, &seen->node[i].id));
 	c->owner.nodes_version += ns->n != n || ns->key != key;
 	while (ns->n > n)
 		plan_node_fini(&ns->node[--ns->n]);
@@ -137,22 +133,19 @@ static void list_add(struct node_id *list, unsigned *n, const struct node_id *id
 		list[(*n)++] = *id;
 }
 
-static void view_node(const struct cluster *c, const struct object *o, struct own_view *v)
+static void view_node(const struct cluster *c, const struct node_seen *n, struct own_view *v)
 {
 	const char *t;
-	struct node_id id;
 
-	if (node_id_parse(attrs_get(&o->attrs, "id"), &id) < 0)
-		return;
-	if ((outside(c, &id) || outside(c, &c->self)) && alive(c, &id))
-		list_add(v->member, &v->n_member, &id);
-	if (schema_get_bool(o->type, &o->attrs, "drain") || strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
-		list_add(v->unfit, &v->n_unfit, &id);
-	if (strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
-		list_add(v->bare, &v->n_bare, &id);
-	t = target_of(c, &id, o->path);
-	if (!node_id_eq(&id, &c->self) && t && strcmp(t, "stopped") == 0)
-		list_add(v->down, &v->n_down, &id);
+	if ((outside(c, &n->id) || outside(c, &c->self)) && alive(c, &n->id))
+		list_add(v->member, &v->n_member, &n->id);
+	if (n->drain || n->witness)
+		list_add(v->unfit, &v->n_unfit, &n->id);
+	if (n->witness)
+		list_add(v->bare, &v->n_bare, &n->id);
+	t = node_id_eq(&n->id, &c->self) ? NULL : target_of(c, &n->id);
+	if (t && strcmp(t, "stopped") == 0)
+		list_add(v->down, &v->n_down, &n->id);
 }
 
 /*
@@ -178,7 +171,7 @@ static void restarting(struct cluster *c, struct own_view *v)
 void owner_view(struct cluster *c, struct own_view *v)
 {
 	const struct agree_status *s = c->status;
-	const struct object *o = NULL;
+	const struct nodes_seen *seen = admit_nodes(c);
 
 	memset(v, 0, sizeof(*v));
 	if (!s->has_log)
@@ -192,8 +185,8 @@ void owner_view(struct cluster *c, struct own_view *v)
 	for (unsigned i = 0; i < s->roster.n; i++)
 		if (s->roster.node[i].role == ROSTER_VOTER)
 			list_add(v->voter, &v->n_voter, &s->roster.node[i].id);
-	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
-		view_node(c, o, v);
+	for (unsigned i = 0; i < seen->n; i++)
+		view_node(c, &seen->node[i], v);
 	v->mute = !s->remembers;
 	v->quorate = quorate(c);
 }

@@ -335,6 +335,44 @@ static bool plan_add(struct work *w, struct plan_action *a)
 
 /* ---- volumes ---- */
 
+/* What plan_memo keeps it by. */
+static struct plan_from from_of(const struct work *w, const struct want_volume *v)
+{
+	struct plan_from f = { .kind = v->kind, .epoch = v->epoch, .at = v->at ? (unsigned)(v->at - w->nodes->node) + 1 : 0 };
+	const struct object *o = NULL;
+
+	hash_sum_add(&f.objects, v->o->hash);
+	if (v->kind == WANT_LEG)
+		hash_sum_add(&f.objects, volume_of_leg(w->tree, v->o)->hash);
+	while (v->kind == WANT_FORWARD && (o = volume_leg(w->tree, v->o, o)))
+		hash_sum_add(&f.objects, o->hash);
+	for (unsigned i = 0; v->kind == WANT_STRIPE && (o = volume_shard(w->tree, v->o, i)); i++)
+		hash_sum_add(&f.objects, o->hash);
+	return f;
+}
+
+static void volume_hash(const struct work *w, const struct want_volume *v, struct plan_action *a)
+{
+	struct plan_from from;
+	const uint8_t *known;
+	uint64_t size;
+
+	if (!w->memo) {
+		plan_volume_hash(a);
+		return;
+	}
+	from = from_of(w, v);
+	known = memo_find(w->memo, v->o->uuid, &from, &size);
+	if (known && !w->memo->check) {
+		memcpy(a->hash, known, sizeof(a->hash));
+		return;
+	}
+	plan_volume_hash(a);
+	if (known && (size != a->size || memcmp(known, a->hash, sizeof(a->hash)) != 0))
+		w->memo->wrong = true;
+	memo_put(w->memo, v->o->uuid, &from, a->hash, a->size);
+}
+
 static struct plan_action volume_action(const struct work *w, enum plan_kind kind, const struct want_volume *v)
 {
 	const struct object *o = v->o;
@@ -353,7 +391,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
 		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at, w->self);
 	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
-	plan_volume_hash(&a);
+	volume_hash(w, v, &a);
 	return a;
 }
 
@@ -613,22 +651,6 @@ static void plan_volumes_leaving(struct work *w)
 
 /* ---- 3. volumes change, 4. volumes come ---- */
 
-/* What plan_memo keeps it by. */
-static struct plan_from from_of(const struct work *w, const struct want_volume *v)
-{
-	struct plan_from f = { .kind = v->kind, .epoch = v->epoch, .at = v->at ? (unsigned)(v->at - w->nodes->node) + 1 : 0 };
-	const struct object *o = NULL;
-
-	hash_sum_add(&f.objects, v->o->hash);
-	if (v->kind == WANT_LEG)
-		hash_sum_add(&f.objects, volume_of_leg(w->tree, v->o)->hash);
-	while (v->kind == WANT_FORWARD && (o = volume_leg(w->tree, v->o, o)))
-		hash_sum_add(&f.objects, o->hash);
-	for (unsigned i = 0; v->kind == WANT_STRIPE && (o = volume_shard(w->tree, v->o, i)); i++)
-		hash_sum_add(&f.objects, o->hash);
-	return f;
-}
-
 /* Is there nothing to do but, at most, to say so? */
 static bool plan_volume_same(struct work *w, const struct want_volume *v, const uint8_t hash[16], uint64_t size)
 {
@@ -674,10 +696,6 @@ static void plan_volume_open(struct work *w, struct want_volume *v)
 	if (hash && !w->memo->check && plan_volume_same(w, v, hash, size))
 		return;
 	change = volume_action(w, PLAN_VOLUME_CHANGE, v);
-	if (hash && (size != change.size || memcmp(hash, change.hash, sizeof(change.hash)) != 0))
-		w->memo->wrong = true;
-	if (w->memo)
-		memo_put(w->memo, v->o->uuid, &from, change.hash, change.size);
 	if (!plan_volume_same(w, v, change.hash, change.size))
 		plan_volume_change(w, v, &change);
 	plan_action_fini(&change);
@@ -814,12 +832,12 @@ void plan_make_by(struct plan_memo *m, const struct catalog *c, const char *self
 		.memo = m };
 
 	*p = (struct plan){ .wake = MONO_NEVER };
-	if (m) {
-		memo_room(m, have->n_volumes);
-		memo_context(&w);
-	}
 	have_find(&w);
 	want_all(&w);
+	if (m) {
+		memo_room(m, w.n_volumes);
+		memo_context(&w);
+	}
 	plan_targets_letting_go(&w);
 	plan_volumes_leaving(&w);
 	plan_volumes(&w);

@@ -82,7 +82,7 @@ static void growth_ring(const struct cluster *c, struct growth_in *in, struct gr
 /* What is known of one node, for the growth machine. */
 static void growth_fact(const struct cluster *c, const struct gossip_member *m, struct growth_fact *g)
 {
-	const struct fact *f = facts_get(c->facts, &m->card->id, FACT_SELF);
+	const struct fact *f = admit_said(c, &m->card->id);
 	const struct object *o = admit_node(c, &m->card->id);
 	struct extra x;
 

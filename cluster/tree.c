@@ -515,6 +515,7 @@ void tree_put(struct tree *t, struct object **op)
 
 	*op = NULL;
 	t->version++;
+	t->removed += old && memcmp(old->uuid, o->uuid, sizeof(o->uuid)) != 0;
 	if (old)
 		drop(t, old);
 	o->tree = t;

@@ -87,7 +87,7 @@ const struct object *tree_holder(const struct tree *t, const struct schema_type 
 
 /* The sum over all objects: equal content gives equal sums on any node, in whatever order it was built. */
 const struct hash_sum *tree_hash(const struct tree *t);
-/* How often an object was put or taken away, and taken away, since the tree was made. */
+/* How often an object was put or taken away since the tree was made; and taken away, or put in another's place. */
 uint64_t tree_version(const struct tree *t);
 uint64_t tree_removed(const struct tree *t);
 /* How many nodes were compared since the tree was made: the cost of everything above, for tests. */
