@@ -56,9 +56,7 @@ bool admit_several(const struct cluster *c)
 
 bool admit_has_data(const struct cluster *c)
 {
-	const struct tree *t = catalog_tree(c->catalog);
-
-	return tree_child(t, "/volumes", NULL) || tree_child(t, "/targets", NULL);
+	return admit_nodes(c)->data;
 }
 
 void admit_card(struct cluster *c, struct cluster_out *out)
@@ -86,13 +84,15 @@ static void nodes_look(const struct cluster *c)
 
 	s->tree = t;
 	s->version = tree_version(t);
-	s->n = 0;
+	s->n = s->children = 0;
+	s->data = tree_child(t, "/volumes", NULL) || tree_child(t, "/targets", NULL);
 	while ((o = tree_child(t, "/nodes", o))) {
 		const char *hex = attrs_get(&o->attrs, "id");
 		struct node_seen n = { .o = o, .drain = schema_get_bool(o->type, &o->attrs, "drain"),
 			.witness = strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0,
 			.group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group") };
 
+		s->children++;
 		if (!hex || node_id_parse(hex, &n.id) < 0)
 			continue;
 		s->node = mem_grow(s->node, &s->cap, s->n, sizeof(*s->node));
@@ -128,7 +128,7 @@ const struct object *admit_node(const struct cluster *c, const struct node_id *i
 }
 
 /* What others say is found again as long as they say nothing new; our own word changes all the time. */
-static struct node_seen *node_heard(const struct cluster *c, const struct node_id *id)
+struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
 {
 	struct node_seen *n = node_id_eq(id, &c->self) ? NULL : node_seen(c, id);
 	struct facts_have have;
@@ -139,6 +139,7 @@ static struct node_seen *node_heard(const struct cluster *c, const struct node_i
 	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts))
 		return n;
 	n->heard = true;
+	n->grows = false;
 	n->floor = have.floor;
 	n->max = have.max;
 	n->dropped = facts_dropped(c->facts);
@@ -149,14 +150,14 @@ static struct node_seen *node_heard(const struct cluster *c, const struct node_i
 
 const struct fact *admit_said(const struct cluster *c, const struct node_id *id)
 {
-	const struct node_seen *n = node_heard(c, id);
+	const struct node_seen *n = admit_heard(c, id);
 
 	return n ? n->self : facts_get(c->facts, id, FACT_SELF);
 }
 
 const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id)
 {
-	const struct node_seen *n = node_heard(c, id);
+	const struct node_seen *n = admit_heard(c, id);
 	const struct object *o = n ? NULL : admit_node(c, id);
 
 	return n ? n->node : o ? facts_get(c->facts, id, o->path) : NULL;

@@ -462,8 +462,12 @@ static bool is_others(const struct cluster *c, const char *path)
 
 void carry_agreed(struct cluster *c, const struct change *changes, unsigned n, bool removed)
 {
-	if (removed)
+	for (unsigned i = 0; i < n; i++)
+		removed |= changes[i].kind != CHANGE_CREATED;
+	if (removed) {
+		c->owner.changed_at = catalog_applied(c->catalog);
 		c->plan_concerned = c->owner.concerned = true;
+	}
 	for (unsigned i = 0; i < n && !(c->plan_concerned && c->owner.concerned); i++) {
 		bool plain = is_new_plain(c, &changes[i]);
 

@@ -212,6 +212,9 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 	c->stale_seen.good = false;
 	c->nodes_seen->tree = NULL;
 	c->plan_concerned = c->owner.concerned = true;
+	c->owner.changed_at = catalog_applied(c->catalog);
+	for (unsigned i = 0; i < c->have.n_volumes; i++)
+		c->have.volumes[i].keep_seen = 0;
 	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);

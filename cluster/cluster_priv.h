@@ -91,6 +91,7 @@ struct owner {
 	unsigned n, cap;
 	struct own_view view;           /* as last given */
 	uint64_t applied, log_end, durable, order;
+	uint64_t changed_at;            /* the last index at which an object that was there became another one, or went */
 	bool concerned;                 /* a volume with copies, or what it depends on, may have changed since `applied` */
 	bool target, ready;             /* director-target is there; was said so */
 	struct mono quorum_at;          /* when this node was last in the majority */
@@ -248,8 +249,12 @@ struct cluster {
 			bool heard;
 			uint64_t floor, max, dropped;
 			const struct fact *self, *node;
+			bool grows;             /* `growth` has what it says */
+			struct growth_fact growth;
 		} *node;
 		unsigned n, cap;
+		unsigned children;      /* of /nodes */
+		bool data;              /* there are volumes or targets */
 	} *nodes_seen;
 	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
 	bool ring_addrs_follow;         /* ring addresses are the gossip address */
@@ -300,6 +305,8 @@ const struct nodes_seen *admit_nodes(const struct cluster *c);
 /* What it says at /cluster, or (of_node) at its own path; NULL: nothing. */
 const struct fact *admit_said(const struct cluster *c, const struct node_id *id);
 const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id);
+/* The same with what is kept of it; NULL: this node itself, or one that is no object. */
+struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
 bool admit_several(const struct cluster *c);
 bool admit_has_data(const struct cluster *c);                           /* volumes or targets */

@@ -210,12 +210,14 @@ static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cl
 	uint64_t applied = catalog_applied(c->catalog), version;
 	const struct object *o;
 	struct keeping *k;
+	bool same;
 
 	if (!h->open || !h->keeps || h->keep_busy)
 		return false;
 	k = keeping_of(c, h->uuid);
-	/* Told, and nothing was agreed since. */
-	if (!k && h->keep_any && h->keep_seen == applied)
+	/* Told, and nothing of what there was then has changed since. */
+	same = !k && h->keep_any && h->keep_seen >= c->owner.changed_at;
+	if (same && !c->conf.checks)
 		return false;
 	o = volume_of(c, h);
 	if (!o)
@@ -229,6 +231,8 @@ static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cl
 		tell(c, h, o, k->proposal, 0, out);
 		forget(c, k);
 	} else if (!h->keep_any || h->keep_told != version) {
+		if (same)
+			cluster_stale(c, "reservations changed unseen");
 		tell(c, h, o, 0, 0, out);
 	} else if (k && k->refused) {
 		tell(c, h, o, k->proposal, ERR_CONFLICT, out);

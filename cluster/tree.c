@@ -582,6 +582,7 @@ static const struct object *child_from(const struct tree *t, const char *parent,
 {
 	const struct object *o;
 	char key[PATH_LEN_MAX + 2];
+	size_t n;
 
 	if (!after) {
 		memcpy(key, parent, len);
@@ -589,12 +590,13 @@ static const struct object *child_from(const struct tree *t, const char *parent,
 		return lower_bound(t, key);
 	}
 	/* Most have nothing below them. */
+	n = strlen(after->path);
 	if (after->tree == t) {
 		o = tree_next(after);
-		if (!o || !path_below(o->path, after->path))
+		if (!o || strncmp(o->path, after->path, n) != 0 || o->path[n] != '/')
 			return o;
 	}
-	return past(t, after->path, strlen(after->path));
+	return past(t, after->path, n);
 }
 
 const struct object *tree_child(const struct tree *t, const char *parent, const struct object *after)
@@ -602,7 +604,7 @@ const struct object *tree_child(const struct tree *t, const char *parent, const 
 	size_t len = strcmp(parent, "/") == 0 ? 0 : strlen(parent);
 	const struct object *o = len < PATH_LEN_MAX ? child_from(t, parent, len, after) : NULL;
 
-	while (o && path_below(o->path, parent)) {
+	while (o && strncmp(o->path, parent, len) == 0 && o->path[len] == '/') {
 		size_t n = strcspn(o->path + len + 1, "/");
 
 		if (o->path[len + 1 + n] == '\0')
