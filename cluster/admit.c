@@ -136,8 +136,11 @@ struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
 	if (!n)
 		return NULL;
 	have = facts_have(c->facts, id);
-	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts))
+	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts)) {
+		if (c->conf.checks && (n->self != facts_get(c->facts, id, FACT_SELF) || n->node != facts_get(c->facts, id, n->o->path)))
+			cluster_stale(c, "what a node says changed unseen");
 		return n;
+	}
 	n->heard = true;
 	n->grows = false;
 	n->floor = have.floor;

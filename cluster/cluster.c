@@ -335,7 +335,7 @@ void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_o
 	buf_fini(&state);
 }
 
-void cluster_stale(struct cluster *c, const char *what)
+void cluster_stale(const struct cluster *c, const char *what)
 {
 	if (what)
 		log_line(c->log, LOG_LEVEL_FATAL, "cluster: %s", what);

@@ -268,7 +268,7 @@ struct doing *cluster_doing(struct cluster *c, enum cluster_act_kind kind);
 void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_out *out);
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out);
 /* With conf.checks: something remembered is not what it would be now. */
-void cluster_stale(struct cluster *c, const char *what);
+void cluster_stale(const struct cluster *c, const char *what);
 void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs);     /* NULL: gone */
 /* In a datagram, if it fits, and may be lost. */
 void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);
