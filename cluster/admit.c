@@ -128,14 +128,11 @@ const struct object *admit_node(const struct cluster *c, const struct node_id *i
 }
 
 /* What others say is found again as long as they say nothing new; our own word changes all the time. */
-struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
+const struct node_seen *admit_hear(const struct cluster *c, struct node_seen *n)
 {
-	struct node_seen *n = node_id_eq(id, &c->self) ? NULL : node_seen(c, id);
-	struct facts_have have;
+	const struct node_id *id = &n->id;
+	struct facts_have have = facts_have(c->facts, id);
 
-	if (!n)
-		return NULL;
-	have = facts_have(c->facts, id);
 	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts)) {
 		if (c->conf.checks && (n->self != facts_get(c->facts, id, FACT_SELF) || n->node != facts_get(c->facts, id, n->o->path)))
 			cluster_stale(c, "what a node says changed unseen");
@@ -148,6 +145,18 @@ struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
 	n->dropped = facts_dropped(c->facts);
 	n->self = facts_get(c->facts, id, FACT_SELF);
 	n->node = facts_get(c->facts, id, n->o->path);
+	n->target = n->node ? attrs_get(&n->node->attrs, "target") : NULL;
+	n->inner = n->self ? attrs_get(&n->self->attrs, "inner") : NULL;
+	n->addresses = n->node ? attrs_get(&n->node->attrs, "addresses") : NULL;
+	return n;
+}
+
+struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
+{
+	struct node_seen *n = node_id_eq(id, &c->self) ? NULL : node_seen(c, id);
+
+	if (n)
+		admit_hear(c, n);
 	return n;
 }
 
@@ -156,14 +165,6 @@ const struct fact *admit_said(const struct cluster *c, const struct node_id *id)
 	const struct node_seen *n = admit_heard(c, id);
 
 	return n ? n->self : facts_get(c->facts, id, FACT_SELF);
-}
-
-const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id)
-{
-	const struct node_seen *n = admit_heard(c, id);
-	const struct object *o = n ? NULL : admit_node(c, id);
-
-	return n ? n->node : o ? facts_get(c->facts, id, o->path) : NULL;
 }
 
 /* A free name for a new node: its own in the form that names have, else with a piece of its identity. */

@@ -249,6 +249,7 @@ struct cluster {
 			bool heard;
 			uint64_t floor, max, dropped;
 			const struct fact *self, *node;
+			const char *target, *inner, *addresses;
 			bool grows;             /* `growth` has what it says */
 			struct growth_fact growth;
 		} *node;
@@ -302,10 +303,11 @@ void admit_again(struct cluster *c);                                    /* this 
 const struct object *admit_node(const struct cluster *c, const struct node_id *id);
 /* All of them, in the order of their paths. Lent until the next step. */
 const struct nodes_seen *admit_nodes(const struct cluster *c);
-/* What it says at /cluster, or (of_node) at its own path; NULL: nothing. */
+/* What it says at /cluster; NULL: nothing. */
 const struct fact *admit_said(const struct cluster *c, const struct node_id *id);
-const struct fact *admit_said_of_node(const struct cluster *c, const struct node_id *id);
-/* The same with what is kept of it; NULL: this node itself, or one that is no object. */
+/* With what it says now: of another node, lent by admit_nodes, */
+const struct node_seen *admit_hear(const struct cluster *c, struct node_seen *n);
+/* and by its id; NULL: this node itself, or one that is no object. */
 struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
 bool admit_several(const struct cluster *c);

@@ -311,14 +311,14 @@ int facts_set(struct facts *f, const char *path, const struct attrs *attrs)
 	struct entry *old;
 	int err = 0;
 
-	if (!path_ok(path))
-		return ERR_INVAL;
-	if (attrs->n > ATTRS_MAX)
-		return ERR_LIMIT;
 	old = entry_at(f, &f->own->id, path);
 	/* Most of what is said was said before. */
 	if (old && !old->fact.deleted && attrs_eq(&old->fact.attrs, attrs))
 		return 0;
+	if (!path_ok(path))
+		return ERR_INVAL;
+	if (attrs->n > ATTRS_MAX)
+		return ERR_LIMIT;
 	attrs_merge(&clean, attrs);
 	if (old && !old->fact.deleted && attrs_eq(&old->fact.attrs, &clean)) {
 		attrs_fini(&clean);

@@ -18,22 +18,10 @@ static bool alive(const struct cluster *c, const struct node_id *id)
 	       (gossip_find(c->gossip, id, &m) && (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT));
 }
 
-/* What the node says of its director-target; NULL: nothing. */
-static const char *target_of(const struct cluster *c, const struct node_id *id)
+/* What another node says of its director-target. */
+static bool target_is(const struct node_seen *n, const char *word)
 {
-	const struct fact *f = admit_said_of_node(c, id);
-
-	return f ? attrs_get(&f->attrs, "target") : NULL;
-}
-
-static bool target_runs(const struct cluster *c, const struct node_id *id)
-{
-	const char *t;
-
-	if (node_id_eq(id, &c->self))
-		return c->target_up;
-	t = target_of(c, id);
-	return t && strcmp(t, "running") == 0;
+	return n->target && strcmp(n->target, word) == 0;
 }
 
 /* Says whether it is another one now. */
@@ -67,15 +55,16 @@ static struct plan_node *node_place(struct cluster *c, unsigned i, const struct 
 	return &ns->node[i];
 }
 
-static void node_put(struct cluster *c, const struct node_seen *seen, struct plan_node *n)
+static void node_put(struct cluster *c, struct node_seen *seen, struct plan_node *n)
 {
-	const struct node_id *id = &seen->id;
-	bool me = node_id_eq(id, &c->self), up = alive(c, id) && target_runs(c, id), news;
-	const struct fact *self = me ? NULL : admit_said(c, id), *node = me ? NULL : admit_said_of_node(c, id);
+	bool me = node_id_eq(&seen->id, &c->self), up, news;
 
+	if (!me)
+		admit_hear(c, seen);
+	up = alive(c, &seen->id) && (me ? c->target_up : target_is(seen, "running"));
 	news = text_put(&n->name, path_name(seen->o->path));
-	news |= text_put(&n->inner, me ? (c->owner.inner[0] ? c->owner.inner : NULL) : self ? attrs_get(&self->attrs, "inner") : NULL);
-	text_put(&n->addresses, me ? c->addresses : node ? attrs_get(&node->attrs, "addresses") : NULL);
+	news |= text_put(&n->inner, me ? (c->owner.inner[0] ? c->owner.inner : NULL) : seen->inner);
+	text_put(&n->addresses, me ? c->addresses : seen->addresses);
 	c->owner.nodes_version += news || seen->group != n->group || up != n->up;
 	n->group = seen->group;
 	if (!n->up)
@@ -133,18 +122,15 @@ static void list_add(struct node_id *list, unsigned *n, const struct node_id *id
 		list[(*n)++] = *id;
 }
 
-static void view_node(const struct cluster *c, const struct node_seen *n, struct own_view *v)
+static void view_node(const struct cluster *c, struct node_seen *n, struct own_view *v)
 {
-	const char *t;
-
 	if ((outside(c, &n->id) || outside(c, &c->self)) && alive(c, &n->id))
 		list_add(v->member, &v->n_member, &n->id);
 	if (n->drain || n->witness)
 		list_add(v->unfit, &v->n_unfit, &n->id);
 	if (n->witness)
 		list_add(v->bare, &v->n_bare, &n->id);
-	t = node_id_eq(&n->id, &c->self) ? NULL : target_of(c, &n->id);
-	if (t && strcmp(t, "stopped") == 0)
+	if (!node_id_eq(&n->id, &c->self) && target_is(admit_hear(c, n), "stopped"))
 		list_add(v->down, &v->n_down, &n->id);
 }
 

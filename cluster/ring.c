@@ -79,12 +79,17 @@ static void growth_ring(const struct cluster *c, struct growth_in *in, struct gr
 		in->strangers |= !roster_find_nodeid(r, c->ring_ids[i]);
 }
 
+static bool is_barred(const struct fact *f)
+{
+	return fact_is(f, "mode", agree_mode_name(AGREE_STORE_FAILED)) || fact_is(f, "mode", agree_mode_name(AGREE_DIVERGED));
+}
+
 /* What a node says of itself, as far as growth asks. */
 static void growth_said(const struct fact *f, struct growth_fact *g)
 {
 	*g = (struct growth_fact){ .running = fact_is(f, "ring", "running"), .stored = fact_uint(f, "ring-stored"),
 		.active = fact_uint(f, "ring-active"), .roster_version = fact_uint(f, "roster"), .aside = fact_is(f, "aside", "yes") };
-	g->barred = fact_is(f, "mode", agree_mode_name(AGREE_STORE_FAILED)) || fact_is(f, "mode", agree_mode_name(AGREE_DIVERGED));
+	g->barred = is_barred(f);
 	g->n_addr = ring_addrs(f, g->addr);
 }
 
@@ -96,7 +101,9 @@ static void growth_fact(const struct cluster *c, const struct gossip_member *m, 
 	struct extra x;
 
 	admit_extra_unpack(m->card, &x);
-	if (!seen) {
+	if (m->self) {
+		*g = (struct growth_fact){ .barred = is_barred(facts_get(c->facts, &m->card->id, FACT_SELF)) };
+	} else if (!seen) {
 		growth_said(facts_get(c->facts, &m->card->id, FACT_SELF), g);
 	} else {
 		if (!seen->grows)

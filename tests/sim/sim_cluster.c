@@ -49,7 +49,7 @@ struct disk {
 	uint32_t incarnation;
 	struct cluster_record record[256];
 	unsigned n_record;
-	struct { uint8_t boot[BOOT_LEN]; struct buf sync; } kept[NODES_MAX];    /* others' facts, now and then */
+	struct { uint8_t boot[BOOT_LEN]; struct buf sync; struct facts_have have; uint64_t life; } kept[NODES_MAX];    /* others' facts, now and then */
 };
 
 struct node {
@@ -825,6 +825,14 @@ static void keep_facts(struct node *n)
 		if (!cluster_keep(n->c, i, &k))
 			continue;
 		of = node_of(s, &k.have.node);
+		/* The same facts, of the same two lives, are kept already. */
+		if (n->disk.kept[of].life == n->life && n->disk.kept[of].have.floor == k.have.floor && n->disk.kept[of].have.max == k.have.max &&
+		    memcmp(n->disk.kept[of].boot, k.boot, BOOT_LEN) == 0) {
+			cluster_kept_fini(&k);
+			continue;
+		}
+		n->disk.kept[of].life = n->life;
+		n->disk.kept[of].have = k.have;
 		memcpy(n->disk.kept[of].boot, k.boot, BOOT_LEN);
 		buf_reset(&n->disk.kept[of].sync);
 		peer_sync_encode(&sync, &n->disk.kept[of].sync);
