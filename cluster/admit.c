@@ -56,9 +56,7 @@ bool admit_several(const struct cluster *c)
 
 bool admit_has_data(const struct cluster *c)
 {
-	const struct tree *t = catalog_tree(c->catalog);
-
-	return tree_child(t, "/volumes", NULL) || tree_child(t, "/targets", NULL);
+	return admit_nodes(c)->data;
 }
 
 void admit_card(struct cluster *c, struct cluster_out *out)
@@ -78,11 +76,95 @@ void admit_card(struct cluster *c, struct cluster_out *out)
 
 /* ---- nodes of the namespace ---- */
 
+static void nodes_look(const struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	struct nodes_seen *s = c->nodes_seen;
+	const struct object *o = NULL;
+
+	s->tree = t;
+	s->version = tree_version(t);
+	s->n = s->children = 0;
+	s->data = tree_child(t, "/volumes", NULL) || tree_child(t, "/targets", NULL);
+	while ((o = tree_child(t, "/nodes", o))) {
+		const char *hex = attrs_get(&o->attrs, "id");
+		struct node_seen n = { .o = o, .drain = schema_get_bool(o->type, &o->attrs, "drain"),
+			.witness = strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0,
+			.group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group") };
+
+		s->children++;
+		if (!hex || node_id_parse(hex, &n.id) < 0)
+			continue;
+		s->node = mem_grow(s->node, &s->cap, s->n, sizeof(*s->node));
+		s->node[s->n++] = n;
+	}
+}
+
+const struct nodes_seen *admit_nodes(const struct cluster *c)
+{
+	const struct nodes_seen *s = c->nodes_seen;
+
+	if (s->tree != catalog_tree(c->catalog) || s->version != tree_version(s->tree))
+		nodes_look(c);
+	return s;
+}
+
+static struct node_seen *node_seen(const struct cluster *c, const struct node_id *id)
+{
+	const struct nodes_seen *s = admit_nodes(c);
+
+	for (unsigned i = 0; i < s->n; i++)
+		if (node_id_eq(&s->node[i].id, id))
+			return &s->node[i];
+	return NULL;
+}
+
+/* Asked for so often that the text of an id is not looked up each time. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id)
 {
-	char hex[33];
+	const struct node_seen *n = node_seen(c, id);
 
-	return tree_holder(catalog_tree(c->catalog), schema_type(TYPE_NODE), "id", node_id_text(id, hex));
+	return n ? n->o : NULL;
+}
+
+/* What others say is found again as long as they say nothing new; our own word changes all the time. */
+const struct node_seen *admit_hear(const struct cluster *c, struct node_seen *n)
+{
+	const struct node_id *id = &n->id;
+	struct facts_have have = facts_have(c->facts, id);
+
+	if (n->heard && n->floor == have.floor && n->max == have.max && n->dropped == facts_dropped(c->facts)) {
+		if (c->conf.checks && (n->self != facts_get(c->facts, id, FACT_SELF) || n->node != facts_get(c->facts, id, n->o->path)))
+			cluster_stale(c, "what a node says changed unseen");
+		return n;
+	}
+	n->heard = true;
+	n->grows = false;
+	n->floor = have.floor;
+	n->max = have.max;
+	n->dropped = facts_dropped(c->facts);
+	n->self = facts_get(c->facts, id, FACT_SELF);
+	n->node = facts_get(c->facts, id, n->o->path);
+	n->target = n->node ? attrs_get(&n->node->attrs, "target") : NULL;
+	n->inner = n->self ? attrs_get(&n->self->attrs, "inner") : NULL;
+	n->addresses = n->node ? attrs_get(&n->node->attrs, "addresses") : NULL;
+	return n;
+}
+
+struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id)
+{
+	struct node_seen *n = node_id_eq(id, &c->self) ? NULL : node_seen(c, id);
+
+	if (n)
+		admit_hear(c, n);
+	return n;
+}
+
+const struct fact *admit_said(const struct cluster *c, const struct node_id *id)
+{
+	const struct node_seen *n = admit_heard(c, id);
+
+	return n ? n->self : facts_get(c->facts, id, FACT_SELF);
 }
 
 /* A free name for a new node: its own in the form that names have, else with a piece of its identity. */

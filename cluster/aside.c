@@ -65,7 +65,7 @@ uint16_t aside_choose(const struct roster *r, uint16_t present, const uint16_t h
 
 static const char *said(const struct cluster *c, const struct node_id *id, const char *key)
 {
-	const struct fact *f = facts_get(c->facts, id, FACT_SELF);
+	const struct fact *f = admit_said(c, id);
 
 	return f ? attrs_get(&f->attrs, key) : NULL;
 }
@@ -76,11 +76,16 @@ static uint16_t bits(const struct roster *r, const char *text)
 	uint16_t set = 0;
 
 	for (unsigned i = 0; text && i < r->n; i++) {
-		char id[16];
+		char id[16], *first = id + sizeof(id);
+		uint32_t n = r->node[i].nodeid;
+		size_t len;
 
-		snprintf(id, sizeof(id), "%" PRIu32, r->node[i].nodeid);
+		do
+			*--first = (char)('0' + n % 10);
+		while (n /= 10);
+		len = (size_t)(id + sizeof(id) - first);
 		for (const char *p = text; *p; p += strcspn(p, " "), p += *p == ' ')
-			if (strcspn(p, " ") == strlen(id) && strncmp(p, id, strlen(id)) == 0)
+			if (strcspn(p, " ") == len && strncmp(p, first, len) == 0)
 				set |= (uint16_t)(1u << i);
 	}
 	return set;

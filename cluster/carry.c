@@ -337,17 +337,27 @@ static void done_well(struct cluster *c, struct plan_action *a, struct cluster_o
 	}
 }
 
-/* Reports about what is neither wanted nor there any more: a volume that was deleted before it could be made. */
-static void forget_stale(struct cluster *c, const char *folder)
+/* A report of this node about a volume, leg or target that is not agreed (any more). */
+static bool unwanted(const struct cluster *c, const struct fact *f, const char *folder)
+{
+	return node_id_eq(&f->node, &c->self) && path_below(f->path, folder) && (path_depth(f->path) == 2 || strstr(f->path, "/legs/")) &&
+	       !catalog_get(c->catalog, f->path);
+}
+
+/* Reports about what is neither wanted nor there any more: a volume that was deleted before it could be made. Says whether all are wanted. */
+static bool forget_stale(struct cluster *c, const char *folder)
 {
 	char stale[PATH_LEN_MAX] = "";
 	const struct fact *f = facts_first(c->facts, folder);
+	bool all = true;
 
 	for (; f && path_below(f->path, folder); f = facts_next(c->facts, f)) {
 		bool there = false;
 
-		if (!node_id_eq(&f->node, &c->self) || (path_depth(f->path) != 2 && !strstr(f->path, "/legs/")) || catalog_get(c->catalog, f->path) ||
-		    busy_with(c, f->path))
+		if (!unwanted(c, f, folder))
+			continue;
+		all = false;
+		if (busy_with(c, f->path))
 			continue;
 		for (unsigned i = 0; i < c->have.n_volumes; i++)
 			there |= strcmp(c->have.volumes[i].name, f->path + strlen(folder) + 1) == 0;
@@ -360,6 +370,39 @@ static void forget_stale(struct cluster *c, const char *folder)
 		cluster_fact(c, stale, NULL);
 		c->dirty = true;
 	}
+	return all;
+}
+
+/* All reports were wanted when they were last looked at: what was reported, or was taken away, since then may have changed that. */
+static bool all_wanted(struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct fact *f = NULL;
+	uint64_t version = c->stale_seen.version;
+
+	if (!c->stale_seen.good || c->stale_seen.tree != t || c->stale_seen.removed != tree_removed(t))
+		return false;
+	while ((f = facts_after(c->facts, &c->self, version))) {
+		version = f->version;
+		if (!f->deleted && (unwanted(c, f, "/volumes") || unwanted(c, f, "/targets")))
+			return false;
+	}
+	return true;
+}
+
+static void forget_all_stale(struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	bool good = all_wanted(c);
+
+	if (!good || c->conf.checks) {
+		bool volumes = forget_stale(c, "/volumes"), targets = forget_stale(c, "/targets");
+
+		if (good && !(volumes && targets))
+			cluster_stale(c, "a report about what is not agreed was not seen");
+		good = volumes && targets;
+	}
+	c->stale_seen = (struct stale_seen){ .good = good, .tree = t, .removed = tree_removed(t), .version = facts_version(c->facts) };
 }
 
 static uint32_t crc_text(uint32_t crc, const char *s)
@@ -399,6 +442,46 @@ static bool is_carrying(const struct cluster *c)
 	return false;
 }
 
+/* A volume without copies that is new, and not a part of another one. */
+static bool is_new_plain(const struct cluster *c, const struct change *ch)
+{
+	const struct object *o = ch->kind == CHANGE_CREATED ? catalog_get(c->catalog, ch->path) : NULL;
+
+	return o && o->type->id == TYPE_VOLUME && !attrs_get(&o->attrs, "copies") && !attrs_get(&o->attrs, "stripe") &&
+	       !attrs_get(&o->attrs, "part-of") && !strchr(path_name(o->path), '.');
+}
+
+/* Nothing of it is here, and no target offers it. */
+static bool is_others(const struct cluster *c, const char *path)
+{
+	const struct object *o = catalog_get(c->catalog, path), *me = admit_node(c, &c->self);
+	const char *node = attrs_get(&o->attrs, "node");
+
+	return me && node && strcmp(node, path_name(me->path)) != 0 && tree_referrers(catalog_tree(c->catalog), path, NULL) == 0;
+}
+
+void carry_agreed(struct cluster *c, const struct change *changes, unsigned n, bool removed)
+{
+	for (unsigned i = 0; i < n; i++)
+		removed |= changes[i].kind != CHANGE_CREATED;
+	if (removed) {
+		c->owner.changed_at = catalog_applied(c->catalog);
+		c->plan_concerned = c->owner.concerned = true;
+	}
+	for (unsigned i = 0; i < n && !(c->plan_concerned && c->owner.concerned); i++) {
+		bool plain = is_new_plain(c, &changes[i]);
+
+		c->owner.concerned |= !plain;
+		c->plan_concerned |= !plain || !is_others(c, changes[i].path);
+	}
+}
+
+/* Is all there as it shall be, and does nothing that was agreed since concern it? Then what would be planned now is nothing. */
+static bool unconcerned(const struct cluster *c)
+{
+	return !c->plan_concerned && !c->carry_seen.ahead && c->plan.n == 0 && c->plan.n_waiting == 0 && !is_carrying(c);
+}
+
 /*
  * A plan costs as much as there are volumes and targets, and most steps change nothing of them: it is good until something that it
  * is made from changes otherwise than by its own actions, one of them fails, or all are done.
@@ -407,26 +490,52 @@ static bool plan_holds(const struct cluster *c)
 {
 	bool left = false;
 
-	if (!c->carry_seen.good || c->carry_seen.applied != catalog_applied(c->catalog) || c->carry_seen.basis != basis(c) ||
-	    mono_due(c->plan_wake, c->now))
+	if (!c->carry_seen.good || (c->carry_seen.applied != catalog_applied(c->catalog) && !unconcerned(c)) || mono_due(c->plan_wake, c->now))
 		return false;
 	for (unsigned i = 0; !left && i < c->plan.n; i++)
 		left = c->plan.a[i].path != NULL;
-	return left || c->plan.n == 0 || is_carrying(c);
+	return (left || c->plan.n == 0 || is_carrying(c)) && c->carry_seen.basis == basis(c);
+}
+
+static bool have_ahead(const struct plan_have *h, uint64_t applied)
+{
+	for (unsigned i = 0; i < h->n_volumes; i++)
+		if (h->volumes[i].generation > applied)
+			return true;
+	for (unsigned i = 0; i < h->n_targets; i++)
+		if (h->targets[i].generation > applied)
+			return true;
+	return false;
 }
 
 static void plan_anew(struct cluster *c, const char *self)
 {
 	uint64_t applied = catalog_applied(c->catalog);
 
-	if (c->carry_seen.applied != applied || !is_carrying(c)) {
-		forget_stale(c, "/volumes");
-		forget_stale(c, "/targets");
-	}
+	if (c->carry_seen.applied != applied || !is_carrying(c))
+		forget_all_stale(c);
 	plan_fini(&c->plan);
-	plan_make(c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &c->plan);
+	plan_make_by(c->memo, c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &c->plan);
+	if (c->conf.checks)
+		cluster_stale(c, plan_memo_check(c->memo));
 	c->plan_wake = c->plan.wake;
-	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied };
+	c->carry_seen = (struct carry_seen){ .good = true, .applied = applied, .ahead = have_ahead(&c->have, applied) };
+	c->plan_concerned = false;
+}
+
+/* The same as a new plan, which would be as empty. */
+static void plan_still(struct cluster *c, const char *self)
+{
+	struct plan p;
+
+	forget_all_stale(c);
+	c->carry_seen.applied = catalog_applied(c->catalog);
+	if (!c->conf.checks)
+		return;
+	plan_make(c->catalog, self, c->conf.inner_port ? &c->owner.nodes : NULL, &c->have, c->retry, c->now, &p);
+	if (p.n || p.n_waiting)
+		cluster_stale(c, "there is something to do that was not planned");
+	plan_fini(&p);
 }
 
 /* What was begun has no path any more. */
@@ -434,7 +543,7 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 {
 	const struct object *me = admit_node(c, &c->self);
 	enum plan_kind kind = 0;
-	bool full = false;
+	bool full = false, changed = false;
 	unsigned n = running(c, &kind), apart = 0;
 
 	if (!me || !c->target_up || c->reset || c->removed) {
@@ -442,18 +551,22 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 		c->plan_wake = MONO_NEVER;
 		return;
 	}
-	if (!plan_holds(c))
+	if (!plan_holds(c)) {
 		plan_anew(c, path_name(me->path));
+		changed = true;
+	} else if (c->carry_seen.applied != catalog_applied(c->catalog)) {
+		plan_still(c, path_name(me->path));
+	}
 	for (unsigned i = 0; i < c->plan.n; i++) {
 		struct plan_action *a = &c->plan.a[i];
 
-		if (!a->path || busy_with(c, a->path))
-			continue;
-		if (full && (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET))
+		/* After one that does not fit only what ownership or another node does is begun. */
+		if (!a->path || (full && !is_apart(a)) || busy_with(c, a->path))
 			continue;
 		if (a->kind == PLAN_REPORT || a->kind == PLAN_VOLUME_FORGET) {
 			done_well(c, a, out);   /* nothing for director-target to do */
 			plan_action_fini(a);
+			changed = true;
 			continue;
 		}
 		if (is_apart(a)) {
@@ -469,7 +582,8 @@ void carry_tend(struct cluster *c, struct cluster_out *out)
 		carry_begin(c, a, out);
 		n++;
 	}
-	c->carry_seen.basis = basis(c);
+	if (changed)
+		c->carry_seen.basis = basis(c);
 }
 
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out)
@@ -481,7 +595,7 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 		owner_done(c, d, err, text, out);
 		return;
 	}
-	c->carry_seen.good &= !err && c->carry_seen.basis == basis(c);
+	c->carry_seen.good = c->carry_seen.good && !err && c->carry_seen.basis == basis(c);
 	if (d->kind == CLUSTER_ACT_RECORD) {
 		/* Without the record the volume does not count as made; making it again is harmless. */
 		if (err) {
@@ -505,6 +619,7 @@ void carry_done(struct cluster *c, struct doing *d, int err, const char *text, s
 	} else {
 		done_well(c, a, out);
 	}
-	c->carry_seen.basis = basis(c);
+	if (c->carry_seen.good)
+		c->carry_seen.basis = basis(c);
 	c->dirty = true;
 }

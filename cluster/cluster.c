@@ -160,6 +160,7 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 	struct catalog_result r = { .err = 0 };
 	struct node_id *going = NULL;
 	unsigned n_going = 0;
+	uint64_t removed;
 	struct txn t;
 
 	*a = (struct agree_applied){ .index = e->index };
@@ -172,7 +173,9 @@ static void apply(struct cluster *c, const struct agree_entry *e, struct agree_a
 		request_applied(c, &e->rid, &r.why);
 	} else {
 		going = admit_going(c, &t, &n_going);
+		removed = tree_removed(catalog_tree(c->catalog));
 		catalog_apply(c->catalog, e->index, &t, &r);
+		carry_agreed(c, r.changes, r.n_changes, removed != tree_removed(catalog_tree(c->catalog)));
 		a->result = r.err;
 		if (r.err)
 			request_applied(c, &e->rid, &r.why);
@@ -206,6 +209,12 @@ static void install(struct cluster *c, const struct agree_snap *s, struct agree_
 		abort();
 	}
 	names_catalog(c->names, c->catalog);
+	c->stale_seen.good = false;
+	c->nodes_seen->tree = NULL;
+	c->plan_concerned = c->owner.concerned = true;
+	c->owner.changed_at = catalog_applied(c->catalog);
+	for (unsigned i = 0; i < c->have.n_volumes; i++)
+		c->have.volumes[i].keep_seen = 0;
 	floating_all_changed(c);
 	*a = (struct agree_applied){ .index = s->index };
 	catalog_hash(c->catalog, a->hash);
@@ -326,6 +335,12 @@ void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_o
 	buf_fini(&state);
 }
 
+void cluster_stale(const struct cluster *c, const char *what)
+{
+	if (what)
+		log_line(c->log, LOG_LEVEL_FATAL, "cluster: %s", what);
+}
+
 bool cluster_leads(const struct cluster *c)
 {
 	return c->status->has_log && c->status->mode == AGREE_ACTIVE && (c->status->sequencer || c->status->local);
@@ -354,53 +369,94 @@ static void set_uint(struct attrs *as, const char *key, uint64_t v)
 	attrs_set(as, key, n);
 }
 
+/*
+ * What is reported again after each step, and hardly ever differs: attributes that borrow keys and values, so that a
+ * report costs its comparison alone.
+ */
+struct report {
+	struct attr a[ATTRS_MAX + 16];
+	struct attrs as;
+	char number[8][24];
+	unsigned n_number;
+};
+
+static void report_set(struct report *r, const char *key, const char *value)
+{
+	struct attrs *as = &r->as;
+	unsigned i = as->n;
+	bool there;
+
+	while (i > 0 && strcmp(r->a[i - 1].key, key) > 0)
+		i--;
+	there = i > 0 && strcmp(r->a[i - 1].key, key) == 0;
+	if (there)
+		memmove(r->a + i - 1, r->a + i, (as->n-- - i) * sizeof(r->a[0]));
+	i -= there;
+	if (!value || !*value || as->n == ATTRS_MAX + 16)
+		return;
+	memmove(r->a + i + 1, r->a + i, (as->n++ - i) * sizeof(r->a[0]));
+	r->a[i] = (struct attr){ (char *)key, (char *)value };
+}
+
+static void report_uint(struct report *r, const char *key, uint64_t v)
+{
+	char *p = r->number[r->n_number++] + sizeof(r->number[0]) - 1;
+
+	for (*p = '\0'; v || !*p; v /= 10)
+		*--p = (char)('0' + v % 10);
+	report_set(r, key, p);
+}
+
+static void report_tell(struct cluster *c, const char *path, struct report *r)
+{
+	r->as.a = r->a;
+	cluster_fact(c, path, &r->as);
+}
+
 /* What this node reports about itself and the cluster; growth and key rotation of the others look at it. */
 static void self_fact(struct cluster *c)
 {
 	const struct agree_status *s = c->status;
-	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
-	struct attrs as = { 0 };
-	char ring[2 * 64] = "", a[64], life[17];
+	const struct roster_node *me = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
+	char life[17];
+	struct report r = { .n_number = 0 };
 
-	attrs_set(&as, "mode", s->has_log || s->mode != AGREE_NO_VIEW ? agree_mode_name(s->mode) : "joining");
-	attrs_set(&as, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
-	attrs_set(&as, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
-	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
-	attrs_set(&as, "ring", c->ring_running ? "running" : "stopped");
-	if (c->host_nodeid)
-		set_uint(&as, "ring-nodeid", c->host_nodeid);
-	set_uint(&as, "ring-stored", c->ring_stored);
-	set_uint(&as, "ring-active", ring_active(c));
-	set_uint(&as, "roster", s->has_log ? s->roster.version : 0);
-	set_uint(&as, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
-	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
-		struct addr bare = c->conf.ring_addrs[i];
-
-		bare.port = 0;
-		snprintf(ring + strlen(ring), sizeof(ring) - strlen(ring), "%s%s", i ? " " : "", addr_text(&bare, a));
-	}
-	attrs_set(&as, "ring-addresses", ring[0] ? ring : NULL);
-	attrs_set(&as, "inner", c->owner.inner[0] ? c->owner.inner : NULL);
+	/* In the order that they get: each then has its place at the end. */
+	report_set(&r, "aside", c->aside ? "yes" : NULL);
+	report_set(&r, "deaf-to", c->deaf_to);
+	report_set(&r, "in-trouble", c->in_trouble ? "yes" : NULL);
+	report_set(&r, "inner", c->owner.inner);
+	report_uint(&r, "key-epoch", c->keys.n ? keys_newest(&c->keys)->epoch : 0);
 	if (c->conf.life) {
 		snprintf(life, sizeof(life), "%016" PRIx64, c->conf.life);
-		attrs_set(&as, "life", life);
+		report_set(&r, "life", life);
 	}
-	attrs_set(&as, "deaf-to", c->deaf_to[0] ? c->deaf_to : NULL);
-	attrs_set(&as, "in-trouble", c->in_trouble ? "yes" : NULL);
-	attrs_set(&as, "aside", c->aside ? "yes" : NULL);
-	cluster_fact(c, FACT_SELF, &as);
-	attrs_fini(&as);
+	report_set(&r, "mode", s->has_log || s->mode != AGREE_NO_VIEW ? agree_mode_name(s->mode) : "joining");
+	report_set(&r, "quorate", s->mode == AGREE_ACTIVE ? "yes" : "no");
+	report_set(&r, "reason", s->mode == AGREE_ACTIVE ? NULL : s->reason);
+	report_set(&r, "ring", c->ring_running ? "running" : "stopped");
+	report_uint(&r, "ring-active", ring_active(c));
+	report_set(&r, "ring-addresses", c->ring_addresses);
+	if (c->host_nodeid)
+		report_uint(&r, "ring-nodeid", c->host_nodeid);
+	report_uint(&r, "ring-stored", c->ring_stored);
+	report_uint(&r, "roster", s->has_log ? s->roster.version : 0);
+	report_set(&r, "voter", me && me->role == ROSTER_VOTER ? "yes" : "no");
+	report_tell(c, FACT_SELF, &r);
 }
 
 /* What the runner measured of the host, at the node's path in the namespace, which is known here alone. */
 static void node_fact(struct cluster *c)
 {
 	const struct agree_status *s = c->status;
-	const struct roster_node *r = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
-	char path[PATH_LEN_MAX], addrs[CARD_ADDRS_MAX * 64] = "", a[64];
-	struct attrs as;
+	const struct roster_node *me = s->has_log ? roster_find(&s->roster, &c->self) : NULL;
+	const char *name = cluster_self_name(c);
+	char path[PATH_LEN_MAX] = "/nodes/";
+	size_t n = strnlen(name, 200);
+	struct report r = { .n_number = 0 };
 
-	snprintf(path, sizeof(path), "/nodes/%.200s", cluster_self_name(c));
+	memcpy(path + 7, name, n);
+	path[7 + n] = '\0';
 	if (c->node_path && strcmp(c->node_path, path) != 0) {
 		facts_delete_below(c->facts, c->node_path);
 		c->facts_dirty = true;
@@ -409,19 +465,17 @@ static void node_fact(struct cluster *c)
 		free(c->node_path);
 		c->node_path = mem_strdup(path);
 	}
-	attrs_copy(&as, &c->host);
-	for (unsigned i = 0; i < c->card.n_addrs; i++)
-		snprintf(addrs + strlen(addrs), sizeof(addrs) - strlen(addrs), "%s%s", i ? " " : "", addr_text(&c->card.addrs[i], a));
-	attrs_set(&as, "addresses", addrs[0] ? addrs : NULL);
-	attrs_set(&as, "version", c->software);
-	attrs_set(&as, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
-	attrs_set(&as, "voter", r && r->role == ROSTER_VOTER ? "yes" : "no");
-	attrs_set(&as, "target", c->target_up ? "running" : "stopped");
-	set_uint(&as, "schema-level", SCHEMA_LEVEL);
-	if (strcmp(c->conf.name, cluster_self_name(c)) != 0)
-		attrs_set(&as, "host-name", c->conf.name);
-	cluster_fact(c, path, &as);
-	attrs_fini(&as);
+	for (unsigned i = 0; i < c->host.n; i++)
+		report_set(&r, c->host.a[i].key, c->host.a[i].value);
+	report_set(&r, "addresses", c->addresses);
+	report_set(&r, "version", c->software);
+	report_set(&r, "quorate", s->has_log && s->mode == AGREE_ACTIVE ? "yes" : "no");
+	report_set(&r, "voter", me && me->role == ROSTER_VOTER ? "yes" : "no");
+	report_set(&r, "target", c->target_up ? "running" : "stopped");
+	report_uint(&r, "schema-level", SCHEMA_LEVEL);
+	if (strcmp(c->conf.name, name) != 0)
+		report_set(&r, "host-name", c->conf.name);
+	report_tell(c, path, &r);
 }
 
 /* ---- reset: this node's lineage gives way ---- */
@@ -446,7 +500,7 @@ static void tell_facts(struct cluster *c, struct cluster_out *out)
 	while ((f = facts_changed(c->facts))) {
 		names_fact_changed(c->names, f);
 		/* Growth and keys look at what others report there. */
-		if (strcmp(f->path, FACT_SELF) == 0 || (catalog_level(c->catalog) < SCHEMA_LEVEL && path_below(f->path, "/nodes")))
+		if (strcmp(f->path, FACT_SELF) == 0 || (path_below(f->path, "/nodes") && catalog_level(c->catalog) < SCHEMA_LEVEL))
 			c->dirty = true;
 		c->dirty |= strstr(f->path, "/addresses/") != NULL;
 	}
@@ -526,6 +580,31 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 	c->dirty = true;
 }
 
+/* What is said of addresses, whenever they change. */
+static void addrs_text(struct cluster *c)
+{
+	char a[64];
+
+	c->addresses[0] = c->portals[0] = c->ring_addresses[0] = '\0';
+	for (unsigned i = 0; i < c->card.n_addrs; i++) {
+		struct addr at = c->card.addrs[i];
+		size_t n = strlen(c->addresses);
+
+		snprintf(c->addresses + n, sizeof(c->addresses) - n, "%s%s", i ? " " : "", addr_text(&at, a));
+		n = strlen(c->portals);
+		at.port = c->conf.inner_port;
+		if (at.port)
+			snprintf(c->portals + n, sizeof(c->portals) - n, "%s%s", i ? "," : "", addr_text(&at, a));
+	}
+	for (unsigned i = 0; i < c->conf.n_ring_addrs; i++) {
+		struct addr bare = c->conf.ring_addrs[i];
+		size_t n = strlen(c->ring_addresses);
+
+		bare.port = 0;
+		snprintf(c->ring_addresses + n, sizeof(c->ring_addresses) - n, "%s%s", i ? " " : "", addr_text(&bare, a));
+	}
+}
+
 static void own_addrs(struct cluster *c, const struct cluster_in *in, struct cluster_out *out)
 {
 	struct gossip_in g = { .kind = GOSSIP_IN_SELF, .card = &c->card };
@@ -534,6 +613,7 @@ static void own_addrs(struct cluster *c, const struct cluster_in *in, struct clu
 	if (in->n_ring_addr && in->n_ring_addr <= ROSTER_ADDRS_MAX) {
 		memcpy(c->conf.ring_addrs, in->ring_addr, in->n_ring_addr * sizeof(*in->ring_addr));
 		c->conf.n_ring_addrs = in->n_ring_addr;
+		addrs_text(c);
 		c->dirty = true;
 	}
 
@@ -546,6 +626,7 @@ static void own_addrs(struct cluster *c, const struct cluster_in *in, struct clu
 		c->conf.ring_addrs[0].port = 0;
 		c->conf.n_ring_addrs = 1;
 	}
+	addrs_text(c);
 	cluster_gossip_step(c, &g, out);
 	cluster_act(c, out, CLUSTER_ACT_PUBLISH);
 	c->dirty = true;
@@ -803,6 +884,7 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	snprintf(c->card.name, sizeof(c->card.name), "%s", conf->name);
 	memcpy(c->card.addrs, conf->addrs, sizeof(c->card.addrs));
 	c->card.n_addrs = (uint8_t)conf->n_addrs;
+	addrs_text(c);
 	c->card.version_min = conf->version_min ? conf->version_min : GOSSIP_VERSION_MIN;
 	c->card.version_max = conf->version_max ? conf->version_max : GOSSIP_VERSION_MAX;
 	c->card.features = conf->features;
@@ -823,7 +905,11 @@ struct cluster *cluster_new(const struct cluster_conf *conf)
 	c->agree = agree_new(&a);
 	c->catalog = catalog_new();
 	c->names = names_new(c->catalog, c->facts);
+	c->nodes_seen = mem_zalloc(sizeof(*c->nodes_seen));
 	c->retry = plan_retry_new();
+	c->memo = plan_memo_new();
+	if (conf->checks)
+		plan_memo_check(c->memo);
 	owner_init(c);
 	c->others_seen = c->newer_seen = MONO_NEVER;
 	c->look_since = c->out_since = c->in_since = MONO_NEVER;
@@ -850,11 +936,14 @@ void cluster_free(struct cluster **cp)
 	buf_fini(&c->knock);
 	buf_fini(&c->direct);
 	free(c->node_path);
+	free(c->nodes_seen->node);
+	free(c->nodes_seen);
 	attrs_fini(&c->host);
 	plan_have_fini(&c->have);
 	plan_fini(&c->plan);
 	owner_fini(c);
 	plan_retry_free(&c->retry);
+	plan_memo_free(&c->memo);
 	names_free(&c->names);
 	catalog_free(&c->catalog);
 	agree_free(&c->agree);

@@ -65,6 +65,7 @@ struct cluster_conf {
 	uint16_t inner_port;            /* where other nodes' director-targets come in; 0: none, nothing is shared */
 	uint16_t version_min, version_max;      /* 0: ours. Tests play nodes of another version with it. */
 	uint64_t features;
+	bool checks;                            /* what is remembered is worked out anew too, and a difference is logged as fatal. For simulators. */
 };
 
 /*

@@ -59,6 +59,13 @@ struct owned {
 	struct own_row sent;            /* the row it was told */
 	uint8_t hash[16];               /* what it was told, all of it */
 	uint64_t generation;            /* the volume's, as it was told */
+	struct served_seen {            /* what was told is what would be told still, by these */
+		bool good;
+		uint64_t nodes;
+		unsigned gone;
+		uint8_t of[32];
+		struct own_row row;
+	} served_seen;
 	struct mono leased;             /* until then */
 	struct mono gone_since[OWN_LEGS_MAX];   /* the leg's node says that its storage is not there; 0: it does not */
 	struct mono again;              /* a change was refused: ask again then; 0: it was not */
@@ -84,6 +91,8 @@ struct owner {
 	unsigned n, cap;
 	struct own_view view;           /* as last given */
 	uint64_t applied, log_end, durable, order;
+	uint64_t changed_at;            /* the last index at which an object that was there became another one, or went */
+	bool concerned;                 /* a volume with copies, or what it depends on, may have changed since `applied` */
 	bool target, ready;             /* director-target is there; was said so */
 	struct mono quorum_at;          /* when this node was last in the majority */
 	struct mono target_since, wake;
@@ -100,6 +109,7 @@ struct owner {
 	unsigned n_lost;
 	struct mono lost_at;                    /* last */
 	struct plan_nodes nodes;
+	uint64_t nodes_version;         /* another one when anything of them but their addresses is */
 	char inner[CARD_ADDRS_MAX * 64];
 	uint32_t inner_key;             /* the newest key's epoch, when director-target was last told */
 	unsigned inner_keys;
@@ -129,6 +139,9 @@ struct cluster {
 
 	/* admission */
 	struct card card;               /* as last given to gossip */
+	char addresses[CARD_ADDRS_MAX * 64];    /* its addresses as text, with spaces */
+	char portals[CARD_ADDRS_MAX * 64];      /* the inner portals there, with commas */
+	char ring_addresses[ROSTER_ADDRS_MAX * 64];     /* with spaces */
 	uint8_t lineage[16];            /* zeros: none */
 	bool has_lineage;
 	char hash[17];
@@ -200,12 +213,20 @@ struct cluster {
 	struct plan_have have;
 	bool target_heard, target_up;   /* heard: until then one may run and answer that we know nothing of */
 	struct plan_retry *retry;
+	struct plan_memo *memo;
 	struct mono plan_wake;
 	struct plan plan;               /* what is left of the last one */
 	struct carry_seen {             /* what it was made from */
 		bool good;
+		bool ahead;             /* something is there that is newer than what was applied */
 		uint64_t applied, basis;
 	} carry_seen;
+	bool plan_concerned;            /* something was agreed since that it may depend on */
+	struct stale_seen {             /* all own reports are about what is agreed: up to this version of them, and of the objects */
+		bool good;
+		const struct tree *tree;
+		uint64_t removed, version;
+	} stale_seen;
 	struct doing **doing;
 	unsigned n_doing, cap_doing;
 	uint64_t next_act;
@@ -216,6 +237,26 @@ struct cluster {
 	bool facts_dirty;               /* own facts changed: gossip must be told */
 	struct attrs host;              /* what the runner reports of the host */
 	char *node_path;                /* where it stands */
+	struct nodes_seen {             /* the nodes' objects, of this version of the tree; what was loaded begins anew */
+		const struct tree *tree;
+		uint64_t version;
+		struct node_seen {
+			struct node_id id;
+			const struct object *o;
+			bool drain, witness;
+			uint16_t group;
+			/* What it says, as of this much of its facts: at /cluster, and at its own path. */
+			bool heard;
+			uint64_t floor, max, dropped;
+			const struct fact *self, *node;
+			const char *target, *inner, *addresses;
+			bool grows;             /* `growth` has what it says */
+			struct growth_fact growth;
+		} *node;
+		unsigned n, cap;
+		unsigned children;      /* of /nodes */
+		bool data;              /* there are volumes or targets */
+	} *nodes_seen;
 	uint64_t applied_seen;          /* up to here the housekeeping looked at the catalog */
 	bool ring_addrs_follow;         /* ring addresses are the gossip address */
 	struct mono agree_wake, tend_wake;
@@ -227,6 +268,8 @@ struct cluster_act *cluster_act(struct cluster *c, struct cluster_out *out, enum
 struct doing *cluster_doing(struct cluster *c, enum cluster_act_kind kind);
 void cluster_agree_step(struct cluster *c, struct agree_in *in, struct cluster_out *out);
 void cluster_gossip_step(struct cluster *c, struct gossip_in *in, struct cluster_out *out);
+/* With conf.checks: something remembered is not what it would be now. */
+void cluster_stale(const struct cluster *c, const char *what);
 void cluster_fact(struct cluster *c, const char *path, const struct attrs *attrs);     /* NULL: gone */
 /* In a datagram, if it fits, and may be lost. */
 void cluster_direct(struct cluster *c, const struct node_id *to, const struct agree_msg *m, struct cluster_out *out);
@@ -258,6 +301,14 @@ void admit_applied(struct cluster *c, struct cluster_out *out);         /* the c
 void admit_again(struct cluster *c);                                    /* this node was removed, and is not any more */
 /* The object of a node with this id; NULL if it is not admitted. */
 const struct object *admit_node(const struct cluster *c, const struct node_id *id);
+/* All of them, in the order of their paths. Lent until the next step. */
+const struct nodes_seen *admit_nodes(const struct cluster *c);
+/* What it says at /cluster; NULL: nothing. */
+const struct fact *admit_said(const struct cluster *c, const struct node_id *id);
+/* With what it says now: of another node, lent by admit_nodes, */
+const struct node_seen *admit_hear(const struct cluster *c, struct node_seen *n);
+/* and by its id; NULL: this node itself, or one that is no object. */
+struct node_seen *admit_heard(const struct cluster *c, const struct node_id *id);
 void admit_card(struct cluster *c, struct cluster_out *out);            /* tell gossip if our card changed */
 bool admit_several(const struct cluster *c);
 bool admit_has_data(const struct cluster *c);                           /* volumes or targets */
@@ -372,6 +423,8 @@ void carry_report(struct cluster *c, const struct plan_action *a, const char *st
 void carry_tend(struct cluster *c, struct cluster_out *out);
 void carry_have(struct cluster *c, const struct plan_have *have, struct cluster_out *out);
 void carry_done(struct cluster *c, struct doing *d, int err, const char *text, struct cluster_out *out);
+/* What was just agreed: does it concern the plan, or ownership? It also took something away, or put it in another's place (`removed`). */
+void carry_agreed(struct cluster *c, const struct change *changes, unsigned n, bool removed);
 void carry_records(struct cluster *c, const struct cluster_record *r, unsigned n);
 
 #endif

@@ -45,7 +45,7 @@ struct facts {
 	struct said_pool said;
 	struct entry_queue changed;
 	struct entry *lent;             /* by facts_changed, when it is in no index any more */
-	uint64_t hash;
+	uint64_t hash, dropped;
 	unsigned count;                 /* without tombstones */
 	size_t bytes;
 };
@@ -311,12 +311,15 @@ int facts_set(struct facts *f, const char *path, const struct attrs *attrs)
 	struct entry *old;
 	int err = 0;
 
+	old = entry_at(f, &f->own->id, path);
+	/* Most of what is said was said before. */
+	if (old && !old->fact.deleted && attrs_eq(&old->fact.attrs, attrs))
+		return 0;
 	if (!path_ok(path))
 		return ERR_INVAL;
 	if (attrs->n > ATTRS_MAX)
 		return ERR_LIMIT;
 	attrs_merge(&clean, attrs);
-	old = entry_at(f, &f->own->id, path);
 	if (old && !old->fact.deleted && attrs_eq(&old->fact.attrs, &clean)) {
 		attrs_fini(&clean);
 		return 0;
@@ -490,11 +493,17 @@ void facts_drop_node(struct facts *f, const struct node_id *node)
 
 	if (!n || n == f->own || !node_id_eq(&n->id, node))
 		return;
+	f->dropped++;
 	node_clear(f, n);
 	f->hash ^= node_hash(n);
 	free(n);
 	f->n_nodes--;
 	memmove(f->nodes + i, f->nodes + i + 1, (f->n_nodes - i) * sizeof(*f->nodes));
+}
+
+uint64_t facts_dropped(const struct facts *f)
+{
+	return f->dropped;
 }
 
 uint64_t facts_hash(const struct facts *f)

@@ -81,6 +81,7 @@ const struct fact *facts_changed(struct facts *f);
 
 /* Forget a node with all its facts (it was removed); they come out of facts_changed as deleted. */
 void facts_drop_node(struct facts *f, const struct node_id *node);
+uint64_t facts_dropped(const struct facts *f);          /* how often that was done */
 
 /*
  * Digest and delta. facts_hash is equal on two stores that hold the same (with overwhelming

@@ -40,8 +40,7 @@ static void knock_at(struct cluster *c, unsigned first, struct cluster_out *out)
 void knock_tend(struct cluster *c, struct cluster_out *out)
 {
 	bool keyed = c->keys.n > 0;
-	const struct object *first = tree_child(catalog_tree(c->catalog), "/nodes", NULL);
-	bool others = first && tree_child(catalog_tree(c->catalog), "/nodes", first);
+	bool others = admit_nodes(c)->children > 1;
 
 	/* Who slept through a rotation has a lineage and a key, and hears nobody. */
 	if (!c->knock.len || (keyed && !c->removed && (gossip_alive(c->gossip) > 1 || (c->has_lineage && !others))))

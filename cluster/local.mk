@@ -32,7 +32,7 @@ cluster_libcluster_la_SOURCES += \
 	%D%/names.c %D%/names.h %D%/names_int.h %D%/names_status.c %D%/names_volume.c \
 	%D%/history.c %D%/history.h \
 	%D%/overlay.c %D%/overlay.h \
-	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c %D%/plan_copies.c \
+	%D%/plan.c %D%/plan.h %D%/plan_int.h %D%/plan_make.c %D%/plan_memo.c %D%/plan_copies.c \
 	%D%/place.c %D%/place.h \
 	%D%/prepare.c %D%/prepare.h %D%/prepare_copies.c %D%/prepare_int.h \
 	%D%/schema.c %D%/schema.h \

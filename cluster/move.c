@@ -42,9 +42,11 @@ static const char *node_of(const struct object *leg)
 
 static const struct object *node_object(const struct tree *t, const char *node)
 {
-	char path[PATH_LEN_MAX];
+	char path[PATH_LEN_MAX] = "/nodes/";
+	size_t n = strnlen(node, sizeof(path) - 8);
 
-	snprintf(path, sizeof(path), "/nodes/%s", node);
+	memcpy(path + 7, node, n);
+	path[7 + n] = '\0';
 	return tree_get(t, path);
 }
 

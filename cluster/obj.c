@@ -28,6 +28,16 @@ void attrs_copy(struct attrs *to, const struct attrs *from)
 	}
 }
 
+/* Most keys differ in their first letters. */
+static inline int key_cmp(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return (unsigned char)*a - (unsigned char)*b;
+}
+
 /* Index of the first key not less than `key`. */
 static unsigned lower_bound(const struct attrs *as, const char *key)
 {
@@ -36,7 +46,7 @@ static unsigned lower_bound(const struct attrs *as, const char *key)
 	while (lo < hi) {
 		unsigned mid = (lo + hi) / 2;
 
-		if (strcmp(as->a[mid].key, key) < 0)
+		if (key_cmp(as->a[mid].key, key) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -46,7 +56,7 @@ static unsigned lower_bound(const struct attrs *as, const char *key)
 
 static bool key_at(const struct attrs *as, unsigned i, const char *key)
 {
-	return i < as->n && strcmp(as->a[i].key, key) == 0;
+	return i < as->n && key_cmp(as->a[i].key, key) == 0;
 }
 
 const char *attrs_get(const struct attrs *as, const char *key)

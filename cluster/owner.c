@@ -99,6 +99,7 @@ static void serve(struct cluster *c, struct owned *v, enum plan_kind kind, const
 	struct plan_action a = plan_serve(kind, catalog_tree(c->catalog), o, row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
 
 	if (kind == PLAN_SERVE || kind == PLAN_SERVE_CHANGE) {
+		v->served_seen.good = false;
 		v->sent = *row;
 		memcpy(v->hash, a.hash, sizeof(v->hash));
 		v->generation = a.generation;
@@ -426,21 +427,46 @@ static void view(struct cluster *c, struct cluster_out *out)
 	step(c, &in, out);
 }
 
+/* For checks: is each row as it was given, and none left over? */
+static bool rows_same(struct cluster *c)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct object *o = NULL;
+	struct own_row row;
+	unsigned n = 0;
+
+	while ((o = volume_next(t, o))) {
+		const struct owned *v = owned_find(c, o->uuid);
+
+		volume_row(t, o, &row);
+		if (!v || !v->given || memcmp(&v->row, &row, sizeof(row)) != 0)
+			return false;
+		n++;
+	}
+	return n == c->owner.n;
+}
+
 static void rows(struct cluster *c, struct cluster_out *out)
 {
 	uint64_t applied = catalog_applied(c->catalog);
 	const struct object *o = NULL;
-	bool news = applied != c->owner.applied, waits = false;
+	bool news = applied != c->owner.applied, look = news && c->owner.concerned;
 
 	for (unsigned i = 0; i < c->owner.n; i++)
-		waits |= !c->owner.volume[i].given;
-	if (!news && !waits)
+		look |= !c->owner.volume[i].given;
+	if (!news && !look)
 		return;
-	while ((o = volume_next(catalog_tree(c->catalog), o)))
+	/* What was agreed about other volumes gives no row, and takes none. */
+	if (news)
+		c->owner.concerned = false;
+	if (!look && c->conf.checks && !rows_same(c))
+		cluster_stale(c, "ownership of a volume changed unseen");
+	while (look && (o = volume_next(catalog_tree(c->catalog), o)))
 		row_give(c, o, out);
 	if (!news)
 		return;
-	rows_gone(c, out);
+	if (look)
+		rows_gone(c, out);
 	c->owner.applied = applied;
 	/* Who votes now is known before what was echoed counts up to here: a take may have been agreed by them alone. */
 	view(c, out);
@@ -714,44 +740,64 @@ void owner_message(struct cluster *c, const struct node_id *from, const struct a
 
 /* ---- after each step ---- */
 
+/* All that plan_serve makes it from; what LUNs of foreign targets are told depends on more. */
+static bool served_from(struct cluster *c, const struct owned *v, const struct object *o, unsigned gone, struct served_seen *from)
+{
+	*from = (struct served_seen){ .good = true, .nodes = c->owner.nodes_version, .gone = gone, .row = v->row };
+	memcpy(from->of, o->hash, sizeof(from->of));
+	for (unsigned i = 0; i < v->row.n_leg; i++)
+		from->good &= !v->row.leg[i].lun;
+	return from->good && v->served_seen.good && from->nodes == v->served_seen.nodes && gone == v->served_seen.gone &&
+	       memcmp(from->of, v->served_seen.of, sizeof(from->of)) == 0 && memcmp(&from->row, &v->served_seen.row, sizeof(from->row)) == 0;
+}
+
+static void served_now(struct cluster *c, struct owned *v, const struct object *o, unsigned gone, struct cluster_out *out)
+{
+	struct served_seen from;
+	struct plan_action a;
+	bool same = served_from(c, v, o, gone, &from), news;
+
+	if (same && !c->conf.checks)
+		return;
+	a = plan_serve(PLAN_SERVE_CHANGE, catalog_tree(c->catalog), o, &v->row, gone, cluster_self_name(c), &c->owner.nodes);
+	/* A change that director-target need not know of is carried out in its turn too. */
+	news = memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation;
+	if (same && news)
+		cluster_stale(c, "what director-target is told of a volume changed unseen");
+	if (news)
+		serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);
+	else
+		v->served_seen = from;
+	plan_action_fini(&a);
+}
+
 /* Where legs are reached may change without anything of them. */
 static void served_anew(struct cluster *c, struct cluster_out *out)
 {
 	for (unsigned i = 0; i < c->owner.n; i++) {
 		struct owned *v = &c->owner.volume[i];
 		const struct object *o = v->served ? volume_by_uuid(catalog_tree(c->catalog), v->row.uuid) : NULL;
-		struct plan_action a;
 
 		if (!o || v->sent.epoch != v->row.epoch)
 			continue;
 		if (v->again.ns && mono_due(v->again, c->now)) {
 			v->again.ns = 0;
+			v->served_seen.good = false;
 			memset(v->hash, 0, sizeof(v->hash));
 		} else if (v->again.ns) {
 			c->wake = mono_min(c->wake, v->again);
 		}
-		a = plan_serve(PLAN_SERVE_CHANGE, catalog_tree(c->catalog), o, &v->row, legs_gone(c, v, o), cluster_self_name(c), &c->owner.nodes);
-		/* A change that director-target need not know of is carried out in its turn too. */
-		if (memcmp(a.hash, v->hash, sizeof(a.hash)) != 0 || a.generation != v->generation)
-			serve(c, v, PLAN_SERVE_CHANGE, &v->row, out);
-		plan_action_fini(&a);
+		served_now(c, v, o, legs_gone(c, v, o), out);
 	}
 }
 
 static void inner(struct cluster *c, struct cluster_out *out)
 {
-	char all[sizeof(c->owner.inner)] = "", a[64];
 	uint32_t key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
 
-	for (unsigned i = 0; c->conf.inner_port && i < c->card.n_addrs; i++) {
-		struct addr at = c->card.addrs[i];
-
-		at.port = c->conf.inner_port;
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? "," : "", addr_text(&at, a));
-	}
-	if (strcmp(all, c->owner.inner) == 0 && key == c->owner.inner_key && c->keys.n == c->owner.inner_keys)
+	if (strcmp(c->portals, c->owner.inner) == 0 && key == c->owner.inner_key && c->keys.n == c->owner.inner_keys)
 		return;
-	memcpy(c->owner.inner, all, sizeof(all));
+	memcpy(c->owner.inner, c->portals, sizeof(c->owner.inner));
 	c->owner.inner_key = key;
 	c->owner.inner_keys = c->keys.n;
 	cluster_act(c, out, CLUSTER_ACT_INNER);

@@ -31,14 +31,9 @@ static void forget(struct cluster *c, struct keeping *k)
 /* The volume itself, which sessions use; NULL for legs and what is gone. */
 static const struct object *volume_of(const struct cluster *c, const struct plan_have_volume *h)
 {
-	const struct object *o;
-	char path[PATH_LEN_MAX];
+	const struct object *o = strchr(h->name, '/') ? NULL : volume_by_uuid(catalog_tree(c->catalog), h->uuid);
 
-	if (strchr(h->name, '/'))
-		return NULL;
-	snprintf(path, sizeof(path), "/volumes/%.200s", h->name);
-	o = catalog_get(c->catalog, path);
-	return o && memcmp(o->uuid, h->uuid, 16) == 0 ? o : NULL;
+	return o && strcmp(path_name(o->path), h->name) == 0 ? o : NULL;
 }
 
 static void tell(struct cluster *c, struct plan_have_volume *h, const struct object *o, uint64_t proposal, int err,
@@ -215,12 +210,14 @@ static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cl
 	uint64_t applied = catalog_applied(c->catalog), version;
 	const struct object *o;
 	struct keeping *k;
+	bool same;
 
 	if (!h->open || !h->keeps || h->keep_busy)
 		return false;
 	k = keeping_of(c, h->uuid);
-	/* Told, and nothing was agreed since. */
-	if (!k && h->keep_any && h->keep_seen == applied)
+	/* Told, and nothing of what there was then has changed since. */
+	same = !k && h->keep_any && h->keep_seen >= c->owner.changed_at;
+	if (same && !c->conf.checks)
 		return false;
 	o = volume_of(c, h);
 	if (!o)
@@ -234,6 +231,8 @@ static bool volume_tend(struct cluster *c, struct plan_have_volume *h, struct cl
 		tell(c, h, o, k->proposal, 0, out);
 		forget(c, k);
 	} else if (!h->keep_any || h->keep_told != version) {
+		if (same)
+			cluster_stale(c, "reservations changed unseen");
 		tell(c, h, o, 0, 0, out);
 	} else if (k && k->refused) {
 		tell(c, h, o, k->proposal, ERR_CONFLICT, out);

@@ -18,55 +18,58 @@ static bool alive(const struct cluster *c, const struct node_id *id)
 	       (gossip_find(c->gossip, id, &m) && (m.state == MEMBER_ALIVE || m.state == MEMBER_SUSPECT));
 }
 
-/* What the node says of its director-target; NULL: nothing. */
-static const char *target_of(const struct cluster *c, const struct node_id *id, const char *path)
+/* What another node says of its director-target. */
+static bool target_is(const struct node_seen *n, const char *word)
 {
-	const struct fact *f = facts_get(c->facts, id, path);
-
-	return f ? attrs_get(&f->attrs, "target") : NULL;
+	return n->target && strcmp(n->target, word) == 0;
 }
 
-static bool target_runs(const struct cluster *c, const struct node_id *id, const char *path)
+/* Says whether it is another one now. */
+static bool text_put(char **to, const char *s)
 {
-	const char *t;
-
-	if (node_id_eq(id, &c->self))
-		return c->target_up;
-	t = target_of(c, id, path);
-	return t && strcmp(t, "running") == 0;
+	if (*to && s ? strcmp(*to, s) == 0 : !*to && !s)
+		return false;
+	free(*to);
+	*to = mem_strdup(s);
+	return true;
 }
 
-static char *own_addresses(const struct cluster *c)
-{
-	char all[CARD_ADDRS_MAX * 64] = "", a[64];
-
-	for (unsigned i = 0; i < c->card.n_addrs; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? " " : "", addr_text(&c->card.addrs[i], a));
-	return mem_strdup(all);
-}
-
-static void node_add(struct cluster *c, const struct object *o)
+/* The place of this node in the list is `i` now. What was known of it comes along. */
+static struct plan_node *node_place(struct cluster *c, unsigned i, const struct node_id *id)
 {
 	struct plan_nodes *ns = &c->owner.nodes;
-	const struct fact *self, *node;
-	struct plan_node *n;
-	struct node_id id;
-	bool me;
+	unsigned k = i;
+	struct plan_node n = { .id = *id };
 
-	if (node_id_parse(attrs_get(&o->attrs, "id"), &id) < 0)
-		return;
-	ns->node = mem_grow(ns->node, &ns->cap, ns->n, sizeof(*ns->node));
-	n = &ns->node[ns->n++];
-	me = node_id_eq(&id, &c->self);
-	self = facts_get(c->facts, &id, FACT_SELF);
-	node = facts_get(c->facts, &id, o->path);
-	*n = (struct plan_node){
-		.id = id, .name = mem_strdup(path_name(o->path)),
-		.inner = mem_strdup(me ? (c->owner.inner[0] ? c->owner.inner : NULL) : self ? attrs_get(&self->attrs, "inner") : NULL),
-		.addresses = me ? own_addresses(c) : mem_strdup(node ? attrs_get(&node->attrs, "addresses") : NULL),
-		.group = (uint16_t)schema_get_uint(o->type, &o->attrs, "portal-group"),
-		.up = alive(c, &id) && target_runs(c, &id, o->path),
-	};
+	if (k < ns->n && node_id_eq(&ns->node[k].id, id))
+		return &ns->node[k];
+	c->owner.nodes_version++;
+	while (k < ns->n && !node_id_eq(&ns->node[k].id, id))
+		k++;
+	if (k == ns->n)
+		ns->node = mem_grow(ns->node, &ns->cap, ns->n++, sizeof(*ns->node));
+	else
+		n = ns->node[k];
+	memmove(&ns->node[i + 1], &ns->node[i], (k - i) * sizeof(n));
+	ns->node[i] = n;
+	return &ns->node[i];
+}
+
+static void node_put(struct cluster *c, struct node_seen *seen, struct plan_node *n)
+{
+	bool me = node_id_eq(&seen->id, &c->self), up, news;
+
+	if (!me)
+		admit_hear(c, seen);
+	up = alive(c, &seen->id) && (me ? c->target_up : target_is(seen, "running"));
+	news = text_put(&n->name, path_name(seen->o->path));
+	news |= text_put(&n->inner, me ? (c->owner.inner[0] ? c->owner.inner : NULL) : seen->inner);
+	text_put(&n->addresses, me ? c->addresses : seen->addresses);
+	c->owner.nodes_version += news || seen->group != n->group || up != n->up;
+	n->group = seen->group;
+	if (!n->up)
+		n->up_since = c->now;
+	n->up = up;
 }
 
 /* A node outside the ring follows what the ring agrees; then gossip says who is there. */
@@ -96,23 +99,21 @@ static bool alone(struct cluster *c)
 
 void owner_nodes(struct cluster *c)
 {
-	struct plan_nodes old = c->owner.nodes;
-	const struct object *o = NULL;
+	struct plan_nodes *ns = &c->owner.nodes;
+	const struct nodes_seen *seen = admit_nodes(c);
+	uint32_t key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
+	bool was_alone = ns->alone;
+	unsigned n = seen->n;
 
-	c->owner.nodes = (struct plan_nodes){ 0 };
-	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
-		node_add(c, o);
-	for (unsigned i = 0; i < c->owner.nodes.n; i++) {
-		struct plan_node *n = &c->owner.nodes.node[i];
-		const struct plan_node *was = plan_node(&old, &n->id);
-
-		n->up_since = was && was->up ? was->up_since : c->now;
-	}
-	c->owner.nodes.alone = alone(c);
-	c->dirty |= c->owner.nodes.alone != old.alone;
-	plan_nodes_fini(&old);
-	c->owner.nodes.key = c->keys.n ? keys_newest(&c->keys)->epoch : 0;
-	c->owner.nodes.settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
+	for (unsigned i = 0; i < n; i++)
+		node_put(c, &seen->node[i], node_place(c, i, &seen->node[i].id));
+	c->owner.nodes_version += ns->n != n || ns->key != key;
+	while (ns->n > n)
+		plan_node_fini(&ns->node[--ns->n]);
+	ns->alone = alone(c);
+	c->dirty |= ns->alone != was_alone;
+	ns->key = key;
+	ns->settling = mono_ms_between(c->owner.target_since, c->now) < 5000;
 }
 
 static void list_add(struct node_id *list, unsigned *n, const struct node_id *id)
@@ -121,22 +122,16 @@ static void list_add(struct node_id *list, unsigned *n, const struct node_id *id
 		list[(*n)++] = *id;
 }
 
-static void view_node(const struct cluster *c, const struct object *o, struct own_view *v)
+static void view_node(const struct cluster *c, struct node_seen *n, struct own_view *v)
 {
-	const char *t;
-	struct node_id id;
-
-	if (node_id_parse(attrs_get(&o->attrs, "id"), &id) < 0)
-		return;
-	if ((outside(c, &id) || outside(c, &c->self)) && alive(c, &id))
-		list_add(v->member, &v->n_member, &id);
-	if (schema_get_bool(o->type, &o->attrs, "drain") || strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
-		list_add(v->unfit, &v->n_unfit, &id);
-	if (strcmp(schema_get(o->type, &o->attrs, "role"), "witness") == 0)
-		list_add(v->bare, &v->n_bare, &id);
-	t = target_of(c, &id, o->path);
-	if (!node_id_eq(&id, &c->self) && t && strcmp(t, "stopped") == 0)
-		list_add(v->down, &v->n_down, &id);
+	if ((outside(c, &n->id) || outside(c, &c->self)) && alive(c, &n->id))
+		list_add(v->member, &v->n_member, &n->id);
+	if (n->drain || n->witness)
+		list_add(v->unfit, &v->n_unfit, &n->id);
+	if (n->witness)
+		list_add(v->bare, &v->n_bare, &n->id);
+	if (!node_id_eq(&n->id, &c->self) && target_is(admit_hear(c, n), "stopped"))
+		list_add(v->down, &v->n_down, &n->id);
 }
 
 /*
@@ -162,7 +157,7 @@ static void restarting(struct cluster *c, struct own_view *v)
 void owner_view(struct cluster *c, struct own_view *v)
 {
 	const struct agree_status *s = c->status;
-	const struct object *o = NULL;
+	const struct nodes_seen *seen = admit_nodes(c);
 
 	memset(v, 0, sizeof(*v));
 	if (!s->has_log)
@@ -176,8 +171,8 @@ void owner_view(struct cluster *c, struct own_view *v)
 	for (unsigned i = 0; i < s->roster.n; i++)
 		if (s->roster.node[i].role == ROSTER_VOTER)
 			list_add(v->voter, &v->n_voter, &s->roster.node[i].id);
-	while ((o = tree_child(catalog_tree(c->catalog), "/nodes", o)))
-		view_node(c, o, v);
+	for (unsigned i = 0; i < seen->n; i++)
+		view_node(c, &seen->node[i], v);
 	v->mute = !s->remembers;
 	v->quorate = quorate(c);
 }

@@ -212,13 +212,17 @@ void plan_action_text(const struct plan_action *a, struct buf *out)
 
 /* ---- nodes ---- */
 
+void plan_node_fini(struct plan_node *n)
+{
+	free(n->name);
+	free(n->inner);
+	free(n->addresses);
+}
+
 void plan_nodes_fini(struct plan_nodes *ns)
 {
-	for (unsigned i = 0; i < ns->n; i++) {
-		free(ns->node[i].name);
-		free(ns->node[i].inner);
-		free(ns->node[i].addresses);
-	}
+	for (unsigned i = 0; i < ns->n; i++)
+		plan_node_fini(&ns->node[i]);
 	free(ns->node);
 	*ns = (struct plan_nodes){ 0 };
 }

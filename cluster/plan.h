@@ -187,6 +187,7 @@ struct plan_nodes {
 	bool settling;                  /* director-target has just started: targets wait until all their volumes are open */
 };
 
+void plan_node_fini(struct plan_node *n);
 void plan_nodes_fini(struct plan_nodes *ns);
 const struct plan_node *plan_node(const struct plan_nodes *ns, const struct node_id *id);
 const struct plan_node *plan_node_named(const struct plan_nodes *ns, const char *name);
@@ -211,12 +212,27 @@ void plan_retry_free(struct plan_retry **r);
 void plan_failed(struct plan_retry *r, const struct plan_action *a, struct mono now);
 void plan_done(struct plan_retry *r, const struct plan_action *a);
 
+/* ---- what was worked out before ---- */
+
+/*
+ * What each volume that is open hashed to when it was last looked at, and from what: a plan then costs little for those of which
+ * nothing has changed. Only the cost depends on it.
+ */
+struct plan_memo;
+struct plan_memo *plan_memo_new(void);
+void plan_memo_free(struct plan_memo **m);
+/* From now on all is worked out anew as well. Says what differed since the last call; NULL: nothing. */
+const char *plan_memo_check(struct plan_memo *m);
+
 /*
  * The plan of node `self` (its name) into *p, which must be zeroed. Everything is borrowed. What is there
  * but newer than the catalog (it has not caught up) is left alone. Without `nodes` nothing of other nodes is reached.
  */
 void plan_make(const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
                const struct plan_retry *r, struct mono now, struct plan *p);
+/* The same. */
+void plan_make_by(struct plan_memo *m, const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
+                  const struct plan_retry *r, struct mono now, struct plan *p);
 
 /*
  * The action that serves (PLAN_SERVE, PLAN_SERVE_CHANGE), freezes or holds a volume that this node owns; the legs are

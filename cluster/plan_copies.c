@@ -268,6 +268,15 @@ static unsigned group_rank(const struct plan_node *n, const struct plan_node *at
 	return n == at || strcmp(n->name, self) == 0 ? 0 : n->up ? 1 : 2;
 }
 
+bool plan_groups_choose(const struct plan_nodes *nodes)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; nodes && i < nodes->n; i++)
+		n += nodes->node[i].group != 0;
+	return n > GROUPS_MAX;
+}
+
 void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self)
 {
 	unsigned room[3] = { 0 }, left = GROUPS_MAX;
@@ -298,6 +307,17 @@ static void feed(crypto_generichash_state *st, const char *s)
 	crypto_generichash_update(st, (const uint8_t *)s, strlen(s) + 1);
 }
 
+/* As "%llu" would: this is done for each volume when director-target begins anew. */
+static void put_uint(struct buf *b, const char *before, uint64_t v)
+{
+	char text[24], *p = text + sizeof(text) - 1;
+
+	for (*p = '\0'; v || !*p; v /= 10)
+		*--p = (char)('0' + v % 10);
+	buf_puts(b, before);
+	buf_puts(b, p);
+}
+
 void plan_volume_hash(struct plan_action *a)
 {
 	crypto_generichash_state st;
@@ -309,11 +329,19 @@ void plan_volume_hash(struct plan_action *a)
 		feed(&st, a->params.a[i].key);
 		feed(&st, a->params.a[i].value);
 	}
-	buf_printf(&b, "%" PRIu64 " %d%d%d%d%s", a->epoch, (int)a->inner, a->leased, a->fail_over, a->keeps, a->apart ? " apart" : "");
+	put_uint(&b, "", a->epoch);
+	put_uint(&b, " ", a->inner);
+	put_uint(&b, "", a->leased);
+	put_uint(&b, "", a->fail_over);
+	put_uint(&b, "", a->keeps);
+	buf_puts(&b, a->apart ? " apart" : "");
 	if (a->leased || a->forwards)
-		buf_printf(&b, " %" PRIu64, a->size);
-	for (unsigned i = 0; i < a->n_group; i++)
-		buf_printf(&b, " %u=%u%d", a->group[i].id, a->group[i].state, a->group[i].preferred);
+		put_uint(&b, " ", a->size);
+	for (unsigned i = 0; i < a->n_group; i++) {
+		put_uint(&b, " ", a->group[i].id);
+		put_uint(&b, "=", a->group[i].state);
+		put_uint(&b, "", a->group[i].preferred);
+	}
 	for (unsigned i = 0; i < a->n_child; i++) {
 		crypto_generichash_update(&st, a->child[i].uuid, 16);
 		buf_printf(&b, " %s %" PRIu32, a->child[i].portals ? a->child[i].portals : "", a->child[i].key);

@@ -10,6 +10,30 @@
 /* Did this very action fail, and is its wait not over? Then *due says when. r may be NULL. */
 bool plan_waits(const struct plan_retry *r, const struct plan_action *a, struct mono now, struct mono *due);
 
+/* ---- plan_memo.c ---- */
+
+/* What the hash of a volume comes from, beside what is the same for all of them (the context). */
+struct plan_from {
+	struct hash_sum objects;        /* of the agreed objects */
+	uint64_t epoch;
+	unsigned kind, at;
+};
+
+struct plan_memo {
+	struct memo_line *line;         /* by uuid */
+	unsigned n, n_lines;
+	uint8_t context[16];
+	bool check, wrong;
+};
+
+/* Where to look first in a table of `n`, a power of two. */
+unsigned plan_uuid_slot(const uint8_t uuid[16], unsigned n);
+/* For so many volumes; what is left over from others may go. */
+void memo_room(struct plan_memo *m, unsigned n);
+/* The hash that it had, made from the same; NULL: not known. */
+const uint8_t *memo_find(const struct plan_memo *m, const uint8_t uuid[16], const struct plan_from *from, uint64_t *size);
+void memo_put(struct plan_memo *m, const uint8_t uuid[16], const struct plan_from *from, const uint8_t hash[16], uint64_t size);
+
 /* ---- plan_copies.c: volumes as director-target is told of them ---- */
 
 /* What stands below "/volumes/": "v1", or "v1/legs/a". Lent. */
@@ -26,6 +50,8 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
  * "transitioning" would only have initiators ask again and again.
  */
 void plan_groups(struct plan_action *a, const struct plan_nodes *nodes, const struct plan_node *at, const char *self);
+/* Are there more than can be told, so that it matters which nodes are up? */
+bool plan_groups_choose(const struct plan_nodes *nodes);
 void plan_volume_hash(struct plan_action *a);
 
 /* Is a portal at one of these addresses (with or without port, with spaces), or at any? */

@@ -42,12 +42,15 @@ struct work {
 	const struct plan_retry *retry;
 	struct mono now;
 	struct plan *p;
+	bool any_target;                        /* without one nothing is offered */
 	struct want_volume *volumes;            /* ordered by path */
 	unsigned n_volumes, cap_volumes;
 	const struct object **targets;          /* ordered by path, each once */
 	unsigned n_targets, cap_targets;
-	const struct plan_have_volume **by_uuid;        /* have->volumes, ordered */
+	unsigned *slot, n_slots;                        /* have->volumes by uuid, each plus one; 0: free */
+	unsigned *want_of;                              /* for each of have->volumes which of `volumes`, plus one; 0: none */
 	const struct plan_have_target **by_name;        /* have->targets, ordered */
+	struct plan_memo *memo;
 };
 
 /* ---- what is there, findable ---- */
@@ -64,30 +67,38 @@ static int name_cmp(const void *a, const void *b)
 	              (*(const struct plan_have_target *const *)b)->name);
 }
 
-static void have_sort(struct work *w)
+static void have_find(struct work *w)
 {
 	const struct plan_have *h = w->have;
 
-	w->by_uuid = h->n_volumes ? mem_alloc(h->n_volumes * sizeof(*w->by_uuid)) : NULL;
+	w->n_slots = 16;
+	while (w->n_slots < 2 * h->n_volumes)
+		w->n_slots *= 2;
+	w->slot = mem_zalloc(w->n_slots * sizeof(*w->slot));
+	for (unsigned i = 0; i < h->n_volumes; i++) {
+		unsigned k = plan_uuid_slot(h->volumes[i].uuid, w->n_slots);
+
+		while (w->slot[k])
+			k = (k + 1) % w->n_slots;
+		w->slot[k] = i + 1;
+	}
+	w->want_of = h->n_volumes ? mem_zalloc(h->n_volumes * sizeof(*w->want_of)) : NULL;
 	w->by_name = h->n_targets ? mem_alloc(h->n_targets * sizeof(*w->by_name)) : NULL;
-	for (unsigned i = 0; i < h->n_volumes; i++)
-		w->by_uuid[i] = &h->volumes[i];
 	for (unsigned i = 0; i < h->n_targets; i++)
 		w->by_name[i] = &h->targets[i];
-	if (h->n_volumes)
-		qsort(w->by_uuid, h->n_volumes, sizeof(*w->by_uuid), uuid_cmp);
 	if (h->n_targets)
 		qsort(w->by_name, h->n_targets, sizeof(*w->by_name), name_cmp);
 }
 
 static const struct plan_have_volume *have_volume(const struct work *w, const uint8_t uuid[16])
 {
-	struct plan_have_volume probe;
-	const struct plan_have_volume *key = &probe, **found;
+	for (unsigned k = plan_uuid_slot(uuid, w->n_slots); w->slot[k]; k = (k + 1) % w->n_slots) {
+		const struct plan_have_volume *v = &w->have->volumes[w->slot[k] - 1];
 
-	memcpy(probe.uuid, uuid, 16);
-	found = w->by_uuid ? bsearch(&key, w->by_uuid, w->have->n_volumes, sizeof(*w->by_uuid), uuid_cmp) : NULL;
-	return found ? *found : NULL;
+		if (memcmp(v->uuid, uuid, 16) == 0)
+			return v;
+	}
+	return NULL;
 }
 
 static const struct plan_have_target *have_target(const struct work *w, const char *name)
@@ -111,7 +122,7 @@ static void want_targets(struct work *w, const struct object *volume)
 {
 	const struct object *lun = NULL;
 
-	while ((lun = tree_referrer(w->tree, volume->path, lun))) {
+	while (w->any_target && (lun = tree_referrer(w->tree, volume->path, lun))) {
 		char luns[PATH_LEN_MAX], path[PATH_LEN_MAX];
 
 		if (lun->type->id != TYPE_LUN)
@@ -126,11 +137,11 @@ static void want_targets(struct work *w, const struct object *volume)
 /* Is there a LUN of it, or of the volume that it is a part of? */
 static bool offered(const struct work *w, const struct object *volume)
 {
-	const char *whole = attrs_get(&volume->attrs, "part-of");
+	const char *whole = w->any_target ? attrs_get(&volume->attrs, "part-of") : NULL;
 	const struct object *o = NULL;
 	char path[PATH_LEN_MAX];
 
-	while ((o = tree_referrer(w->tree, volume->path, o)))
+	while (w->any_target && (o = tree_referrer(w->tree, volume->path, o)))
 		if (o->type->id == TYPE_LUN)
 			return true;
 	if (!whole || snprintf(path, sizeof(path), "/volumes/%s", whole) >= (int)sizeof(path))
@@ -172,15 +183,15 @@ static void want_copies(struct work *w, const struct object *o)
 	struct own_row row;
 
 	volume_row(w->tree, o, &row);
-	while ((leg = volume_leg(w->tree, o, leg)))
-		if (!attrs_get(&leg->attrs, "lun") && strcmp(attrs_get(&leg->attrs, "node"), w->self) == 0)
-			want_add(w, WANT_LEG, leg);
 	if ((have && have->ours) || (self && node_id_eq(&self->id, &row.owner))) {
 		want_add(w, WANT_SERVED, o);
 		want_targets(w, o);
 	} else if (!node_id_none(&row.owner)) {
 		want_forward(w, o, plan_node(w->nodes, &row.owner), row.epoch);
 	}
+	while ((leg = volume_leg(w->tree, o, leg)))
+		if (!attrs_get(&leg->attrs, "lun") && strcmp(attrs_get(&leg->attrs, "node"), w->self) == 0)
+			want_add(w, WANT_LEG, leg);
 }
 
 static void want_volume_of(struct work *w, const struct object *o)
@@ -202,20 +213,18 @@ static void want_volume_of(struct work *w, const struct object *o)
 	}
 }
 
-static int want_cmp(const void *a, const void *b)
-{
-	return path_cmp(((const struct want_volume *)a)->o->path, ((const struct want_volume *)b)->o->path);
-}
-
 static void want_all(struct work *w)
 {
 	const struct object *o = NULL;
 	unsigned n = 0;
 
+	w->any_target = tree_child(w->tree, "/targets", NULL) != NULL;
+	/* Volumes come by path, each before its legs. */
 	while ((o = tree_child(w->tree, "/volumes", o)))
 		want_volume_of(w, o);
-	if (w->n_volumes)
-		qsort(w->volumes, w->n_volumes, sizeof(*w->volumes), want_cmp);
+	for (unsigned i = 0; i < w->n_volumes; i++)
+		if (w->volumes[i].have)
+			w->want_of[w->volumes[i].have - w->have->volumes] = i + 1;
 	if (w->n_targets)
 		qsort(w->targets, w->n_targets, sizeof(*w->targets), target_cmp);
 	for (unsigned i = 0; i < w->n_targets; i++)
@@ -326,6 +335,44 @@ static bool plan_add(struct work *w, struct plan_action *a)
 
 /* ---- volumes ---- */
 
+/* What plan_memo keeps it by. */
+static struct plan_from from_of(const struct work *w, const struct want_volume *v)
+{
+	struct plan_from f = { .kind = v->kind, .epoch = v->epoch, .at = v->at ? (unsigned)(v->at - w->nodes->node) + 1 : 0 };
+	const struct object *o = NULL;
+
+	hash_sum_add(&f.objects, v->o->hash);
+	if (v->kind == WANT_LEG)
+		hash_sum_add(&f.objects, volume_of_leg(w->tree, v->o)->hash);
+	while (v->kind == WANT_FORWARD && (o = volume_leg(w->tree, v->o, o)))
+		hash_sum_add(&f.objects, o->hash);
+	for (unsigned i = 0; v->kind == WANT_STRIPE && (o = volume_shard(w->tree, v->o, i)); i++)
+		hash_sum_add(&f.objects, o->hash);
+	return f;
+}
+
+static void volume_hash(const struct work *w, const struct want_volume *v, struct plan_action *a)
+{
+	struct plan_from from;
+	const uint8_t *known;
+	uint64_t size;
+
+	if (!w->memo) {
+		plan_volume_hash(a);
+		return;
+	}
+	from = from_of(w, v);
+	known = memo_find(w->memo, v->o->uuid, &from, &size);
+	if (known && !w->memo->check) {
+		memcpy(a->hash, known, sizeof(a->hash));
+		return;
+	}
+	plan_volume_hash(a);
+	if (known && (size != a->size || memcmp(known, a->hash, sizeof(a->hash)) != 0))
+		w->memo->wrong = true;
+	memo_put(w->memo, v->o->uuid, &from, a->hash, a->size);
+}
+
 static struct plan_action volume_action(const struct work *w, enum plan_kind kind, const struct want_volume *v)
 {
 	const struct object *o = v->o;
@@ -344,7 +391,7 @@ static struct plan_action volume_action(const struct work *w, enum plan_kind kin
 	if (v->kind == WANT_PLAIN || v->kind == WANT_FORWARD)
 		plan_groups(&a, w->nodes, v->kind == WANT_PLAIN ? plan_node_named(w->nodes, w->self) : v->at, w->self);
 	a.keeps = v->kind != WANT_LEG && w->nodes && catalog_level(w->c) >= VOLUME_LEVEL;
-	plan_volume_hash(&a);
+	volume_hash(w, v, &a);
 	return a;
 }
 
@@ -500,19 +547,27 @@ static void volume_path(const char *name, char *out)
 	snprintf(out, PATH_LEN_MAX, "/volumes/%.200s", name);
 }
 
+/* Is what is there of this name wanted, and the same? */
+static bool wanted(const struct work *w, const struct plan_have_volume *v)
+{
+	unsigned i = w->want_of[v - w->have->volumes];
+	const struct want_volume *want;
+	char path[PATH_LEN_MAX];
+
+	if (i && strlen(v->name) <= 200 && strcmp(plan_name(w->volumes[i - 1].o->path), v->name) == 0)
+		return true;
+	volume_path(v->name, path);
+	want = want_volume(w, path);
+	return want && memcmp(want->o->uuid, v->uuid, 16) == 0;
+}
+
 /* Does the target as it is use a volume that is not to stay as it is? */
 static bool uses_leaving(const struct work *w, const struct plan_have_target *t)
 {
 	for (unsigned i = 0; i < t->n_volumes; i++) {
 		const struct plan_have_volume *v = have_volume(w, t->volumes[i]);
-		struct want_volume *want = NULL;
-		char path[PATH_LEN_MAX];
 
-		if (!v)
-			continue;
-		volume_path(v->name, path);
-		want = want_volume(w, path);
-		if (!want || memcmp(want->o->uuid, v->uuid, 16) != 0)
+		if (v && !wanted(w, v))
 			return true;
 	}
 	return false;
@@ -544,14 +599,7 @@ static void plan_targets_letting_go(struct work *w)
 
 static bool leaving(const struct work *w, const struct plan_have_volume *v)
 {
-	char path[PATH_LEN_MAX];
-	struct want_volume *want;
-
-	if (v->ours || v->generation > catalog_applied(w->c))
-		return false;
-	volume_path(v->name, path);
-	want = want_volume(w, path);
-	return !want || memcmp(want->o->uuid, v->uuid, 16) != 0;
+	return !v->ours && v->generation <= catalog_applied(w->c) && !wanted(w, v);
 }
 
 /* Is a target that will not let go in the way? Then its action failed and waits. */
@@ -573,11 +621,21 @@ static bool held(const struct work *w, const struct plan_have_volume *v)
 
 static void plan_volumes_leaving(struct work *w)
 {
-	for (unsigned i = 0; i < w->have->n_volumes; i++) {
-		const struct plan_have_volume *v = w->by_uuid[i];
+	const struct plan_have_volume **list = NULL;
+	unsigned n = 0, cap = 0;
+
+	for (unsigned i = 0; i < w->have->n_volumes; i++)
+		if (leaving(w, &w->have->volumes[i])) {
+			list = mem_grow(list, &cap, n, sizeof(*list));
+			list[n++] = &w->have->volumes[i];
+		}
+	if (n)
+		qsort(list, n, sizeof(*list), uuid_cmp);
+	for (unsigned i = 0; i < n; i++) {
+		const struct plan_have_volume *v = list[i];
 		struct plan_action a;
 
-		if (!leaving(w, v) || held(w, v))
+		if (held(w, v))
 			continue;
 		if (v->open) {
 			a = leaving_action(PLAN_VOLUME_CLOSE, v);
@@ -588,33 +646,58 @@ static void plan_volumes_leaving(struct work *w)
 		a = leaving_action(!v->created || attrs_get(&v->params, "path") ? PLAN_VOLUME_FORGET : PLAN_VOLUME_DESTROY, v);
 		plan_add(w, &a);
 	}
+	free(list);
 }
 
 /* ---- 3. volumes change, 4. volumes come ---- */
 
-static void plan_volume_open(struct work *w, struct want_volume *v)
+/* Is there nothing to do but, at most, to say so? */
+static bool plan_volume_same(struct work *w, const struct want_volume *v, const uint8_t hash[16], uint64_t size)
 {
 	const struct plan_have_volume *h = v->have;
+
+	if ((size && h->size && size != h->size && v->kind != WANT_FORWARD) || memcmp(hash, h->hash, sizeof(h->hash)) != 0)
+		return false;
+	if (h->generation != v->o->generation)
+		report(w, v->o->path, plan_name(v->o->path), v->o->generation, hash, v->o->uuid);
+	return true;
+}
+
+static void plan_volume_change(struct work *w, struct want_volume *v, struct plan_action *change)
+{
+	const struct plan_have_volume *h = v->have;
+	bool differs = memcmp(change->hash, h->hash, sizeof(h->hash)) != 0;
+
+	if (change->size && h->size && change->size != h->size && !change->forwards) {
+		struct plan_action resize = volume_action(w, PLAN_VOLUME_RESIZE, v);
+
+		/* Not all is done when other parameters differ too; they are next. */
+		if (differs)
+			resize.generation = 0;
+		plan_add(w, &resize);
+	} else if (differs) {
+		plan_add(w, change);
+	}
+}
+
+static void plan_volume_open(struct work *w, struct want_volume *v)
+{
 	struct plan_action change;
+	struct plan_from from;
+	const uint8_t *hash;
 	uint64_t size;
 
 	v->ready = true;
 	if (v->kind == WANT_SERVED || (v->kind == WANT_FORWARD && !v->at))
 		return;
+	if (w->memo)
+		from = from_of(w, v);
+	hash = w->memo ? memo_find(w->memo, v->o->uuid, &from, &size) : NULL;
+	if (hash && !w->memo->check && plan_volume_same(w, v, hash, size))
+		return;
 	change = volume_action(w, PLAN_VOLUME_CHANGE, v);
-	size = change.size;
-	if (size && h->size && size != h->size && !change.forwards) {
-		struct plan_action resize = volume_action(w, PLAN_VOLUME_RESIZE, v);
-
-		/* Not all is done when other parameters differ too; they are next. */
-		if (memcmp(change.hash, h->hash, sizeof(h->hash)) != 0)
-			resize.generation = 0;
-		plan_add(w, &resize);
-	} else if (memcmp(change.hash, h->hash, sizeof(h->hash)) != 0) {
-		plan_add(w, &change);
-	} else if (h->generation != v->o->generation) {
-		report(w, v->o->path, change.name, v->o->generation, change.hash, v->o->uuid);
-	}
+	if (!plan_volume_same(w, v, change.hash, change.size))
+		plan_volume_change(w, v, &change);
 	plan_action_fini(&change);
 }
 
@@ -719,20 +802,55 @@ static void plan_targets(struct work *w)
 	}
 }
 
-void plan_make(const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
-               const struct plan_retry *r, struct mono now, struct plan *p)
+/* All of the nodes that a volume's hash depends on. */
+static void memo_context(struct work *w)
 {
-	struct work w = { .c = c, .tree = catalog_tree(c), .self = self, .nodes = nodes, .have = have, .retry = r, .now = now, .p = p };
+	crypto_generichash_state st;
+	const uint32_t numbers[] = { w->nodes != NULL, catalog_level(w->c) >= VOLUME_LEVEL, w->nodes ? w->nodes->alone : 0,
+		w->nodes ? w->nodes->key : 0 };
+	bool choose = plan_groups_choose(w->nodes);
+
+	crypto_generichash_init(&st, NULL, 0, sizeof(w->memo->context));
+	feed(&st, w->self);
+	crypto_generichash_update(&st, (const uint8_t *)numbers, sizeof(numbers));
+	for (unsigned i = 0; w->nodes && i < w->nodes->n; i++) {
+		const struct plan_node *n = &w->nodes->node[i];
+		const uint16_t more[] = { n->group, choose && n->up, n->inner != NULL };
+
+		crypto_generichash_update(&st, n->id.b, sizeof(n->id.b));
+		feed(&st, n->name);
+		feed(&st, n->inner ? n->inner : "");
+		crypto_generichash_update(&st, (const uint8_t *)more, sizeof(more));
+	}
+	crypto_generichash_final(&st, w->memo->context, sizeof(w->memo->context));
+}
+
+void plan_make_by(struct plan_memo *m, const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
+                  const struct plan_retry *r, struct mono now, struct plan *p)
+{
+	struct work w = { .c = c, .tree = catalog_tree(c), .self = self, .nodes = nodes, .have = have, .retry = r, .now = now, .p = p,
+		.memo = m };
 
 	*p = (struct plan){ .wake = MONO_NEVER };
-	have_sort(&w);
+	have_find(&w);
 	want_all(&w);
+	if (m) {
+		memo_room(m, w.n_volumes);
+		memo_context(&w);
+	}
 	plan_targets_letting_go(&w);
 	plan_volumes_leaving(&w);
 	plan_volumes(&w);
 	plan_targets(&w);
 	free(w.volumes);
 	free(w.targets);
-	free(w.by_uuid);
+	free(w.slot);
+	free(w.want_of);
 	free(w.by_name);
+}
+
+void plan_make(const struct catalog *c, const char *self, const struct plan_nodes *nodes, const struct plan_have *have,
+               const struct plan_retry *r, struct mono now, struct plan *p)
+{
+	plan_make_by(NULL, c, self, nodes, have, r, now, p);
 }

@@ -15,7 +15,7 @@
 /* What a former process knew of a node says nothing of how it is now. */
 static bool life_of(const struct cluster *c, const struct node_id *id, uint64_t *life)
 {
-	const struct fact *f = facts_get(c->facts, id, FACT_SELF);
+	const struct fact *f = admit_said(c, id);
 	const char *text = f ? attrs_get(&f->attrs, "life") : NULL;
 	uint8_t b[8];
 

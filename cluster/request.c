@@ -246,7 +246,7 @@ void request_reply(struct cluster *c, const struct agree_reply *r, struct cluste
 void request_tend(struct cluster *c, struct cluster_out *out)
 {
 	struct why why;
-	bool few = request_minority(c, &why);
+	bool few = c->n_waiting && request_minority(c, &why);
 
 	for (unsigned i = 0; i < c->n_waiting;) {
 		struct waiting *w = &c->waiting[i];

@@ -79,34 +79,52 @@ static void growth_ring(const struct cluster *c, struct growth_in *in, struct gr
 		in->strangers |= !roster_find_nodeid(r, c->ring_ids[i]);
 }
 
+static bool is_barred(const struct fact *f)
+{
+	return fact_is(f, "mode", agree_mode_name(AGREE_STORE_FAILED)) || fact_is(f, "mode", agree_mode_name(AGREE_DIVERGED));
+}
+
+/* What a node says of itself, as far as growth asks. */
+static void growth_said(const struct fact *f, struct growth_fact *g)
+{
+	*g = (struct growth_fact){ .running = fact_is(f, "ring", "running"), .stored = fact_uint(f, "ring-stored"),
+		.active = fact_uint(f, "ring-active"), .roster_version = fact_uint(f, "roster"), .aside = fact_is(f, "aside", "yes") };
+	g->barred = is_barred(f);
+	g->n_addr = ring_addrs(f, g->addr);
+}
+
 /* What is known of one node, for the growth machine. */
 static void growth_fact(const struct cluster *c, const struct gossip_member *m, struct growth_fact *g)
 {
-	const struct fact *f = facts_get(c->facts, &m->card->id, FACT_SELF);
+	struct node_seen *seen = admit_heard(c, &m->card->id);
 	const struct object *o = admit_node(c, &m->card->id);
 	struct extra x;
 
 	admit_extra_unpack(m->card, &x);
-	*g = (struct growth_fact){ .id = m->card->id, .since = m->since };
+	if (m->self) {
+		*g = (struct growth_fact){ .barred = is_barred(facts_get(c->facts, &m->card->id, FACT_SELF)) };
+	} else if (!seen) {
+		growth_said(facts_get(c->facts, &m->card->id, FACT_SELF), g);
+	} else {
+		if (!seen->grows)
+			growth_said(seen->self, &seen->growth);
+		seen->grows = true;
+		*g = seen->growth;
+	}
+	g->id = m->card->id;
+	g->since = m->since;
 	g->alive = m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT;
 	g->wanted = o && x.votes && (!c->has_lineage || memcmp(x.lineage, c->lineage, 16) == 0);
-	g->barred = (o && schema_get_bool(o->type, &o->attrs, "drain")) || fact_is(f, "mode", agree_mode_name(AGREE_STORE_FAILED)) ||
-	            fact_is(f, "mode", agree_mode_name(AGREE_DIVERGED));
-	g->aside = m->self ? c->aside : fact_is(f, "aside", "yes");
+	g->barred |= seen ? seen->drain : o && schema_get_bool(o->type, &o->attrs, "drain");
 	if (m->self) {
+		g->aside = c->aside;
 		g->running = c->ring_running;
 		g->stored = c->ring_stored;
 		g->active = ring_active(c);
 		g->roster_version = c->status->has_log ? c->status->roster.version : 0;
 		g->n_addr = c->conf.n_ring_addrs;
 		memcpy(g->addr, c->conf.ring_addrs, sizeof(g->addr));
-		return;
 	}
-	g->running = fact_is(f, "ring", "running");
-	g->stored = fact_uint(f, "ring-stored");
-	g->active = fact_uint(f, "ring-active");
-	g->roster_version = fact_uint(f, "roster");
-	g->n_addr = ring_addrs(f, g->addr);
 }
 
 static void make_conf(struct cluster *c, const struct roster *r, struct cluster_ring_conf *conf)

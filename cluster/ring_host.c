@@ -19,7 +19,7 @@
 /* A nodeid as a node reports it of itself; 0: it does not. */
 static uint32_t reported(const struct cluster *c, const struct node_id *id)
 {
-	const struct fact *f = facts_get(c->facts, id, FACT_SELF);
+	const struct fact *f = admit_said(c, id);
 	const char *v = f ? attrs_get(&f->attrs, "ring-nodeid") : NULL;
 	uint64_t n;
 
@@ -120,7 +120,7 @@ struct node_id ring_newest(const struct cluster *c)
 	struct gossip_member m;
 
 	for (unsigned i = 0; gossip_at(c->gossip, i, &m); i++) {
-		const struct fact *f = facts_get(c->facts, &m.card->id, FACT_SELF);
+		const struct fact *f = admit_said(c, &m.card->id);
 		const char *v = f ? attrs_get(&f->attrs, "roster") : NULL;
 		struct extra x;
 		uint64_t n;
@@ -199,7 +199,7 @@ static const char *want_more(const struct cluster *c, struct roster *next)
 			return "a node has another nodeid in the host's ring";
 		if (r || by_host_nodeid(&c->status->roster, nodeid))
 			continue;
-		if (roster_add(next, &m.card->id, addr, ring_addrs(facts_get(c->facts, &m.card->id, FACT_SELF), addr)) == 0) {
+		if (roster_add(next, &m.card->id, addr, ring_addrs(admit_said(c, &m.card->id), addr)) == 0) {
 			next->node[next->n - 1].host_nodeid = nodeid;
 			return "a node of the host's ring";
 		}
@@ -215,7 +215,7 @@ static const char *want_votes(const struct cluster *c, struct roster *next)
 	for (unsigned i = 0; i < c->status->roster.n; i++) {
 		const struct roster_node *x = &c->status->roster.node[i];
 		const struct object *o = admit_node(c, &x->id);
-		const struct fact *f = facts_get(c->facts, &x->id, FACT_SELF);
+		const struct fact *f = admit_said(c, &x->id);
 		const char *mode = f ? attrs_get(&f->attrs, "mode") : NULL;
 		struct gossip_member m;
 		bool synced;

@@ -132,7 +132,7 @@ const struct schema_type *schema_type_in(const char *path)
 const struct schema_param *schema_param(const struct schema_type *t, const char *name)
 {
 	for (const struct schema_param *p = t->params; p->name; p++)
-		if (strcmp(p->name, name) == 0)
+		if (p->name[0] == name[0] && strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
 }
@@ -178,9 +178,12 @@ bool schema_secret(const char *path, const char *key)
 void schema_ref_path(const struct schema_param *p, const char *value, char *out)
 {
 	const char *pattern = schema_types[p->ref].pattern;
-	size_t n = (size_t)(strrchr(pattern, '/') - pattern) + 1;
+	size_t n = (size_t)(strrchr(pattern, '/') - pattern) + 1, len = value ? strnlen(value, PATH_LEN_MAX - 1 - n) : 0;
 
-	snprintf(out, PATH_LEN_MAX, "%.*s%s", (int)n, pattern, value);
+	memcpy(out, pattern, n);
+	if (len)
+		memcpy(out + n, value, len);
+	out[n + len] = '\0';
 }
 
 const char *schema_get(const struct schema_type *t, const struct attrs *as, const char *key)

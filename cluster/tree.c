@@ -43,6 +43,7 @@ struct tree {
 	struct line_tree lines;
 	unsigned n;
 	struct hash_sum sum;
+	uint64_t version, removed;
 	uint64_t *visits;               /* apart, so that reading a const tree can count */
 };
 
@@ -289,9 +290,34 @@ static void line_drop(struct tree *t, struct line *l)
 
 #define LINE_KEY_MAX (PATH_LEN_MAX + ATTR_VALUE_MAX + 2 * ATTR_KEY_MAX)
 
+/* Looked up so often that printing keys would be most of it. */
+static size_t key_put(char *out, size_t at, size_t max, const char *s)
+{
+	size_t n = strnlen(s, max - 1 - at);
+
+	memcpy(out + at, s, n);
+	out[at + n] = '\0';
+	return at + n;
+}
+
 static void key_unique(char *out, const struct schema_type *type, const char *key, const char *value)
 {
-	snprintf(out, LINE_KEY_MAX, "u%s\037%s\037%s", type->name, key, value);
+	size_t n;
+
+	out[0] = 'u';
+	n = key_put(out, 1, LINE_KEY_MAX - 2, type->name);
+	out[n++] = '\037';
+	n = key_put(out, n, LINE_KEY_MAX - 1, key);
+	out[n++] = '\037';
+	key_put(out, n, LINE_KEY_MAX, value);
+}
+
+#define PATH_KEY_MAX (PATH_LEN_MAX + 2)
+
+static void key_path(char out[PATH_KEY_MAX], char kind, const char *path)
+{
+	out[0] = kind;
+	key_put(out, 1, PATH_KEY_MAX, path);
 }
 
 static void key_folder(char *out, const char *path)
@@ -444,9 +470,17 @@ static struct object *lower_bound(const struct tree *t, const char *path)
 
 static struct object *find(const struct tree *t, const char *path)
 {
-	struct object *o = lower_bound(t, path);
+	struct object *o = RB_ROOT(&t->objects);
 
-	return o && strcmp(o->path, path) == 0 ? o : NULL;
+	while (o) {
+		int d = path_cmp(path, o->path);
+
+		(*t->visits)++;
+		if (d == 0)
+			return o;
+		o = d < 0 ? RB_LEFT(o, entry) : RB_RIGHT(o, entry);
+	}
+	return NULL;
 }
 
 static struct object *find_uuid(const struct tree *t, const uint8_t uuid[16])
@@ -480,6 +514,8 @@ void tree_put(struct tree *t, struct object **op)
 	struct object *o = *op, *old = find(t, o->path);
 
 	*op = NULL;
+	t->version++;
+	t->removed += old && memcmp(old->uuid, o->uuid, sizeof(o->uuid)) != 0;
 	if (old)
 		drop(t, old);
 	o->tree = t;
@@ -495,8 +531,11 @@ void tree_remove(struct tree *t, const char *path)
 {
 	struct object *o = find(t, path);
 
-	if (o)
-		drop(t, o);
+	if (!o)
+		return;
+	t->version++;
+	t->removed++;
+	drop(t, o);
 }
 
 const struct object *tree_get(const struct tree *t, const char *path)
@@ -527,28 +566,53 @@ const struct object *tree_below(const struct tree *t, const char *top, const str
 	return o && path_below(o->path, top) ? o : NULL;
 }
 
+/* The first behind all that is at or below the first `n` bytes of `path`: \002 sorts behind '/' and before all that names hold. */
+static const struct object *past(const struct tree *t, const char *path, size_t n)
+{
+	char key[PATH_LEN_MAX + 2];
+
+	memcpy(key, path, n);
+	key[n] = '\002';
+	key[n + 1] = '\0';
+	return lower_bound(t, key);
+}
+
+/* Where the children of `parent` that come behind `after` begin, or one of them. */
+static const struct object *child_from(const struct tree *t, const char *parent, size_t len, const struct object *after)
+{
+	const struct object *o;
+	char key[PATH_LEN_MAX + 2];
+	size_t n;
+
+	if (!after) {
+		memcpy(key, parent, len);
+		memcpy(key + len, "/", 2);
+		return lower_bound(t, key);
+	}
+	/* Most have nothing below them. */
+	n = strlen(after->path);
+	if (after->tree == t) {
+		o = tree_next(after);
+		if (!o || strncmp(o->path, after->path, n) != 0 || o->path[n] != '/')
+			return o;
+	}
+	return past(t, after->path, n);
+}
+
 const struct object *tree_child(const struct tree *t, const char *parent, const struct object *after)
 {
 	size_t len = strcmp(parent, "/") == 0 ? 0 : strlen(parent);
-	char key[PATH_LEN_MAX + 2];
-	const struct object *o;
+	const struct object *o = len < PATH_LEN_MAX ? child_from(t, parent, len, after) : NULL;
 
-	if (after)
-		snprintf(key, sizeof(key), "%s\002", after->path);
-	else
-		snprintf(key, sizeof(key), "%s/", len ? parent : "");
-	for (;;) {
-		size_t n;
+	while (o && strncmp(o->path, parent, len) == 0 && o->path[len] == '/') {
+		size_t n = strcspn(o->path + len + 1, "/");
 
-		o = lower_bound(t, key);
-		if (!o || !path_below(o->path, parent))
-			return NULL;
-		n = strcspn(o->path + len + 1, "/");
 		if (o->path[len + 1 + n] == '\0')
 			return o;
-		/* Deeper, below a folder: \002 sorts behind '/' and before all that names hold. */
-		snprintf(key, sizeof(key), "%.*s\002", (int)(len + 1 + n), o->path);
+		/* Deeper, below a folder. */
+		o = past(t, o->path, len + 1 + n);
 	}
+	return NULL;
 }
 
 unsigned tree_count(const struct tree *t)
@@ -558,21 +622,21 @@ unsigned tree_count(const struct tree *t)
 
 unsigned tree_count_in(const struct tree *t, const char *folder)
 {
-	char key[PATH_LEN_MAX + 2];
+	char key[PATH_KEY_MAX];
 	const struct line *l;
 
-	snprintf(key, sizeof(key), "f%s", folder);
+	key_path(key, 'f', folder);
 	l = line_find(t, key);
 	return l ? l->n : 0;
 }
 
 const struct object *tree_referrer(const struct tree *t, const char *path, const struct object *after)
 {
-	char key[PATH_LEN_MAX + 2];
+	char key[PATH_KEY_MAX];
 	struct line *l;
 	struct ref *r, *best = NULL;
 
-	snprintf(key, sizeof(key), "r%s", path);
+	key_path(key, 'r', path);
 	l = line_find(t, key);
 	for (r = l ? RB_ROOT(&l->refs) : NULL; r; ) {
 		(*t->visits)++;
@@ -588,10 +652,10 @@ const struct object *tree_referrer(const struct tree *t, const char *path, const
 
 unsigned tree_referrers(const struct tree *t, const char *path, uint64_t *size_sum)
 {
-	char key[PATH_LEN_MAX + 2];
+	char key[PATH_KEY_MAX];
 	const struct line *l;
 
-	snprintf(key, sizeof(key), "r%s", path);
+	key_path(key, 'r', path);
 	l = line_find(t, key);
 	if (size_sum)
 		*size_sum = l ? l->size : 0;
@@ -612,6 +676,16 @@ const struct object *tree_holder(const struct tree *t, const struct schema_type 
 const struct hash_sum *tree_hash(const struct tree *t)
 {
 	return &t->sum;
+}
+
+uint64_t tree_version(const struct tree *t)
+{
+	return t->version;
+}
+
+uint64_t tree_removed(const struct tree *t)
+{
+	return t->removed;
 }
 
 uint64_t tree_visits(const struct tree *t)

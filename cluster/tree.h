@@ -28,8 +28,8 @@ struct object {
 	uint64_t *by;                   /* per attribute (same order): the log index that set it */
 	uint8_t *blob;                  /* a volume's reservations; NULL: none */
 	size_t n_blob;
+	uint8_t hash[32];               /* of all of the above, once it is in a tree */
 	/* private */
-	uint8_t hash[32];
 	struct tree *tree;
 	RB_ENTRY(object) entry, by_uuid;
 };
@@ -87,6 +87,9 @@ const struct object *tree_holder(const struct tree *t, const struct schema_type 
 
 /* The sum over all objects: equal content gives equal sums on any node, in whatever order it was built. */
 const struct hash_sum *tree_hash(const struct tree *t);
+/* How often an object was put or taken away since the tree was made; and taken away, or put in another's place. */
+uint64_t tree_version(const struct tree *t);
+uint64_t tree_removed(const struct tree *t);
 /* How many nodes were compared since the tree was made: the cost of everything above, for tests. */
 uint64_t tree_visits(const struct tree *t);
 

@@ -31,8 +31,10 @@ const struct object *volume_next(const struct tree *t, const struct object *afte
 const struct object *volume_leg(const struct tree *t, const struct object *v, const struct object *after)
 {
 	char legs[PATH_LEN_MAX + 8];
+	size_t n = strlen(v->path);
 
-	snprintf(legs, sizeof(legs), "%s/legs", v->path);
+	memcpy(legs, v->path, n);
+	memcpy(legs + n, "/legs", 6);
 	return tree_child(t, legs, after);
 }
 
@@ -76,12 +78,14 @@ const struct object *volume_shard(const struct tree *t, const struct object *v, 
 
 bool volume_node_id(const struct tree *t, const char *name, struct node_id *id)
 {
-	char path[PATH_LEN_MAX];
+	char path[PATH_LEN_MAX] = "/nodes/";
 	const struct object *o;
 	const char *text;
+	size_t n = name ? strlen(name) : 0;
 
-	if (!name || snprintf(path, sizeof(path), "/nodes/%s", name) >= (int)sizeof(path))
+	if (!name || n + 8 > sizeof(path))
 		return false;
+	memcpy(path + 7, name, n + 1);
 	o = tree_get(t, path);
 	text = o ? attrs_get(&o->attrs, "id") : NULL;
 	return text && node_id_parse(text, id) == 0;

@@ -11,10 +11,12 @@
  *   I9  all see all alive, facts converge
  *   I1 to I3 of two volumes with copies: cluster_data.h
  *
- *   sim_cluster [--seeds A-B] [--nodes N] [--host] [-v]      (--host: all on the host's own ring; else each fourth)
+ *   sim_cluster [--seeds A-B] [--nodes N] [--host] [--check] [-v]    (--host: all on the host's own ring; else each fourth;
+ *   --check: whatever is remembered instead of worked out anew is worked out as well, and must be the same)
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +49,7 @@ struct disk {
 	uint32_t incarnation;
 	struct cluster_record record[256];
 	unsigned n_record;
-	struct { uint8_t boot[BOOT_LEN]; struct buf sync; } kept[NODES_MAX];    /* others' facts, now and then */
+	struct { uint8_t boot[BOOT_LEN]; struct buf sync; struct facts_have have; uint64_t life; } kept[NODES_MAX];    /* others' facts, now and then */
 };
 
 struct node {
@@ -56,7 +58,7 @@ struct node {
 	bool up;
 	uint64_t life;                  /* counts starts: late events of an earlier life are dropped */
 	struct cluster *c;
-	struct cluster_out out;
+	struct cluster_out out, spare;  /* the other's memory is used again */
 	struct seal seal;
 	struct log log;
 	uint8_t pk[32], sk[64], boot[BOOT_LEN];
@@ -73,7 +75,8 @@ struct node {
 	unsigned woken;
 	bool few;                       /* it knows that it has no majority, since then */
 	struct mono few_since;
-	unsigned n_volumes;
+	uint64_t looked_at;             /* its state at this index was compared, */
+	struct hash_sum looked_sum;     /* with these objects */
 	struct mono store_free;
 };
 
@@ -101,6 +104,7 @@ struct sim {
 	bool quiet;
 	bool calm;                      /* loss and stalls only: nobody begins anew, so what hangs goes on hanging */
 	bool keeps_corosync;            /* the next crash is of directord alone */
+	bool checks;
 	bool host;                      /* the nodes' own Corosyncs, which nobody but the host starts */
 	unsigned n_listed;              /* so many are in the host's node list; the administrator adds one at a time */
 	uint32_t nodeid[NODES_MAX];
@@ -152,6 +156,8 @@ static void sink(void *arg, enum log_level level, const char *line)
 	struct node *n = arg;
 
 	world_trace(&n->sim->w, "%s %s %s", n->name, log_level_name(level), line);
+	if (level == LOG_LEVEL_FATAL)
+		fail(n->sim, "%s: %s", n->name, line);
 }
 
 static bool hears(const struct sim *s, unsigned a, unsigned b)
@@ -343,6 +349,7 @@ static void send_dgram(struct node *n, const struct gossip_dgram *g)
 	struct flight *f;
 
 	peer_dgram_encode(&g->msg, &plain);
+	world_mix(&s->w, plain.data, plain.len);
 	if (to >= 0 && seal_close(&n->seal, g->form, g->to_boot, plain.data, plain.len, &wire) == 0 &&
 	    (s->quiet || !world_chance(&s->w, s->loss))) {
 		unsigned copies = s->quiet || !world_chance(&s->w, 10) ? 1 : 2;
@@ -393,6 +400,7 @@ static void send_mesh(struct node *n, const struct node_id *to, int kind, const 
 	int i = node_of(s, to);
 	struct flight *f;
 
+	world_mix(&s->w, p, len);
 	if (i < 0 || !reach(s, n->i, (unsigned)i) || (!s->quiet && world_chance(&s->w, s->loss / 4)))
 		return;
 	f = mem_alloc(sizeof(*f) + len);
@@ -596,6 +604,24 @@ static void on_reset(void *ctx, unsigned i, uint64_t life, void *p)
 	start(n);
 }
 
+/* For the hash of the trace: what director-target is told. */
+static void mix_act(struct world *w, const struct cluster_act *a)
+{
+	const struct plan_action *p = a->plan;
+	const uint64_t number[] = { a->kind, a->epoch, a->until.ns, p ? p->kind : 0, p ? p->generation : 0, p ? p->size : 0, p ? p->epoch : 0 };
+
+	world_mix(w, number, sizeof(number));
+	world_mix(w, a->volume, sizeof(a->volume));
+	if (!p)
+		return;
+	world_mix(w, p->path, strlen(p->path));
+	world_mix(w, p->hash, sizeof(p->hash));
+	for (unsigned i = 0; i < p->params.n; i++) {
+		world_mix(w, p->params.a[i].key, strlen(p->params.a[i].key));
+		world_mix(w, p->params.a[i].value, strlen(p->params.a[i].value));
+	}
+}
+
 static void do_plan(struct node *n, const struct cluster_act *a)
 {
 	bool own = a->plan->kind >= PLAN_SERVE || strchr(a->plan->name, '/');
@@ -609,6 +635,7 @@ static void do_act(struct node *n, const struct cluster_act *a)
 	struct sim *s = n->sim;
 	struct flight *f;
 
+	mix_act(&s->w, a);
 	if (s->host && a->kind <= CLUSTER_ACT_RING_STOP) {
 		fail(s, "%s touches the host's Corosync", n->name);
 		return;
@@ -686,10 +713,13 @@ static void check_hash(struct node *n)
 	struct sim *s = n->sim;
 	const struct catalog *c = cluster_catalog(n->c);
 	uint64_t i = catalog_applied(c), slot = i % 4096;
+	const struct hash_sum *sum = tree_hash(catalog_tree(c));
 	uint8_t h[32];
 
-	if (i == 0)
+	if (i == 0 || (i == n->looked_at && memcmp(sum, &n->looked_sum, sizeof(*sum)) == 0))
 		return;
+	n->looked_at = i;
+	n->looked_sum = *sum;
 	catalog_hash(c, h);
 	/* Two lineages may live side by side for a while; each is one history. */
 	if (s->hash_index[slot] == i && memcmp(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16) == 0 &&
@@ -795,6 +825,14 @@ static void keep_facts(struct node *n)
 		if (!cluster_keep(n->c, i, &k))
 			continue;
 		of = node_of(s, &k.have.node);
+		/* The same facts, of the same two lives, are kept already. */
+		if (n->disk.kept[of].life == n->life && n->disk.kept[of].have.floor == k.have.floor && n->disk.kept[of].have.max == k.have.max &&
+		    memcmp(n->disk.kept[of].boot, k.boot, BOOT_LEN) == 0) {
+			cluster_kept_fini(&k);
+			continue;
+		}
+		n->disk.kept[of].life = n->life;
+		n->disk.kept[of].have = k.have;
 		memcpy(n->disk.kept[of].boot, k.boot, BOOT_LEN);
 		buf_reset(&n->disk.kept[of].sync);
 		peer_sync_encode(&sync, &n->disk.kept[of].sync);
@@ -857,7 +895,9 @@ static void node_out(struct node *n)
 	struct mono wake = out.wake;
 
 	/* The output is taken away first: acts of this model may step the node again at once. */
-	n->out = (struct cluster_out){ .wake = out.wake };
+	n->out = n->spare;
+	n->spare = (struct cluster_out){ .n_put = 0 };
+	n->out.wake = out.wake;
 	n->out.gossip.wake = out.gossip.wake;
 	if (out.gossip.persist_incarnation)
 		n->disk.incarnation = out.gossip.persist_incarnation;
@@ -880,8 +920,10 @@ static void node_out(struct node *n)
 		send_mesh(n, &out.gossip.mesh[i].to, MESH_SYNC, b.data, b.len);
 		buf_fini(&b);
 	}
-	for (unsigned i = 0; i < out.n_cast; i++)
+	for (unsigned i = 0; i < out.n_cast; i++) {
+		world_mix(&s->w, out.cast[i].bytes.data, out.cast[i].bytes.len);
 		cpg_cast(s->cpg, n->i, out.cast[i].bytes.data, out.cast[i].bytes.len);
+	}
 	for (unsigned i = 0; i < out.n_send; i++)
 		send_mesh(n, &out.send[i].node, MESH_AGREE, out.send[i].bytes.data, out.send[i].bytes.len);
 	for (unsigned i = 0; i < out.n_reply; i++)
@@ -891,7 +933,9 @@ static void node_out(struct node *n)
 	for (unsigned i = 0; i < out.n_act; i++)
 		if (n->up)
 			do_act(n, &out.act[i]);
-	cluster_out_fini(&out);
+	cluster_out_reset(&out);
+	cluster_out_fini(&n->spare);
+	n->spare = out;
 	if (n->up && wake.ns != UINT64_MAX)
 		world_at(&s->w, mono_before(wake, s->w.now) ? s->w.now : wake, on_wake, s, n->i, ++n->wake_gen, NULL);
 }
@@ -908,7 +952,7 @@ static void start(struct node *n)
 {
 	struct sim *s = n->sim;
 	struct cluster_conf conf = { .codec = &codec, .log = &n->log, .votes = true, .founds = true,
-	                             .host_ring = s->host, .inner_port = 7341 };
+	                             .host_ring = s->host, .inner_port = 7341, .checks = s->checks };
 	struct agree_disk ad = { .promised = n->disk.promised, .synced = n->disk.synced, .commit = n->disk.commit,
 	                         .snap = n->disk.snap, .entry = (const struct agree_entry *const *)n->disk.entry,
 	                         .n_entry = n->disk.n_entry };
@@ -932,6 +976,7 @@ static void start(struct node *n)
 	conf.fact_base = 1000 + s->w.now.ns / 1000000;
 	conf.addrs[0] = n->addr;
 	conf.n_addrs = 1;
+	n->looked_at = 0;
 	n->c = cluster_new(&conf);
 	n->out = (struct cluster_out){ .n_put = 0 };
 	seal_keys(n);
@@ -1231,7 +1276,7 @@ static void check_end(struct sim *s)
 	}
 }
 
-static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64_t *trace)
+static bool run(uint64_t seed, unsigned n_nodes, bool host, bool checks, bool verbose, uint64_t *trace)
 {
 	struct sim *s = mem_zalloc(sizeof(*s));
 	bool ok;
@@ -1240,6 +1285,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64
 	s->w.now = (struct mono){ 1000000000 };
 	s->n = n_nodes;
 	s->host = host;
+	s->checks = checks;
 	/* As an administrator might number them: neither from one nor in our order. */
 	for (unsigned i = 0; s->host && i < NODES_MAX; i++)
 		s->nodeid[i] = 100 - 7 * i;
@@ -1300,6 +1346,7 @@ static bool run(uint64_t seed, unsigned n_nodes, bool host, bool verbose, uint64
 		struct node *n = &s->node[i];
 
 		crash(n);
+		cluster_out_fini(&n->spare);
 		for (unsigned k = 0; k < n->disk.n_entry; k++)
 			entry_free(n->disk.entry[k]);
 		free(n->disk.entry);
@@ -1325,11 +1372,15 @@ int main(int argc, char **argv)
 #else
 	unsigned long a = 1, b = 20, nodes = 0;
 #endif
-	bool verbose = false, host = false;
+	bool verbose = false, host = false, checks = false;
 	unsigned failed = 0;
+	uint64_t all = 0;
 
 	if (sodium_init() < 0)
 		return 1;
+	/* What a world needs the next one needs too: nothing goes back to the kernel in between. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 28);
+	mallopt(M_TRIM_THRESHOLD, 1 << 28);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
 			char *end;
@@ -1340,10 +1391,12 @@ int main(int argc, char **argv)
 			nodes = strtoul(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--host") == 0) {
 			host = true;
+		} else if (strcmp(argv[i], "--check") == 0) {
+			checks = true;
 		} else if (strcmp(argv[i], "-v") == 0) {
 			verbose = true;
 		} else {
-			fprintf(stderr, "usage: sim_cluster [--seeds A-B] [--nodes N] [--host] [-v]\n");
+			fprintf(stderr, "usage: sim_cluster [--seeds A-B] [--nodes N] [--host] [--check] [-v]\n");
 			return 2;
 		}
 	}
@@ -1352,13 +1405,14 @@ int main(int argc, char **argv)
 		unsigned n = nodes ? (unsigned)nodes : 1 + seed % 5;
 		bool on_host = host || seed % 4 == 3;
 
-		failed += !run(seed, n, on_host, verbose, &trace);
+		failed += !run(seed, n, on_host, checks, verbose, &trace);
+		all = all * 31 + trace;
 		/* The same seed must give the same world, to the last line. */
-		if (seed == a && !verbose && (run(seed, n, on_host, false, &again), again != trace)) {
+		if (seed == a && !verbose && (run(seed, n, on_host, checks, false, &again), again != trace)) {
 			printf("seed %lu does not replay\n", seed);
 			failed++;
 		}
 	}
-	printf("%lu seeds, %u failed\n", b - a + 1, failed);
+	printf("%lu seeds, %u failed; trace %016" PRIx64 "\n", b - a + 1, failed, all);
 	return failed != 0;
 }

@@ -122,6 +122,21 @@ void world_detail(struct world *w, const char *fmt, ...)
 	va_end(ap);
 }
 
+void world_mix(struct world *w, const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	uint64_t x;
+
+	for (; n >= sizeof(x); b += sizeof(x), n -= sizeof(x)) {
+		memcpy(&x, b, sizeof(x));
+		w->trace = (w->trace ^ x) * 0x9e3779b97f4a7c15u;
+		w->trace ^= w->trace >> 32;
+	}
+	for (; n; n--)
+		w->trace = (w->trace ^ *b++) * 0x100000001b3u;
+	w->trace = (w->trace ^ 0xff) * 0x100000001b3u;
+}
+
 uint64_t world_between(struct world *w, uint64_t a, uint64_t b)
 {
 	return a + rng_below(&w->rng, b - a + 1);

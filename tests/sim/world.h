@@ -7,6 +7,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/mono.h"
@@ -40,6 +41,8 @@ void world_run(struct world *w, struct mono end);
 void world_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A detail: like a line, but not printed if terse. */
 void world_detail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What is no line, but must be the same too: only hashed. */
+void world_mix(struct world *w, const void *p, size_t n);
 /* Uniform in [a, b]. */
 uint64_t world_between(struct world *w, uint64_t a, uint64_t b);
 /* True with this chance in 1000. */

@@ -5,6 +5,36 @@
 #include "cluster/plan_int.h"
 #include "tests/unit/txns.h"
 
+/* The plan of node n1; what is remembered of all plans of this test must not change any. */
+static void plan(const struct catalog *c, const struct plan_nodes *nodes, const struct plan_have *h, const struct plan_retry *r,
+                 struct mono now, struct plan *p)
+{
+	static struct plan_memo *memo, *checked;
+	struct plan by, too;
+
+	if (!memo) {
+		memo = plan_memo_new();
+		checked = plan_memo_new();
+		plan_memo_check(checked);
+	}
+	plan_make(c, "n1", nodes, h, r, now, p);
+	plan_make_by(memo, c, "n1", nodes, h, r, now, &by);
+	plan_make_by(checked, c, "n1", nodes, h, r, now, &too);
+	CHECK(!plan_memo_check(checked));
+	CHECK_EQ(by.n, p->n);
+	CHECK_EQ(by.n_waiting, p->n_waiting);
+	CHECK_EQ(by.wake.ns, p->wake.ns);
+	for (unsigned i = 0; i < by.n; i++) {
+		CHECK_EQ(by.a[i].kind, p->a[i].kind);
+		CHECK_EQ(by.a[i].generation, p->a[i].generation);
+		CHECK_EQ(by.a[i].size, p->a[i].size);
+		CHECK_STR(by.a[i].path, p->a[i].path);
+		CHECK(memcmp(by.a[i].hash, p->a[i].hash, 16) == 0);
+	}
+	plan_fini(&by);
+	plan_fini(&too);
+}
+
 /* The plan of node n1 as text, one action per line. */
 static void plan_text(const struct catalog *c, const struct plan_have *h, const struct plan_retry *r, struct mono now,
                       struct buf *out)
@@ -12,7 +42,7 @@ static void plan_text(const struct catalog *c, const struct plan_have *h, const 
 	struct plan p;
 
 	buf_reset(out);
-	plan_make(c, "n1", NULL, h, r, now, &p);
+	plan(c, NULL, h, r, now, &p);
 	for (unsigned i = 0; i < p.n; i++) {
 		plan_action_text(&p.a[i], out);
 		buf_puts(out, "\n");
@@ -105,7 +135,7 @@ static unsigned converge(const struct catalog *c, struct plan_have *h)
 	unsigned rounds = 0;
 
 	while (p.n) {
-		plan_make(c, "n1", NULL, h, NULL, T0, &p);
+		plan(c, NULL, h, NULL, T0, &p);
 		for (unsigned i = 0; i < p.n; i++)
 			perform(h, &p.a[i]);
 		rounds += p.n > 0;
@@ -224,20 +254,20 @@ static void test_a_portal_that_goes_elsewhere_is_closed_here(void)
 	APPLY_OK(c, "+ /volumes/m size=1G copies=1", "+ /volumes/m/legs/a node=n2");
 	APPLY_OK(c, "+ /targets/iqn.2026-01.org.example:p", "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260",
 	         "+ /targets/iqn.2026-01.org.example:p/luns/0 volume=m");
-	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	plan(c, &nodes, &h, NULL, T0, &p);
 	for (unsigned i = 0; i < p.n; i++)
 		perform(&h, &p.a[i]);
 	plan_fini(&p);
 	CHECK(plan_have_target(&h, "iqn.2026-01.org.example:p"));
 	APPLY_OK(c, "+ /targets/iqn.2026-01.org.example:p/portals/10.0.0.2:3260", "- /targets/iqn.2026-01.org.example:p/portals/10.0.0.1:3260");
-	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	plan(c, &nodes, &h, NULL, T0, &p);
 	CHECK_EQ(p.n, 1);
 	plan_action_text(&p.a[0], &text);
 	CHECK(strstr(buf_str(&text), "set target iqn.2026-01.org.example:p: 0 luns, 0 hosts, 0 portals"));
 	buf_fini(&text);
 	perform(&h, &p.a[0]);
 	plan_fini(&p);
-	plan_make(c, "n1", &nodes, &h, NULL, T0, &p);
+	plan(c, &nodes, &h, NULL, T0, &p);
 	CHECK_EQ(p.n, 0);
 	plan_fini(&p);
 	plan_have_fini(&h);
@@ -296,12 +326,12 @@ static void test_failure_waits_and_doubles(void)
 	struct plan p;
 
 	for (unsigned i = 0; i < 10; i++) {
-		plan_make(c, "n1", NULL, &h, r, now, &p);
+		plan(c, NULL, &h, r, now, &p);
 		CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 		plan_failed(r, &p.a[0], now);
 		plan_fini(&p);
 		/* The target goes on without it, and does not claim to be done. */
-		plan_make(c, "n1", NULL, &h, r, now, &p);
+		plan(c, NULL, &h, r, now, &p);
 		CHECK_EQ(p.n, 1);
 		CHECK_EQ(p.a[0].kind, PLAN_TARGET_SET);
 		CHECK_EQ(p.a[0].n_luns, 0);
@@ -313,11 +343,11 @@ static void test_failure_waits_and_doubles(void)
 		wait = wait * 2 < PLAN_RETRY_LAST_MS ? wait * 2 : PLAN_RETRY_LAST_MS;
 	}
 	/* A changed wish is tried at once. */
-	plan_make(c, "n1", NULL, &h, r, now, &p);
+	plan(c, NULL, &h, r, now, &p);
 	plan_failed(r, &p.a[0], now);
 	plan_fini(&p);
 	APPLY_OK(c, "~ /volumes/v1 size=5G");
-	plan_make(c, "n1", NULL, &h, r, now, &p);
+	plan(c, NULL, &h, r, now, &p);
 	CHECK_EQ(p.a[0].kind, PLAN_VOLUME_CREATE);
 	CHECK_EQ(p.n_waiting, 0);
 	plan_done(r, &p.a[0]);
@@ -337,7 +367,7 @@ static void test_volume_in_use_is_not_closed(void)
 
 	converge(c, &h);
 	APPLY_OK(c, "- /targets/" IQN, "- /volumes/v1");
-	plan_make(c, "n1", NULL, &h, r, T0, &p);
+	plan(c, NULL, &h, r, T0, &p);
 	plan_failed(r, &p.a[0], T0);
 	plan_fini(&p);
 	PLAN(c, &h, r, T0, "");
@@ -379,6 +409,59 @@ static void test_thousand(void)
 	CHECK_EQ(h.n_volumes, 1000);
 	APPLY_OK(c, "~ /volumes/v500 size=2G");
 	PLAN(c, &h, NULL, T0, "resize volume v500 to 2G\n");
+	plan_have_fini(&h);
+	catalog_free(&c);
+}
+
+/* One change of volume w, which is another node's, is planned and carried out. */
+static void forwards_anew(const struct catalog *c, const struct plan_nodes *nodes, struct plan_have *h)
+{
+	struct plan p;
+	unsigned n = 0;
+
+	plan(c, nodes, h, NULL, T0, &p);
+	for (unsigned i = 0; i < p.n; i++) {
+		n += p.a[i].kind == PLAN_VOLUME_CHANGE && strcmp(p.a[i].name, "w") == 0;
+		perform(h, &p.a[i]);
+	}
+	CHECK_EQ(n, 1);
+	plan_fini(&p);
+	plan(c, nodes, h, NULL, T0, &p);
+	CHECK_EQ(p.n, 0);
+	plan_fini(&p);
+}
+
+/* What is remembered of a volume that is open holds no longer than all that it comes from. */
+static void test_what_changed_is_not_remembered(void)
+{
+	struct catalog *c = small_cluster();
+	struct plan_node node[2] = { { .name = "n1", .group = 1, .up = true }, { .name = "n2", .group = 2, .up = true, .inner = "10.0.0.2:1" } };
+	struct plan_nodes nodes = { .node = node, .n = 2, .key = 1 };
+	struct plan_have h = { 0 };
+	struct plan p;
+
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "+ /volumes/w size=1G node=n2", "+ /targets/" IQN "/luns/1 volume=w");
+	plan(c, &nodes, &h, NULL, T0, &p);
+	for (unsigned i = 0; i < p.n; i++) {
+		if (p.a[i].kind == PLAN_VOLUME_OPEN && p.a[i].forwards)
+			plan_have_volume_add(&h, p.a[i].name, p.a[i].uuid)->created = true;
+		perform(&h, &p.a[i]);
+	}
+	plan_fini(&p);
+	plan(c, &nodes, &h, NULL, T0, &p);
+	CHECK_EQ(p.n, 0);
+	plan_fini(&p);
+	nodes.key = 2;
+	forwards_anew(c, &nodes, &h);
+	node[1].inner = "10.0.0.3:1";
+	forwards_anew(c, &nodes, &h);
+	node[1].group = 3;
+	forwards_anew(c, &nodes, &h);
+	nodes.alone = true;
+	forwards_anew(c, &nodes, &h);
+	APPLY_OK(c, "~ /volumes/w read-only=yes");
+	forwards_anew(c, &nodes, &h);
 	plan_have_fini(&h);
 	catalog_free(&c);
 }
@@ -426,6 +509,7 @@ int main(void)
 	RUN(test_volume_in_use_is_not_closed);
 	RUN(test_no_secret_in_text);
 	RUN(test_thousand);
+	RUN(test_what_changed_is_not_remembered);
 	RUN(test_of_too_many_nodes_the_nearest_are_told);
 	return 0;
 }
