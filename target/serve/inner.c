@@ -347,11 +347,18 @@ struct end_msg {
 	bool at_once;
 };
 
+/*
+ * What a node that forwards has sent and what was not begun yet is answered first: as a rule that it was not done (hold.c), since the
+ * volume is held, or served under another epoch. It knows of what came later that it was not taken (DIRECTOR_ISCSI_F_LAST_WORD).
+ */
 static void end_run(struct worker *w, struct worker_msg *m)
 {
 	struct end_msg *em = (struct end_msg *)m;
 	struct session *ss = session_find_id(w, em->id);
+	struct task *t;
 
+	while (ss && !em->at_once && !ss->is->closing && (t = session_next_task(ss->is)))
+		exec_task(ss, t);
 	if (ss)
 		session_end(ss, "succeeded by a newer epoch", em->at_once);
 	free(em);
