@@ -54,19 +54,20 @@ lab kill n2 director-target
 expect n2 10 "director-target .pid [0-9]+. started"
 until_true 10 "the leg is there again" ready
 sleep 2         # that the mirror finds its way back to it
-d n1 volume move v --owner n2 >/dev/null 2>&1
-until_true 30 "n2 owns it" owner_is n2
+to_n2() { owner_is n2 || d n1 volume move v --owner n2; owner_is n2 && in_sync 2; }
+until_true 60 "n2 serves it, and all is in sync" to_n2
 [ "$(turn_of n2)" -gt "$turn" ] || fail "the leg at n2 was never called out of sync"
 for n in n1 n2 n3; do marked $n || fail "blank behind our back: served by n2, through $n, the data is another"; done
-until_true 30 "all is in sync" in_sync 2
 until_true 10 "the legs are equal" legs_equal
 
 step "a disk that comes back with another volume's copy is left alone, and the shell says so"
 d n1 volume create w --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume create"
-at=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
+d n1 volume move v --owner n1 >/dev/null || fail "move to n1"
+until_true 10 "n1 owns it" owner_is n1
+at=n2
 file=$(file_of "$at") other=$(volume=w file_of "$at")
 lab kill "$at"
-until_true 10 "$at is gone" state_is_not "$(owner n1)" "$at" alive
+until_true 10 "$at is gone" state_is_not n1 "$at" alive
 mark n1
 lab sh "$at" cp --sparse=always "$other" "$file"
 sum() { lab sh "$at" sha256sum "$file"; }
