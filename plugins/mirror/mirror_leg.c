@@ -95,7 +95,7 @@ static uint64_t regions(uint64_t size, uint64_t region)
 /* A blank leg is a member from the start only before the volume was served. */
 static bool first_time(const struct mirror_obj *o, unsigned leg)
 {
-	return o->alone || ((o->epoch == 1 || o->legs.first[leg]) && o->legs.leg[leg].member == 0);
+	return o->alone || (o->legs.first[leg] && o->legs.leg[leg].member == 0);
 }
 
 static void blank(struct mirror_obj *o, unsigned leg, struct mirror_said *said)

@@ -17,6 +17,7 @@
 #define VOLUME "11111111-1111-1111-1111-111111111111"
 #define LEG_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LEG_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define FIRST LEG_A ":first:0:0:0:local," LEG_B ":first:0:0:0:remote"   /* of a volume that was never served */
 
 static const char *volume = VOLUME;
 static struct director_err why;         /* of the last opening */
@@ -68,6 +69,14 @@ static void spoil(const char *path, uint64_t offset, char c)
 	memset(seen, c, sizeof(seen));
 	CHECK_EQ(pwrite(fd, seen, sizeof(seen), (off_t)(DATA + offset)), (ssize_t)sizeof(seen));
 	close(fd);
+}
+
+static int truncate_new(const char *path, off_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), r = fd < 0 ? -1 : ftruncate(fd, size);
+
+	close(fd);
+	return r;
 }
 
 static void fault(const char *error)
@@ -190,7 +199,7 @@ static void a_write_waits_until_the_leg_is_out_in_agreed_state(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
 	fault("eio");
 	memset(buf, 'z', sizeof(buf));
@@ -216,7 +225,7 @@ static void a_newer_owner_is_remembered(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	backstore_close(&bs);
 	CHECK_EQ(open_mirror(2, legs), 0);
 	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 2), 0);
@@ -231,7 +240,7 @@ static void a_leg_of_another_volume_is_called_so(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	backstore_close(&bs);
 	CHECK_EQ(open_mirror(9, legs), 0);
 	backstore_close(&bs);
@@ -272,7 +281,7 @@ static void left_alone(const char *row, const char *out)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(9, LEG_A ":first:0:0:0:local," LEG_B ":first:0:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(9, FIRST), 0);
 	memset(buf, 'p', sizeof(buf));
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 9), 0);
 	backstore_close(&bs);
@@ -325,7 +334,7 @@ static void a_blank_disk_is_no_leg(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	memset(buf, 'k', sizeof(buf));
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
 	backstore_close(&bs);
@@ -366,7 +375,7 @@ static void close_marks_all_legs_quiet(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
 	CHECK(!is_quiet(path_a) && !is_quiet(path_b));
 	backstore_close(&bs);
@@ -387,7 +396,7 @@ static void the_last_leg_fails(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, LEG_A ":first:0:0:0:local," LEG_B ":out:1:0:0:remote"), 0);
 	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 1), 0);
 	fault("eio");
 	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
@@ -410,7 +419,7 @@ static void lost_it_ends_at_once_and_unclean(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
 	fault("eio");
 	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
@@ -495,6 +504,32 @@ static void a_read_that_fails_is_repaired(void)
 	end();
 }
 
+/* Of two that are made with their volume, and hold what they held, one counts: the other is out before anything is answered. */
+static void what_a_leg_held_before_is_not_in_sync(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(truncate_new(path_a, SIZE) | truncate_new(path_b, SIZE), 0);
+	spoil(path_b, 65536, 'o');
+	CHECK_EQ(open_mirror(1, LEG_A ":first:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	start(&bio, &iov, DIRECTOR_READ, seen, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	CHECK_EQ(result, 1);
+	CHECK_EQ(told[DIRECTOR_EV_LEG_FAILED][0], 1);
+	legs_are(LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, 0);
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	CHECK(leg_has(path_a, 65536, 0) && leg_has(path_b, 65536, 0));
+	end();
+}
+
 static void neither_leg_is_good(void)
 {
 	static const char legs[] = LEG_A ":in:3:3:1:local," LEG_B ":in:3:3:1:remote";
@@ -529,6 +564,7 @@ int main(void)
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(a_scrub_makes_equal_what_differs);
 	RUN(a_read_that_fails_is_repaired);
+	RUN(what_a_leg_held_before_is_not_in_sync);
 	RUN(neither_leg_is_good);
 	unlink(path_a);
 	unlink(path_b);
