@@ -44,6 +44,21 @@ bool place_has_plugin(const struct names *n, const char *node, const char *plugi
 	return true;
 }
 
+unsigned place_lack_plugin(const struct names *n, const char *plugin, const char **one)
+{
+	unsigned lack = 0;
+
+	for (unsigned i = 0; i < n->n_nodes; i++) {
+		const struct names_node *nd = &n->nodes[i];
+
+		if (nd->state != NODE_ALIVE || place_has_plugin(n, nd->name, plugin))
+			continue;
+		*one = nd->name;
+		lack++;
+	}
+	return lack;
+}
+
 bool place_takes(const struct names *n, const struct object *node, const char **why_not)
 {
 	const char *why = NULL;

@@ -22,6 +22,8 @@ const struct fact *place_fact(const struct names *n, const char *node, const cha
 uint64_t place_uint(const struct fact *f, const char *key, uint64_t if_unset);
 /* Does the node have the plugin? A node that reports no plugin at all is not judged. */
 bool place_has_plugin(const struct names *n, const char *node, const char *plugin);
+/* How many nodes that are up lack it, and the name of one of them. */
+unsigned place_lack_plugin(const struct names *n, const char *plugin, const char **one);
 /* Does it take new data at all? `why_not` (may be NULL) gets the words for it. */
 bool place_takes(const struct names *n, const struct object *node, const char **why_not);
 /* What there is; costs as much as the node holds. `ram`: memory counts, not the file system. */

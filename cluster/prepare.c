@@ -462,19 +462,97 @@ static int volume_set(struct work *w, unsigned i, const char *on)
 	return prepare_plugin(w, i, attrs_get(&o->attrs, "node"), schema_get(o->type, &o->attrs, "backstore"));
 }
 
-static void target_portal(struct work *w, unsigned i)
+/* ---- the portal that a target gets by itself ---- */
+
+static const char *portal_of_new(struct work *w)
 {
 	const struct object *cluster = catalog_get(w->n->catalog, "/cluster");
-	const struct schema_type *type = schema_type(TYPE_CLUSTER);
 	static const struct attrs none;
+
+	if (!w->portal)
+		w->portal = mem_strdup(schema_get(schema_type(TYPE_CLUSTER), cluster ? &cluster->attrs : &none, "portal"));
+	return w->portal;
+}
+
+static void target_portal(struct work *w, unsigned i)
+{
 	char folder[PATH_LEN_MAX + 16], path[2 * PATH_LEN_MAX];
+	bool named = false;
 
 	snprintf(folder, sizeof(folder), "%s/portals", w->t->ops[i].path);
-	for (unsigned k = 0; k < w->n_in_portals; k++)
-		if (path_below(w->t->ops[w->in_portals[k]].path, folder))
-			return;
-	snprintf(path, sizeof(path), "%s/%s", folder, schema_get(type, cluster ? &cluster->attrs : &none, "portal"));
-	txn_add(w->t, TXN_CREATE, path);
+	for (unsigned k = 0; k < w->n_in_portals && !named; k++)
+		named = path_below(w->t->ops[w->in_portals[k]].path, folder);
+	snprintf(path, sizeof(path), "%s/%s", folder, portal_of_new(w));
+	w->own = mem_grow(w->own, &w->cap_own, w->n_own, sizeof(*w->own));
+	w->own[w->n_own++] = (struct own_portal){ .path = mem_strdup(path), .made = named ? 0 : w->t->n_ops };
+	if (!named)
+		txn_add(w->t, TXN_CREATE, path);
+}
+
+static void drop(struct work *w, unsigned i)
+{
+	w->drop = mem_grow(w->drop, &w->cap_drop, w->n_drop, sizeof(*w->drop));
+	w->drop[w->n_drop++] = i;
+}
+
+/*
+ * The portal that a target of this transaction got by itself is deleted: the target is created without it. So it is when the
+ * transaction names another one, and it was not even made: commands that work one by one work together too.
+ */
+static void portal_delete(struct work *w, unsigned i)
+{
+	const char *path = w->t->ops[i].path;
+
+	for (unsigned k = w->n_own; k > 0; k--) {
+		struct own_portal *own = &w->own[k - 1];
+
+		if (strcmp(own->path, path) != 0 || prepare_op_on(w->t, i, TXN_CREATE, path))
+			continue;
+		drop(w, i);
+		if (own->made)
+			drop(w, own->made);
+		free(own->path);
+		*own = w->own[--w->n_own];
+		return;
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return (*(const unsigned *)a > *(const unsigned *)b) - (*(const unsigned *)a < *(const unsigned *)b);
+}
+
+static void drop_all(struct work *w)
+{
+	struct txn *t = w->t;
+	unsigned kept = 0, at = 0;
+
+	if (!w->n_drop)
+		return;
+	qsort(w->drop, w->n_drop, sizeof(*w->drop), by_number);
+	for (unsigned i = 0; i < t->n_ops; i++) {
+		if (at < w->n_drop && w->drop[at] == i) {
+			at++;
+			free(t->ops[i].path);
+			attrs_fini(&t->ops[i].attrs);
+		} else {
+			t->ops[kept++] = t->ops[i];
+		}
+	}
+	t->n_ops = kept;
+}
+
+static void work_fini(struct work *w)
+{
+	for (unsigned i = 0; i < w->n_own; i++)
+		free(w->own[i].path);
+	free(w->own);
+	free(w->drop);
+	free(w->portal);
+	free(w->placed);
+	free(w->luns_of);
+	free(w->in_luns);
+	free(w->in_portals);
 }
 
 /* Every member must know a schema level before it is raised: one that does not would judge differently. */
@@ -494,6 +572,18 @@ static int check_level(struct work *w, const struct txn_op *op)
 			return why_set(w->why, ERR_VERSION, "/cluster: node %s does not know level=%" PRIu64 "; upgrade it first",
 			               path_name(o->path), level);
 	return 0;
+}
+
+static int cluster_set(struct work *w, const struct txn_op *op)
+{
+	const char *portal = attrs_get(&op->attrs, "portal");
+
+	/* Targets that the transaction creates from here on get this one. */
+	if (portal) {
+		free(w->portal);
+		w->portal = mem_strdup(*portal ? portal : schema_param(schema_type(TYPE_CLUSTER), "portal")->value);
+	}
+	return check_level(w, op);
 }
 
 /* A shard is reached through what it is a part of. */
@@ -556,8 +646,37 @@ static int prepare_create(struct work *w, unsigned i, enum schema_type_id type, 
 	}
 }
 
+/* Nobody should learn that a name was mistyped when a node has to be switched off. Which node will do that nobody knows: any may have it. */
+static int node_fence(struct work *w, unsigned i, const char *plugin)
+{
+	const char *last = "";
+	struct buf known = { 0 };
+	bool reports = false;
+	int err = 0;
+
+	for (const struct fact *f = facts_first(w->n->facts, "/plugins/"); f && path_below(f->path, "/plugins"); f = facts_next(w->n->facts, f)) {
+		const char *kind = attrs_get(&f->attrs, "kind"), *name = path_name(f->path);
+
+		reports = true;
+		if (!kind || strcmp(kind, "fence") != 0)
+			continue;
+		if (strcmp(name, plugin) == 0) {
+			buf_fini(&known);
+			return 0;
+		}
+		if (strcmp(name, last) != 0)
+			buf_printf(&known, "%s%s", known.len ? ", " : "", name);
+		last = name;
+	}
+	if (reports)
+		err = why_set(w->why, ERR_NOTSUP, "%s: no node has a fence plugin \"%s\"; there is: %.200s. Install it on a node first, where "
+		              "\"director plugin list\" then shows it", w->t->ops[i].path, plugin, known.len ? buf_str(&known) : "none");
+	buf_fini(&known);
+	return err;
+}
+
 /* A witness holds no volumes: what is there goes first. */
-static int node_set(struct work *w, unsigned i)
+static int node_role(struct work *w, unsigned i)
 {
 	const struct txn_op *op = &w->t->ops[i];
 	const char *role = attrs_get(&op->attrs, "role");
@@ -568,6 +687,14 @@ static int node_set(struct work *w, unsigned i)
 		return 0;
 	return why_set(w->why, ERR_BUSY, "%s: a witness holds no volumes, and %s is there; first: director node drain %s", op->path, there->path,
 	               path_name(op->path));
+}
+
+static int node_set(struct work *w, unsigned i)
+{
+	const char *fence = attrs_get(&w->t->ops[i].attrs, "fence");
+	int err = fence && *fence ? node_fence(w, i, fence) : 0;
+
+	return err ? err : node_role(w, i);
 }
 
 static int prepare_op(struct work *w, unsigned i)
@@ -581,13 +708,15 @@ static int prepare_op(struct work *w, unsigned i)
 	if (err == 0)
 		err = normalise(w, i, &type);
 	if (err == 0 && type->id == TYPE_CLUSTER && w->t->ops[i].kind != TXN_DELETE)
-		err = check_level(w, &w->t->ops[i]);
+		err = cluster_set(w, &w->t->ops[i]);
 	else if (err == 0 && w->t->ops[i].kind == TXN_CREATE)
 		err = prepare_create(w, i, type->id, on);
 	else if (err == 0 && type->id == TYPE_NODE)
 		err = w->t->ops[i].kind == TXN_SET ? node_set(w, i) : 0;
 	else if (err == 0 && type->id == TYPE_LEG)
 		err = w->t->ops[i].kind == TXN_DELETE ? prepare_leg_delete(w, i) : prepare_leg_set(w, i);
+	else if (err == 0 && type->id == TYPE_PORTAL && w->t->ops[i].kind == TXN_DELETE)
+		portal_delete(w, i);
 	else if (err == 0 && type->id == TYPE_VOLUME)
 		err = w->t->ops[i].kind == TXN_SET ? volume_set(w, i, on) : prepare_copies_delete(w, i);
 	free(on);
@@ -608,9 +737,8 @@ int catalog_prepare(const struct names *n, struct txn *t, struct mono now, struc
 	/* Operations that are added on the way stand at the end and are in their final form already. */
 	for (unsigned i = 0, given = t->n_ops; err == 0 && i < given; i++)
 		err = prepare_op(&w, i);
-	free(w.placed);
-	free(w.luns_of);
-	free(w.in_luns);
-	free(w.in_portals);
+	if (err == 0)
+		drop_all(&w);
+	work_fini(&w);
 	return err;
 }

@@ -18,7 +18,8 @@
  *  - a volume with device= gets its path= (and size=) from the node's report, if nothing uses the device;
  *  - parameters "p.x" are checked and normalised against the plugin's table as that node reports it;
  *  - /targets/T/luns/auto becomes the lowest free number;
- *  - a new target without a portal gets the one that /cluster says (portal=, "[::]:3260").
+ *  - a new target without a portal gets the one that /cluster says (portal=, "[::]:3260"), unless the transaction deletes it;
+ *  - fence=NAME names a fence plugin that some node has.
  * 0, or an error with `why`; the txn is then only good for txn_fini.
  */
 int catalog_prepare(const struct names *n, struct txn *t, struct mono now, struct why *why);

@@ -18,6 +18,12 @@ struct placed {
 	unsigned n;
 };
 
+/* The portal that a target which this transaction creates gets by itself. */
+struct own_portal {
+	char *path;
+	unsigned made;                  /* the operation that creates it; 0: the transaction names others, and it is not made */
+};
+
 struct work {
 	const struct names *n;
 	struct txn *t;
@@ -27,6 +33,10 @@ struct work {
 	unsigned n_placed, cap_placed;
 	unsigned *in_luns, n_in_luns;   /* the given operations that create LUNs, */
 	unsigned *in_portals, n_in_portals;     /* and those that create portals */
+	char *portal;                   /* of new targets, as /cluster says by then; NULL: not asked yet */
+	struct own_portal *own;
+	unsigned n_own, cap_own;
+	unsigned *drop, n_drop, cap_drop;       /* operations that come to nothing */
 	char *luns_of;                  /* the folder whose taken numbers are in `taken` */
 	uint8_t taken[(LUN_MAX + 1) / 8];
 };

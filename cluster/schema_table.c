@@ -52,7 +52,8 @@ static const struct schema_param node_params[] = {
 	  .help = "Place nothing new here and move away what can be moved" },
 	KEY_BOX,
 	{ .name = "fence", .type = VALUE_WORD, .flags = LIVE, .since = 2,
-	  .help = "Plugin that switches the node off when it does not answer, so that its volumes need not wait for its lease" },
+	  .help = "Plugin that switches the node off when it does not answer, so that its volumes need not wait for its lease; some node "
+	          "must have it, and the status names those that do not" },
 	{ .name = "fence-options", .type = VALUE_STRING, .flags = LIVE | PARAM_SECRET, .needs = "fence", .min = 3, .max = 1024, .since = 2,
 	  .help = "What that plugin needs: KEY=VALUE, separated by spaces" },
 	COMMENT,

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/place.h"
 #include "cluster/schema.h"
 #include "directord/api.h"
 #include "directord/plugins.h"
@@ -94,6 +95,27 @@ static void warn_nodes(struct answer *a, struct control_status *s)
 	}
 }
 
+/* Whoever takes a volume over switches its node off: all have to be able to. */
+static void warn_fences(struct answer *a, struct control_status *s)
+{
+	const struct tree *t = catalog_tree(cluster_catalog(a->cluster));
+	const struct object *o = NULL;
+
+	while ((o = tree_child(t, "/nodes", o))) {
+		const char *plugin = attrs_get(&o->attrs, "fence"), *one = "";
+		unsigned lack = plugin && *plugin ? place_lack_plugin(cluster_names(a->cluster), plugin, &one) : 0;
+		char text[256], more[32] = "";
+
+		if (!lack)
+			continue;
+		if (lack > 1)
+			snprintf(more, sizeof(more), " and %u more", lack - 1);
+		snprintf(text, sizeof(text), "node %.63s%s could not switch off node %.63s: no fence plugin %.63s there", one, more, path_name(o->path),
+		         plugin);
+		control_status_warn(s, o->path, text, "director plugin list");
+	}
+}
+
 static void on_status(void *arg, struct control_status *s)
 {
 	struct answer *a = arg;
@@ -119,6 +141,7 @@ static void on_status(void *arg, struct control_status *s)
 	if (warning)
 		control_status_warn(s, "/cluster", warning, NULL);
 	warn_nodes(a, s);
+	warn_fences(a, s);
 	view_status(a->view, s);
 	attrs_fini(&as);
 }

@@ -20,6 +20,7 @@
 #include <avahi-core/publish.h>
 #include <avahi-core/rr.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -64,7 +65,7 @@ struct avahi_core {
 	unsigned n_lookups, n_started;  /* those started in this turn */
 	struct ev_loop *loop;
 	ev_timer turn, browse;
-	ev_tstamp asked;                /* since when there is a browser */
+	struct mono asked;              /* since when there is a browser */
 	unsigned asked_again;           /* times */
 	bool running;
 };
@@ -289,7 +290,7 @@ static void browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtoc
 
 static bool browse_start(struct avahi_core *c)
 {
-	c->asked = ev_now(c->loop);
+	c->asked = mono_now();
 	c->browser = avahi_s_service_browser_new(c->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, AVAHI_TYPE, NULL, 0, browsed, c);
 	if (!c->browser)
 		return false;
@@ -313,7 +314,7 @@ static double about(const struct avahi_core *c, double seconds)
 static void browse_due(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct avahi_core *c = w->data;
-	double age = ev_now(loop) - c->asked, wait;
+	double age = (double)mono_ms_between(c->asked, mono_now()) / 1000, wait;
 	unsigned n = c->ops.company(c->arg);
 
 	if (!c->browser && browse_start(c))
@@ -337,6 +338,14 @@ static void browse_due(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- the server ---- */
 
+/* What is refused is done anew, with a new server, when the caller tries again. */
+static void announce(struct avahi_core *c)
+{
+	int rc = service_publish(c);
+
+	c->ops.state(c->arg, rc >= 0, rc >= 0 ? NULL : avahi_strerror(rc));
+}
+
 static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
 {
 	struct avahi_core *c = arg;
@@ -345,8 +354,7 @@ static void server_state(AvahiServer *s, AvahiServerState state, void *arg)
 	if (state == AVAHI_SERVER_RUNNING && !c->running) {
 		c->running = true;
 		hosts_publish(c);
-		service_publish(c);
-		c->ops.state(c->arg, true, NULL);
+		announce(c);
 	} else if (state == AVAHI_SERVER_FAILURE) {
 		c->ops.state(c->arg, false, avahi_strerror(avahi_server_errno(s)));
 	}
@@ -425,7 +433,7 @@ void avahi_core_publish(struct avahi_core *c, const char *cluster)
 {
 	snprintf(c->conf.self.cluster, sizeof(c->conf.self.cluster), "%s", cluster);
 	if (c->running)
-		service_publish(c);
+		announce(c);
 }
 
 void avahi_core_addrs(struct avahi_core *c)

@@ -16,6 +16,7 @@
 #include <ev.h>
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -37,7 +38,7 @@ struct known {
 	struct attrs attrs;             /* what it says of itself */
 	char *reason;
 	unsigned failures, quarantines;
-	double until;                   /* ev_now() */
+	struct mono until;              /* of a quarantine */
 };
 
 /* A verb that runs, waits to run, or waits to tell why it does not. */
@@ -161,7 +162,7 @@ static void strike(struct plugins *ps, struct known *k, const char *why)
 	k->quarantines++;
 	k->failures = 0;
 	k->state = QUARANTINED;
-	k->until = ev_now(ps->loop) + (s < 3600 ? s : 3600);
+	k->until = mono_add_ms(mono_now(), (uint64_t)((s < 3600 ? s : 3600) * 1000));
 	log_warn(ps->log, "plugins: %s is left alone for %.0f s: %s", k->name, s < 3600 ? s : 3600, why);
 }
 
@@ -173,10 +174,16 @@ static void well_done(struct known *k)
 	k->reason = NULL;
 }
 
+/* Of its quarantine. */
+static double left_s(const struct known *k)
+{
+	return (double)mono_ms_between(mono_now(), k->until) / 1000;
+}
+
 /* Its time is over, or it still lasts. */
 static bool may_run(struct plugins *ps, struct known *k)
 {
-	if (k->state == QUARANTINED && ev_now(ps->loop) >= k->until)
+	if (k->state == QUARANTINED && mono_due(k->until, mono_now()))
 		k->state = READY;
 	return k->state != QUARANTINED;
 }
@@ -343,7 +350,7 @@ void plugins_run(struct plugins *ps, const char *name, const char *verb, const c
 		j->text = mem_printf("the plugin %s is broken: %s", name, k->reason);
 	} else if (!may_run(ps, k)) {
 		j->err = ERR_BUSY;
-		j->text = mem_printf("the plugin %s is quarantined for %.0f s: %s", name, k->until - ev_now(ps->loop),
+		j->text = mem_printf("the plugin %s is quarantined for %.0f s: %s", name, left_s(k),
 			k->reason ? k->reason : "");
 	}
 }
@@ -581,9 +588,7 @@ void plugins_each(const struct plugins *ps, void (*fn)(void *arg, const char *na
 			attrs_set(&as, "failures", text);
 		}
 		if (k->state == QUARANTINED) {
-			double left = k->until - ev_now(ps->loop);
-
-			snprintf(text, sizeof(text), "%.0f", left > 0 ? left : 0);
+			snprintf(text, sizeof(text), "%.0f", left_s(k));
 			attrs_set(&as, "until", text);
 		}
 		fn(arg, k->name, &as);

@@ -58,7 +58,7 @@ struct run {
 	unsigned n_held, cap_held;
 	bool holding;                   /* datagrams wait for `incarnation_put` */
 	double knocks;                  /* proofs of strangers that may be looked at */
-	ev_tstamp knocks_at, refused_at;
+	struct mono knocks_at, refused_at;
 	struct buf opened, plain, wire; /* scratch */
 
 	/* run_disk.c */

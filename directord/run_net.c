@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,7 +20,7 @@
 #define HELD_MAX 256
 #define KNOCKS_PER_SECOND 20.   /* proofs of strangers that are verified; the rest is dropped unread */
 #define KNOCKS_BURST 60.
-#define REFUSED_EVERY 10.       /* seconds between lines about refused connections */
+#define REFUSED_EVERY 10000     /* milliseconds between lines about refused connections */
 
 /* The first byte of a mesh message. */
 enum { MESH_SYNC = 'S', MESH_AGREE = 'A' };
@@ -46,9 +47,9 @@ static enum gossip_stranger why_of(int err)
 
 static bool knock_allowed(struct run *r)
 {
-	ev_tstamp now = ev_now(r->loop);
+	struct mono now = mono_now();
 
-	r->knocks += (now - r->knocks_at) * KNOCKS_PER_SECOND;
+	r->knocks += (double)(now.ns - r->knocks_at.ns) / 1e9 * KNOCKS_PER_SECOND;
 	r->knocks_at = now;
 	if (r->knocks > KNOCKS_BURST)
 		r->knocks = KNOCKS_BURST;
@@ -215,9 +216,11 @@ static void mesh_refused(void *arg, const char *from, const uint8_t *key)
 {
 	struct run *r = arg;
 
-	if (ev_now(r->loop) - r->refused_at < REFUSED_EVERY)
+	struct mono now = mono_now();
+
+	if (r->refused_at.ns && mono_ms_between(r->refused_at, now) < REFUSED_EVERY)
 		return;
-	r->refused_at = ev_now(r->loop);
+	r->refused_at = now;
 	if (*from)
 		log_warn(r->log, "mesh: a connection from %s is refused: %s", from, key ? "its key is no member's" : "it has no key");
 }
@@ -425,7 +428,7 @@ int run_net_open(struct run *r, char **why)
 		if (addr_parse(r->conf->listen.item[i], 0, &listen[n]) == 0)
 			n++;
 	r->knocks = KNOCKS_BURST;
-	r->knocks_at = ev_now(r->loop);
+	r->knocks_at = mono_now();
 	r->netaddr = netaddr_new(r->loop, addrs_changed, r);
 	r->udp = udp_new(r->loop, listen, n, (uint16_t)r->conf->port, &udp_ops, r, r->log, why);
 	if (!r->udp)

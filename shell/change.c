@@ -39,6 +39,15 @@ int change_message(struct shell *s, const struct call *c, struct director_txn *t
 	return 0;
 }
 
+int change_nothing(struct shell *s, const struct call *c, const char *path)
+{
+	auto_free char *usage = cmd_usage(c->cmd);
+	auto_free char *hint = mem_printf("director %s", usage);
+
+	return say_fail(s, ERR_INVAL, path, hint, "nothing to set: KEY=VALUE is missing%s%s%s", c->cmd->type ? "; \"director help " : "",
+	                c->cmd->type ? c->cmd->words : "", c->cmd->type ? "\" lists the parameters" : "");
+}
+
 int change_params(struct shell *s, const struct call *c, struct director_txn *t)
 {
 	for (unsigned i = 0; i < c->n_params; i++) {
@@ -87,6 +96,20 @@ int change_wait(struct shell *s, const char *task, uint64_t timeout_ms)
 
 	if (b.shown)
 		fprintf(stderr, "\r\033[K");
+	return err;
+}
+
+/* The work is done: is that what was asked for? The error, if it is not, names the commit. */
+static int judged(struct shell *s, const char *path, uint64_t index, const char *task)
+{
+	int err;
+
+	if (!s->judge)
+		return 0;
+	s->agreed = index;
+	s->agreed_task = task;
+	err = s->judge(s, path);
+	s->agreed = 0;
 	return err;
 }
 
@@ -200,14 +223,18 @@ int change_follow(struct shell *s, struct director_result **rp, const char *aske
 				say_note(s, "  it is tried again by itself; to give up: director undo %llu", (unsigned long long)index);
 		} else {
 			say_observed(s, path, done, index);
-			say_json(s, result_json(s, path, index, task, "done"));
+			err = judged(s, path, index, task);
+			if (!err)
+				say_json(s, result_json(s, path, index, task, "done"));
 		}
 	} else {
 		if (*task)
 			say(s, "%s: agreed as commit %llu; the work is %s", path, (unsigned long long)index, task);
 		else
 			say_observed(s, path, done, index);
-		say_json(s, result_json(s, path, index, task, *task ? "running" : "done"));
+		err = *task ? 0 : judged(s, path, index, task);
+		if (!err)
+			say_json(s, result_json(s, path, index, task, *task ? "running" : "done"));
 	}
 	director_result_free(rp);
 	return err;

@@ -119,6 +119,8 @@ static int set_one(struct shell *s, struct call *c, const char *path, const char
 {
 	struct director_txn *t;
 
+	if (!key && !c->n_params)
+		return change_nothing(s, c, path);
 	director_txn_new(&t);
 	director_txn_set(t, path);
 	if (key)
@@ -131,37 +133,36 @@ static int set_one(struct shell *s, struct call *c, const char *path, const char
 }
 
 /* May it be switched off, and what would that cost? */
-static void say_drained(struct shell *s, const char *path)
+static int drained(struct shell *s, const char *path)
 {
 	struct director_object *o;
 	const char *drained, *left;
+	int err = 0;
 
 	if (director_get(s->d, path, &o) < 0)
-		return;
+		return say_error(s);
 	drained = director_object_derived(o, "drained");
 	left = director_object_derived(o, "drain-left");
 	if (drained && strcmp(drained, "yes") == 0)
 		say(s, "%s may be switched off: nothing is served from there, and no data is there", path);
 	else if (drained && strcmp(drained, "partly") == 0)
-		say(s, "%s serves no volume that could be served elsewhere, but: %s", path, left ? left : "");
+		err = say_fail(s, ERR_BUSY, path, NULL, "%s serves no volume that could be served elsewhere, but: %s", path, left ? left : "");
 	else
-		say(s, "%s must stay on: %s", path, left ? left : "it is being drained");
+		err = say_fail(s, ERR_BUSY, path, NULL, "%s must stay on: %s", path, left ? left : "it is being drained");
 	director_object_free(&o);
+	return err;
 }
 
 static int node_drain(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 	bool undo = call_opt(c, "undo") != NULL;
-	int err;
 
 	if (path_make(s, path, "/nodes/%s", c->arg[0]) < 0)
 		return ERR_INVAL;
 	s->patient = true;
-	err = set_one(s, c, path, "drain", undo ? "no" : "yes", undo ? "takes volumes again" : "takes no new volumes");
-	if (!err && !undo && !s->dry_run && !s->json && !s->no_wait)
-		say_drained(s, path);
-	return err;
+	s->judge = undo || s->no_wait ? NULL : drained;
+	return set_one(s, c, path, "drain", undo ? "no" : "yes", undo ? "takes volumes again" : "takes no new volumes");
 }
 
 static int node_set(struct shell *s, struct call *c)

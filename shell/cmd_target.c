@@ -150,14 +150,20 @@ static int target_set(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
 
-	return path_make(s, path, "/targets/%s", c->arg[0]) < 0 ? ERR_INVAL : one(s, c, director_txn_set, path, "changed");
+	if (path_make(s, path, "/targets/%s", c->arg[0]) < 0)
+		return ERR_INVAL;
+	return c->n_params ? one(s, c, director_txn_set, path, "changed") : change_nothing(s, c, path);
 }
 
 static int target_delete(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	int err;
 
-	return path_make(s, path, "/targets/%s", c->arg[0]) < 0 ? ERR_INVAL : one(s, c, director_txn_delete, path, "deleted");
+	if (path_make(s, path, "/targets/%s", c->arg[0]) < 0)
+		return ERR_INVAL;
+	err = sessions_refuse(s, c, path);
+	return err ? err : one(s, c, director_txn_delete, path, "deleted");
 }
 
 /* ---- luns ---- */
@@ -182,10 +188,12 @@ static int lun_add(struct shell *s, struct call *c)
 static int lun_remove(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
+	int err;
 
 	if (path_make(s, path, "/targets/%s/luns/%s", c->arg[0], c->arg[1]) < 0)
 		return ERR_INVAL;
-	return one(s, c, director_txn_delete, path, "removed");
+	err = sessions_refuse(s, c, path);
+	return err ? err : one(s, c, director_txn_delete, path, "removed");
 }
 
 /* ---- hosts ---- */
@@ -221,6 +229,9 @@ static int host_change(struct shell *s, struct call *c, int (*step)(struct direc
 		                "either one initiator or --any");
 	if (path_make(s, path, "/targets/%s/hosts/%s", c->arg[0], name) < 0)
 		return ERR_INVAL;
+	if (step == director_txn_set && !c->n_params && !call_opt(c, "chap") && !call_opt(c, "secret-file") && !call_opt(c, "mutual") &&
+	    !call_opt(c, "mutual-secret-file"))
+		return change_nothing(s, c, path);
 	director_txn_new(&t);
 	step(t, path);
 	err = change_params(s, c, t);
@@ -291,13 +302,13 @@ const struct cmd cmd_target[] = {
 	{ .words = "target set", .run = target_set, .args = { ARG("IQN", WORD_TARGET) }, .type = "target", .changes = true,
 	  .help = "Change parameters of a target" },
 	{ .words = "target delete", .run = target_delete, .args = { ARG("IQN", WORD_TARGET) }, .changes = true,
-	  .help = "Delete a target; its volumes stay" },
+	  .opts = { FORCE_OPT }, .help = "Delete a target; its volumes stay" },
 	{ .words = "lun list", .run = lun_list, .args = { MAYBE("IQN", WORD_TARGET) }, .help = "List LUNs of one target or of all" },
 	{ .words = "lun add", .run = lun_add, .args = { ARG("IQN", WORD_TARGET), ARG("VOLUME", WORD_VOLUME) }, .type = "lun",
 	  .opts = { { "lun", 0, "N", WORD_NUMBER, NULL, "its number; left out, the lowest that is free" } },
 	  .changes = true, .help = "Show a volume to the initiators of a target" },
 	{ .words = "lun remove", .run = lun_remove, .args = { ARG("IQN", WORD_TARGET), ARG("N", WORD_LUN) }, .changes = true,
-	  .help = "Take a LUN from a target; its volume stays" },
+	  .opts = { FORCE_OPT }, .help = "Take a LUN from a target; its volume stays" },
 	{ .words = "host list", .run = host_list, .args = { MAYBE("IQN", WORD_TARGET) },
 	  .help = "List who may log in to one target or to all" },
 	{ .words = "host add", .run = host_add, .args = { ARG("IQN", WORD_TARGET), MAYBE("INITIATOR", WORD_INITIATOR) },

@@ -125,28 +125,55 @@ static int cmd_get(struct shell *s, struct call *c)
 
 /* ---- change anything ---- */
 
-/* key=value words into the latest step. */
-static int pairs(struct shell *s, struct call *c, const char *path, struct director_txn *t)
+static int pair(struct shell *s, const char *path, const char *type, const char *word, struct director_txn *t)
+{
+	const char *eq = strchr(word, '=');
+	struct director_param_info info;
+	auto_free char *key = eq ? mem_strndup(word, (size_t)(eq - word)) : NULL;
+
+	if (!eq || eq == word)
+		return say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not KEY=VALUE", word);
+	for (size_t k = 0; type && director_schema_param(shell_schema(s), type, k, &info); k++)
+		if (strcmp(info.name, key) == 0 && info.flags & DIRECTOR_SECRET && eq[1])
+			return say_fail(s, ERR_INVAL, path, "--secret-file FILE", "%s is a secret; the command line is no place for it", key);
+	if (strncmp(key, "p.", 2) == 0 && strstr(key, "secret") && eq[1])
+		return say_fail(s, ERR_INVAL, path, "--secret KEY --secret-file FILE", "%s is a secret; the command line is no place for it", key);
+	if (director_txn_attr(t, key, eq + 1) < 0)
+		return say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not valid", word);
+	return 0;
+}
+
+static int step_at(struct shell *s, struct director_txn *t, int (*step)(struct director_txn *, const char *), const char *path)
+{
+	return step(t, path) < 0 ? say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not a path", path) : 0;
+}
+
+/* key=value words into the latest step; a path among them begins the next one. */
+static int pairs(struct shell *s, struct call *c, const char *path, int (*step)(struct director_txn *, const char *), struct director_txn *t)
 {
 	const char *type = shell_schema(s) ? director_schema_at(shell_schema(s), path) : NULL;
+	char next[PATH_LEN_MAX];
+	unsigned n = 0;
+	int err = 0;
 
-	for (unsigned i = 0; i < c->n_rest; i++) {
-		const char *eq = strchr(c->rest[i], '=');
-		struct director_param_info info;
-		auto_free char *key = eq ? mem_strndup(c->rest[i], (size_t)(eq - c->rest[i])) : NULL;
-
-		if (!eq || eq == c->rest[i])
-			return say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not KEY=VALUE", c->rest[i]);
-		for (size_t k = 0; type && director_schema_param(shell_schema(s), type, k, &info); k++)
-			if (strcmp(info.name, key) == 0 && info.flags & DIRECTOR_SECRET && eq[1])
-				return say_fail(s, ERR_INVAL, path, "--secret-file FILE", "%s is a secret; the command line is no place for it",
-				                key);
-		if (strncmp(key, "p.", 2) == 0 && strstr(key, "secret") && eq[1])
-			return say_fail(s, ERR_INVAL, path, "--secret KEY --secret-file FILE", "%s is a secret; the command line is no place for it", key);
-		if (director_txn_attr(t, key, eq + 1) < 0)
-			return say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not valid", c->rest[i]);
+	for (unsigned i = 0; i < c->n_rest && !err; i++) {
+		if (c->rest[i][0] != '/') {
+			n++;
+			err = pair(s, path, type, c->rest[i], t);
+			continue;
+		}
+		if (!n && step == director_txn_set)
+			return change_nothing(s, c, path);
+		n = 0;
+		err = path_of(s, c->rest[i], next);
+		if (!err)
+			err = step_at(s, t, step, next);
+		path = next;
+		type = shell_schema(s) && !err ? director_schema_at(shell_schema(s), path) : NULL;
 	}
-	return 0;
+	if (!err && !n && step == director_txn_set && !call_opt(c, "secret") && !call_opt(c, "secret-file"))
+		return change_nothing(s, c, path);
+	return err;
 }
 
 static int secret_param(struct shell *s, struct call *c, const char *path, struct director_txn *t)
@@ -174,10 +201,9 @@ static int change(struct shell *s, struct call *c, int (*step)(struct director_t
 	if (err)
 		return err;
 	director_txn_new(&t);
-	if (step(t, path) < 0)
-		err = say_fail(s, ERR_INVAL, path, NULL, "\"%s\" is not a path", path);
+	err = step_at(s, t, step, path);
 	if (!err)
-		err = pairs(s, c, path, t);
+		err = pairs(s, c, path, step, t);
 	if (!err)
 		err = secret_param(s, c, path, t);
 	if (err) {
@@ -199,7 +225,12 @@ static int cmd_create(struct shell *s, struct call *c)
 
 static int cmd_delete(struct shell *s, struct call *c)
 {
-	return change(s, c, director_txn_delete, "deleted");
+	char path[PATH_LEN_MAX];
+	int err = path_of(s, c->arg[0], path);
+
+	if (!err)
+		err = sessions_refuse(s, c, path);
+	return err ? err : change(s, c, director_txn_delete, "deleted");
 }
 
 #define SECRET_OPTS { "secret", 0, "KEY", WORD_TEXT, NULL, "the parameter that --secret-file is for" }, \
@@ -215,10 +246,10 @@ const struct cmd cmd_tree[] = {
 	{ .words = "get", .run = cmd_get, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show an object: what is desired, and what nodes observe" },
 	{ .words = "set", .run = cmd_set, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
-	  .opts = { SECRET_OPTS }, .changes = true, .help = "Change parameters of an object; an empty value resets" },
+	  .opts = { SECRET_OPTS }, .changes = true, .help = "Change parameters of an object, and of those that follow it; an empty value resets" },
 	{ .words = "create", .run = cmd_create, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
-	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path" },
+	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path, and those that follow it, each with its parameters, in one transaction" },
 	{ .words = "delete", .run = cmd_delete, .args = { ARG("PATH", WORD_PATH) }, .changes = true,
-	  .help = "Delete an object and all that is below it" },
+	  .opts = { FORCE_OPT }, .help = "Delete an object and all that is below it" },
 	{ .words = NULL },
 };

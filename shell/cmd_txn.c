@@ -82,6 +82,17 @@ static int cmd_diff(struct shell *s, struct call *c)
 	return 0;
 }
 
+/* Nothing was collected: the transaction ends, and the history has no entry of it. */
+static int commit_nothing(struct shell *s)
+{
+	if (!s->dry_run && director_candidate_abort(s->d) < 0)
+		return say_error(s);
+	s->in_tx = s->dry_run;
+	say(s, "the transaction is empty; nothing was changed");
+	say_json(s, json_pack("{s:s, s:n, s:n, s:s, s:n}", "path", "/", "commit", "task", "state", s->dry_run ? "dry-run" : "done", "object"));
+	return 0;
+}
+
 static int cmd_commit(struct shell *s, struct call *c)
 {
 	struct director_txn *t, *steps;
@@ -92,6 +103,10 @@ static int cmd_commit(struct shell *s, struct call *c)
 
 	if (director_candidate_show(s->d, &steps) < 0)
 		return say_error(s);
+	if (!director_txn_n(steps)) {
+		director_txn_free(&steps);
+		return commit_nothing(s);
+	}
 	if (director_txn_n(steps) == 1)
 		director_txn_at(steps, 0, &path);
 	first = mem_strdup(path);
@@ -282,7 +297,7 @@ static bool has_flag(struct shell *s, const char *type, const char *key, unsigne
 
 static bool is_secret(struct shell *s, const char *type, const char *key)
 {
-	return has_flag(s, type, key, DIRECTOR_SECRET);
+	return has_flag(s, type, key, DIRECTOR_SECRET) || (strncmp(key, "p.", 2) == 0 && strstr(key, "secret"));
 }
 
 /* What the cluster itself keeps on objects, and nobody types; and what is over when it is done. */
@@ -301,6 +316,9 @@ static bool internal(struct shell *s, const char *type, const char *key)
 	for (unsigned i = 0; strcmp(type, "node") == 0 && i < ARRAY_LEN(of_node); i++)
 		if (strcmp(of_node[i], key) == 0)
 			return true;
+	/* What it was found by; its path is in the dump. */
+	if (strcmp(type, "leg") == 0 && strcmp(key, "device") == 0)
+		return true;
 	for (unsigned i = 0; strcmp(type, "cluster") == 0 && i < ARRAY_LEN(keys); i++)
 		if (strcmp(keys[i], key) == 0)
 			return true;
@@ -322,75 +340,97 @@ static const char *default_portal(struct shell *s)
 	return portal;
 }
 
-static char *dump_line(struct shell *s, const struct director_object *o)
+/* The parameters of `o` behind `line` (given); secrets, which are not shown, are named in *secrets (given). */
+static char *dump_attrs(struct shell *s, const struct director_object *o, char *line, char **secrets)
 {
 	const char *type = director_object_type(o), *key, *value;
-	char *line = NULL, name[PATH_LEN_MAX], name2[PATH_LEN_MAX], *secrets = mem_strdup("");
-	unsigned n_attrs = 0;
 
-	/* A part comes again with the whole. */
-	if (strcmp(type, "volume") == 0 && director_object_desired(o, "part-of")) {
-		mem_autofree(&secrets);
-		return NULL;
-	}
-	if (strcmp(type, "portal") == 0 && strcmp(director_object_name(o), default_portal(s)) == 0) {
-		mem_autofree(&secrets);
-		return NULL;
-	}
-	if (strcmp(type, "lun") == 0) {
-		name_at(director_object_path(o), 2, name);
-		name_at(director_object_path(o), 4, name2);
-		value = director_object_desired(o, "volume");
-		line = mem_printf("director lun add %s %s --lun %s", name, value ? value : "", name2);
-	}
-	for (size_t i = 0; !line && i < ARRAY_LEN(makers); i++) {
-		if (strcmp(makers[i].type, type) != 0)
-			continue;
-		line = mem_printf("director %s", makers[i].command);
-		for (unsigned k = 0; k < makers[i].n; k++) {
-			char *more, *quoted;
+	for (size_t i = 0; director_object_desired_at(o, i, &key, &value); i++) {
+		auto_free char *quoted = line_quote(value);
+		char *more;
 
-			name_at(director_object_path(o), makers[i].names[k], name);
-			quoted = line_quote(name);
-			more = mem_printf("%s %s", line, quoted);
-			mem_autofree(&quoted);
-			mem_autofree(&line);
-			line = more;
-		}
-	}
-	for (size_t i = 0; line && director_object_desired_at(o, i, &key, &value); i++) {
-		char *more, *quoted;
-
-		if (internal(s, type, key) || (strcmp(type, "lun") == 0 && strcmp(key, "volume") == 0))
+		/* A LUN's volume is in its command, and how a leg that is a LUN is reached follows from that. */
+		if (internal(s, type, key) || (strcmp(type, "lun") == 0 && strcmp(key, "volume") == 0) ||
+		    (strcmp(key, "backstore") == 0 && director_object_desired(o, "lun")))
 			continue;
 		if (is_secret(s, type, key)) {
-			more = mem_printf("%s%s%s", secrets, *secrets ? ", " : "", key);
-			mem_autofree(&secrets);
-			secrets = more;
+			more = mem_printf("%s%s%s", *secrets, **secrets ? ", " : "", key);
+			mem_autofree(secrets);
+			*secrets = more;
 			continue;
 		}
-		quoted = line_quote(value);
 		if (strcmp(key, "chap-user") == 0)
 			more = mem_printf("%s --chap %s --secret-file CHAP-SECRET-FILE", line, quoted);
 		else if (strcmp(key, "mutual-user") == 0)
 			more = mem_printf("%s --mutual %s --mutual-secret-file MUTUAL-SECRET-FILE", line, quoted);
 		else
 			more = mem_printf("%s %s=%s", line, key, quoted);
-		mem_autofree(&quoted);
-		mem_autofree(&line);
-		line = more;
-		n_attrs++;
-	}
-	if (line && (strcmp(type, "cluster") == 0 || strcmp(type, "node") == 0) && !n_attrs)
-		mem_autofree(&line), line = NULL;
-	if (line && *secrets) {
-		char *more = mem_printf("%s  # the secret is not shown: %s", line, secrets);
-
 		mem_autofree(&line);
 		line = more;
 	}
-	mem_autofree(&secrets);
 	return line;
+}
+
+static char *noted(char *line, const char *secrets)
+{
+	char *more;
+
+	if (!line || !*secrets)
+		return line;
+	more = mem_printf("%s  # the secret is not shown: %s", line, secrets);
+	mem_autofree(&line);
+	return more;
+}
+
+/* The command that makes it, without its parameters (given); NULL: nothing does. */
+static char *dump_command(const struct director_object *o)
+{
+	const char *type = director_object_type(o), *path = director_object_path(o);
+	char name[PATH_LEN_MAX], *line = NULL;
+
+	if (strcmp(type, "lun") == 0) {
+		const char *volume = director_object_desired(o, "volume");
+		char lun[PATH_LEN_MAX];
+
+		name_at(path, 2, name);
+		name_at(path, 4, lun);
+		return mem_printf("director lun add %s %s --lun %s", name, volume ? volume : "", lun);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
+		if (strcmp(makers[i].type, type) != 0)
+			continue;
+		line = mem_printf("director %s", makers[i].command);
+		for (unsigned k = 0; k < makers[i].n; k++) {
+			auto_free char *quoted = NULL;
+			char *more;
+
+			name_at(path, makers[i].names[k], name);
+			quoted = line_quote(name);
+			more = mem_printf("%s %s", line, quoted);
+			mem_autofree(&line);
+			line = more;
+		}
+	}
+	return line;
+}
+
+static char *dump_line(struct shell *s, const struct director_object *o)
+{
+	const char *type = director_object_type(o);
+	auto_free char *secrets = mem_strdup(""), *command = NULL;
+	char *line;
+
+	/* A part comes again with the whole. */
+	if (strcmp(type, "volume") == 0 && director_object_desired(o, "part-of"))
+		return NULL;
+	command = dump_command(o);
+	if (!command)
+		return NULL;
+	line = dump_attrs(s, o, mem_strdup(command), &secrets);
+	/* The cluster and its nodes are there; without parameters there is nothing to say. */
+	if ((strcmp(type, "cluster") == 0 || strcmp(type, "node") == 0) && !*secrets && strcmp(line, command) == 0)
+		mem_autofree(&line), line = NULL;
+	return noted(line, secrets);
 }
 
 static char *appended(char *line, const char *key, const char *value)
@@ -425,42 +465,68 @@ static const struct director_object *leg_next(const struct director_list *l, siz
 	return NULL;
 }
 
-/* Do any of its legs lie on a file or device that somebody named? */
-static bool legs_are_named(const struct director_list *l, size_t i)
+static bool is_storage(const char *key)
 {
-	const struct director_object *leg;
-	size_t k = i + 1;
-
-	while ((leg = leg_next(l, i, &k)))
-		if (director_object_desired(leg, "path"))
-			return true;
-	return false;
+	return strcmp(key, "backstore") == 0 || strncmp(key, "p.", 2) == 0;
 }
 
-/* Then they are made one by one, in one transaction with the volume. */
-static void dump_named_legs(struct shell *s, const struct director_list *l, size_t i, const char *line, json_t *lines)
+/* Is each parameter of `a` that says how its data is stored the same in `b`? */
+static bool stored_as(struct shell *s, const struct director_object *a, const struct director_object *b)
 {
-	static const char *const kept[] = { "state", "turn", "member", "since", "in-front", "device" };
-	const struct director_object *leg;
+	const char *key, *value, *other;
+
+	for (size_t i = 0; director_object_desired_at(a, i, &key, &value); i++) {
+		other = is_storage(key) && !is_secret(s, "leg", key) ? director_object_desired(b, key) : value;
+		if (!other || strcmp(other, value) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Has the leg nothing that the line of its volume could not say? */
+static bool leg_is_plain(struct shell *s, const struct director_object *leg)
+{
+	bool lun = director_object_desired(leg, "lun");
 	const char *key, *value;
+
+	for (size_t i = 0; director_object_desired_at(leg, i, &key, &value); i++)
+		if (!internal(s, "leg", key) && strcmp(key, lun ? "lun" : "node") != 0 &&
+		    !(lun ? strcmp(key, "backstore") == 0 || strcmp(key, "p.user") == 0 || is_secret(s, "leg", key) : is_storage(key)))
+			return false;
+	return true;
+}
+
+/* Do all legs of the i-th object, a volume, come again from where they are and one way to store them? Else each has to be named. */
+static bool legs_are_plain(struct shell *s, const struct director_list *l, size_t i)
+{
+	const struct director_object *leg, *first[2] = { NULL, NULL };
 	size_t k = i + 1;
 
-	dump_out(s, "director begin", lines);
-	dump_out(s, line, lines);
 	while ((leg = leg_next(l, i, &k))) {
-		char *one = mem_printf("director create %s", director_object_path(leg));
+		bool lun = director_object_desired(leg, "lun");
 
-		for (size_t a = 0; director_object_desired_at(leg, a, &key, &value); a++) {
-			bool skip = false;
-
-			for (unsigned m = 0; m < ARRAY_LEN(kept); m++)
-				skip |= strcmp(key, kept[m]) == 0;
-			one = skip ? one : appended(one, key, value);
-		}
-		dump_out(s, one, lines);
-		mem_autofree(&one);
+		first[lun] = first[lun] ? first[lun] : leg;
+		if (!leg_is_plain(s, leg) || !stored_as(s, leg, first[lun]) || !stored_as(s, first[lun], leg))
+			return false;
 	}
-	dump_out(s, "director commit", lines);
+	return true;
+}
+
+/* The volume with its legs, which are named one by one. */
+static char *dump_named_legs(struct shell *s, const struct director_list *l, size_t i)
+{
+	const struct director_object *v = director_list_at(l, i), *leg;
+	auto_free char *secrets = mem_strdup("");
+	char *line = dump_attrs(s, v, mem_printf("director create %s", director_object_path(v)), &secrets);
+	size_t k = i + 1;
+
+	while ((leg = leg_next(l, i, &k))) {
+		char *more = mem_printf("%s %s", line, director_object_path(leg));
+
+		mem_autofree(&line);
+		line = dump_attrs(s, leg, more, &secrets);
+	}
+	return noted(line, secrets);
 }
 
 static char *dumped_luns(char *line, const char *luns, const char *user)
@@ -474,15 +540,30 @@ static char *dumped_luns(char *line, const char *luns, const char *user)
 	return more;
 }
 
-/* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
-static char *dump_legs(const struct director_list *l, size_t i, char *line)
+/* The first part of the i-th object, a striped volume. Where its parts lie is found anew, how they are stored is what all of them have. */
+static size_t part_of(const struct director_list *l, size_t i)
 {
+	auto_free char *part = mem_printf("%s.0", director_object_path(director_list_at(l, i)));
+
+	for (size_t k = 0; k < director_list_n(l); k++)
+		if (strcmp(director_object_path(director_list_at(l, k)), part) == 0)
+			return k;
+	return i;
+}
+
+/* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
+static char *dump_legs(struct shell *s, const struct director_list *l, size_t i, char *line)
+{
+	bool striped = director_object_desired(director_list_at(l, i), "stripe");
 	const struct director_object *leg;
 	char *nodes = mem_strdup(""), *luns = mem_strdup("");
 	const char *key, *value, *lun, *user = NULL;
 	bool first = true;
-	size_t k = i + 1;
+	size_t k;
 
+	if (striped)
+		i = part_of(l, i);
+	k = i + 1;
 	while (line && (leg = leg_next(l, i, &k))) {
 		char *more;
 
@@ -498,11 +579,11 @@ static char *dump_legs(const struct director_list *l, size_t i, char *line)
 		mem_autofree(&nodes);
 		nodes = more;
 		for (size_t a = 0; first && director_object_desired_at(leg, a, &key, &value); a++)
-			if (strncmp(key, "p.", 2) == 0 || strcmp(key, "backstore") == 0)
+			if (is_storage(key) && !is_secret(s, "leg", key))
 				line = appended(line, key, value);
 		first = false;
 	}
-	if (line && *nodes)
+	if (line && *nodes && !striped)
 		line = appended(line, "node", nodes);
 	if (line && *luns)
 		line = dumped_luns(line, luns, user);
@@ -511,47 +592,57 @@ static char *dump_legs(const struct director_list *l, size_t i, char *line)
 	return line;
 }
 
-/* After what is below the i-th object, a target: it may lack the portal that it would get by itself. */
-static char *dump_portal(struct shell *s, const struct director_list *l, size_t i)
+/* Has the i-th object, a target, just the portal that it gets by itself, with no parameters? */
+static bool portal_is_own(struct shell *s, const struct director_list *l, size_t i)
 {
-	const struct director_object *o = director_list_at(l, i);
-	auto_free char *quoted = NULL;
-	bool any = false;
+	const char *key, *value;
+	unsigned n = 0;
+	bool own = false;
 
-	if (strcmp(director_object_type(o), "target") != 0)
-		return NULL;
-	for (size_t k = i + 1; k < director_list_n(l); k++) {
+	for (size_t k = i + 1; k < director_list_n(l) && path_below(director_object_path(director_list_at(l, k)), director_object_path(director_list_at(l, i))); k++) {
 		const struct director_object *p = director_list_at(l, k);
 
-		if (!path_below(director_object_path(p), director_object_path(o)))
-			break;
-		if (strcmp(director_object_type(p), "portal") == 0 && strcmp(director_object_name(p), default_portal(s)) == 0)
-			return NULL;
-		any = true;
+		if (strcmp(director_object_type(p), "portal") != 0)
+			continue;
+		n++;
+		own |= strcmp(director_object_name(p), default_portal(s)) == 0 && !director_object_desired_at(p, 0, &key, &value);
 	}
-	quoted = line_quote(default_portal(s));
-	return any ? mem_printf("director portal remove %s %s", director_object_name(o), quoted) : NULL;
+	return n == 1 && own;
+}
+
+/* Otherwise that one goes, and all that it has are added: so it is the same in a transaction, where it gets none when others are named. */
+static char *dump_portal(struct shell *s, const struct director_object *target)
+{
+	auto_free char *quoted = line_quote(default_portal(s));
+
+	return mem_printf("director portal remove %s %s", director_object_name(target), quoted);
+}
+
+static char *dump_volume(struct shell *s, const struct director_list *l, size_t i)
+{
+	if (!director_object_desired(director_list_at(l, i), "part-of") && !legs_are_plain(s, l, i))
+		return dump_named_legs(s, l, i);
+	return dump_legs(s, l, i, dump_line(s, director_list_at(l, i)));
 }
 
 /* Volumes go before the LUNs that name them; the rest of the tree is in an order that works. */
 static void dump_of(struct shell *s, const struct director_list *l, const char *only, const char *but, json_t *lines)
 {
+	bool own = false;
+
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const struct director_object *o = director_list_at(l, i);
-		auto_free char *line = NULL, *portal = NULL;
-
 		const char *type = director_object_type(o);
+		auto_free char *line = NULL, *portal = NULL;
 
 		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
 			continue;
-		line = dump_line(s, o);
-		if (line && strcmp(type, "volume") == 0 && legs_are_named(l, i)) {
-			dump_named_legs(s, l, i, line, lines);
-			continue;
+		if (strcmp(type, "target") == 0) {
+			own = portal_is_own(s, l, i);
+			portal = own ? NULL : dump_portal(s, o);
 		}
-		if (strcmp(type, "volume") == 0)
-			line = dump_legs(l, i, line);
-		portal = dump_portal(s, l, i);
+		if (strcmp(type, "portal") != 0 || !own)
+			line = strcmp(type, "volume") == 0 ? dump_volume(s, l, i) : dump_line(s, o);
 		dump_out(s, line, lines);
 		dump_out(s, portal, lines);
 	}

@@ -268,6 +268,8 @@ static int volume_set(struct shell *s, struct call *c)
 
 	if (volume_path(s, c->arg[0], path) < 0)
 		return ERR_INVAL;
+	if (!c->n_params)
+		return change_nothing(s, c, path);
 	director_txn_new(&t);
 	director_txn_set(t, path);
 	if (change_params(s, c, t) < 0) {

@@ -78,7 +78,7 @@ static void offer_nodes(struct typed *t)
 	t->part = part;
 }
 
-static void offer_backstores(struct typed *t)
+static void offer_plugins(struct typed *t, const char *wanted)
 {
 	struct director_list *l;
 
@@ -87,7 +87,7 @@ static void offer_backstores(struct typed *t)
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const char *kind = director_object_value(director_list_at(l, i), "kind");
 
-		if (kind && strcmp(kind, "backstore") == 0)
+		if (kind && strcmp(kind, wanted) == 0)
 			offer(t, director_object_name(director_list_at(l, i)));
 	}
 	director_list_free(&l);
@@ -184,7 +184,7 @@ static void offer_kind(struct typed *t, enum word_kind kind)
 	case WORD_PORTAL: offer_in_target(t, "portals"); break;
 	case WORD_ADDRESS: offer_in_target(t, "addresses"); break;
 	case WORD_LEG: offer_legs(t); break;
-	case WORD_BACKSTORE: offer_backstores(t); break;
+	case WORD_BACKSTORE: offer_plugins(t, "backstore"); break;
 	case WORD_FORMAT: offer_words(t, "json table"); break;
 	case WORD_ERROR: help_error_names(t->out, t->part); break;
 	default: break;
@@ -206,8 +206,8 @@ static void offer_value(struct typed *t, const char *type, const char *key)
 			offer_words(t, "no yes");
 		else if (p.kind == DIRECTOR_ENUM)
 			offer_words(t, p.choices);
-		else if (strcmp(key, "backstore") == 0)
-			offer_backstores(t);
+		else if (strcmp(key, "backstore") == 0 || strcmp(key, "fence") == 0)
+			offer_plugins(t, key);
 		else if (p.kind == DIRECTOR_REF) {
 			snprintf(folder, sizeof(folder), "/%ss", p.ref);
 			if (strcmp(folder, "/nodes") == 0)
@@ -353,11 +353,18 @@ static void offer_arg(struct typed *t)
 		at += is_plain(t, i);
 	for (a = t->cmd->args; at > 0 && a < t->cmd->args + ARGS_MAX - 1 && a->name && !a->rest; at--)
 		a++;
-	/* set PATH key=… : the type is that of the object. */
+	/* set PATH key=… PATH key=… : the type is that of the last object. */
 	if (a->name && a->rest && strcmp(a->name, "KEY=VALUE") == 0 && t->n && shell_schema(t->s)) {
 		char path[PATH_LEN_MAX];
+		unsigned last = 0;
 
-		type = path_of(t->s, t->words[0], path) == 0 ? director_schema_at(shell_schema(t->s), path) : NULL;
+		for (unsigned i = 1; i < t->n; i++)
+			last = t->words[i][0] == '/' ? i : last;
+		if (t->part[0] == '/') {
+			offer_path(t);
+			return;
+		}
+		type = path_of(t->s, t->words[last], path) == 0 ? director_schema_at(shell_schema(t->s), path) : NULL;
 	}
 	if (offer_pair(t, type))
 		return;

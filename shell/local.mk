@@ -6,7 +6,7 @@ shell_libshell_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(EDIT_CFLAGS) $(L
 shell_libshell_la_SOURCES = \
 	%D%/change.c %D%/cmd_address.c %D%/cmd_help.c %D%/cmd_node.c %D%/cmd_plugin.c %D%/cmd_status.c %D%/cmd_target.c \
 	%D%/cmd_task.c %D%/cmd_tree.c %D%/cmd_txn.c %D%/cmd_volume.c %D%/cmds.h %D%/complete.c %D%/grammar.c \
-	%D%/interactive.c %D%/line.c %D%/object.c %D%/run.c %D%/say.c %D%/shell.h %D%/table.c \
+	%D%/interactive.c %D%/line.c %D%/object.c %D%/run.c %D%/say.c %D%/sessions.c %D%/shell.h %D%/table.c \
 	cluster/obj.c
 shell_director_CPPFLAGS = $(shell_libshell_la_CPPFLAGS)
 shell_director_SOURCES = %D%/main.c

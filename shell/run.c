@@ -36,6 +36,7 @@ static int run_call(struct shell *s, const char *const *words, unsigned n)
 	if (!err && !c.cmd->local && director_connect(s->d) < 0)
 		err = say_error(s);
 	s->patient = false;
+	s->judge = NULL;
 	if (!err)
 		err = c.cmd->run(s, &c);
 	call_fini(&c);

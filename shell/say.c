@@ -95,7 +95,7 @@ static void error_json(struct shell *s, int code, const char *object, const char
 		director_ename(code), "object", object, "text", text, "hint", hint, "exit", director_eexit(code)));
 	if (s->agreed) {
 		json_object_set_new(json_object_get(root, "error"), "commit", json_integer((json_int_t)s->agreed));
-		json_object_set_new(json_object_get(root, "error"), "task", json_string(s->agreed_task));
+		json_object_set_new(json_object_get(root, "error"), "task", *s->agreed_task ? json_string(s->agreed_task) : json_null());
 	}
 	envelope(s, root);
 }

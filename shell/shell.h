@@ -29,6 +29,7 @@ struct shell {
 	bool tty;                               /* standard output is a terminal */
 	bool quit;
 	bool patient;                           /* the command that runs waits as long as it takes */
+	int (*judge)(struct shell *s, const char *path);        /* of the command that runs: did what was waited for reach its aim? Else an error, said */
 	uint64_t timeout_ms;                    /* --timeout, for waiting; 0: not given */
 	char cwd[PATH_LEN_MAX];
 	int in_tx;                              /* is a candidate open? -1: not asked yet */
@@ -229,6 +230,8 @@ int path_make(struct shell *s, char *out, const char *fmt, ...) __attribute__((f
 
 /* The text of -m into `t`. */
 int change_message(struct shell *s, const struct call *c, struct director_txn *t);
+/* A command that sets parameters was given none: the error is said. */
+int change_nothing(struct shell *s, const struct call *c, const char *path);
 /* The parameters of the call into the latest step of `t`. */
 int change_params(struct shell *s, const struct call *c, struct director_txn *t);
 /*
@@ -242,6 +245,12 @@ int change_follow(struct shell *s, struct director_result **r, const char *path,
 int change_wait(struct shell *s, const char *task, uint64_t timeout_ms);
 /* A secret from a file ("-": standard input) into *secret (given); no newline. Without a file, from the terminal. */
 int secret_read(struct shell *s, const char *file, const char *prompt, char **secret);
+
+/*
+ * Are initiators logged in to the target that `path` is, or whose LUN it is? Then nothing is deleted without --force: an error,
+ * which was said. A session that has just ended is given a moment to be known as such.
+ */
+int sessions_refuse(struct shell *s, const struct call *c, const char *path);
 
 /* ---- completion ---- */
 

@@ -36,6 +36,21 @@ enum scsi_status {
 /* RFC 7143 11.3.1 (ATTR) */
 enum task_attr { TASK_UNTAGGED, TASK_SIMPLE, TASK_ORDERED, TASK_HEAD_OF_QUEUE, TASK_ACA };
 
+/*
+ * A task management function that there is: the row that iscsi dispatches it by (iscsi/tmf.c has them), and what scsi reports of
+ * it in REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36).
+ */
+struct task_function {
+	uint8_t code;                   /* RFC 7143 11.5.1, RFC 7144 4 */
+	uint8_t at, bit;                /* byte and bit of the report; bit 0: it is of iSCSI alone */
+	uint8_t level;                  /* iSCSIProtocolLevel from which it may be used */
+	bool owner;                     /* not the session's own affair: handed to the owner */
+	bool plugs;                     /* what is not received of the commands before it counts as received */
+};
+
+extern const struct task_function task_functions[];
+extern const unsigned n_task_functions;
+
 /* What scsi asks of the storage. serve maps it to the plugin interface. */
 enum block_kind {
 	BLOCK_READ = 1,
@@ -125,6 +140,8 @@ struct task {
 		bool aborts;                    /* commands of nexuses with `abort` set are to end before it is answered */
 		bool drains;                    /* all other commands of the unit are to end before it goes on */
 		bool background;                /* scsi_background is to be called for a task of its own */
+		bool early;                     /* it may be answered now, GOOD, and goes on alone if it is */
+		bool alone;                     /* it was: its outcome is told by other commands, see scsi_over */
 	} scsi;
 
 	/* What its session may hold: buffers are counted in *held, up to held_max. NULL: not counted. */

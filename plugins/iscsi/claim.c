@@ -392,8 +392,12 @@ int claim_conf(struct lun *l, const struct director_conf *conf, uint64_t epoch)
 {
 	const char *tag = conf->get(conf, "claim"), *fresh = conf->get(conf, "fresh");
 	struct claim *c = &l->claim;
+	pthread_condattr_t attr;
 
-	pthread_cond_init(&c->cond, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->cond, &attr);
+	pthread_condattr_destroy(&attr);
 	if (!tag)
 		return 0;
 	c->on = true;
@@ -440,7 +444,7 @@ static bool wait_look(struct lun *l, bool again)
 	struct timespec t;
 	bool more;
 
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	t.tv_sec += AGAIN_MS / 1000;
 	pthread_mutex_lock(&l->lock);
 	while (!l->claim.look && !l->inner.closing) {

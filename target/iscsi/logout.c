@@ -69,8 +69,10 @@ static enum logout_response close_connection(struct iscsi_conn *c, uint16_t cid,
 		conn_move(c, CONN_S6_IN_LOGOUT);
 	else if (other)
 		other_out(other, false);
-	if (lost)
+	if (lost) {
+		lost_out(s, lost);                              /* M2, M4 */
 		session_lost_drop(s, lost);
+	}
 	return LOGOUT_CLOSED;
 }
 

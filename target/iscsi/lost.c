@@ -12,7 +12,7 @@
 /* RFC 7143 8.2.2: the moves of a connection's cleanup, with the transition's number. */
 static const uint8_t moves[CLEANUP_N_STATES][CLEANUP_N_STATES] = {
 	[CLEANUP_R1_WAIT] = { [CLEANUP_R3_FREE] = 1, [CLEANUP_R2_IN_CLEANUP] = 2 },     /* M1, M2 */
-	[CLEANUP_R2_IN_CLEANUP] = { [CLEANUP_R3_FREE] = 3, [CLEANUP_R1_WAIT] = 4 },     /* M3, M4 */
+	[CLEANUP_R2_IN_CLEANUP] = { [CLEANUP_R1_WAIT] = 3, [CLEANUP_R3_FREE] = 4 },     /* M3, M4 */
 };
 
 void lost_move(struct iscsi_lost *l, enum cleanup_state to)
@@ -108,7 +108,7 @@ static void lost_note(struct iscsi_session *s, uint16_t cid)
 		s->lost = l;
 	}
 	if (l->state == CLEANUP_R2_IN_CLEANUP)
-		lost_move(l, CLEANUP_R1_WAIT);
+		lost_move(l, CLEANUP_R1_WAIT);                  /* what was to take its place is lost too */
 	l->until = (struct mono){ 0 };
 }
 

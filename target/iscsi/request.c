@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "target/iscsi/conn.h"
 #include "target/iscsi/sn.h"
+#include "target/iscsi/task_set.h"
 
 #define LOGIN_DATA_MAX 8192
 #define DATA_KEEP 4096
@@ -219,6 +220,8 @@ static void command_end(struct iscsi_conn *c, const uint8_t *bhs, enum cmdsn_ver
 	t->conn = c;
 	t->cid = c->cid;
 	session_add(s, t);
+	if (t->arrived)
+		task_set_enter(s, t);
 	s->write_bytes += c->in.len;
 	data_command(c, t, c->in.len);
 }
@@ -434,6 +437,8 @@ void task_answer(struct iscsi_task *t)
 {
 	bool fenced;
 
+	if (t->set)
+		task_set_leave(t);
 	if (!t->conn) {
 		t->state = ITASK_PARKED;
 		return;

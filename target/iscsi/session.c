@@ -11,6 +11,7 @@
 #include "target/iscsi/conn.h"
 #include "target/iscsi/pdu.h"
 #include "target/iscsi/sn.h"
+#include "target/iscsi/task_set.h"
 
 /* RFC 7143 8.3.2 and 8.3.4: the moves of a target's session, with the transition's number. */
 static const uint8_t moves[SESSION_N_STATES][SESSION_N_STATES] = {
@@ -175,6 +176,8 @@ void session_task_free(struct iscsi_task *t)
 	struct task *task = &t->task;
 
 	if (!t->doomed) {
+		if (t->set)
+			task_set_leave(t);
 		if (t->conn) {
 			/* It may have been given up in the middle of a Data-Out, whose rest still comes. */
 			conn_forget(t->conn, t);
@@ -192,6 +195,28 @@ void session_task_free(struct iscsi_task *t)
 	}
 	if (!t->wires)
 		task_put(&task);
+}
+
+void session_task_swap(struct iscsi_task *t, struct iscsi_task *twin)
+{
+	struct iscsi_task **p = slot_of(t->session, t->itt);
+
+	assert(t->state == ITASK_RUNNING && !t->wires);
+	while (*p != t)
+		p = &(*p)->hash_next;
+	*p = twin;
+	memcpy((char *)twin + sizeof(twin->task), (char *)t + sizeof(t->task), sizeof(*t) - sizeof(t->task));
+	memcpy(twin->task.lun, t->task.lun, sizeof(twin->task.lun));
+	memcpy(twin->task.cdb, t->task.cdb, sizeof(twin->task.cdb));
+	twin->task.cdb_len = t->task.cdb_len;
+	twin->task.attr = t->task.attr;
+	twin->task.read = t->task.read;
+	twin->task.write = t->task.write;
+	twin->task.expect_in = t->task.expect_in;
+	twin->task.expect_out = t->task.expect_out;
+	twin->task.out_len = t->task.out_len;
+	twin->task.out_want = t->task.out_want;
+	memset((char *)t + sizeof(t->task), 0, sizeof(*t) - sizeof(t->task));
 }
 
 /* ---- CmdSN ---- */
@@ -218,6 +243,9 @@ static void turn(struct iscsi_session *s, uint32_t cmdsn)
 		return;
 	*slot = NULL;
 	t->arrived = true;
+	/* It may have its answer already: that its data was lost. */
+	if (t->state < ITASK_ANSWERING)
+		task_set_enter(s, t);
 	if (t->state == ITASK_HELD)
 		session_task_ready(s, t);
 }
@@ -275,6 +303,10 @@ void session_task_ready(struct iscsi_session *s, struct iscsi_task *t)
 {
 	if (!t->arrived) {
 		t->state = ITASK_HELD;
+		return;
+	}
+	if (t->set && !task_set_starts(t)) {
+		t->state = ITASK_DORMANT;
 		return;
 	}
 	t->state = ITASK_READY;
@@ -382,12 +414,20 @@ static bool abort_one(struct iscsi_session *s, struct iscsi_task *t, struct iscs
 	return true;
 }
 
-/* The same LUN may be written as peripheral or as flat address (SAM-5 4.7). */
-static bool lun_same(const uint8_t *a, const uint8_t *b)
+bool lun_same(const uint8_t *a, const uint8_t *b)
 {
 	uint8_t x = a[0] == 0x40 ? 0 : a[0], y = b[0] == 0x40 ? 0 : b[0];
 
 	return x == y && memcmp(a + 1, b + 1, 7) == 0;
+}
+
+bool session_has_task(const struct iscsi_session *s, const uint8_t *lun)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (const struct iscsi_task *t = s->hash[i]; t; t = t->hash_next)
+			if (t->arrived && t->state < ITASK_ANSWERING && lun_same(t->task.lun, lun))
+				return true;
+	return false;
 }
 
 static bool chosen(const struct iscsi_task *t, const struct task_choice *w)

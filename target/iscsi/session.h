@@ -23,11 +23,14 @@
 #define SESSION_HASH 64
 #define SESSION_TMFS_MAX 1024           /* task management that has not ended */
 #define SESSION_R2T_MAX 16              /* R2Ts of one task that are open */
+#define SESSION_SETS 16
 
 struct iscsi_conn;
 struct iscsi_fence;
 struct iscsi_held;
+struct iscsi_queue;
 struct iscsi_session;
+struct iscsi_set;
 struct iscsi_tmf;
 
 /* What waits to be sent, in order: a task's answer, a part of one again, one small PDU with its own bytes, a fence. */
@@ -43,6 +46,7 @@ struct iscsi_out {
 enum iscsi_task_state {
 	ITASK_COLLECT,          /* data-out is not all here */
 	ITASK_HELD,             /* data is here, earlier CmdSNs are not */
+	ITASK_DORMANT,          /* data is here, but commands stand before it (task_set.h) */
 	ITASK_READY,            /* on session->ready */
 	ITASK_RUNNING,          /* the owner has it */
 	ITASK_ANSWERING,        /* in the output of its connection */
@@ -96,6 +100,12 @@ struct iscsi_task {
 	struct iscsi_tmf *tmf;          /* the first that waits for this one to end; others come `after` it, */
 	struct iscsi_tmf *tmf_last;     /* up to this one at least */
 	struct iscsi_task *told_next;   /* while session_abort_notice looks for the first of each LUN */
+
+	/* task_set.c */
+	struct iscsi_set *set;          /* NULL: none is needed, or it has left it */
+	struct iscsi_queue *queue;      /* of the set; NULL: in none */
+	struct iscsi_task *queue_next, **queue_at;
+	bool current;                   /* counted in set->n_current */
 };
 
 /* RFC 7143 8.3: session states of a target. */
@@ -105,7 +115,7 @@ enum session_state {
 
 /*
  * RFC 7143 8.2: a connection that is gone and whose tasks are kept. In R2 it is logged out, in words or by a
- * reinstatement.
+ * reinstatement; it is free (R3) when what it left is over too.
  */
 enum cleanup_state { CLEANUP_R1_WAIT, CLEANUP_R2_IN_CLEANUP, CLEANUP_R3_FREE, CLEANUP_N_STATES };
 
@@ -138,6 +148,9 @@ struct iscsi_session {
 	struct task *ready, **ready_tail;
 	struct iscsi_held *waiting;     /* requests that are not commands, and wait for those before them */
 	unsigned n_tasks, n_running;
+	struct iscsi_set *sets[SESSION_SETS];
+	unsigned n_orders;              /* commands in them that are ORDERED or HEAD OF QUEUE */
+	bool woken;                     /* commands that waited for others are on `ready` now; the owner's to clear */
 	uint64_t held, held_max;        /* bytes of the tasks' buffers, and the bound */
 	struct iscsi_tmf *tmfs;         /* that wait for tasks to end */
 	unsigned n_tmfs;                /* with those of `waiting`, and those that the owner has not taken yet */
@@ -193,6 +206,11 @@ void session_task_ready(struct iscsi_session *s, struct iscsi_task *t);
 /* Forget the task and give its memory back, at once or when what is being sent of it has left. */
 void session_task_free(struct iscsi_task *t);
 
+/* The same LUN may be written as peripheral or as flat address (SAM-5 4.7). */
+bool lun_same(const uint8_t *a, const uint8_t *b);
+/* Is a command of `lun` in its task set? */
+bool session_has_task(const struct iscsi_session *s, const uint8_t *lun);
+
 /* Which tasks: all that fit every field. */
 struct task_choice {
 	const uint8_t *lun;             /* NULL: any */
@@ -216,6 +234,11 @@ unsigned session_abort(struct iscsi_session *s, const uint8_t *lun, uint32_t itt
 void session_abort_notice(struct iscsi_session *s, const struct task_choice *which, const struct iscsi_conn *but);
 /* Another session has ended tasks of this one: a fence before the next response (4.2.3.3 e). */
 void session_fence(struct iscsi_session *s);
+/*
+ * `twin` (of the owner's pool) has the place of `t`, which the owner runs, and is to be answered with conn_task_done; `t` is the
+ * owner's alone from here on, and iscsi knows nothing of it.
+ */
+void session_task_swap(struct iscsi_task *t, struct iscsi_task *twin);
 /* An aborted task is back; tells its tmf. Frees it. */
 void session_abort_done(struct iscsi_task *t);
 

@@ -12,6 +12,31 @@
 
 #define LEVEL_SAM5 2            /* iSCSIProtocolLevel from which RFC 7144's functions may be used */
 
+/* CLEAR ACA is not among them: there is never one. */
+const struct task_function task_functions[] = {
+	{ .code = TMF_ABORT_TASK, .at = 0, .bit = 0x80 },
+	{ .code = TMF_ABORT_TASK_SET, .at = 0, .bit = 0x40, .owner = true },
+	{ .code = TMF_CLEAR_TASK_SET, .at = 0, .bit = 0x10, .owner = true },
+	{ .code = TMF_LU_RESET, .at = 0, .bit = 0x08, .owner = true },
+	{ .code = TMF_TARGET_WARM_RESET, .at = 0, .bit = 0x02, .owner = true, .plugs = true },
+	{ .code = TMF_TARGET_COLD_RESET, .at = 0, .bit = 0x02, .owner = true, .plugs = true },
+	{ .code = TMF_TASK_REASSIGN },
+	{ .code = TMF_QUERY_TASK, .at = 0, .bit = 0x04, .level = LEVEL_SAM5 },
+	{ .code = TMF_QUERY_TASK_SET, .at = 1, .bit = 0x02, .level = LEVEL_SAM5, .owner = true },
+	{ .code = TMF_I_T_NEXUS_RESET, .at = 1, .bit = 0x01, .level = LEVEL_SAM5, .owner = true },
+	{ .code = TMF_QUERY_ASYNC_EVENT, .at = 1, .bit = 0x04, .level = LEVEL_SAM5, .owner = true },
+};
+
+const unsigned n_task_functions = sizeof(task_functions) / sizeof(task_functions[0]);
+
+static const struct task_function *function_of(const struct iscsi_conn *c, uint8_t code)
+{
+	for (unsigned i = 0; i < n_task_functions; i++)
+		if (task_functions[i].code == code && c->params.protocol_level >= task_functions[i].level)
+			return &task_functions[i];
+	return NULL;
+}
+
 static void answer(struct iscsi_conn *c, uint32_t itt, enum tmf_response response)
 {
 	uint8_t *r = conn_put(c, PDU_TASK_MGMT_RESPONSE, PDU_FINAL, itt, NULL, 0);
@@ -134,7 +159,7 @@ static void abort_task(struct iscsi_conn *c, const uint8_t *bhs)
 		answer(c, bhs_itt(bhs), abort_unknown(s, get32(bhs + 32), bhs_cmdsn(bhs)));
 		return;
 	}
-	if (memcmp(t->task.lun, bhs + 8, 8) != 0 || t->state == ITASK_ANSWERING || t->state == ITASK_ANSWERED) {
+	if (!lun_same(t->task.lun, bhs + 8) || t->state == ITASK_ANSWERING || t->state == ITASK_ANSWERED) {
 		answer(c, bhs_itt(bhs), TMF_RSP_NO_TASK);
 		return;
 	}
@@ -148,9 +173,7 @@ static enum tmf_response query_task(struct iscsi_conn *c, const uint8_t *bhs)
 {
 	struct iscsi_task *t = session_find(c->session, bhs_ttt(bhs));
 
-	if (c->params.protocol_level < LEVEL_SAM5)
-		return TMF_RSP_NOT_SUPPORTED;
-	return t && t->state < ITASK_ANSWERING ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE;
+	return t && lun_same(t->task.lun, bhs + 8) && t->state < ITASK_ANSWERING ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE;
 }
 
 /* 11.5.5: what the initiator has of the data; a number that cannot be is ignored. */
@@ -223,38 +246,26 @@ static void to_owner(struct iscsi_conn *c, const uint8_t *bhs)
 
 void tmf_request(struct iscsi_conn *c, const uint8_t *bhs)
 {
+	const struct task_function *row;
+
 	/* What is not immediate is bounded by the window. */
 	if (c->session->n_tmfs >= SESSION_TMFS_MAX) {
 		conn_reject(c, bhs, REJECT_IMMEDIATE);
 		return;
 	}
-	switch (bhs[1] & 0x7f) {
-	case TMF_ABORT_TASK:
-		abort_task(c, bhs);
+	row = function_of(c, bhs[1] & 0x7f);
+	if (!row) {
+		answer(c, bhs_itt(bhs), TMF_RSP_NOT_SUPPORTED);
 		return;
-	case TMF_QUERY_TASK:
-		answer(c, bhs_itt(bhs), query_task(c, bhs));
-		return;
-	case TMF_TASK_REASSIGN:
-		reassign(c, bhs);
-		return;
-	case TMF_TARGET_WARM_RESET:
-	case TMF_TARGET_COLD_RESET:
-		plug(c->session, bhs_cmdsn(bhs));
-		to_owner(c, bhs);
-		return;
-	case TMF_ABORT_TASK_SET:
-	case TMF_CLEAR_TASK_SET:
-	case TMF_LU_RESET:
-		to_owner(c, bhs);
-		return;
-	case TMF_QUERY_TASK_SET:
-	case TMF_I_T_NEXUS_RESET:
-	case TMF_QUERY_ASYNC_EVENT:
-		if (c->params.protocol_level >= LEVEL_SAM5) {
-			to_owner(c, bhs);
-			return;
-		}
 	}
-	answer(c, bhs_itt(bhs), TMF_RSP_NOT_SUPPORTED);         /* CLEAR ACA: we never establish one */
+	if (row->plugs)
+		plug(c->session, bhs_cmdsn(bhs));
+	if (row->owner)
+		to_owner(c, bhs);
+	else if (row->code == TMF_ABORT_TASK)
+		abort_task(c, bhs);
+	else if (row->code == TMF_QUERY_TASK)
+		answer(c, bhs_itt(bhs), query_task(c, bhs));
+	else
+		reassign(c, bhs);
 }

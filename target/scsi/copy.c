@@ -17,6 +17,7 @@
 /* Where the parts of a parameter list are, whatever its format. */
 struct list {
 	uint32_t id, usage;
+	bool immed;
 	uint32_t cscds, n_cscds;        /* offset; how many */
 	uint32_t segments, segments_len;
 };
@@ -55,10 +56,12 @@ static bool list_head(struct task *t, uint32_t n, struct list *l)
 		return scsi_bad_parameter(t, 0, -1), false;
 	l->usage = p[1] >> 3 & 3;
 	l->id = lid4 ? be32(p + 20) : p[0];
+	l->immed = lid4 && p[15] & 0x01;
 	cscds = be16(p + (lid4 ? 42 : 2));
 	l->segments_len = lid4 ? be16(p + 44) : be32(p + 8);
 	inline_len = lid4 ? be16(p + 46) : be32(p + 12);
-	if (l->usage == 1)
+	/* What goes on in the background must have a name to ask for it by. */
+	if (l->usage == 1 || (l->usage == 3 && l->immed))
 		return scsi_bad_parameter(t, 1, 4), false;
 	if (inline_len)
 		return scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INLINE_DATA_LENGTH), false;
@@ -142,9 +145,14 @@ static int finish(struct task *t, bool ok)
 	t->in_len = 0;
 	if (ok)
 		scsi_good(t);
-	if (c->record)
+	if (c->record && !t->scsi.alone)
 		copy_record_end(c->record, t);
 	return SCSI_DONE;
+}
+
+void copy_over(struct task *t)
+{
+	copy_record_end(copy_of(t)->record, t);
 }
 
 static void dropped(struct task *t)
@@ -223,6 +231,8 @@ static int piece_next(struct task *t)
 			c->record->segments++;
 		return segment_next(t);
 	}
+	if (c->record && c->record->stop)
+		return aborted(t, ASC_NONE);
 	if (!usable(c->from, false))
 		return aborted(t, ASC_THIRD_PARTY_FAILURE);
 	c->piece = left < SCSI_CHUNK ? left : SCSI_CHUNK;
@@ -300,8 +310,9 @@ int copy_extended(struct task *t)
 	c->n_segments = segments;
 	c->at = l.segments;
 	t->scsi.judges = true;
-	if (l.usage != 3 && !(c->record = copy_record_new(t, l.id)))
+	if (l.usage != 3 && !(c->record = copy_record_new(t, l.id, l.immed)))
 		return SCSI_DONE;
+	t->scsi.early = l.immed;
 	t->scsi.drop = dropped;
 	return segment_next(t);
 }

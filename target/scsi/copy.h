@@ -21,6 +21,9 @@ struct task;
 void copies_free(struct scsi_nexus *n);
 
 int copy_extended(struct task *t);
+/* One that was answered before it was over is. */
+void copy_over(struct task *t);
+int copy_abort(struct task *t);
 int copy_status(struct task *t);
 int copy_parameters(struct task *t);
 int copy_failure(struct task *t);

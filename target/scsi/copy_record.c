@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "target/scsi/copy.h"
+#include "target/scsi/rw.h"
 #include "target/scsi/sense.h"
 
 static struct copy_record *find(const struct scsi_nexus *n, uint32_t id, bool lid4)
@@ -18,8 +19,8 @@ static struct copy_record *find(const struct scsi_nexus *n, uint32_t id, bool li
 	return r;
 }
 
-/* Those that ended make room: the oldest first. */
-static void trim(struct scsi_nexus *n)
+/* Those that ended make room: the oldest first. False: none has. */
+static bool trim(struct scsi_nexus *n)
 {
 	struct copy_record **last = NULL, *r;
 	unsigned count = 0;
@@ -29,14 +30,17 @@ static void trim(struct scsi_nexus *n)
 		if (!(*p)->running)
 			last = p;
 	}
-	if (count < COPY_RECORDS_MAX || !last)
-		return;
+	if (count < COPY_RECORDS_MAX)
+		return true;
+	if (!last)
+		return false;
 	r = *last;
 	*last = r->next;
 	free(r);
+	return true;
 }
 
-struct copy_record *copy_record_new(struct task *t, uint32_t id)
+struct copy_record *copy_record_new(struct task *t, uint32_t id, bool background)
 {
 	struct scsi_nexus *n = t->scsi.nexus;
 	bool lid4 = t->cdb[1] & 0x1f;
@@ -47,13 +51,17 @@ struct copy_record *copy_record_new(struct task *t, uint32_t id)
 		return NULL;
 	}
 	if (!r) {
-		trim(n);
+		/* Commands under way are bounded by their queue; what goes on without one by this. */
+		if (!trim(n) && background) {
+			scsi_status(t, STATUS_TASK_SET_FULL);
+			return NULL;
+		}
 		r = mem_zalloc(sizeof(*r));
 		r->next = n->copies;
 		n->copies = r;
 	}
 	next = r->next;
-	*r = (struct copy_record){ .next = next, .id = id, .lid4 = lid4, .running = true };
+	*r = (struct copy_record){ .next = next, .id = id, .lid4 = lid4, .running = true, .background = background };
 	return r;
 }
 
@@ -78,10 +86,14 @@ void copies_free(struct scsi_nexus *n)
 
 /* ---- what is asked of them ---- */
 
-/* 6.24, COPY OPERATION STATUS: with LID4 there are several kinds of being in progress, and 0 is none of them. */
+/* 6.24, COPY OPERATION STATUS: with LID4 there are several kinds of being in progress, and 0 is none of them; and one for aborts. */
 static uint8_t operation_status(const struct copy_record *r)
 {
-	return r->running ? r->lid4 ? 0x10 : 0 : r->failed ? 2 : 1;
+	if (!r->lid4)
+		return r->running ? 0 : r->failed ? 2 : 1;
+	if (r->running)
+		return r->background ? 0x12 : 0x11;
+	return !r->failed ? 1 : r->stop || r->status == STATUS_TASK_ABORTED ? 0x60 : 2;
 }
 
 static int status_lid4(struct task *t, const struct copy_record *r)
@@ -123,6 +135,28 @@ int copy_status(struct task *t)
 	p[7] = r->bytes > UINT32_MAX ? 2 : 0;
 	set32(p + 8, (uint32_t)(r->bytes > UINT32_MAX ? r->bytes >> 20 : r->bytes));
 	return scsi_data(t, 12, be32(t->cdb + 10));
+}
+
+/* Answered when the copy has ended; a new one may have its identifier by then. */
+static int abort_look(struct task *t)
+{
+	const struct copy_record *r = find(t->scsi.nexus, be32(t->cdb + 2), true);
+
+	if (!r || !r->running || !r->stop)
+		return scsi_good(t);
+	op_set(t, BLOCK_PAUSE, 0, NULL, 0, 0);
+	t->scsi.next = abort_look;
+	return SCSI_BLOCK;
+}
+
+int copy_abort(struct task *t)
+{
+	struct copy_record *r = find(t->scsi.nexus, be32(t->cdb + 2), true);
+
+	if (!r || !r->running)
+		return scsi_bad_cdb(t, 2, -1);
+	r->stop = true;
+	return abort_look(t);
 }
 
 static const uint8_t kinds[] = { 0x02, 0x0a, 0xe4 };

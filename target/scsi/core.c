@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "target/scsi/copy.h"
 #include "target/scsi/op.h"
 #include "target/scsi/ops.h"
 #include "target/scsi/reserve.h"
@@ -169,6 +170,9 @@ enum scsi_turn scsi_start(const struct scsi_it *it, struct task *t)
 	/* SPC-4 4.5.5: CONTROL's place depends on the length, so the row comes first. */
 	if (!n)
 		return no_lun(t, row);
+	/* SAM-5 8.6.5: there is never an ACA condition (NACA is refused), so no command can be for one. */
+	if (t->attr == TASK_ACA)
+		return (enum scsi_turn)scsi_check(t, SENSE_ILLEGAL_REQUEST, ASC_INVALID_MESSAGE);
 	if (atomic_load_explicit(&n->ua, memory_order_relaxed) && !(row && row->flags & OPF_KEEP_UA) &&
 		attention(t, n))
 		return SCSI_DONE;
@@ -264,6 +268,11 @@ void scsi_drop(struct task *t)
 {
 	if (t->scsi.drop)
 		t->scsi.drop(t);
+}
+
+void scsi_over(struct task *t)
+{
+	copy_over(t);
 }
 
 struct scsi_lu *scsi_needs_lock(const struct scsi_it *it, struct task *t)

@@ -121,7 +121,7 @@ static uint8_t *page_serial(const struct task *t, uint8_t *p)
 /* 86h, extended INQUIRY: 7.8.7 */
 static uint8_t *page_extended(const struct task *t, uint8_t *p)
 {
-	p[1] = 0x01; /* SIMPSUP; HEADSUP and ORDSUP are not kept across the initiator's own queue */
+	p[1] = 0x07;                                    /* HEADSUP, ORDSUP, SIMPSUP */
 	p[2] = task_lu(t)->cache ? 0x01 : 0x00;         /* V_SUP */
 	p[3] = 0x00;
 	p[7] = 0x00;

@@ -64,7 +64,8 @@ static void control_get(const struct scsi_lu *lu, const struct lu_mode *m, uint8
 		p[2] |= SWP;
 	if (!m)
 		return;
-	p[1] = 0x10;            /* QUEUE ALGORITHM MODIFIER 1: unrestricted reordering */
+	p[0] |= 0x20;           /* TST 001b: a task set for each I_T nexus */
+	p[1] = 0x10;            /* QUEUE ALGORITHM MODIFIER 1: SIMPLE commands in any order; QERR 0 */
 	set16(p + 6, 0xffff);   /* BUSY TIMEOUT PERIOD: no limit */
 }
 

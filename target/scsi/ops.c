@@ -107,6 +107,8 @@ const struct scsi_op scsi_ops[] = {
 		ACCESS_WRITE, BOUND_NONE, 0, REPEAT_ONCE, "EXTENDED COPY(LID1)" },
 	{ 0x83, 0x01, 16, { 0x83, 0x1f, 0, 0, Z4, 0, 0, FF4, 0, 0 }, copy_extended,
 		ACCESS_WRITE, BOUND_NONE, 0, REPEAT_ONCE, "EXTENDED COPY(LID4)" },
+	{ 0x83, 0x1c, 16, { 0x83, 0x1f, FF4, Z4, Z4, 0, 0 }, copy_abort,
+		ACCESS_WRITE, BOUND_NONE, 0, REPEAT_IDEMPOTENT, "COPY OPERATION ABORT" },
 	{ 0x84, 0x00, 16, { 0x84, 0x1f, 0xff, 0, Z4, 0, 0, FF4, 0, 0 }, copy_status,
 		ACCESS_FREE, BOUND_NONE, 0, REPEAT_READ, "RECEIVE COPY STATUS(LID1)" },
 	{ 0x84, 0x03, 16, { 0x84, 0x1f, 0, 0, Z4, 0, 0, FF4, 0, 0 }, copy_parameters,

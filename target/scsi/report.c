@@ -185,9 +185,8 @@ int op_report_tmfs(struct task *t)
 		return scsi_bad_cdb(t, 6, -1);
 	if (!p)
 		return SCSI_DONE;
-	p[0] = 0x80 | 0x40 | 0x10 | 0x08 | 0x04 |
-	       0x02; /* ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LU RESET, QUERY TASK, TARGET RESET */
-	p[1] = 0x04 | 0x02 | 0x01;      /* QUERY ASYNCHRONOUS EVENT, QUERY TASK SET, I_T NEXUS RESET */
+	for (unsigned i = 0; i < n_task_functions; i++)
+		p[task_functions[i].at] |= task_functions[i].bit;
 	if (extended)
 		p[3] = 0x0c;
 	return scsi_data(t, extended ? 16 : 4, be32(t->cdb + 6));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "target/serve/bs_host.h"
 
@@ -437,7 +438,7 @@ static int child_job_start(struct backstore *bs, unsigned i, struct backstore_sp
 	j->depth = depth;
 	j->err.struct_size = sizeof(j->err);
 	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->cond, NULL);
+	cond_init(&j->cond);
 	if (!bs->opening)
 		bs->opening = mem_zalloc(bs->n_children * sizeof(bs->opening[0]));
 	bs->opening[i] = j;
@@ -471,13 +472,9 @@ static int child_job_end(struct child_job **jp, struct backstore **child, struct
 
 static bool child_job_wait(struct child_job *j)
 {
-	struct timespec until;
+	struct timespec until = cond_until(CHILD_OPEN_MS);
 	bool done;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += CHILD_OPEN_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&j->lock);
 	while (!j->done && pthread_cond_timedwait(&j->cond, &j->lock, &until) == 0)
 		;

@@ -33,6 +33,10 @@ void exec_answer(struct serve_task *st)
 		background_end(st);
 		return;
 	}
+	if (st->it.task.scsi.alone) {
+		alone_end(st);
+		return;
+	}
 	if (st->reached)
 		session_unreach(ss, &st->reached);
 	if (n) {
@@ -42,6 +46,7 @@ void exec_answer(struct serve_task *st)
 	}
 	conn_task_done(&st->it.task);
 	session_dirty(ss);
+	session_wake(ss);
 	if ((n && n->gone) || session_over(ss->is))
 		ss->worker->reap = true;
 }
@@ -241,6 +246,11 @@ void exec_turn(struct serve_task *st, enum scsi_turn turn)
 
 	while (turn == SCSI_BLOCK && lend(st))
 		turn = scsi_done(t);
+	if (t->scsi.early) {
+		t->scsi.early = false;
+		if (turn != SCSI_DONE)
+			alone_begin(st);
+	}
 	if (t->scsi.aborts || t->scsi.drains) {
 		others_end(st, turn);
 		return;

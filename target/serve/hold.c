@@ -126,6 +126,12 @@ void hold_void(struct serve_task *st, bool retry)
 	struct task *t = &st->it.task;
 	struct worker *w = st->worker;
 
+	/* Whoever asks for its outcome hears that it was ended. */
+	if (t->scsi.alone) {
+		scsi_drop(t);
+		exec_answer(st);
+		return;
+	}
 	if (st->session && st->changed && !planted("once")) {
 		unknown(st);
 		return;
@@ -388,12 +394,8 @@ static void round_wait(struct serve *s, struct hold_round *r)
 
 	pthread_mutex_lock(&r->lock);
 	while (r->open) {
-		struct timespec until;
+		struct timespec until = cond_until(50);
 
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 50000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
 		if (pthread_cond_timedwait(&r->answered, &r->lock, &until) != ETIMEDOUT)
 			continue;
 		/* They have ended, and touch nothing any more. */
@@ -416,7 +418,7 @@ void hold_begin(struct volume *v, unsigned why, bool lost)
 	if (lost)
 		atomic_fetch_add(&v->voids, 1);
 	pthread_mutex_init(&r.lock, NULL);
-	pthread_cond_init(&r.answered, NULL);
+	cond_init(&r.answered);
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct hold_msg *m = mem_zalloc(sizeof(*m));
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "target/scsi/limits.h"
@@ -320,14 +321,12 @@ void volume_stats_keep(struct volume *v)
 static int volume_close(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	struct registry *r = &s->registry;
-	struct timespec until;
+	struct timespec until = cond_until(RELEASE_MS);
 	char *why = NULL;
 	struct backstore *bs = NULL;
 	bool shaped = v->shaped;
 	int busy = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += RELEASE_MS / 1000;
 	inner_close(v);
 	pthread_mutex_lock(&r->lock);
 	atomic_store(&v->sanitizing, 0);

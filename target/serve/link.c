@@ -20,7 +20,7 @@
 #define IOV_MAX_OUT 192
 #define LONG_DATA (32u << 10)
 #define BEYOND_LONG 4096u
-#define INNER_MAX 8             /* commands of another node, before their answers are sent */
+#define BATCH_MIN 8             /* commands whose answers are sent together, if more wait */
 #define READS_MAX 8             /* of one connection before the others have their turn */
 
 _Static_assert(sizeof(struct iscsi_iov) == sizeof(struct iovec) &&
@@ -172,7 +172,9 @@ void link_readable(struct link *l)
  */
 static bool is_enough(const struct link *l, unsigned n)
 {
-	return n >= INNER_MAX && l->session->entry->inner && l->session->is->ready;
+	const struct iscsi_session *is = l->session->is;
+
+	return is->ready && n >= BATCH_MIN && n >= is->n_tasks / 4;
 }
 
 bool link_run(struct link *l)
@@ -201,6 +203,7 @@ bool link_run(struct link *l)
 	}
 	while (l->conn->closing != CLOSING_NOW && l->conn->session && (tmf = conn_next_tmf(l->conn)))
 		tmf_carry_out(l->session, tmf);
+	session_wake(l->session);
 	if (l->session->n_links > 1)
 		session_dirty(l->session);
 	return false;
@@ -230,7 +233,7 @@ static int write_out(struct link *l)
 
 void link_send(struct link *l)
 {
-	if (l->session && l->session->entry->inner && l->conn->closing == CLOSING_NO)
+	if (l->session && l->conn->closing == CLOSING_NO)
 		write_out(l);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "target/serve/serve.h"
 
@@ -15,7 +16,7 @@ void registry_init(struct registry *r)
 {
 	memset(r, 0, sizeof(*r));
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->released, NULL);
+	cond_init(&r->released);
 	r->next_session = 1;
 	r->next_tsih = 1;
 }

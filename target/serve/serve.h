@@ -161,6 +161,7 @@ struct serve_task {
 	struct nexus *reached;          /* views of other units, for a copy between units */
 	struct serve_task *next;        /* paused, parked, or waiting for the volume */
 	struct serve_task *lent_next, **lent_at;        /* among the nexus's lent */
+	struct serve_task *alone_next;  /* among the session's alone */
 	struct backstore *lent_by;
 	enum serve_wait wait;
 	bool touched;                   /* it has reached the medium */
@@ -194,6 +195,7 @@ struct session {
 	unsigned n_links;               /* with those that have left the session and are not closed yet */
 	struct scsi_it it;
 	struct nexus *nexuses;          /* with those that are gone */
+	struct serve_task *alone;       /* commands that were answered and go on (alone.c) */
 };
 
 struct link {
@@ -263,6 +265,7 @@ struct worker {
 	struct mono now, next_tick;
 	bool stopping, idle;
 	bool reap;                      /* a session or a view of one may have ended */
+	bool woken;                     /* commands of a session may begin, which waited for others of it */
 	struct follow follow;
 	uint8_t scratch[SCRATCH_LEN];
 };
@@ -347,6 +350,8 @@ void session_link_gone(struct session *ss);
 struct session *session_find_id(struct worker *w, uint64_t id);
 /* All its links may have something to send, or to close. */
 void session_dirty(struct session *ss);
+/* What became ready because others have ended (iscsi_session.woken) is run: in this turn, or a next one follows. */
+void session_wake(struct session *ss);
 /* Close all its connections, at once or after a word to the initiator; it ends when they are gone. */
 void session_end(struct session *ss, const char *why, bool at_once);
 /* Give the LUN table the target's present shape. */
@@ -363,6 +368,16 @@ void session_publish(struct session *ss);
 /* A view of a volume for one command, of whatever target; NULL: this initiator has no way to it. */
 struct nexus *session_reach(struct session *ss, unsigned type, const uint8_t *id, unsigned n);
 void session_unreach(struct session *ss, struct nexus **views);
+
+/* alone.c: commands that were answered when they began, and go on: copies in the background */
+/* If it can be, `st` is answered GOOD now, and is such a one from then on. */
+void alone_begin(struct serve_task *st);
+/* It has ended; frees it. */
+void alone_end(struct serve_task *st);
+/* Those of a view (NULL: of all) are to end. */
+void alone_abort(struct session *ss, const struct nexus *n);
+/* Is one of the view to end, and has not? */
+bool alone_aborting(const struct session *ss, const struct nexus *n);
 
 /* exec.c */
 void exec_task(struct session *ss, struct task *t);

@@ -84,6 +84,8 @@ static void nexuses_sweep(struct session *ss)
 {
 	for (struct nexus *n = ss->nexuses, *next; n; n = next) {
 		next = n->next;
+		if (n->gone)
+			alone_abort(ss, n);
 		if (n->gone && n->n_tasks == 0 && !n->lent)
 			nexus_release(ss, n);
 	}
@@ -325,6 +327,15 @@ void session_dirty(struct session *ss)
 			worker_dirty(ss->worker, l);
 }
 
+void session_wake(struct session *ss)
+{
+	if (!ss->is->woken)
+		return;
+	ss->is->woken = false;
+	ss->worker->woken = true;
+	session_dirty(ss);
+}
+
 void session_end(struct session *ss, const char *why, bool at_once)
 {
 	if (at_once)
@@ -344,6 +355,7 @@ void session_link_gone(struct session *ss)
 	if (!session_over(ss->is) && !ss->is->closing)
 		connection_log(ss, "one less");
 	w->reap = true;
+	session_wake(ss);
 	/* What it left behind has its time (Time2Retain), which begins now. */
 	w->next_tick = mono_min(w->next_tick, mono_add_ms(w->now, 100));
 }
@@ -365,7 +377,7 @@ bool session_reap(struct session *ss)
 
 	session_let_go(ss);
 	nexuses_sweep(ss);
-	if (!session_over(ss->is) || ss->n_links || ss->is->n_running)
+	if (!session_over(ss->is) || ss->n_links || ss->is->n_running || ss->alone)
 		return false;
 	while (*p != ss)
 		p = &(*p)->next;

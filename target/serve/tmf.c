@@ -42,8 +42,8 @@ static bool concerned(const struct round *r, const struct session *ss, const str
 static bool drained(const struct worker *w, const struct round *r)
 {
 	for (const struct session *ss = w->sessions; ss; ss = ss->next)
-		for (const struct nexus *n = ss->nexuses; n && ss->entry->id != r->by; n = n->next)
-			if (concerned(r, ss, n) && n->n_aborting)
+		for (const struct nexus *n = ss->nexuses; n; n = n->next)
+			if (concerned(r, ss, n) && (ss->entry->id == r->by ? alone_aborting(ss, n) : n->n_aborting != 0))
 				return false;
 	return true;
 }
@@ -100,7 +100,10 @@ void drains_check(struct worker *w)
 void tmf_end_tasks(struct session *ss, const uint8_t *lun)
 {
 	struct task_choice all = { .lun = lun, .itt = TAG_NONE };
+	const struct nexus *n = (const struct nexus *)it_nexus(&ss->it, lun);
 
+	if (n)
+		alone_abort(ss, n);
 	session_abort_notice(ss->is, &all, NULL);
 	if (session_abort_choice(ss->is, &all, NULL))
 		session_fence(ss->is);
@@ -184,7 +187,6 @@ static void abort_before(struct session *ss, const uint8_t *lun, struct iscsi_tm
 void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 {
 	struct nexus *n = (struct nexus *)it_nexus(&ss->it, tmf->lun);
-	unsigned found;
 
 	switch (tmf->function) {
 	case TMF_ABORT_TASK_SET:
@@ -199,36 +201,32 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 	}
 	switch (tmf->function) {
 	case TMF_ABORT_TASK_SET:
+	case TMF_CLEAR_TASK_SET:        /* the same, as each I_T nexus has a task set of its own (TST 001b, SAM-5 7.5) */
 		abort_before(ss, tmf->lun, tmf);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
 		return;
 	case TMF_I_T_NEXUS_RESET:
 		abort_before(ss, NULL, tmf);
+		alone_abort(ss, NULL);
 		for (unsigned i = 0; i < ss->it.n_luns; i++)
 			nexus_attention(ss->it.luns[i], UA_NEXUS_LOSS);
 		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
 		return;
 	case TMF_QUERY_TASK_SET:
-		found = n->n_tasks;
-		conn_tmf_done(ss->is, tmf, found ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
+		conn_tmf_done(ss->is, tmf, session_has_task(ss->is, tmf->lun) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
 		return;
 	case TMF_QUERY_ASYNC_EVENT:
 		conn_tmf_done(ss->is, tmf, atomic_load(&n->scsi.ua) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);
 		return;
-	case TMF_CLEAR_TASK_SET:
-		abort_before(ss, tmf->lun, tmf);
-		pthread_mutex_lock(&n->volume->lu_lock);
-		lu_attention(n->scsi.lu, UA_COMMANDS_CLEARED, &n->scsi);
-		pthread_mutex_unlock(&n->volume->lu_lock);
-		go_around(ss, tmf, n);
-		return;
 	case TMF_LU_RESET:
 		abort_before(ss, tmf->lun, tmf);
+		alone_abort(ss, n);
 		reset_units(ss, n);
 		go_around(ss, tmf, n);
 		return;
 	default:                        /* TARGET WARM and COLD RESET */
 		abort_before(ss, NULL, tmf);
+		alone_abort(ss, NULL);
 		reset_units(ss, NULL);
 		go_around(ss, tmf, NULL);
 	}

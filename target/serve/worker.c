@@ -97,6 +97,14 @@ static void event(struct worker *w, const struct epoll_event *ev)
 	}
 }
 
+/* Its rounds were over, or its turn: those who wait for nothing any more have the next one. */
+static void woken_dirty(struct worker *w)
+{
+	for (struct session *ss = w->sessions; ss && w->woken; ss = ss->next)
+		if (ss->is->ready)
+			session_dirty(ss);
+}
+
 /* Commands that came, and completions, until there is nothing more to do without waiting. */
 static void run_all(struct worker *w)
 {
@@ -104,6 +112,7 @@ static void run_all(struct worker *w)
 		bool more = false;
 		unsigned n;
 
+		w->woken = false;
 		backstore_plug(w->queue);
 		for (struct link *l = w->dirty; l; l = l->next_dirty)
 			more |= link_run(l);
@@ -115,7 +124,7 @@ static void run_all(struct worker *w)
 			link_send(l);
 		if (more)
 			round = 0;
-		else if (n == 0)
+		else if (n == 0 && !w->woken)
 			break;
 	}
 }
@@ -202,11 +211,12 @@ static void *worker_main(void *arg)
 	follow_init(w);
 	while (!ended(w)) {
 		uint64_t ms = mono_ms_between(w->now, w->next_tick) + 1;
-		int n = epoll_wait(w->epfd, events, EVENTS_MAX, w->stopping ? 10 : (int)ms);
+		int n = epoll_wait(w->epfd, events, EVENTS_MAX, w->woken ? 0 : w->stopping ? 10 : (int)ms);
 
 		w->now = mono_now();
 		for (int i = 0; i < n; i++)
 			event(w, &events[i]);
+		woken_dirty(w);
 		run_all(w);
 		flush_all(w);
 		drains_check(w);

@@ -77,6 +77,13 @@ commands() {
 	d node drain n1
 	d volume list
 	d node drain n1 --undo
+	d node drain n2
+	d -o json node drain n2
+	d node drain n2 --no-wait
+	d node drain n2 --undo
+	d begin
+	d node drain n2
+	d abort
 	d history -n 3
 	d blame /volumes/u
 	d dump

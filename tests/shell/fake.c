@@ -37,6 +37,7 @@ struct fake {
 	uint64_t index, version;
 	unsigned delay_ms;
 	bool no_quorum, lose_answer;
+	unsigned session_ends;          /* the session is over after it has been listed so often; 0: never */
 	struct api_token slow;          /* of the verb "sleep" */
 };
 
@@ -299,7 +300,11 @@ static int op_get(void *arg, const char *path, const struct control_object **o)
 
 static bool op_child(void *arg, const char *path, const char *after, char *out)
 {
-	return view_child(((struct fake *)arg)->view, path, after, out);
+	struct fake *f = arg;
+
+	if (strcmp(path, "/sessions") == 0 && !after && f->session_ends && !--f->session_ends)
+		report(f, 2, "/sessions/n2-1", NULL);
+	return view_child(f->view, path, after, out);
 }
 
 static int count_node(void *arg, const struct names_entry *e)
@@ -596,12 +601,26 @@ static void on_load(struct ev_loop *loop, struct ev_signal *w, int revents)
 	view_events(f->view, f->api);
 }
 
+/* An initiator that is logged in to this target, at n2. */
+static void session_seed(struct fake *f, const char *target)
+{
+	struct attrs as = { 0 };
+
+	attrs_set(&as, "target", target);
+	attrs_set(&as, "initiator", "iqn.2026-01.org.example:h1");
+	attrs_set(&as, "node", "n2");
+	attrs_set(&as, "type", "normal");
+	report(f, 2, "/sessions/n2-1", &as);
+	attrs_fini(&as);
+}
+
 int main(int argc, char **argv)
 {
 	struct fake f = { .loop = ev_default_loop(0) };
 	struct node_id self = id_of(1);
 	struct ev_signal term, interrupt, usr1, usr2;
 	unsigned volumes = 0, targets = 0;
+	const char *session = NULL;
 
 	if (argc < 2)
 		return 2;
@@ -622,6 +641,10 @@ int main(int argc, char **argv)
 			f.delay_ms = (unsigned)atoi(v), i++;
 		else if (strcmp(argv[i], "--volumes") == 0)
 			volumes = (unsigned)atoi(v), i++;
+		else if (strcmp(argv[i], "--session") == 0)
+			session = v, i++;
+		else if (strcmp(argv[i], "--session-ends") == 0)
+			f.session_ends = (unsigned)atoi(v), i++;
 		else if (strcmp(argv[i], "--targets") == 0)
 			targets = (unsigned)atoi(v), i++;
 		else if (strcmp(argv[i], "--stall") == 0)
@@ -637,6 +660,8 @@ int main(int argc, char **argv)
 	f.names = names_new(f.catalog, f.facts);
 	f.view = view_new(f.names, op_catalog, &f);
 	seed(&f, volumes, targets);
+	if (session)
+		session_seed(&f, session);
 	if (api_new(&f.api, &conf) < 0)
 		return 1;
 	view_events(f.view, f.api);

@@ -92,6 +92,15 @@ static unsigned cut(struct worker *w, uint32_t len)
 	return n;
 }
 
+/* In every second world also such as have to wait for others, or others for them; chance is not asked, so the rest stays as it is. */
+static uint8_t attribute(void)
+{
+	static const uint8_t some[8] = { TASK_SIMPLE, TASK_ORDERED, TASK_SIMPLE, TASK_UNTAGGED, TASK_HEAD_OF_QUEUE, TASK_SIMPLE, TASK_ORDERED,
+		TASK_SIMPLE };
+
+	return running->seed % 2 ? TASK_SIMPLE : some[sim.now % 8];
+}
+
 static void submit(struct worker *w, bool again)
 {
 	struct ini_cmd *c = &w->cmd;
@@ -106,7 +115,7 @@ static void submit(struct worker *w, bool again)
 	c->cdb_len = 10;
 	c->sense = w->sense;
 	c->sense_max = sizeof(w->sense);
-	c->attr = TASK_SIMPLE;
+	c->attr = attribute();
 	c->write = w->write;
 	c->read = !w->write;
 	c->repeat = !w->once;

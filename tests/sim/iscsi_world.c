@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "target/iscsi/sn.h"
 #include "tests/unit/check.h"
 
 #define MS 1000000u
@@ -277,6 +278,19 @@ static bool answer(struct sim *s, struct iscsi_conn *c)
 	}
 }
 
+/* SAM-5 8.6: nothing that came before it, and has not ended, stands in its way. */
+static void check_order(const struct iscsi_session *is, const struct iscsi_task *t)
+{
+	for (unsigned i = 0; i < SESSION_HASH; i++)
+		for (const struct iscsi_task *o = is->hash[i]; o; o = o->hash_next) {
+			bool older = o != t && o->arrived && o->state < ITASK_ANSWERING && sn_lt(o->cmdsn, t->cmdsn);
+
+			if (!older || t->task.attr == TASK_HEAD_OF_QUEUE)
+				continue;
+			CHECK(t->task.attr != TASK_ORDERED && o->task.attr != TASK_ORDERED && o->task.attr != TASK_HEAD_OF_QUEUE);
+		}
+}
+
 static bool take_tasks(struct sim *s, struct iscsi_conn *c)
 {
 	struct sim_session *x = session_of(s, c->session);
@@ -289,6 +303,7 @@ static bool take_tasks(struct sim *s, struct iscsi_conn *c)
 	while ((t = session_next_task(x->is))) {
 		struct sim_held *h = mem_zalloc(sizeof(*h));
 
+		check_order(x->is, (struct iscsi_task *)t);
 		h->task = t;
 		h->session = x;
 		h->at = s->now + rng_below(&s->rng, rng_below(&s->rng, 8) ? 1 * MS : 300 * MS);

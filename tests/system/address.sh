@@ -58,7 +58,7 @@ on_n2=$(tag "$(lab address n2 4)" "$net.99")
 until_true 15 "n3 gives it with n2's tag" eval '[ "$(tag "$(lab address n3 4)" "$net.99")" = "$on_n2" ]'
 
 step "another LUN comes first: it moves, and those who knew it follow without asking"
-d n1 lun remove "$(target a)" 0 >/dev/null || fail "lun remove"
+d n1 lun remove "$(target a)" 0 --force >/dev/null || fail "lun remove"
 until_true 10 "IPv4 is on n3" held_by "$net.99" n3
 until_true 10 "IPv6 is on n3" held_by "$net6::99" n3
 until_true 15 "the neighbour table follows" neighbour_is "$net.99" "$(mac n3)"
@@ -140,6 +140,6 @@ lab start n3
 until_true 15 "it is back" held_by "$net.99" n3
 d n1 target address delete "$(target a)" "$net.99/24" >/dev/null || fail "address delete"
 until_true 15 "it is gone" held_by "$net.99" ""
-d n1 target delete "$(target a)" >/dev/null || fail "delete"
+d n1 target delete "$(target a)" --force >/dev/null || fail "delete"
 for a in "$net.99" "$net.98" "$net6::99" 10.99.0.9; do until_true 15 "$a is gone" held_by "$a" ""; done
 pass

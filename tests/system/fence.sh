@@ -27,6 +27,8 @@ d n1 lun add "$(target a)" v --lun 0 >/dev/null || fail "lun add"
 d n1 host add "$(target a)" --any >/dev/null || fail "host add"
 until_true 10 "it has an owner" eval '[ -n "$(owner n1)" ]'
 until_true 5 "the plugin is known" eval 'd n1 get /plugins/fence-agent | grep -q "kind.*fence"'
+d n1 node set n1 fence=fence-agnet >"$dir/said" 2>&1 && fail "a plugin that nobody has"
+grep -q 'there is: fence-agent' "$dir/said" || fail "what a user is told: $(cat "$dir/said")"
 for n in n1 n2 n3; do
 	printf 'agent=%s plug=%s' "$dir/fence_lab" $n >"$dir/options"
 	d n1 set /nodes/$n fence=fence-agent --secret fence-options --secret-file "$dir/options" >/dev/null || fail "set"

@@ -5,6 +5,7 @@
  *     CDB          without data            CDB<N    with data-in, N bytes at most
  *     CDB>DATA     with data-out           CDB>N*XX with data-out, N times the byte XX
  *     @MS          wait so long           @/FILE     wait until that file is there
+ *     !reset       LOGICAL UNIT RESET: done, or not
  *   good [DATA] | conflict | busy | check KEY ASC ASCQ | status XX        unit attentions are taken first
  *   iscsi-cdb … URL --random COUNT SEED    that many commands of chance; says only how many were good
  */
@@ -191,6 +192,8 @@ int main(int argc, char **argv)
 		for (a++; a < argc; a++)
 			if (argv[a][0] == '@')
 				wait_for(argv[a] + 1);
+			else if (strcmp(argv[a], "!reset") == 0)
+				puts(iscsi_task_mgmt_lun_reset_sync(ctx, (uint32_t)url->lun) == 0 ? "done" : "not done");
 			else
 				step(argv[a]);
 	iscsi_logout_sync(ctx);

@@ -4,6 +4,9 @@ check_PROGRAMS += tests/system/ringer
 tests_system_ringer_SOURCES = %D%/ringer.c
 tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
 
+noinst_PROGRAMS += tests/system/iscsi-order
+tests_system_iscsi_order_SOURCES = %D%/iscsi-order.c
+tests_system_iscsi_order_LDADD = initiator/libdirector-iscsi.la
 if HAVE_LIBISCSI
 noinst_PROGRAMS += tests/system/iscsi-read
 tests_system_iscsi_read_SOURCES = %D%/iscsi-read.c

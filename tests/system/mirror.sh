@@ -92,7 +92,7 @@ lab wait 20 || fail "all are well again"
 until_true 20 "all is in sync" in_sync 2 "$via"
 
 step "the legs are equal"
-d "$via" lun remove "$iqn" 0 >/dev/null || fail "lun remove"
+d "$via" lun remove "$iqn" 0 --force >/dev/null || fail "lun remove"
 sleep 3
 legs_equal "$via" || fail "the legs differ: $(cat "$work/sums")"
 check_sanitizers

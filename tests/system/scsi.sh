@@ -76,11 +76,11 @@ same the-replacement-is-kept "conflict,good" "$(cdb a $t 2 $read1),$(cdb b $t 2 
 same cleared-again good "$(cdb b $t 2 "$(out 3 0 204 0 0)")"
 
 # ---- saved mode pages: the control page with software write protect, by MODE SELECT with SP ----
-same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a001008000000ffff0000' '2a000000000000000100>512*00')"
+same mode-select-saved "good,check 7 27 00" "$(cdb a $t 2 '151100001000>000000000a0a201008000000ffff0000' '2a000000000000000100>512*00')"
 crash
 start set
 same a-saved-page-outlives-the-process "check 7 27 00,good,good" "$(cdb a $t 2 '2a000000000000000100>512*00' \
-	'151100001000>000000000a0a001000000000ffff0000' '2a000000000000000100>512*00')"
+	'151100001000>000000000a0a201000000000ffff0000' '2a000000000000000100>512*00')"
 # ---- copies: from v1, that only the second target shows at LUN 1, to v2 of the first ----
 same write-source good "$(cdb a $u 1 '2a000000000000000800>4096*5a')"
 copy() { # source, destination: blocks 0 to 7, to block 100
@@ -93,6 +93,36 @@ same copied "good $(printf '5a%.0s' $(seq 512))" "$(cdb a $t 2 '28000000006b0000
 t_luns host=iqn.2026-11.test:b
 same nobody-copies-to-what-he-may-not-see "check a 08 04" "$(cdb a $u 1 "$(copy 1 2)")"
 t_luns host=any
+
+# ---- copies in the background: answered when they begin, with IMMED ----
+copy4() { # source, destination, how many segments, each of 8 blocks
+	printf '83010000000000000000%08x0000>01000020' $((48 + 64 + 28 * $3))
+	printf '%022d01ff000000%08x%036d0040%04x0000' 0 7 0 $((28 * $3))
+	printf 'e400000001030010%s0000000000000200' "$(naa "$1")" "$(naa "$2")"
+	for _ in $(seq "$3"); do printf '020000180000000100000008%016x%016x' 0 200; done
+}
+how='84050000000700000000000000400000<64' stop=831c0000000700000000000000000000
+seen() { tr ',' '\n' | sed -n 's/^good 000000..01\(..\).*/\1/p' | tr '\n' ' '; }
+no_session() { ! ctl list | grep -q '^session'; }
+# Who ends it waits for it, and of so short a one nothing is left to be ended.
+same a-copy-ends-in-the-background "01" "$(cdb a $t 1 "$(copy4 1 2 1)" $stop "$how" | seen)"
+same it-has-copied "good $(printf '5a%.0s' $(seq 512))" "$(cdb a $t 2 '2800000000c800000100<512')"
+# On v3 a write takes four seconds: a long one is under way until somebody ends it, or its nexus goes.
+same a-copy-is-under-way-and-is-ended "12 60" "$(cdb a $t 1 "$(copy4 1 3 60)" "$how" $stop "$how" | seen)"
+same its-nexus-goes "good,check 5 24 00" "$(cdb a $t 1 "$(copy4 1 3 60)"),$(cdb a $t 1 $stop)"
+until_true 20 no_session
+check and-the-copy-with-it $?
+same a-reset-ends-it "good,good 12,done,check 6 29 03,good 60" "$(cdb a $t 1 "$(copy4 1 3 60)" "$how" '!reset' $tur "$how" | sed 's/ 000000..01\(..\)[^,]*/ \1/g')"
+# Preempted: whoever does that is answered when it has ended.
+has_written() { ctl list | sed -n 's/^session .* written=\([0-9]*\) .*/\1/p' | grep -qx '[0-9]\{4,\}'; }
+rm -f "$dir/preempted"
+cdb a $t 1 "$(out 6 0 0 170 0)" "$(copy4 1 3 60)" "$how" "@/$dir/preempted" $tur "$how" >"$dir/copy" &
+copier=$!
+until_true 20 has_written
+same a-copy-is-preempted "good,good,good" "$(cdb b $t 1 "$(out 6 0 0 187 0)" "$(out 5 0 187 170 0)" "$(out 3 0 187 0 0)")"
+touch "$dir/preempted"
+wait $copier
+same and-has-ended "12 60" "$(seen <"$dir/copy")"
 
 # ---- access states ----
 ctl access "$(uuid 1)" 1=0:preferred 2=2

@@ -108,7 +108,7 @@ step "deleted: shards, legs and their files are gone"
 until_true 20 "all is in sync" in_sync n1
 d n1 volume delete v >"$work/text" 2>&1 && fail "deleted while in use"
 grep -q 'in use by .*luns/0; first: director lun remove' "$work/text" || fail "what a user is told: $(cat "$work/text")"
-for l in 0 1; do d n1 lun remove "$iqn" $l >/dev/null || fail "lun remove"; done
+for l in 0 1; do d n1 lun remove "$iqn" $l --force >/dev/null || fail "lun remove"; done
 for v in u v; do d n1 volume delete $v >/dev/null || fail "volume delete $v"; done
 [ "$(d n1 volume list -o json | jq '.data | length')" = 0 ] || fail "left: $(d n1 volume list)"
 for n in n1 n2 n3; do until_true 10 "the files at $n are gone" eval '[ -z "$(lab sh '$n' ls /var/lib/director/volumes)" ]'; done

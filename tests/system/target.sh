@@ -96,6 +96,16 @@ for _ in 1 2 3; do
 done
 wait $client
 check "connections-cut-under-load ($cut)" $?
+
+# Task attributes, on a LUN whose operations take a time of chance.
+ctl create "$(uuid 7)" v7 16M delay/ram delay:jitter=8ms && ctl target $iqn-order lun=1:"$(uuid 7)" portal=127.0.0.1:"$port" host=any
+check a-slow-volume $?
+for n in 1 4; do
+	timeout 300 "$build/tests/system/iscsi-order" --connections $n $iqn-order 1 127.0.0.1:"$port"
+	check "ordered-commands-keep-their-place-over-$n-connections" $?
+done
+ctl untarget $iqn-order && ctl close "$(uuid 7)"
+check the-slow-volume-goes $?
 targets host=any moved=127.0.0.1:1
 ! iscsi-inq "$url/1" >/dev/null 2>&1 && iscsi-ls iscsi://127.0.0.1:"$port" | grep -q 'Portal:127.0.0.1:1,1'
 check moved-target-sends-logins-away $?

@@ -58,7 +58,7 @@ own_sum() { lab sh n1 dd if="/var/lib/director/volumes/$(field n1 v/legs/a .data
 lun_sum() { dd if="$work/disk" bs=1M skip=1 count=$size status=none | sha256sum; }
 equal() { # WHAT: with nothing under way
 	local a b
-	d n2 lun remove "$iqn" 0 >/dev/null || fail "lun remove"
+	d n2 lun remove "$iqn" 0 --force >/dev/null || fail "lun remove"
 	sleep 3
 	a=$(own_sum) b=$(lun_sum)
 	[ "$a" = "$b" ] || fail "$1: the copies differ: $a $b"
@@ -185,7 +185,7 @@ lab wait 20 || fail "all are well again"
 
 step "a LUN is one copy of one volume; it is free when that is deleted"
 d n1 volume create x --size 8M --lun "${url%/1}/2" >"$work/out" 2>&1 && fail "two volumes on one LUN"
-d n1 lun remove "$iqn" 1 >/dev/null && d n1 volume delete w >/dev/null || fail "delete"
+d n1 lun remove "$iqn" 1 --force >/dev/null && d n1 volume delete w >/dev/null || fail "delete"
 until_true 20 "it can be used again" d n1 volume create x --size 8M --lun "${url%/1}/2" --user alice --secret-file "$work/secret"
 
 step "what a leg of another volume has left on a LUN does not keep it from being one"

@@ -93,6 +93,22 @@ ok plugin list
 so=$(find "$build/plugins" -name file.so | head -n 1)
 ok plugin probe "$so"
 
+step "what an initiator uses is not taken from it unasked"
+"$lab" host "$iscsi" bench --rw read --runtime 600s "iscsi://$(lab address n2 4)/$iqn/0" >/dev/null 2>&1 &
+load=$!
+sessions() { d n1 session list -o json | jq '.data | length'; }
+until_true 20 "its session is known" eval '[ "$(sessions)" = 1 ]'
+for words in "target delete $iqn" "lun remove $iqn 0" "delete /targets/$iqn"; do
+	read -ra words <<<"$words"
+	d n1 "${words[@]}" -o json >"$work/out" 2>"$work/err"
+	[ $? = 4 ] && jq -e '.error.name == "busy" and (.error.text | contains("1 session from"))' "$work/out" >/dev/null || fail "${words[*]}: $(cat "$work/out" "$work/err")"
+done
+ok lun remove "$iqn" 0 --force
+ok lun add "$iqn" v1 --lun 0
+kill $load 2>/dev/null
+wait $load 2>/dev/null
+until_true 20 "its session is over" eval '[ "$(sessions)" = 0 ]'
+
 step "taken back"
 ok lun remove "$iqn" 7
 ok lun remove "$iqn" 0

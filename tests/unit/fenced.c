@@ -1,35 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A node that was switched off need not be waited for; when that is so, and when it is not. */
-#include <string.h>
+#include "tests/unit/own_world.h"
 
-#include "cluster/own.h"
-#include "tests/unit/check.h"
-
-static const struct node_id A = { { 1 } }, B = { { 2 } }, C = { { 3 } };
-static struct own_out out;
 static struct own_view view;
-static struct own *own;
-
-static struct mono ms(uint64_t t)
-{
-	return (struct mono){ (1000 + t) * 1000000 };
-}
-
-static void step(struct own_in in, uint64_t at)
-{
-	in.now = ms(at);
-	out.n = 0;
-	own_step(own, &in, &out);
-}
-
-static struct own_row row(struct node_id owner, uint64_t epoch)
-{
-	struct own_row r = { .uuid = { 7 }, .owner = owner, .epoch = epoch, .begun = true, .n_leg = 2 };
-
-	r.leg[0] = (struct own_leg){ .uuid = { 8 }, .node = A, .state = OWN_LEG_IN };
-	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .node = B, .state = OWN_LEG_IN };
-	return r;
-}
 
 static uint64_t applied;
 
@@ -61,10 +34,7 @@ static void taken(void)
 
 static bool leased(void)
 {
-	for (unsigned i = 0; i < out.n; i++)
-		if (out.act[i].kind == OWN_ACT_LEASE)
-			return true;
-	return false;
+	return did(OWN_ACT_LEASE);
 }
 
 static bool leased_at(uint64_t at)

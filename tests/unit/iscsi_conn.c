@@ -424,6 +424,13 @@ static void an_aborted_task_is_not_answered_and_the_abort_waits_for_it(void)
 	world_feed(&w, b.data, b.len, 0);
 	buf_reset(&b);
 	put_tmf(&w, &b, TMF_ABORT_TASK, itt, 1);
+	b.data[9] = 1;                  /* of another unit it is not known */
+	world_feed(&w, b.data, b.len, 0);
+	r = world_pdu(&w, &d);
+	CHECK(r && r[2] == TMF_RSP_NO_TASK);
+	buf_reset(&b);
+	put_tmf(&w, &b, TMF_ABORT_TASK, itt, 1);
+	b.data[8] = 0x40;               /* the same unit, as a flat address */
 	world_feed(&w, b.data, b.len, 0);
 	CHECK_EQ(w.n_held, 1);
 	CHECK(!world_pdu(&w, &d));

@@ -1,43 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which echoes make a lease, and which right a directord may go on with. */
-#include <string.h>
+#include "tests/unit/own_world.h"
 
-#include "cluster/own.h"
-#include "tests/unit/check.h"
-
-static const struct node_id A = { { 1 } }, B = { { 2 } }, C = { { 3 } }, D = { { 4 } };
-static struct own_out out;
-static struct own *own;
+static const struct node_id D = { { 4 } };
 static uint64_t applied;
-
-static struct mono ms(uint64_t t)
-{
-	return (struct mono){ (1000 + t) * 1000000 };
-}
-
-static void step(struct own_in in, uint64_t at)
-{
-	in.now = ms(at);
-	out.n = 0;
-	own_step(own, &in, &out);
-}
-
-static const struct own_act *did(enum own_act_kind kind)
-{
-	for (unsigned i = 0; i < out.n; i++)
-		if (out.act[i].kind == kind)
-			return &out.act[i];
-	return NULL;
-}
-
-static struct own_row row(uint64_t epoch)
-{
-	struct own_row r = { .uuid = { 7 }, .owner = B, .epoch = epoch, .begun = true, .n_leg = 2 };
-
-	r.leg[0] = (struct own_leg){ .uuid = { 8 }, .node = A, .state = OWN_LEG_IN };
-	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .node = B, .state = OWN_LEG_IN };
-	return r;
-}
 
 static void apply(struct own_row r, uint64_t at)
 {
@@ -80,9 +46,9 @@ static void served(void)
 {
 	world();
 	step((struct own_in){ .kind = OWN_IN_TARGET_UP }, 0);
-	apply(row(2), 0);
-	apply(row(3), 10);
-	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(3).uuid, .epoch = 3 }, 20);
+	apply(row(B, 2), 0);
+	apply(row(B, 3), 10);
+	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(B, 3).uuid, .epoch = 3 }, 20);
 }
 
 static void test_a_majority_of_echoes_is_a_lease(void)
@@ -121,7 +87,7 @@ static void test_an_adopted_volume_that_was_leased_has_answered(void)
 	const struct own_act *a;
 
 	for (unsigned leased = 0; leased < 2; leased++) {
-		struct own_row r = row(3);
+		struct own_row r = row(B, 3);
 
 		world();
 		apply(r, 0);
@@ -136,13 +102,13 @@ static void test_an_adopted_volume_that_was_leased_has_answered(void)
 /* What a store has that failed and came back may be of before the volume was passed on: that right was used, and ended. */
 static void test_a_right_that_comes_again_is_not_used_again(void)
 {
-	struct own_row r = row(4);
+	struct own_row r = row(B, 4);
 	const struct own_act *a;
 
 	served();
 	r.owner = A;
 	apply(r, 100);
-	r = row(3);
+	r = row(B, 3);
 	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = 1 }, 200);
 	CHECK(!did(OWN_ACT_OPEN));
 	a = did(OWN_ACT_PROPOSE);
@@ -151,10 +117,10 @@ static void test_a_right_that_comes_again_is_not_used_again(void)
 
 	/* Further back, and then what was applied before comes again from the others. */
 	served();
-	r = row(2);
+	r = row(B, 2);
 	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = 1 }, 200);
 	CHECK(did(OWN_ACT_CLOSE) && !did(OWN_ACT_OPEN));
-	r = row(3);
+	r = row(B, 3);
 	step((struct own_in){ .kind = OWN_IN_ROW, .row = &r, .index = 2 }, 300);
 	CHECK(!did(OWN_ACT_OPEN));
 	a = did(OWN_ACT_PROPOSE);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cluster/facts.h"
+#include "cluster/place.h"
 #include "cluster/prepare.h"
 #include "tests/unit/names_world.h"
 
@@ -501,6 +502,77 @@ static void test_default_portal(void)
 	world_free(&w);
 }
 
+#define Q "/targets/iqn.2026-01.org.example:q"
+
+/* The operations of a transaction, when it is prepared: "+ a; - b". */
+static char *prepared_text(struct world *w, struct txn t)
+{
+	static char text[1000];
+	struct why why;
+
+	CHECK_EQ(catalog_prepare(w->n, &t, w->now, &why), 0);
+	*text = '\0';
+	for (unsigned i = 0; i < t.n_ops; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%c %s", i ? "; " : "",
+		         t.ops[i].kind == TXN_CREATE ? '+' : t.ops[i].kind == TXN_DELETE ? '-' : '~', t.ops[i].path);
+	txn_fini(&t);
+	return text;
+}
+
+/* What works as commands one after the other works in one transaction. */
+static void test_default_portal_deleted_where_it_is_made(void)
+{
+	struct world w = world_new();
+
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "- " Q "/portals/[::]:3260", NULL)), "+ " Q);
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "- " Q "/portals/[::]", "+ " Q "/portals/10.0.0.1", NULL)), "+ " Q "; + " Q "/portals/10.0.0.1:3260");
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "+ " Q "/portals/10.0.0.1", "- " Q "/portals/[::]:3260", NULL)),
+	          "+ " Q "; + " Q "/portals/10.0.0.1:3260");
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "- " Q "/portals/[::]:3260", "+ " Q "/portals/[::]:3260", "+ " Q "/portals/10.0.0.1", NULL)),
+	          "+ " Q "; + " Q "/portals/[::]:3260; + " Q "/portals/10.0.0.1:3260");
+	/* One that is created by name is deleted as any other, and one that is not there is not there. */
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "+ " Q "/portals/[::]:3260", "- " Q "/portals/[::]:3260", NULL)),
+	          "+ " Q "; + " Q "/portals/[::]:3260; - " Q "/portals/[::]:3260");
+	CHECK_STR(prepared_text(&w, txn_of("+ " Q, "- " Q "/portals/10.0.0.1:3260", NULL)),
+	          "+ " Q "; - " Q "/portals/10.0.0.1:3260; + " Q "/portals/[::]:3260");
+	CHECK_STR(prepared_text(&w, txn_of("- " Q "/portals/[::]:3260", NULL)), "- " Q "/portals/[::]:3260");
+	/* The transaction says itself what it is. */
+	CHECK_STR(prepared_text(&w, txn_of("~ /cluster portal=10.0.0.1", "+ " Q, NULL)), "~ /cluster; + " Q "; + " Q "/portals/10.0.0.1:3260");
+	CHECK_STR(prepared_text(&w, txn_of("~ /cluster portal=10.0.0.1", "+ " Q, "- " Q "/portals/10.0.0.1:3260", NULL)), "~ /cluster; + " Q);
+	APPLY_OK(w.c, "~ /cluster portal=10.0.0.1");
+	CHECK_STR(prepared_text(&w, txn_of("~ /cluster portal=", "+ " Q, NULL)), "~ /cluster; + " Q "; + " Q "/portals/[::]:3260");
+	world_free(&w);
+}
+
+static void test_fence_is_a_plugin_that_somebody_has(void)
+{
+	struct world w = world_new();
+	struct node_id n3 = id_of(3);
+	const char *one = "";
+	struct txn t;
+
+	APPLY_OK(w.c, "~ /cluster level=2");
+	t = prepared(&w, "~ /nodes/n1 fence=whatever");         /* no node has said what it has */
+	txn_fini(&t);
+	observe(&w, 1, "/plugins/file kind=backstore state=ready");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"fence-agnet\"; there is: none", "~ /nodes/n1 fence=fence-agnet");
+	observe(&w, 2, "/plugins/fence-agent kind=fence state=ready");
+	observe(&w, 3, "/plugins/fence-agent kind=fence state=ready");
+	observe(&w, 3, "/plugins/fence-other kind=fence state=ready");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "there is: fence-agent, fence-other.", "~ /nodes/n1 fence=fence-agnet");
+	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"file\"", "~ /nodes/n1 fence=file");
+	t = prepared(&w, "~ /nodes/n1 fence=fence-agent");
+	txn_fini(&t);
+	t = prepared(&w, "~ /nodes/n1 fence=");
+	txn_fini(&t);
+	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
+	CHECK_STR(one, "n1");
+	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
+	names_node(w.n, &n3, "n3", NODE_DEAD, w.now);
+	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
+	world_free(&w);
+}
+
 static void test_level_needs_every_node(void)
 {
 	struct world w = world_new();
@@ -546,6 +618,8 @@ int main(void)
 	RUN(test_devices);
 	RUN(test_lowest_free_lun);
 	RUN(test_default_portal);
+	RUN(test_default_portal_deleted_where_it_is_made);
+	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);
 	return 0;

@@ -4,6 +4,7 @@
 
 #include <ev.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,6 +132,61 @@ static void bad_answers_are_refused(void)
 	plugins_free(&ps);
 }
 
+static size_t logged;
+static unsigned n_lines;
+
+static void count(void *arg, enum log_level level, const char *line)
+{
+	logged += strlen(line);
+	n_lines++;
+}
+
+static size_t heap(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+static size_t text_len, heap_most;
+
+static void flooded(void *arg, const struct plugins_result *r)
+{
+	text_len = strlen(r->text);
+	heap_most = heap();
+	ran(arg, r);
+}
+
+/* What a plugin says on standard error is read, so that it is not held up, and forgotten but for the beginning. */
+static void a_flood_on_standard_error_grows_nothing(void)
+{
+	struct log log = { .sink = count, .level = LOG_LEVEL_INFO };
+	struct plugins_conf conf = { .loop = loop, .path = dir, .run = "/nonexistent", .deadline_ms = 60000, .log = &log };
+	struct outcome o = { 0 };
+	size_t before;
+
+	script("flood", "head -c 20000000 /dev/zero | tr '\\0' x >&2\n[ $1 = well ] || exit 1\necho '{\"n\": 7}'");
+	ps = plugins_new(&conf);
+	scan();
+	logged = n_lines = 0;
+	before = heap();
+	plugins_run(ps, "flood", "well", NULL, flooded, &o);
+	while (!o.over)
+		ev_run(loop, EVRUN_ONCE);
+	CHECK_EQ(o.err, 0);
+	CHECK_EQ(o.n, 7);
+	CHECK(heap_most < before + (1 << 20));
+	o = (struct outcome){ 0 };
+	plugins_run(ps, "flood", "ill", NULL, flooded, &o);
+	while (!o.over)
+		ev_run(loop, EVRUN_ONCE);
+	CHECK_EQ(o.err, ERR_FAILED);
+	CHECK(text_len < 4096);
+	CHECK(heap_most < before + (1 << 20));
+	CHECK(logged < 8192 && n_lines < 4);
+	plugins_free(&ps);
+}
+
 static void a_hanging_one_is_killed_and_then_left_alone(void)
 {
 	struct outcome o;
@@ -253,6 +309,7 @@ int main(void)
 	loop = ev_default_loop(0);
 	RUN(a_good_one_answers);
 	RUN(bad_answers_are_refused);
+	RUN(a_flood_on_standard_error_grows_nothing);
 	RUN(a_hanging_one_is_killed_and_then_left_alone);
 	RUN(what_libtool_leaves_is_no_plugin);
 	RUN(an_impostor_is_broken);

@@ -456,7 +456,7 @@ static void write_cache_off_means_fua(void)
 
 static void software_write_protect(void)
 {
-	uint8_t data[512] = { 0 }, mode[4 + 12] = { 0, 0, 0, 0, 0x0a, 10, 0, 0x10, 0x08, 0, 0, 0, 0xff, 0xff };
+	uint8_t data[512] = { 0 }, mode[4 + 12] = { 0, 0, 0, 0, 0x0a, 10, 0x20, 0x10, 0x08, 0, 0, 0, 0xff, 0xff };
 
 	setup();
 	run(0, CDB("\x15\x10\0\0\x10\0"), mode, sizeof(mode), 0);
@@ -535,6 +535,21 @@ static void digests_are_for_nodes_of_the_cluster(void)
 	CHECK_EQ(last->status, STATUS_CHECK_CONDITION);
 	task_put(&last);
 	lu.inner = false;
+	teardown();
+}
+
+static void reported_task_management_is_its_table(void)
+{
+	setup();
+	run(0, CDB("\xa3\x0d\x80\0\0\0\0\0\0\x10\0\0"), NULL, 0, 16);
+	CHECK_EQ(last->status, STATUS_GOOD);
+	CHECK_EQ(last->in_len, 16);
+	/* All but CLEAR ACA and the obsolete WAKEUP; those of RFC 7144. */
+	CHECK_EQ(last->in.p[0], 0xde);
+	CHECK_EQ(last->in.p[1], 0x07);
+	CHECK_EQ(last->in.p[2], 0);
+	CHECK_EQ(last->in.p[3], 0x0c);
+	task_put(&last);
 	teardown();
 }
 
@@ -763,6 +778,7 @@ int main(void)
 	RUN(no_optimum_above_the_maximum);
 	RUN(digests_are_for_nodes_of_the_cluster);
 	RUN(reported_opcodes_are_the_table);
+	RUN(reported_task_management_is_its_table);
 	RUN(reserve6_keeps_the_other_out);
 	RUN(persistent_reservations_of_all_six_types);
 	RUN(what_a_reservation_lets_others_do);

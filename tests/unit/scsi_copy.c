@@ -206,12 +206,13 @@ static void lists_that_are_wrong_copy_nothing(void)
 	world_down();
 }
 
-static void lid4_lists_are_understood(void)
-{
-	uint8_t cdb[16] = { 0x83, 0x01 }, p[48 + 32 + 32] = { 0x01 };
+#define LID4_LEN (48 + 32 + 32)
 
-	world_up();
-	fill(0, 0, 4, 9);
+/* Of unit 0: two blocks from block 1 go to block 50, by bytes, with offsets. */
+static void lid4_list(uint8_t p[LID4_LEN])
+{
+	memset(p, 0, LID4_LEN);
+	p[0] = 0x01;
 	set16(p + 2, 0x20);
 	p[16] = 0xff;
 	set32(p + 20, 0x12345678);
@@ -222,11 +223,20 @@ static void lid4_lists_are_understood(void)
 	p[53] = 3;
 	p[55] = NAA_LEN;
 	lu_naa(&units[0], p + 56);
-	p[80] = 0x0a;           /* by bytes, with offsets */
+	p[80] = 0x0a;
 	set16(p + 82, 0x1c);
 	set32(p + 88, 2 * WORLD_BS);
 	set64(p + 100, 50);
 	set16(p + 108, WORLD_BS);
+}
+
+static void lid4_lists_are_understood(void)
+{
+	uint8_t cdb[16] = { 0x83, 0x01 }, p[LID4_LEN];
+
+	world_up();
+	fill(0, 0, 4, 9);
+	lid4_list(p);
 	set32(cdb + 10, sizeof(p));
 	CHECK_EQ(ask(0, 0, cdb, 16, p, sizeof(p))->status, STATUS_GOOD);
 	CHECK(same(0, 1, 0, 50, 2));
@@ -237,12 +247,108 @@ static void lid4_lists_are_understood(void)
 	/* While it goes on: in progress. */
 	views[0][0].copies->running = true;
 	ASK(0, 0, "\x84\5\x12\x34\x56\x78\0\0\0\0\0\0\0\x40\0\0");
-	CHECK_EQ(last->in.p[5], 0x10);
+	CHECK_EQ(last->in.p[5], 0x11);
 	views[0][0].copies->running = false;
 	/* Offsets within a block would need it read and put together. */
 	set16(p + 108, 100);
 	ask(0, 0, cdb, 16, p, sizeof(p));
 	sense_is(SENSE_COPY_ABORTED, ASC_INEXACT_SEGMENT);
+	world_down();
+}
+
+/* One that goes on while other commands are asked. */
+static struct task *begin(const uint8_t *cdb, const void *out, uint32_t out_len, enum scsi_turn *turn)
+{
+	struct task *t = task_get(&pool);
+
+	memcpy(t->cdb, cdb, 16);
+	t->cdb_len = 16;
+	t->expect_out = t->out_len = out_len;
+	if (out_len) {
+		CHECK_EQ(task_buf_get(&pool, &t->out, out_len), 0);
+		memcpy(t->out.p, out, out_len);
+	}
+	*turn = scsi_start(&ports[0], t);
+	return t;
+}
+
+static unsigned lid4_status(void)
+{
+	ASK(0, 0, "\x84\5\x12\x34\x56\x78\0\0\0\0\0\0\0\x40\0\0");
+	good();
+	return last->in.p[5];
+}
+
+static void a_copy_that_was_answered_early_goes_on(void)
+{
+	uint8_t cdb[16] = { 0x83, 0x01 }, p[LID4_LEN];
+	enum scsi_turn turn;
+	struct task *t;
+
+	world_up();
+	fill(0, 0, 4, 9);
+	lid4_list(p);
+	set32(cdb + 10, sizeof(p));
+	p[15] = 0x01;
+	t = begin(cdb, p, sizeof(p), &turn);
+	CHECK(turn == SCSI_BLOCK && t->scsi.early);
+	t->scsi.alone = true;
+	CHECK_EQ(lid4_status(), 0x12);
+	run_turns(&runner, t, turn);
+	CHECK_EQ(t->status, STATUS_GOOD);
+	/* The owner may have to wait with it. */
+	CHECK_EQ(lid4_status(), 0x12);
+	scsi_over(t);
+	CHECK_EQ(lid4_status(), 1);
+	CHECK(same(0, 1, 0, 50, 2));
+	task_put(&t);
+	/* Without an identifier nobody could ask for it. */
+	p[1] = 3 << 3;
+	ask(0, 0, cdb, 16, p, sizeof(p));
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_PARAMETERS);
+	/* There are not more of them than a nexus has records. */
+	p[1] = 0;
+	for (unsigned i = 0; i < COPY_RECORDS_MAX; i++) {
+		set32(p + 20, i);
+		CHECK_EQ(ask(0, 0, cdb, 16, p, sizeof(p))->status, STATUS_GOOD);
+	}
+	for (struct copy_record *r = views[0][0].copies; r; r = r->next)
+		r->running = true;
+	set32(p + 20, 1000);
+	CHECK_EQ(ask(0, 0, cdb, 16, p, sizeof(p))->status, STATUS_TASK_SET_FULL);
+	world_down();
+}
+
+static void a_copy_is_aborted_by_its_identifier(void)
+{
+	uint8_t cdb[16] = { 0x83, 0x01 }, stop[16] = { 0x83, 0x1c, 0x12, 0x34, 0x56, 0x78 }, p[LID4_LEN];
+	enum scsi_turn turn, waits;
+	struct task *t, *a;
+
+	world_up();
+	lid4_list(p);
+	p[15] = 0x01;
+	set32(p + 88, 2 * SCSI_CHUNK);
+	set32(cdb + 10, sizeof(p));
+	ask(0, 0, stop, 16, NULL, 0);
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
+	t = begin(cdb, p, sizeof(p), &turn);
+	CHECK_EQ(turn, SCSI_BLOCK);
+	t->scsi.alone = true;
+	a = begin(stop, NULL, 0, &waits);
+	CHECK(waits == SCSI_BLOCK && a->op.kind == BLOCK_PAUSE);
+	a->op.result = 0;
+	CHECK(scsi_done(a) == SCSI_BLOCK);
+	run_turns(&runner, t, turn);
+	scsi_over(t);
+	CHECK_EQ(n_ops[BLOCK_READ], 1);
+	a->op.result = 0;
+	CHECK(scsi_done(a) == SCSI_DONE && a->status == STATUS_GOOD);
+	CHECK_EQ(lid4_status(), 0x60);
+	task_put(&t);
+	task_put(&a);
+	ask(0, 0, stop, 16, NULL, 0);
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_CDB);
 	world_down();
 }
 
@@ -256,7 +362,7 @@ static void the_third_party_page_lists_the_table(void)
 	p = last->in.p;
 	CHECK_EQ(be16(p + 4), 0x0001);
 	CHECK_EQ(p[9], 0x83);
-	CHECK(p[10] == 2 && p[11] == 0 && p[12] == 1 && p[13] == 0x84 && p[14] == 4);
+	CHECK(p[10] == 3 && p[11] == 0 && p[12] == 1 && p[13] == 0x1c && p[14] == 0x84 && p[15] == 4);
 	CHECK_EQ(be16(p + 4 + 4 + be16(p + 6)), 0x0004);
 	world_down();
 }
@@ -269,6 +375,8 @@ int main(void)
 	RUN(reservations_and_protection_hold_for_copies);
 	RUN(lists_that_are_wrong_copy_nothing);
 	RUN(lid4_lists_are_understood);
+	RUN(a_copy_that_was_answered_early_goes_on);
+	RUN(a_copy_is_aborted_by_its_identifier);
 	RUN(the_third_party_page_lists_the_table);
 	return 0;
 }

@@ -270,7 +270,7 @@ static void a_medium_that_is_out_is_not_there(void)
 static void saved_pages_come_back_with_power(void)
 {
 	/* The control page with D_SENSE. */
-	static const char list[] = "\0\0\0\0" "\x0a\x0a\4\x10\0\0\0\0\xff\xff\0\0";
+	static const char list[] = "\0\0\0\0" "\x0a\x0a\x24\x10\0\0\0\0\xff\xff\0\0";
 	struct lu_kept k;
 
 	world_up();
@@ -278,14 +278,17 @@ static void saved_pages_come_back_with_power(void)
 	good();
 	CHECK(atomic_load(&units[0].d_sense) && units[0].kept.has_saved);
 	kept_copy(&k, &units[0].kept);
-	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\0\x10\0\0\0\0\xff\xff\0\0", 16);
+	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\x20\x10\0\0\0\0\xff\xff\0\0", 16);
 	good();
 	CHECK(!atomic_load(&units[0].d_sense) && units[0].kept.saved.d_sense);
 	/* PC 11b shows what is saved, 00b what is. */
 	ASK(0, 0, "\x1a\x08\xca\0\xff\0");
-	CHECK_EQ(last->in.p[4 + 2] & 4, 4);
+	CHECK_EQ(last->in.p[4 + 2], 0x24);              /* TST 001b too */
 	ASK(0, 0, "\x1a\x08\x0a\0\xff\0");
-	CHECK_EQ(last->in.p[4 + 2] & 4, 0);
+	CHECK_EQ(last->in.p[4 + 2], 0x20);
+	/* That there is one task set for all is not for the initiator to say. */
+	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\0\x10\0\0\0\0\xff\xff\0\0", 16);
+	sense_is(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_PARAMETERS);
 	lu_kept_set(&units[0], &k);
 	CHECK(atomic_load(&units[0].d_sense));
 	world_down();
@@ -297,7 +300,7 @@ static void where_nodes_agree_all_mode_pages_are_agreed(void)
 	units[0].kept.all = true;
 	runner.n_kept = 0;
 	/* Without SP: one node's alone would hold for those who come through it. */
-	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\0\x10\x08\0\0\0\xff\xff\0\0", 16);
+	ask(0, 0, "\x15\x10\0\0\x10\0", 6, "\0\0\0\0" "\x0a\x0a\x20\x10\x08\0\0\0\xff\xff\0\0", 16);
 	CHECK_EQ(runner.n_kept, 1);
 	world_down();
 }

@@ -1,49 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A successor waits no longer than the silence of the former owner makes necessary (doc/ownership.md 2). */
-#include <string.h>
+#include "tests/unit/own_world.h"
 
-#include "cluster/own.h"
-#include "tests/unit/check.h"
-
-static const struct node_id A = { { 1 } }, B = { { 2 } }, C = { { 3 } };
-static struct own_out out;
-static struct own *own;
 static uint64_t applied, beat;
-
-static struct mono ms(uint64_t t)
-{
-	return (struct mono){ (1000 + t) * 1000000 };
-}
-
-static void step(struct own_in in, uint64_t at)
-{
-	in.now = ms(at);
-	out.n = 0;
-	own_step(own, &in, &out);
-}
-
-static const struct own_act *did(enum own_act_kind kind)
-{
-	for (unsigned i = 0; i < out.n; i++)
-		if (out.act[i].kind == kind)
-			return &out.act[i];
-	return NULL;
-}
 
 static void voters(struct node_id x, struct node_id y, struct node_id z, uint64_t at)
 {
 	struct own_view v = { .member = { B, C }, .n_member = 2, .voter = { x, y, z }, .n_voter = 3, .quorate = true };
 
 	step((struct own_in){ .kind = OWN_IN_VIEW, .view = &v }, at);
-}
-
-static struct own_row row(uint64_t epoch, struct node_id owner)
-{
-	struct own_row r = { .uuid = { 7 }, .owner = owner, .epoch = epoch, .begun = true, .n_leg = 2 };
-
-	r.leg[0] = (struct own_leg){ .uuid = { 8 }, .node = A, .state = OWN_LEG_IN };
-	r.leg[1] = (struct own_leg){ .uuid = { 9 }, .node = B, .state = OWN_LEG_IN };
-	return r;
 }
 
 static void apply(struct own_row r, uint64_t at)
@@ -63,12 +28,12 @@ static void taken(uint64_t heard)
 	applied = 0;
 	voters(A, B, C, 0);
 	step((struct own_in){ .kind = OWN_IN_TARGET_UP }, 0);
-	apply(row(2, A), 0);
+	apply(row(A, 2), 0);
 	step((struct own_in){ .kind = OWN_IN_BEAT, .node = A, .number = 9 }, heard);
 	beat = 0;
-	apply(row(3, B), 10000);
+	apply(row(B, 3), 10000);
 	CHECK(beat != 0);
-	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(3, B).uuid, .epoch = 3 }, 10000);
+	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(B, 3).uuid, .epoch = 3 }, 10000);
 }
 
 static bool leased_by(struct node_id from, uint64_t end, uint64_t silent, uint64_t at)
@@ -147,9 +112,9 @@ static void test_a_node_that_began_before_was_silent_since(void)
 	applied = 1;
 	voters(A, B, C, 9900);
 	step((struct own_in){ .kind = OWN_IN_TARGET_UP }, 9900);
-	apply(row(2, A), 9900);
-	apply(row(3, B), 12000);
-	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(3, B).uuid, .epoch = 3 }, 12000);
+	apply(row(A, 2), 9900);
+	apply(row(B, 3), 12000);
+	step((struct own_in){ .kind = OWN_IN_OPENED, .volume = row(B, 3).uuid, .epoch = 3 }, 12000);
 	/* Whatever an earlier life of ours echoed was before 9900. */
 	CHECK(leased_by(C, applied, 4001, 12001));
 	own_free(&own);
