@@ -298,6 +298,7 @@ static void a_session_that_is_dismissed_takes_nothing_more(void)
 	tasks = w.session->n_tasks;
 	session_dismiss(w.session, "dropped");
 	command(&w, true, 2000, 512, 512);
+	world_run(&w);
 	r = expect(&w, PDU_ASYNC, TAG_NONE);
 	CHECK_EQ(r[36], ASYNC_SESSION_DROPS);
 	CHECK_EQ(get32(r + 28), sn);
