@@ -172,6 +172,7 @@ enum cluster_event {
 	CLUSTER_EV_LOST,
 	CLUSTER_EV_PROGRESS,            /* number of bytes `of` all are in sync, or compared by a scrub */
 	CLUSTER_EV_SCRUBBED,            /* a scrub is over: `of` regions differed */
+	CLUSTER_EV_LEG_FOREIGN,         /* number: as above; it carries another volume, whose identity begins with `of`. 0: no more */
 	CLUSTER_EV_KEEP,                /* reservations are to become `blob`: proposal `number`, on top of version `of` */
 };
 

@@ -56,6 +56,7 @@ static enum names_status leg_state(const struct names *n, const struct own_row *
 {
 	const struct own_leg *l = own_leg(row, leg->uuid);
 	const char *of = attrs_get(&leg->attrs, "replaces");
+	const struct fact *f;
 	char words[120], node[80];
 	char old[2 * PATH_LEN_MAX];
 
@@ -72,6 +73,11 @@ static enum names_status leg_state(const struct names *n, const struct own_row *
 	/* What was asked for was done once; that it broke since is the volume's news, not the commit's. */
 	if (task && l->member)
 		return STATUS_CONVERGED;
+	f = owners_report(n, row, leg->path);
+	if (f && attrs_get(&f->attrs, "error")) {
+		why_set(why, 0, "%s %s: %s", leg->path, node, attrs_get(&f->attrs, "error"));
+		return STATUS_FAILED;
+	}
 	if (!l->lun && !is_alive(n, attrs_get(&leg->attrs, "node"))) {
 		why_set(why, 0, "%s: node %s is not up", leg->path, attrs_get(&leg->attrs, "node"));
 		return STATUS_PENDING;

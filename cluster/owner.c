@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -22,6 +23,7 @@
 #define GONE_MS 5000            /* that a leg's storage may be missing: its node's director-target is being restarted, say */
 #define BALANCE_MS 10000        /* between looks at how much each node serves */
 #define ROUNDS 8
+#define FOREIGN_TEXT "its storage carries another volume"
 
 static void step(struct cluster *c, struct own_in *in, struct cluster_out *out);
 
@@ -52,6 +54,54 @@ static struct plan_have_volume *have_of(struct cluster *c, const struct owned *v
 	struct plan_have_volume *h = plan_have_volume(&c->have, v->row.uuid);
 
 	return h ? h : plan_have_volume_add(&c->have, o ? path_name(o->path) : "?", v->row.uuid);
+}
+
+/* ---- legs whose storage is another volume's ---- */
+
+/* What this node, which serves the volume, says of a leg. On its own node that stands beside what it says of the storage. */
+static void leg_error(struct cluster *c, const struct object *leg, const char *text)
+{
+	const struct fact *old = facts_get(c->facts, &c->self, leg->path);
+	const char *was = old ? attrs_get(&old->attrs, "error") : NULL;
+	struct attrs as = { 0 };
+
+	if (!text && (!was || !strstr(was, FOREIGN_TEXT)))
+		return;
+	if (old)
+		attrs_copy(&as, &old->attrs);
+	attrs_set(&as, "error", text);
+	cluster_fact(c, leg->path, &as);
+	attrs_fini(&as);
+}
+
+static void leg_foreign(struct cluster *c, const struct owned *v, const struct cluster_in *in)
+{
+	const struct tree *t = catalog_tree(c->catalog);
+	const struct object *o = volume_by_uuid(t, v->row.uuid), *leg = NULL, *other = NULL;
+	char whose[PATH_LEN_MAX], text[PATH_LEN_MAX + 128];
+	uint8_t id[8];
+
+	if (o && in->number < v->sent.n_leg && in->epoch == v->sent.epoch)
+		leg = volume_leg_by_uuid(t, o, v->sent.leg[in->number].uuid);
+	if (!leg)
+		return;
+	be_put(id, in->of, sizeof(id));
+	while ((other = volume_next(t, other)) && memcmp(other->uuid, id, sizeof(id)) != 0)
+		;
+	if (other)
+		snprintf(whose, sizeof(whose), "%s", other->path);
+	else
+		snprintf(whose, sizeof(whose), "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-…", in->of >> 32, in->of >> 16 & 0xffff, in->of & 0xffff);
+	snprintf(text, sizeof(text), FOREIGN_TEXT ", %s, and is left alone; if that is needed no more, zero the first MiB there", whose);
+	leg_error(c, leg, in->of ? text : NULL);
+}
+
+static void legs_foreign_end(struct cluster *c, const uint8_t volume[16])
+{
+	const struct object *o = volume_by_uuid(catalog_tree(c->catalog), volume), *leg = NULL;
+
+	while (o && (leg = volume_leg(catalog_tree(c->catalog), o, leg)))
+		leg_error(c, leg, NULL);
 }
 
 /* ---- to director-target ---- */
@@ -131,6 +181,7 @@ static void open_now(struct cluster *c, struct owned *v, struct cluster_out *out
 
 	v->opening = false;
 	v->served = true;
+	legs_foreign_end(c, v->row.uuid);
 	h->ours = true;
 	h->epoch = v->row.epoch;
 	h->keeps = true;
@@ -215,6 +266,7 @@ static void close_it(struct cluster *c, const struct own_row *row, struct cluste
 		memset(h->hash, 0, sizeof(h->hash));
 	}
 	cluster_fact(c, a.path, NULL);
+	legs_foreign_end(c, row->uuid);
 	if (c->target_up)
 		carry_begin(c, &a, out);
 	plan_action_fini(&a);
@@ -555,6 +607,7 @@ void owner_have(struct cluster *c, const struct plan_have *have, struct cluster_
 	for (unsigned i = 0; i < o->n; i++) {
 		o->volume[i].served = o->volume[i].opening = o->volume[i].freezing = false;
 		o->volume[i].leased = (struct mono){ 0 };
+		legs_foreign_end(c, o->volume[i].row.uuid);
 	}
 	keep_reset(c);
 	o->ready = false;
@@ -697,6 +750,9 @@ void owner_event(struct cluster *c, const struct cluster_in *in, struct cluster_
 		return;
 	case CLUSTER_EV_LEG_READY:
 		leg_event(c, v, OWN_IN_LEG_READY, in, out);
+		return;
+	case CLUSTER_EV_LEG_FOREIGN:
+		leg_foreign(c, v, in);
 		return;
 	case CLUSTER_EV_LOST:
 		log_warn(c->log, "own: /volumes/%s lost its legs under epoch %" PRIu64 "; it is opened anew", have_of(c, v)->name, in->epoch);

@@ -135,14 +135,48 @@ struct plan_action plan_stripe(enum plan_kind kind, const struct tree *t, const 
 
 /* ---- served by this node ---- */
 
-static void legs_text(const struct own_row *row, unsigned gone, const char *self, const struct plan_nodes *nodes, struct buf *out)
+/* Does storage that is made for it hold zeroes? What people name holds what it held. */
+static bool made_blank(const struct object *leg)
+{
+	static const char *const blank[] = { "file", "ram", "null" };
+	const char *backstore = schema_get(leg->type, &leg->attrs, "backstore");
+
+	for (unsigned i = 0; i < ARRAY_LEN(blank); i++)
+		if (strcmp(backstore, blank[i]) == 0)
+			return !attrs_get(&leg->attrs, "path");
+	return false;
+}
+
+/*
+ * A mask of the legs that may be blank, before the volume was served: legs that are made with it are called in sync, and are so if all
+ * of them hold zeroes. Of those whose content nobody knows one counts, if there is no other, and the rest are copied to.
+ */
+static unsigned legs_first(const struct tree *t, const struct object *o, const struct own_row *row, const struct plan_node *self)
+{
+	unsigned in = 0, blank = 0, own = 0;
+
+	for (unsigned i = 0; i < row->n_leg && !row->begun; i++) {
+		const struct object *leg = o ? volume_leg_by_uuid(t, o, row->leg[i].uuid) : NULL;
+
+		if (row->leg[i].state != OWN_LEG_IN)
+			continue;
+		in |= 1u << i;
+		if (self && node_id_eq(&row->leg[i].node, &self->id))
+			own = 1u << i;
+		if (!leg || made_blank(leg))
+			blank |= 1u << i;
+	}
+	return blank ? blank : own ? own : in & -in;
+}
+
+static void legs_text(const struct own_row *row, unsigned gone, unsigned first, const char *self, const struct plan_nodes *nodes, struct buf *out)
 {
 	static const char *const states[] = { [OWN_LEG_NEW] = "new", [OWN_LEG_OUT] = "out" };
 
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct own_leg *l = &row->leg[i];
 		const struct plan_node *at = plan_node(nodes, &l->node);
-		const char *state = l->state != OWN_LEG_IN ? states[l->state] : !row->begun ? "first" : gone >> i & 1 ? "gone" : "in";
+		const char *state = l->state != OWN_LEG_IN ? states[l->state] : first >> i & 1 ? "first" : gone >> i & 1 ? "gone" : "in";
 		char uuid[37];
 
 		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid), state, l->turn,
@@ -239,7 +273,7 @@ struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const s
 	a.leased = a.fail_over = a.keeps = true;
 	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
 		return a;
-	legs_text(row, gone, self, nodes, &legs);
+	legs_text(row, gone, legs_first(t, o, row, plan_node_named(nodes, self)), self, nodes, &legs);
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
 	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);

@@ -166,7 +166,7 @@ static const struct schema_param leg_params[] = {
 	{ .name = "backstore", .type = VALUE_WORD, .flags = CREATE, .value = "file",
 	  .help = "Plugin that stores the data: file, block, ram and so on" },
 	{ .name = "path", .type = VALUE_PATH, .flags = CREATE,
-	  .help = "File or device on the node, instead of a new file; what is there is lost" },
+	  .help = "File or device on the node, instead of a new file; what is there is lost, unless it is another volume's" },
 	{ .name = "device", .type = VALUE_STRING, .flags = CREATE, .max = 223,
 	  .help = "Name of one of the node's devices; sets path" },
 	{ .name = "replaces", .type = VALUE_STRING, .flags = LIVE, .max = 63,

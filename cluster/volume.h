@@ -21,7 +21,8 @@
  *                      scrub-asked that is over), scrub-left, scrub-total, scrub-found (regions that differed);
  *                      others may report state, applied, error of their forwarding;
  *   /volumes/V/legs/L  the leg's node: storage, applied (the leg's generation), error;
- *                      the owner's may report resync-left, resync-total, resync-rate of that leg.
+ *                      the owner's may report resync-left, resync-total, resync-rate of that leg, and an error: that
+ *                      its storage is another volume's.
  */
 #ifndef CLUSTER_VOLUME_H
 #define CLUSTER_VOLUME_H

@@ -22,7 +22,7 @@
 
 #define STATS_S 10.0            /* counters of sessions are looked at this often, while there are any */
 
-/* A leg that failed, or is ready, is told of until that is agreed; people read it once. */
+/* A leg that failed, or is ready, or another volume's, is told of as long as it is; people read it once. */
 struct told {
 	uint8_t volume[16];
 	uint32_t what;
@@ -237,7 +237,7 @@ static bool was_told(struct drive *d, const struct target_event *ev)
 	struct told *last = &d->told[(ev->volume[0] << 2 ^ ev->value) % TOLD];
 	bool again;
 
-	if (ev->what != DIRECTOR_EV_LEG_FAILED && ev->what != DIRECTOR_EV_LEG_READY)
+	if (ev->what != DIRECTOR_EV_LEG_FAILED && ev->what != DIRECTOR_EV_LEG_READY && ev->what != DIRECTOR_EV_LEG_FOREIGN)
 		return false;
 	memcpy(t.volume, ev->volume, sizeof(t.volume));
 	again = last->what == t.what && last->leg == t.leg && last->turn == t.turn && last->epoch == t.epoch &&
@@ -248,7 +248,7 @@ static bool was_told(struct drive *d, const struct target_event *ev)
 
 static void log_volume(struct drive *d, const struct target_event *ev)
 {
-	if (ev->what == DIRECTOR_EV_PROGRESS || was_told(d, ev))
+	if (ev->what == DIRECTOR_EV_PROGRESS || (ev->what == DIRECTOR_EV_LEG_FOREIGN && !ev->of) || was_told(d, ev))
 		return;
 	if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
 		log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");

@@ -379,6 +379,8 @@ static void target_volume(void *arg, const struct target_event *ev)
 		in.event = CLUSTER_EV_LEG_FAILED;
 	else if (ev->what == DIRECTOR_EV_LEG_READY)
 		in.event = CLUSTER_EV_LEG_READY;
+	else if (ev->what == DIRECTOR_EV_LEG_FOREIGN)
+		in.event = CLUSTER_EV_LEG_FOREIGN;
 	else if (ev->what == DIRECTOR_EV_LOST)
 		in.event = CLUSTER_EV_LOST;
 	else if (ev->what == DIRECTOR_EV_PROGRESS)

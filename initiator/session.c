@@ -86,6 +86,7 @@ static void conf_numbers(struct ini_conf *to, const struct director_iscsi_conf *
 	to->retry_max_ms = c->retry_max_ms;
 	to->command_retry_ms = c->command_retry_ms;
 	to->attentions = c->flags & DIRECTOR_ISCSI_F_ATTENTIONS;
+	to->last_word = c->flags & DIRECTOR_ISCSI_F_LAST_WORD;
 	to->reassign_255 = c->flags & DIRECTOR_ISCSI_F_REASSIGN_255;
 	to->n_chap = 0;
 	for (unsigned i = 0; i < 4 && c->chap[i]; i++)

@@ -128,6 +128,11 @@ struct director_iscsi_conf {
  * DIRECTOR_ISCSI_REPEAT are sent again and nobody hears of it; but it is the only sign that the LUN has lost what it had not flushed.
  */
 #define DIRECTOR_ISCSI_F_ATTENTIONS 4u
+/*
+ * The target executes nothing any more that it had not taken when it said that it drops the session (Asynchronous Message, event 3):
+ * what the ExpCmdSN of that message does not cover was certainly not executed. RFC 7143 does not promise it; director-target does.
+ */
+#define DIRECTOR_ISCSI_F_LAST_WORD 8u
 
 /* Fill in the defaults. */
 DIRECTOR_ISCSI_API void director_iscsi_conf_init(struct director_iscsi_conf *conf);

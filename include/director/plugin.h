@@ -104,6 +104,8 @@ enum director_event_kind {
 	 * told before any I/O that was answered after that ends; the next flush fails with -EIO.
 	 */
 	DIRECTOR_EV_FORGOT,
+	/* value: the child, which carries another volume and is left alone, of: how that one's identity begins (8 bytes); 0: no more */
+	DIRECTOR_EV_LEG_FOREIGN,
 };
 
 struct director_io;

@@ -218,8 +218,8 @@ static int flush(struct lun *l)
 	return r;
 }
 
-/* A block of the LUN; its reservation allows READ CAPACITY to all. */
-static int block_size(struct lun *l, uint32_t *block)
+/* A block of the LUN, and its size; its reservation allows READ CAPACITY to all. */
+static int capacity(struct lun *l, uint32_t *block, uint64_t *size)
 {
 	struct director_iscsi_io *c = calloc(1, sizeof(*c));
 	uint8_t data[8] = { 0 };
@@ -236,19 +236,38 @@ static int block_size(struct lun *l, uint32_t *block)
 	c->flags = DIRECTOR_ISCSI_REPEAT;
 	r = command(l, c);
 	*block = (uint32_t)be_get(data + 4, 4);
+	*size = (be_get(data, 4) + 1) * *block;
 	if (r == 0 && (c->status || (*block != 512 && *block != 4096)))
 		r = -EIO;
 	free(c);
 	return r;
 }
 
+/*
+ * What a leg that is no more has left on a LUN would keep the mirror from using it. Once: then its record is ours. One that is too
+ * small is not used.
+ */
+static int void_old(struct lun *l, uint32_t block, uint64_t size)
+{
+	uint8_t *zeroes;
+	int r;
+
+	if (size < l->claim.limit)
+		return 0;
+	zeroes = calloc(1, HOLD_RECORD_AT);
+	r = zeroes ? transfer(l, true, 0, zeroes, HOLD_RECORD_AT, block) : -ENOMEM;
+	free(zeroes);
+	return r == 0 ? flush(l) : r;
+}
+
 /* A target that lost its reservations may let an old owner in first: it finds here that it is one. */
 static int record(struct lun *l, uint64_t key, char *why, size_t n)
 {
 	uint8_t *buf = malloc(HOLD_RECORD);
-	uint32_t block, epoch, seq = 0;
+	uint32_t block = 512, epoch, seq = 0;
 	struct claim *cl = &l->claim;
-	int r = buf ? block_size(l, &block) : -ENOMEM;
+	uint64_t size = 0;
+	int r = buf ? capacity(l, &block, &size) : -ENOMEM;
 
 	if (r == 0)
 		r = transfer(l, false, HOLD_RECORD_AT, buf, HOLD_RECORD, block);
@@ -261,9 +280,11 @@ static int record(struct lun *l, uint64_t key, char *why, size_t n)
 		} else {
 			cl->changed = cl->had && (epoch != cl->id.epoch || seq != cl->seq);
 			hold_record_write(&cl->id, seq + 1, buf);
-			r = transfer(l, true, HOLD_RECORD_AT, buf, HOLD_RECORD, block);
+			r = cl->id.take && !epoch && !cl->had ? void_old(l, block, size) : 0;
 		}
 	}
+	if (r == 0)
+		r = transfer(l, true, HOLD_RECORD_AT, buf, HOLD_RECORD, block);
 	if (r == 0)
 		r = flush(l);
 	if (r == 0) {

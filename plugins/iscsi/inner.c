@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/be.h"
 #include "plugins/iscsi/lun.h"
 
 #define TICK_MS 50
@@ -477,16 +478,28 @@ static void probe_fill(struct lun *l)
 	c->done = probe_done;
 }
 
-static bool probe_read(const struct inner *in, uint64_t *life)
+/* A node of an older version does not say whether the disk is another. */
+static bool probe_read(const struct inner *in, uint64_t *life, uint64_t *other)
 {
 	const struct director_iscsi_io *c = &in->probe;
 
 	if (c->result || c->status || c->got < 16 || in->probe_data[1] != PAGE_INNER)
 		return false;
-	*life = 0;
-	for (unsigned i = 0; i < 8; i++)
-		*life = *life << 8 | in->probe_data[8 + i];
+	*life = be_get(in->probe_data + 8, 8);
+	*other = c->got < 24 ? 0 : be_get(in->probe_data + 16, 8);
 	return true;
+}
+
+static bool is_same(const struct inner *in)
+{
+	return in->life == in->told && in->other == in->told_other;
+}
+
+/* Who uses it judges it anew. With the lock. */
+static void told(struct inner *in)
+{
+	in->told = in->life;
+	in->told_other = in->other;
 }
 
 static void probe_done(struct director_iscsi_io *c)
@@ -494,12 +507,12 @@ static void probe_done(struct director_iscsi_io *c)
 	struct lun *l = c->user;
 	struct inner *in = &l->inner;
 	bool back = false;
-	uint64_t life;
+	uint64_t life, other;
 
 	in->probing = false;
 	if (c->result == -ECANCELED)
 		return;
-	if (!probe_read(in, &life)) {
+	if (!probe_read(in, &life, &other)) {
 		if (c->result || c->status != 2 || c->sense_key != UNIT_ATTENTION)
 			return;
 		in->probing = true;
@@ -509,8 +522,9 @@ static void probe_done(struct director_iscsi_io *c)
 	}
 	pthread_mutex_lock(&l->lock);
 	in->life = life;
+	in->other = other;
 	in->connected = true;
-	if (in->way != WAY_STALE && !in->renew && (in->lazy || life == in->told)) {
+	if (in->way != WAY_STALE && !in->renew && (in->lazy || is_same(in))) {
 		way_set(l, WAY_UP);
 		back = true;
 	}
@@ -644,7 +658,7 @@ int inner_opened(struct lun *l)
 
 		pthread_mutex_lock(&l->lock);
 		if (in->connected && in->way != WAY_STALE) {
-			in->told = in->life;
+			told(in);
 			way_set(l, WAY_UP);
 		}
 		way = in->way;
@@ -663,7 +677,7 @@ uint64_t inner_life(struct lun *l)
 
 	pthread_mutex_lock(&l->lock);
 	if (in->connected && in->noticed && !in->lazy && in->way == WAY_LOST && !in->renew) {
-		in->told = in->life;
+		told(in);
 		in->noticed = false;
 		way_set(l, WAY_UP);
 	}

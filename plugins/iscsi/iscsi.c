@@ -551,6 +551,7 @@ static int inner_conf(struct lun *l, const struct director_conf *conf)
 	c->header_digest = c->data_digest = DIRECTOR_ISCSI_DIGEST_REQUIRE;
 	c->connections = 1;
 	c->erl = lazy ? 2 : 0;
+	c->flags |= lazy ? DIRECTOR_ISCSI_F_LAST_WORD : 0;
 	c->time2retain = lazy ? FORWARD_RETAIN_S : 0;
 	c->login_ms = INNER_LOGIN_MS;
 	c->command_ms = INNER_LOGIN_MS;

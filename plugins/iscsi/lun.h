@@ -70,6 +70,7 @@ struct inner {
 	bool connected;                 /* logged in, and `life` is known */
 	bool noticed;                   /* since the way was lost an I/O has failed for it */
 	uint64_t life, told;            /* the leg's, and the one that who uses it knows */
+	uint64_t other, told_other;     /* another disk than it was claimed with: which, and the same */
 	uint64_t down_ns;
 	bool ticking;
 	unsigned refs;                  /* of this memory: the owner, and a timer */

@@ -41,7 +41,7 @@ int mirror_assemble(const struct mirror_leg_conf *conf, const struct mirror_leg_
 	memset(p, 0, sizeof(*p));
 	for (i = 0; i < n; i++) {
 		if (conf[i].state != MIRROR_IN) {
-			if (says[i].here)
+			if (says[i].here && !says[i].foreign)
 				p->leg[i] = good(&conf[i], &says[i]) ? MIRROR_SYNC : MIRROR_SYNC_FULL;
 			continue;
 		}

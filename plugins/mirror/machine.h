@@ -48,13 +48,14 @@ struct mirror_leg_conf {
 struct mirror_leg_says {
 	bool here;                      /* claimed under our epoch */
 	bool known;                     /* `meta` was read and is this volume's and this leg's */
+	bool foreign;                   /* it was read and is another volume's: nothing is written there */
 	struct mirror_meta meta;
 	uint64_t life;                  /* the life it is in now */
 	const uint64_t *bits;           /* intent bits, pages_max pages of them; lent for the call; NULL: none */
 };
 
 enum mirror_verdict {
-	MIRROR_AWAY,                    /* not in sync, and not here */
+	MIRROR_AWAY,                    /* not in sync, and not here, or not ours */
 	MIRROR_USE,                     /* in sync */
 	MIRROR_PUT_OUT,                 /* agreed in-sync, but may not count: out before anything is answered */
 	MIRROR_SYNC,                    /* gets what the intent bits name */
@@ -191,7 +192,7 @@ int mirror_resize(struct mirror *m, uint64_t size);
 bool mirror_is_resized(const struct mirror *m);
 uint64_t mirror_size(const struct mirror *m);
 
-/* A leg that was away is here again, claimed. -ENOMEM, -EBUSY: it is not away. */
+/* A leg that was away is here again, claimed. -EBUSY: it is not away; -EEXIST: it is another volume's, and left alone. */
 int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *says);
 /* The way to the leg is lost: as if its I/O failed so. */
 void mirror_detach(struct mirror *m, unsigned leg);

@@ -261,6 +261,8 @@ int mirror_attach(struct mirror *m, unsigned leg, const struct mirror_leg_says *
 
 	if (l->run != LEG_AWAY || l->n_io || m->over || l->conf.state == MIRROR_IN)
 		return -EBUSY;
+	if (s->foreign)
+		return -EEXIST;
 	l->life = s->life;
 	memset(&l->meta, 0, sizeof(l->meta));
 	if (s->known)

@@ -90,16 +90,26 @@ static int size_find(struct mirror_obj *o, struct mirror_plan *plan, const uint6
 	return 0;
 }
 
-/* A named file outlives its volume, so the next one may be given it. */
-static int foreign(const struct mirror_said *said, int r, struct director_err *err)
+int mirror_foreign(unsigned leg, const uint8_t volume[16], struct director_err *err)
 {
 	char uuid[33] = "";
 	unsigned i;
 
 	for (i = 0; i < 16; i++)
-		snprintf(uuid + 2 * i, 3, "%02x", said->foreign_volume[i]);
-	return fail(err, r, "leg %u carries another volume, %.8s-%.4s-%.4s-%.4s-%s: name another file or device; or, if it is needed no more, remove the "
-		"file, or zero the device's first MiB", said->foreign_leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
+		snprintf(uuid + 2 * i, 3, "%02x", volume[i]);
+	return fail(err, -EEXIST, "leg %u carries another volume, %.8s-%.4s-%.4s-%.4s-%s, and is left alone: name another file or device; or, if what is "
+		"there is needed no more, zero its first MiB", leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
+}
+
+/* A file or device that was named outlives its volume, so the next one may be given it; and disks come into the wrong slot. */
+static bool any_foreign(const struct mirror_said *said, unsigned n, struct director_err *err)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (said->says[i].foreign)
+			return mirror_foreign(i, said->says[i].meta.volume, err) < 0;
+	return false;
 }
 
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err)
@@ -115,8 +125,8 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 	if (said->newer)
 		return fail(err, -ESTALE, "a leg knows a newer owner");
 	r = mirror_assemble(o->legs.leg, said->says, o->legs.n, force, &plan);
-	if (r < 0 && said->foreign)
-		return foreign(said, r, err);
+	if (r < 0 && any_foreign(said, o->legs.n, err))
+		return r;
 	if (r == -EAGAIN)
 		return fail(err, r, "a leg that is missing may have what those here have lost");
 	if (r < 0)

@@ -56,7 +56,7 @@ void gate_write_end(struct gate *g, const struct gate_write *w);
 
 struct mirror_legs {                    /* the parameter legs= */
 	struct mirror_leg_conf leg[MIRROR_LEGS_MAX];
-	bool first[MIRROR_LEGS_MAX];    /* in sync, and the volume was never served: it may be blank */
+	bool first[MIRROR_LEGS_MAX];    /* in sync, and the volume was never served: it may be blank, and is all zeroes or the only one */
 	bool gone[MIRROR_LEGS_MAX];     /* in sync, and its node says that its storage is not there */
 	unsigned n;
 };
@@ -106,6 +106,7 @@ struct mirror_obj {
 	uint8_t uuid[16];
 	uint64_t rate, scrub, scrub_rate;
 	char told_missing[MIRROR_LEGS_MAX][256];
+	bool told_foreign[MIRROR_LEGS_MAX];
 	uint64_t told_scrub, told_repaired;
 	uint8_t *slot[MIRROR_SLOTS];
 	pthread_t thread, caller;
@@ -126,9 +127,6 @@ struct mirror_said {
 	struct mirror_leg_says says[MIRROR_LEGS_MAX];
 	uint64_t *bits[MIRROR_LEGS_MAX];
 	bool newer;                     /* a leg knows a newer epoch */
-	unsigned foreign;               /* so many legs carry the record of another volume, */
-	unsigned foreign_leg;           /* this one, */
-	uint8_t foreign_volume[16];     /* and of that volume */
 };
 void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *said);
 void mirror_said_free(struct mirror_said *said);
@@ -159,6 +157,8 @@ bool mirror_wait(struct mirror_obj *o, bool (*is)(const struct mirror *), unsign
 /* The leg, which is in sync, fails although nothing was written, if it is not the last one. With the machine. */
 void mirror_leg_give_up(struct mirror_obj *o, unsigned leg);
 int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool force, struct director_err *err);
+/* Say so of a leg that carries another volume: -EEXIST. */
+int mirror_foreign(unsigned leg, const uint8_t volume[16], struct director_err *err);
 int mirror_fail(struct director_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -95,7 +95,7 @@ static uint64_t regions(uint64_t size, uint64_t region)
 /* A blank leg is a member from the start only before the volume was served. */
 static bool first_time(const struct mirror_obj *o, unsigned leg)
 {
-	return o->alone || ((o->epoch == 1 || o->legs.first[leg]) && o->legs.leg[leg].member == 0);
+	return o->alone || (o->legs.first[leg] && o->legs.leg[leg].member == 0);
 }
 
 static void blank(struct mirror_obj *o, unsigned leg, struct mirror_said *said)
@@ -132,14 +132,10 @@ void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *sai
 	s->here = r == 0 || r == -ENODATA || r == -EINVAL;
 	if (r == -ENODATA)
 		blank(o, leg, said);
-	if (r == 0 && memcmp(s->meta.volume, o->uuid, 16) != 0) {
-		said->foreign++;
-		said->foreign_leg = leg;
-		memcpy(said->foreign_volume, s->meta.volume, 16);
-	} else if (r == 0 && s->meta.epoch > o->epoch) {
-		said->newer = true;
-	}
-	if (r == 0 && memcmp(s->meta.volume, o->uuid, 16) == 0 && memcmp(s->meta.leg, o->legs.leg[leg].uuid, 16) == 0 &&
+	s->foreign = r == 0 && memcmp(s->meta.volume, o->uuid, 16) != 0;
+	/* Epochs of another volume say nothing here. */
+	said->newer |= r == 0 && !s->foreign && s->meta.epoch > o->epoch;
+	if (r == 0 && !s->foreign && memcmp(s->meta.leg, o->legs.leg[leg].uuid, 16) == 0 &&
 		bits_read(o, child, regions(s->meta.size, s->meta.region), buf, &said->bits[leg]) == 0) {
 		s->known = true;
 		s->bits = said->bits[leg];

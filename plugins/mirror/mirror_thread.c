@@ -252,6 +252,26 @@ static bool missing(struct mirror_obj *o, unsigned leg, int r, const struct dire
 	return true;
 }
 
+/*
+ * What another volume has there may be the last of it. It is told again each time: who is told may have started since.
+ */
+static void foreign(struct mirror_obj *o, unsigned leg, const struct mirror_leg_says *says)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	uint64_t whose = 0;
+	unsigned i;
+
+	for (i = 0; says->foreign && i < 8; i++)
+		whose = whose << 8 | says->meta.volume[i];
+	if (says->foreign && !o->told_foreign[leg]) {
+		mirror_foreign(leg, says->meta.volume, &err);
+		o->host->log(o->host->arg, DIRECTOR_LOG_WARN, err.text);
+	}
+	if (says->foreign || o->told_foreign[leg])
+		event(o, DIRECTOR_EV_LEG_FOREIGN, leg, says->foreign && !whose ? 1 : whose);
+	o->told_foreign[leg] = says->foreign;
+}
+
 static void leg_back(struct mirror_obj *o, unsigned leg)
 {
 	struct director_err err = { .struct_size = sizeof(err) };
@@ -263,6 +283,8 @@ static void leg_back(struct mirror_obj *o, unsigned leg)
 	if (!has_room(o, leg))
 		return;
 	mirror_leg_read(o, leg, &said);
+	if (said.says[leg].here)
+		foreign(o, leg, &said.says[leg]);
 	if (said.says[leg].here && !said.newer) {
 		mirror_enter(o);
 		mirror_attach(o->m, leg, &said.says[leg]);

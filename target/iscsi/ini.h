@@ -67,6 +67,7 @@ struct ini_conf {
 	uint32_t command_retry_ms;              /* ERL 1: an unacknowledged command is sent again */
 	uint32_t recover_ms;                    /* how long a failed connection is recovered (ERL 2) before the session is given up; 0: Time2Retain */
 	bool attentions;                        /* unit attentions of a session that replaces a lost one are handed on */
+	bool last_word;                         /* a target that drops the session has not taken what its ExpCmdSN then does not cover */
 	bool reassign_255;                      /* a peer that garbles the answer to TASK REASSIGN: 255 is done, 0 no such task */
 };
 
@@ -129,7 +130,7 @@ struct ini_cmd {
 	uint32_t status_datasn;                 /* what the status says of how many there were */
 	bool cut;                               /* its command PDU is in the output, or was sent */
 	bool exposed;                           /* it was, at any time in this session: the target may have it */
-	bool sent;                              /* it was, in any session; for the caller */
+	bool sent;                              /* it was, in any session, and may have been taken; for the caller */
 	bool on_data;                           /* on conn->data */
 	bool answered;                          /* status is here; data is missing (ERL 1) */
 	bool retried;                           /* sent again with its CmdSN: who has it is not certain */

@@ -413,6 +413,23 @@ void ini_logout_own(struct ini_conn *c, uint32_t ms)
 	ini_conn_move(c, INI_S6_IN_LOGOUT);
 }
 
+/*
+ * The last that is heard of a session says what of it was taken. What was not, and was never sent in another session or by
+ * another way, cannot be executed any more.
+ */
+static void not_taken(struct ini_session *s, const uint8_t *bhs)
+{
+	/* A window that makes no sense says nothing (4.2.2.1). */
+	if (!s->conf.last_word || get32(bhs + 28) != s->exp_cmdsn)
+		return;
+	for (unsigned i = 0; i < s->n_slots; i++) {
+		struct ini_cmd *cmd = s->slots[i].cmd;
+
+		if (cmd && !cmd->repeat && sn_le(s->exp_cmdsn, cmd->cmdsn))
+			cmd->sent = false;
+	}
+}
+
 static void async(struct ini_conn *c, const uint8_t *bhs)
 {
 	struct ini_session *s = c->s;
@@ -439,6 +456,7 @@ static void async(struct ini_conn *c, const uint8_t *bhs)
 			}
 		break;
 	case 3:         /* all connections of the session */
+		not_taken(s, bhs);
 		for (unsigned i = 0; i < s->n_conns; i++)
 			ini_drop(&s->conn[i], "dropped by the target");
 		s->conn[0].retry_at = mono_add_ms(s->now, p2 * 1000u);

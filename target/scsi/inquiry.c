@@ -208,12 +208,13 @@ static uint8_t *page_provisioning(const struct task *t, uint8_t *p)
 	return p + 4;
 }
 
-/* C0h, of inner units: a version, and the life of the storage */
+/* C0h, of inner units: a version, the life of the storage, and whether it is another than it was */
 static uint8_t *page_inner(const struct task *t, uint8_t *p)
 {
 	p[0] = 1;
 	set64(p + 4, task_lu(t)->life);
-	return p + 12;
+	set64(p + 12, task_lu(t)->other);
+	return p + 20;
 }
 
 static uint8_t *page_list(const struct task *t, uint8_t *p);

@@ -151,6 +151,7 @@ struct scsi_lu {
 	struct sanitize_run sanitize;
 	bool inner;                     /* for nodes of the cluster: it keeps nothing, and has VPD page C0h */
 	uint64_t life;                  /* of the storage, see struct director_caps; of an inner unit */
+	uint64_t other;                 /* 0: the storage is the one that was claimed; else another one, each time with another number */
 	bool ejected;
 	struct scsi_nexus *nexuses;
 };

@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -22,6 +24,7 @@
 #include "target/serve/serve.h"
 
 #define CLAIM_THREADS 32                /* each may wait for the storage of one leg */
+#define LEG_RECORD 4096u                /* META_RECORD of the mirror */
 #define RECORD_LEN 16                   /* "DLEG" | crc32c:4 | epoch:8, little-endian */
 #define RECORD_EVERY 4096               /* two of them, each in a block of its own: one is whole whatever is torn */
 
@@ -347,11 +350,18 @@ struct end_msg {
 	bool at_once;
 };
 
+/*
+ * What a node that forwards has sent and what was not begun yet is answered first: as a rule that it was not done (hold.c), since the
+ * volume is held, or served under another epoch. It knows of what came later that it was not taken (DIRECTOR_ISCSI_F_LAST_WORD).
+ */
 static void end_run(struct worker *w, struct worker_msg *m)
 {
 	struct end_msg *em = (struct end_msg *)m;
 	struct session *ss = session_find_id(w, em->id);
+	struct task *t;
 
+	while (ss && !em->at_once && !ss->is->closing && (t = session_next_task(ss->is)))
+		exec_task(ss, t);
 	if (ss)
 		session_end(ss, "succeeded by a newer epoch", em->at_once);
 	free(em);
@@ -505,6 +515,71 @@ static int leg_claim(void *arg, uint64_t epoch, struct director_err *err)
 	return 0;
 }
 
+/* ---- what a leg is ---- */
+
+struct head {
+	struct backstore_io bio;
+	bool over;
+	int32_t result;
+};
+
+static void head_done(struct backstore_io *bio, int32_t result)
+{
+	struct head *h = bio->user;
+
+	h->result = result;
+	h->over = true;
+}
+
+/* The first bytes of what was just opened. On a thread of the control side, which has no queue. */
+static int head_read(struct serve *s, struct backstore *bs, void *p, size_t len)
+{
+	struct director_iov iov = { p, len };
+	struct head h = { .bio = { .io = { .struct_size = sizeof(h.bio.io), .op = DIRECTOR_READ, .len = len, .iov = &iov, .n_iov = 1 },
+				   .done = head_done, .user = &h } };
+	struct backstore_queue *q;
+	int r = backstore_queue_new(s->host, &q);
+
+	if (r < 0)
+		return r;
+	backstore_submit(bs, q, &h.bio);
+	while (!h.over) {
+		struct pollfd fd = { .fd = backstore_queue_fd(q), .events = POLLIN };
+
+		if (backstore_queue_run(q, 0) == 0)
+			poll(&fd, 1, -1);
+	}
+	backstore_queue_free(&q);
+	return h.result;
+}
+
+/* Of the record that the mirror keeps in front (plugins/mirror/meta.h): is it of this leg, and of this owner or a later one? */
+static bool record_is(const uint8_t *record, const uint8_t leg[16], uint64_t claimed)
+{
+	uint64_t epoch = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		epoch |= (uint64_t)record[48 + i] << 8 * i;
+	return memcmp(record, "director-leg", 12) == 0 && memcmp(record + 32, leg, 16) == 0 && epoch >= claimed;
+}
+
+/*
+ * Somebody has claimed this leg, and written so into its storage: has it another disk since, blank or of an earlier time? A mirror that
+ * has it open, at another node, learns it with the way back and judges it anew before anything goes there.
+ */
+static bool is_another(struct serve *s, const struct volume *v, struct backstore *bs, uint64_t claimed)
+{
+	void *head = NULL;
+	bool same;
+
+	if (!claimed || posix_memalign(&head, LEG_RECORD, (size_t)2 * LEG_RECORD))
+		return false;
+	same = head_read(s, bs, head, (size_t)2 * LEG_RECORD) == 0 &&
+		(record_is(head, v->def.uuid, claimed) || record_is((uint8_t *)head + LEG_RECORD, v->def.uuid, claimed));
+	free(head);
+	return !same;
+}
+
 /* ---- volumes ---- */
 
 /* The unit that other nodes see: the disk, and nothing of what initiators do to theirs. */
@@ -528,6 +603,7 @@ void inner_look(struct volume *v, struct backstore *bs)
 	lu->cache = caps.flags & DIRECTOR_CAP_WRITE_CACHE;
 	lu->read_only = caps.flags & DIRECTOR_CAP_READ_ONLY;
 	lu->life = caps.life;
+	lu->other = v->other;
 	lu_resize(lu, caps.size);
 	pthread_mutex_unlock(&v->lu_lock);
 }
@@ -542,7 +618,7 @@ static bool tries_again(void *arg, int32_t result)
 	return hold_tries_again(arg, result);
 }
 
-static int share_make(struct volume *v, char **why)
+static int share_make(struct volume *v, struct backstore *bs, char **why)
 {
 	struct inner *in = v->serve->inner;
 	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG, .claim = leg_claim, .may_answer = may_answer,
@@ -553,6 +629,12 @@ static int share_make(struct volume *v, char **why)
 	memcpy(conf.uuid, v->def.uuid, 16);
 	if (conf.leg)
 		err = leg_load(in, v, &conf.claimed, why);
+	if (!err && conf.leg && is_another(v->serve, v, bs, conf.claimed)) {
+		v->other = mono_now().ns | 1;
+		log_warn(&v->serve->log, "inner: %s was claimed under epoch %llu, and what lies there now does not say so: it is judged anew",
+			v->def.name, (unsigned long long)conf.claimed);
+		inner_look(v, bs);
+	}
 	if (!err && backstore_share_new(v->serve->host, &conf, &share) < 0) {
 		*why = mem_printf("%s is there twice", v->def.name);
 		err = ERR_EXIST;
@@ -571,7 +653,7 @@ int inner_open(struct volume *v, struct backstore *bs, char **why)
 
 	inner_look(v, bs);
 	if (!v->share)
-		err = share_make(v, why);
+		err = share_make(v, bs, why);
 	if (err)
 		return err;
 	r = backstore_share_open(v->share, bs, v->def.epoch, &derr);

@@ -107,6 +107,7 @@ static void on_event(void *arg, struct backstore *bs, uint32_t kind, uint64_t va
 		[DIRECTOR_EV_REPAIRED] = "had regions repaired",
 		[DIRECTOR_EV_LOST] = "has lost its right, or what it knew of its legs",
 		[DIRECTOR_EV_FORGOT] = "may have lost what was written and not flushed",
+		[DIRECTOR_EV_LEG_FOREIGN] = "has a leg whose storage carries another volume",
 	};
 	struct volume *v = arg;
 	struct target_event ev = { .kind = TARGET_EV_VOLUME, .what = kind, .value = value, .of = of,

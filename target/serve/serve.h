@@ -102,6 +102,7 @@ struct volume {
 	bool discard_zeroes;
 	struct scsi_lu inner_lu;        /* as nodes of the cluster see it: no reservations, no groups; by lu_lock */
 	struct backstore_share *share;  /* from inner_open to inner_close */
+	uint64_t other;                 /* a leg that is another than the one that was claimed: a number of its own */
 	struct backstore_stats past;    /* of backstores that were open before */
 };
 

@@ -19,6 +19,8 @@ static void message(const uint8_t *p, size_t n)
 	agree_msg_encode(&m, &b);
 	assert(agree_msg_decode(b.data, b.len, &again) == 0);
 	assert(again.kind == m.kind && again.boot == m.boot && again.tag == m.tag);
+	if (m.kind == AGREE_MSG_BEAT || m.kind == AGREE_MSG_ECHO)
+		assert(memcmp(&again.beat, &m.beat, sizeof(m.beat)) == 0);
 	agree_msg_fini(&again);
 	agree_msg_fini(&m);
 	buf_fini(&b);

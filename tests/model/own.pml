@@ -8,7 +8,10 @@
  *   I2  the epochs of answers never go back
  *   I3  only legs in sync are read or make an owner; a leg is called in sync when it has all
  *
- * -DNODES=2|3, and to see that it can fail: -DNO_LEASE -DNO_FENCE -DNO_OUT -DNO_ECHO -DNO_END -DNO_WAIT
+ * A successor waits for the lease of the first owner, or no longer than that one's silence makes necessary. Clocks run alike here, and
+ * words come at once: silence.pml has that rule with clocks that do not, datagrams that take their time, and losses of power.
+ *
+ * -DNODES=2|3, and to see that it can fail: -DNO_LEASE -DNO_FENCE -DNO_OUT -DNO_ECHO -DNO_END -DNO_WAIT -DSILENT_LIE -DSILENT_PLACE
  */
 #ifndef NODES
 #define NODES 3
@@ -55,6 +58,9 @@ byte join_turn[3];
  */
 byte beat_on[3], beat_age[3], echoed[3], own_end[3];
 
+/* Ticks since each voter echoed the owner of the first epoch; of two voters none but that one and the asker could say so. */
+byte first = NOBODY, since[3];
+
 /* One write of each node: its value, epoch, the legs it is under way to, and those it failed at. */
 byte w_value[3], w_epoch[3], w_way[3], w_failed[3];
 
@@ -75,6 +81,22 @@ byte acked = 0, next = 1, answered = 0;
 #else
 #define ALL_HAVE(n) ((w_failed[n] & (a_in[n] | join[n])) == 0)
 #endif
+
+#ifdef SILENT_LIE
+#define SILENT(v) LEASE
+#else
+#define SILENT(v) since[v]
+#endif
+#ifdef SILENT_PLACE
+#define HAS_TAKE(n, v) (1)
+#else
+#define HAS_TAKE(n, v) (stored[v] >= a_changes[n])
+#endif
+
+inline echo(n, v) {
+	echoed[n] = stored[v] + 1;
+	since[v] = (NODES == 3 && first == n -> 0 : since[v])
+}
 
 inline commit(n) {
 	/* Any majority with the proposer in it has it on disk. */
@@ -150,6 +172,7 @@ inline node_step(n) {
 	:: n < LEGS && epoch < EPOCHS && changes < CHANGES && a_changes[n] == changes && (insync & BIT(n)) && opened[n] == 0 ->
 		owner = n;
 		epoch++;
+		first = (NODES == 3 && epoch == 1 -> n : first);
 		commit(n)
 	:: OWNS(n) && epoch < EPOCHS && changes < CHANGES && opened[n] == epoch && wait[n] == 0 && w_value[n] == 0 ->
 		if
@@ -160,8 +183,12 @@ inline node_step(n) {
 
 	/* ---- the lease ---- */
 	:: OWNS(n) && (beat_on[n] == 0 || beat_age[n] > 0) && opened[n] != 0 -> beat_on[n] = 1; beat_age[n] = 0; echoed[n] = 0; own_end[n] = stored[n]
-	:: beat_on[n] == 1 && echoed[n] == 0 -> echoed[n] = stored[(n + 1) % NODES] + 1
-	:: NODES == 3 && beat_on[n] == 1 && echoed[n] == 0 -> echoed[n] = stored[(n + 2) % NODES] + 1
+	:: beat_on[n] == 1 && echoed[n] == 0 -> echo(n, (n + 1) % NODES)
+	:: NODES == 3 && beat_on[n] == 1 && echoed[n] == 0 -> echo(n, (n + 2) % NODES)
+	/* Two of three have been silent to the former owner, and have the take: the asker, and who is neither. */
+	:: NODES == 3 && OWNS(n) && wait[n] > 0 && a_epoch[n] == 2 && first != n && HAS_TAKE(n, 3 - n - first) &&
+	   since[n] > 0 && SILENT(3 - n - first) > 0 ->
+		wait[n] = LEASE - (since[n] < SILENT(3 - n - first) -> since[n] : SILENT(3 - n - first))
 	:: OWNS(n) && beat_on[n] == 1 && beat_age[n] < LEASE && lease[n] < LEASE - beat_age[n] && COUNTS(n) -> lease[n] = LEASE - beat_age[n]
 
 	/* ---- opening: each in-sync leg is claimed, or put out ---- */
@@ -242,6 +269,7 @@ inline node_step(n) {
 inline tick_node(n) {
 	lease[n] = (lease[n] > 0 -> lease[n] - 1 : 0);
 	wait[n] = (wait[n] > 0 -> wait[n] - 1 : 0);
+	since[n] = (NODES == 3 && first != NOBODY && since[n] < LEASE -> since[n] + 1 : since[n]);
 	beat_age[n] = (beat_on[n] == 1 && beat_age[n] < LEASE -> beat_age[n] + 1 : beat_age[n]);
 	if
 	:: beat_age[n] == LEASE -> beat_on[n] = 0; beat_age[n] = 0; echoed[n] = 0; own_end[n] = 0

@@ -56,4 +56,4 @@ tests_sim_sim_mirror_planted_CPPFLAGS = $(AM_CPPFLAGS) -DDIRECTOR_PLANT
 tests_sim_sim_mirror_planted_LDADD = cluster/libcluster.la base/libbase.la $(SODIUM_LIBS)
 # The smallest model of the same rules, searched whole.
 dist_check_SCRIPTS += tests/model/own.sh
-EXTRA_DIST += tests/model/own.pml
+EXTRA_DIST += tests/model/own.pml tests/model/silence.pml

@@ -7,6 +7,9 @@ while read -r bug last name; do
 	if out=$("$top_builddir/tests/sim/sim_mirror_planted" --plant "$bug" --first --seeds "1-$last"); then
 		echo "not found: $name"
 		bad=1
+	elif [ -z "$out" ]; then
+		echo "did not run: $name"
+		bad=1
 	else
 		echo "found: $name: $(echo "$out" | head -1)"
 	fi

@@ -184,9 +184,9 @@ check lent-memory $?
 truncate -s 65M "$dir/m1" "$dir/m2"
 a=aaaaaaaa-0000-4000-8000-00000000000a b=bbbbbbbb-0000-4000-8000-00000000000b
 mirror() { # epoch, state of leg b, the file it is in
-	vol 7 "$1" mirror leased=yes uuid="$(uuid 7)" "legs=$a:in:1:0:0:local,$b:$2:local" child=file+path="$dir/m1" child=file+path="$dir/$3"
+	vol 7 "$1" mirror leased=yes uuid="$(uuid 7)" "legs=$a:$([ "$1" = 1 ] && echo first || echo in):1:0:0:local,$b:$2:local" child=file+path="$dir/m1" child=file+path="$dir/$3"
 }
-mirror 1 in:1:0:0 m2 && ctl lease "$(uuid 7)" 1 60000 && ctl target $iqn-m lun=1:"$(uuid 7)" portal=127.0.0.1:"$port" host=any &&
+mirror 1 first:1:0:0 m2 && ctl lease "$(uuid 7)" 1 60000 && ctl target $iqn-m lun=1:"$(uuid 7)" portal=127.0.0.1:"$port" host=any &&
 	[ "$("$cdb" "$url-m/1" ${write0}cc)" = good ]
 check mirror $?
 ctl freeze "$(uuid 7)" 1 && mirror 2 in:1:0:1 nowhere/m2 && ctl lease "$(uuid 7)" 2 60000

@@ -64,7 +64,7 @@ refused() { # name, status, at's arguments
 }
 
 # ---- two nodes ----
-start A && start B && leg A create $a && leg B create $b && mirror in:1:0:0 in:1:0:0 &&
+start A && start B && leg A create $a && leg B create $b && mirror first:1:0:0 first:1:0:0 &&
 	ctl A target $user lun=0:$v portal=127.0.0.1:13290 host=any
 check mirror-over-legs $?
 head -c 4M /dev/urandom >"$dir/one"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Disks that are not what they were when their node comes back, a blank one and an old one, are noticed and never trusted.
+# Disks that are not what they were when their node comes back, a blank one, an old one and another volume's, are noticed and never
+# trusted; the last one is not written either.
 . "$(dirname "$0")/functions.sh"
 one_volume --size 16M --copies 2 --on n1,n2
 make_work
@@ -40,4 +41,49 @@ step "a disk that comes back blank"
 swap blank
 step "a disk that comes back with what it held before"
 swap old
+
+step "a disk that is blank when its director-target starts anew, in a moment in which nothing is written"
+d n1 volume move v --owner n1 >/dev/null 2>&1
+until_true 10 "n1 owns it" owner_is n1
+mark n1
+file=$(file_of n2) turn=$(turn_of n2)
+ready() { [ "$(show '.data.legs[] | select(.desired.node == "n2") | .observed[0].attributes.storage')" = ready ]; }
+forget n2
+lab sh n2 dd if=/dev/zero of="$file" bs=1M count=17 conv=notrunc status=none
+lab kill n2 director-target
+expect n2 10 "director-target .pid [0-9]+. started"
+until_true 10 "the leg is there again" ready
+sleep 2         # that the mirror finds its way back to it
+to_n2() { owner_is n2 || d n1 volume move v --owner n2; owner_is n2 && in_sync 2; }
+until_true 60 "n2 serves it, and all is in sync" to_n2
+[ "$(turn_of n2)" -gt "$turn" ] || fail "the leg at n2 was never called out of sync"
+for n in n1 n2 n3; do marked $n || fail "blank behind our back: served by n2, through $n, the data is another"; done
+until_true 10 "the legs are equal" legs_equal
+
+step "a disk that comes back with another volume's copy is left alone, and the shell says so"
+d n1 volume create w --size 16M --copies 2 --on n1,n2 >/dev/null || fail "volume create"
+d n1 volume move v --owner n1 >/dev/null || fail "move to n1"
+until_true 10 "n1 owns it" owner_is n1
+at=n2
+file=$(file_of "$at") other=$(volume=w file_of "$at")
+lab kill "$at"
+until_true 10 "$at is gone" state_is_not n1 "$at" alive
+mark n1
+lab sh "$at" cp --sparse=always "$other" "$file"
+sum() { lab sh "$at" sha256sum "$file"; }
+was=$(sum)
+lab start "$at"
+lab wait 20 || fail "$at is back"
+why() { d n1 volume show v | grep -q "/legs/$(leg_of "$at").* carries another volume, /volumes/w"; }
+until_true 20 "it says why" why
+marked n3 || fail "the data is another"
+[ "$(sum)" = "$was" ] || fail "it was written to"
+step "until its first MiB is zeroed"
+lab sh "$at" dd if=/dev/zero of="$file" bs=1M count=1 conv=notrunc,fsync status=none
+until_true 30 "all is in sync" in_sync 2
+until_true 10 "nothing is said of it any more" eval '! why'
+d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
+until_true 10 "$at owns it" owner_is "$at"
+marked n3 || fail "served by $at the data is another"
+until_true 10 "the legs are equal" legs_equal
 pass

@@ -188,6 +188,13 @@ d n1 volume create x --size 8M --lun "${url%/1}/2" >"$work/out" 2>&1 && fail "tw
 d n1 lun remove "$iqn" 1 --force >/dev/null && d n1 volume delete w >/dev/null || fail "delete"
 until_true 20 "it can be used again" d n1 volume create x --size 8M --lun "${url%/1}/2" --user alice --secret-file "$work/secret"
 
+step "what a leg of another volume has left on a LUN does not keep it from being one"
+truncate -s 40M "$work/disk4"
+dd if="$work/disk" of="$work/disk4" bs=1M count=1 conv=notrunc status=none
+adm --mode logicalunit --op new --tid 1 --lun 4 --bstype rdwr -b "$work/disk4" || fail "tgtadm"
+d n1 volume create z --size 8M --on n1 --lun "${url%/1}/4" --user alice --secret-file "$work/secret" >"$work/out" 2>&1 || fail "volume create: $(cat "$work/out")"
+until_true 30 "it is in sync" eval '[ "$(field n1 z ".data.derived[\"in-sync\"]")" = "2 of 2" ]'
+
 step "a LUN that somebody else has registered is left alone, and the reason is said"
 truncate -s 20M "$work/disk3"
 adm --mode logicalunit --op new --tid 1 --lun 3 --bstype rdwr -b "$work/disk3" || fail "tgtadm"

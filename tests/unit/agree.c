@@ -466,6 +466,99 @@ static void messages_come_back_as_they_went(void)
 	buf_fini(&b);
 }
 
+static const uint8_t *encoded(const struct agree_msg *m, struct buf *b)
+{
+	buf_reset(b);
+	agree_msg_encode(m, b);
+	return b->data;
+}
+
+static void beats_and_echoes_come_back_as_they_went(void)
+{
+	struct agree_msg beat = { .kind = AGREE_MSG_BEAT, .boot = 5, .beat = { .number = 1000, .asked = { { 1, 2, 3 } }, .epoch = 7 } };
+	struct agree_msg echo = { .kind = AGREE_MSG_ECHO, .boot = 5, .beat = { .number = 1000, .end = 9, .silent = 1061 } };
+	struct agree_msg back;
+	struct buf b = { 0 };
+
+	encoded(&beat, &b);
+	CHECK_EQ(agree_msg_decode(b.data, b.len, &back), 0);
+	CHECK(back.kind == AGREE_MSG_BEAT && back.boot == 5 && back.beat.number == 1000 && back.beat.epoch == 7);
+	CHECK(node_id_eq(&back.beat.asked, &beat.beat.asked) && back.beat.silent == 0 && back.beat.end == 0);
+	agree_msg_fini(&back);
+	encoded(&echo, &b);
+	CHECK_EQ(agree_msg_decode(b.data, b.len, &back), 0);
+	CHECK(back.kind == AGREE_MSG_ECHO && back.beat.number == 1000 && back.beat.end == 9 && back.beat.silent == 1061);
+	CHECK(node_id_none(&back.beat.asked) && back.beat.epoch == 0);
+	agree_msg_fini(&back);
+	buf_fini(&b);
+}
+
+/* Field 17 or 18 with a number and an end, as a node sends it that does not know of silence. */
+static void beats_of_an_older_version_ask_nothing_and_say_nothing(void)
+{
+	static const uint8_t beat[] = { 0x09, 5, 0, 0, 0, 0, 0, 0, 0, 0x8a, 0x01, 3, 0x08, 0xe8, 0x07 };
+	static const uint8_t echo[] = { 0x09, 5, 0, 0, 0, 0, 0, 0, 0, 0x92, 0x01, 5, 0x08, 0xe8, 0x07, 0x10, 9 };
+	struct agree_msg back;
+	struct buf b = { 0 };
+
+	CHECK_EQ(agree_msg_decode(beat, sizeof(beat), &back), 0);
+	CHECK(back.kind == AGREE_MSG_BEAT && back.beat.number == 1000 && node_id_none(&back.beat.asked) && back.beat.epoch == 0);
+	/* And to one that asks nobody it looks as it always did. */
+	CHECK_EQ(memcmp(encoded(&back, &b), beat, sizeof(beat)), 0);
+	CHECK_EQ(b.len, sizeof(beat));
+	agree_msg_fini(&back);
+	CHECK_EQ(agree_msg_decode(echo, sizeof(echo), &back), 0);
+	CHECK(back.kind == AGREE_MSG_ECHO && back.beat.end == 9 && back.beat.silent == 0);
+	CHECK_EQ(memcmp(encoded(&back, &b), echo, sizeof(echo)), 0);
+	CHECK_EQ(b.len, sizeof(echo));
+	agree_msg_fini(&back);
+	buf_fini(&b);
+}
+
+/* A beat of field 17 that has, behind its number, these bytes. */
+static int beat_with(const uint8_t *p, size_t n)
+{
+	uint8_t m[64] = { 0x09, 5, 0, 0, 0, 0, 0, 0, 0, 0x8a, 0x01, (uint8_t)(3 + n), 0x08, 0xe8, 0x07 };
+	struct agree_msg back;
+	int err;
+
+	memcpy(m + 15, p, n);
+	err = agree_msg_decode(m, 15 + n, &back);
+	if (err == 0)
+		agree_msg_fini(&back);
+	return err;
+}
+
+static void a_beat_that_asks_for_no_node_or_with_too_much_is_refused(void)
+{
+	uint8_t asked[2 + 17] = { 0x1a, 16, 1 };
+	/* 2^62 and all ones, in fields 4 and 5. */
+	uint8_t large[] = { 0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40 };
+	uint8_t most[] = { 0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 };
+
+	CHECK_EQ(beat_with(asked, 2 + 16), 0);
+	for (uint8_t n = 1; n <= 17; n++) {
+		asked[1] = n;
+		CHECK_EQ(beat_with(asked, 2u + n), n == 16 ? 0 : ERR_MALFORMED);
+	}
+	/* Nobody. */
+	asked[1] = 0;
+	CHECK_EQ(beat_with(asked, 2), 0);
+	/* Longer than there is. */
+	asked[1] = 16;
+	CHECK_EQ(beat_with(asked, 2 + 15), ERR_MALFORMED);
+	for (unsigned field = 4; field <= 5; field++) {
+		large[0] = most[0] = (uint8_t)(field << 3);
+		CHECK_EQ(beat_with(large, sizeof(large)), ERR_MALFORMED);
+		CHECK_EQ(beat_with(most, sizeof(most)), ERR_MALFORMED);
+		CHECK_EQ(beat_with(most, sizeof(most) - 1), ERR_MALFORMED);
+		/* 2^62 less one. */
+		most[9] = 0x3f;
+		CHECK_EQ(beat_with(most, sizeof(most) - 1), 0);
+		most[9] = 0xff;
+	}
+}
+
 static void a_message_without_boot_or_with_too_much_is_refused(void)
 {
 	struct agree_msg m = { .kind = AGREE_MSG_PROPOSE, .boot = 0 }, back;
@@ -511,6 +604,9 @@ int main(void)
 	RUN(a_damaged_log_stops_the_vote);
 	RUN(the_chain_tells_logs_apart);
 	RUN(messages_come_back_as_they_went);
+	RUN(beats_and_echoes_come_back_as_they_went);
+	RUN(beats_of_an_older_version_ask_nothing_and_say_nothing);
+	RUN(a_beat_that_asks_for_no_node_or_with_too_much_is_refused);
 	RUN(a_message_without_boot_or_with_too_much_is_refused);
 	return 0;
 }

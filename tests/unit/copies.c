@@ -562,6 +562,32 @@ static void test_status_says_how_far_it_is(void)
 	world_free(&w);
 }
 
+/* Storage that is another volume's is found by who serves the volume; nothing becomes of the leg until people do something. */
+static void test_status_says_what_the_owner_says_of_a_leg(void)
+{
+	struct world w = copies_world();
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	DO(&w, "", "~ /volumes/v copies=3");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	report(&w, 3, "/volumes/v/legs/c", "storage=ready");
+	STATUS(&w, "/volumes/v/legs/c", STATUS_PENDING, "not in sync yet", "");
+	report(&w, 1, "/volumes/v/legs/c", "error=another");
+	STATUS(&w, "/volumes/v/legs/c", STATUS_FAILED, "legs/c on node n3: another", "");
+	STATUS(&w, "/volumes/v", STATUS_FAILED, "legs/c on node n3: another", "degraded");
+	CHECK_EQ(names_task(w.n, catalog_applied(w.c), w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_FAILED);
+	/* What a node says that does not serve it counts for nothing. */
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 2, NULL), 0);
+	report(&w, 2, "/volumes/v", "state=ready");
+	STATUS(&w, "/volumes/v/legs/c", STATUS_PENDING, "not in sync yet", "");
+	world_free(&w);
+}
+
 /* Who asked for it waits until it is so; a later change of the volume does not wait for it too. */
 static void test_a_move_of_who_serves_is_done_when_the_other_serves(void)
 {
@@ -682,6 +708,7 @@ int main(void)
 	RUN(test_drain);
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
+	RUN(test_status_says_what_the_owner_says_of_a_leg);
 	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
 	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);
 	RUN(test_a_node_with_data_does_not_become_a_witness);

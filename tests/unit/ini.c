@@ -755,6 +755,72 @@ static void a_logout_that_the_target_asks_for_waits_for_the_answers(void)
 	end(&w);
 }
 
+/* The target drops the session, and has taken so many of the two commands. */
+static void dropped(bool last_word, unsigned taken)
+{
+	static struct command first, second;
+	struct world w;
+	uint8_t b[BHS_LEN];
+	uint32_t sn;
+
+	world_init(&w);
+	w.conf.last_word = last_word;
+	up(&w, KEYS("DefaultTime2Wait=0\0"));
+	submit(&w, &first, false, 30000);
+	submit(&w, &second, false, 30000);
+	first.cmd.repeat = second.cmd.repeat = false;
+	sn = bhs_cmdsn(expect(&w, PDU_SCSI_COMMAND));
+	expect(&w, PDU_SCSI_COMMAND);
+	bhs_init(b, PDU_ASYNC, PDU_FINAL, 0, TAG_NONE);
+	b[36] = 3;
+	put32(b + 24, w.statsn++);
+	put32(b + 28, sn + taken);
+	put32(b + 32, sn + taken + 8);
+	ini_feed(w.c, b, BHS_LEN);
+	CHECK(ini_next_done(w.s) && ini_next_done(w.s));
+	CHECK_EQ(first.cmd.result, ERR_IO);
+	CHECK_EQ(second.cmd.result, ERR_IO);
+	CHECK_EQ(first.cmd.sent, !last_word || taken > 0);
+	CHECK_EQ(second.cmd.sent, !last_word || taken > 1);
+	end(&w);
+}
+
+static void what_a_target_had_not_taken_when_it_dropped_the_session_was_not_executed(void)
+{
+	for (unsigned taken = 0; taken <= 2; taken++) {
+		dropped(true, taken);
+		dropped(false, taken);
+	}
+}
+
+/* One that says nothing of sense is believed nothing. */
+static void a_last_word_without_a_window_says_nothing(void)
+{
+	static struct command c;
+	struct world w;
+	uint8_t b[BHS_LEN];
+	uint32_t sn;
+
+	for (unsigned i = 0; i < 2; i++) {
+		world_init(&w);
+		w.conf.last_word = true;
+		up(&w, KEYS("DefaultTime2Wait=0\0"));
+		submit(&w, &c, false, 30000);
+		c.cmd.repeat = false;
+		sn = bhs_cmdsn(expect(&w, PDU_SCSI_COMMAND));
+		bhs_init(b, PDU_ASYNC, PDU_FINAL, 0, TAG_NONE);
+		b[36] = 3;
+		put32(b + 24, w.statsn++);
+		/* Before what was acknowledged; beyond what was sent. */
+		put32(b + 28, i ? sn + 5 : sn - 1);
+		put32(b + 32, sn + 20);
+		ini_feed(w.c, b, BHS_LEN);
+		CHECK(ini_next_done(w.s) == &c.cmd);
+		CHECK(c.cmd.sent);
+		end(&w);
+	}
+}
+
 static void a_refused_pdu_ends_its_command(void)
 {
 	static struct command c;
@@ -841,6 +907,8 @@ int main(void)
 	RUN(silence_is_asked_and_then_given_up);
 	RUN(the_targets_ping_is_answered);
 	RUN(a_logout_that_the_target_asks_for_waits_for_the_answers);
+	RUN(what_a_target_had_not_taken_when_it_dropped_the_session_was_not_executed);
+	RUN(a_last_word_without_a_window_says_nothing);
 	RUN(a_refused_pdu_ends_its_command);
 	RUN(a_cancel_gives_the_memory_back_even_if_it_is_being_sent);
 	RUN(send_targets_over_several_responses);

@@ -286,6 +286,31 @@ static void an_r2t_is_sent_again(void)
 	world_fini(&w);
 }
 
+/* What comes behind the message is not taken, and the message says so by its ExpCmdSN: whoever sent it may send it elsewhere. */
+static void a_session_that_is_dismissed_takes_nothing_more(void)
+{
+	struct world w;
+	uint32_t sn, tasks;
+	const uint8_t *r;
+
+	start(&w, KEYS(ERL2));
+	sn = w.session->exp_cmdsn;
+	tasks = w.session->n_tasks;
+	session_dismiss(w.session, "dropped");
+	command(&w, true, 2000, 512, 512);
+	world_run(&w);
+	r = expect(&w, PDU_ASYNC, TAG_NONE);
+	CHECK_EQ(r[36], ASYNC_SESSION_DROPS);
+	CHECK_EQ(get32(r + 28), sn);
+	CHECK_EQ(w.session->exp_cmdsn, sn);
+	CHECK_EQ(w.session->n_tasks, tasks);
+	CHECK(!session_next_task(w.session));
+	nothing(&w);
+	world_cut(&w);
+	CHECK(session_over(w.session));
+	world_fini(&w);
+}
+
 static void a_session_that_is_dismissed_is_told(void)
 {
 	struct world w;
@@ -1074,6 +1099,7 @@ int main(void)
 	RUN(lost_data_is_asked_for_again_and_only_that);
 	RUN(data_that_does_not_come_is_asked_for_again);
 	RUN(an_r2t_is_sent_again);
+	RUN(a_session_that_is_dismissed_takes_nothing_more);
 	RUN(a_session_that_is_dismissed_is_told);
 	RUN(status_is_sent_again_until_it_is_acknowledged);
 	RUN(unacknowledged_status_is_asked_after);

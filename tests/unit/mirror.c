@@ -17,6 +17,7 @@
 #define VOLUME "11111111-1111-1111-1111-111111111111"
 #define LEG_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LEG_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define FIRST LEG_A ":first:0:0:0:local," LEG_B ":first:0:0:0:remote"   /* of a volume that was never served */
 
 static const char *volume = VOLUME;
 static struct director_err why;         /* of the last opening */
@@ -55,7 +56,7 @@ static int open_mirror(uint64_t epoch, const char *legs)
 
 static void legs_are(const char *legs)
 {
-	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "legs", legs } };
+	const struct plugin_pair m[] = { { "uuid", volume }, { "legs", legs } };
 	struct director_err err = { .text = "" };
 
 	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
@@ -68,6 +69,14 @@ static void spoil(const char *path, uint64_t offset, char c)
 	memset(seen, c, sizeof(seen));
 	CHECK_EQ(pwrite(fd, seen, sizeof(seen), (off_t)(DATA + offset)), (ssize_t)sizeof(seen));
 	close(fd);
+}
+
+static int truncate_new(const char *path, off_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), r = fd < 0 ? -1 : ftruncate(fd, size);
+
+	close(fd);
+	return r;
 }
 
 static void fault(const char *error)
@@ -190,7 +199,7 @@ static void a_write_waits_until_the_leg_is_out_in_agreed_state(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
 	fault("eio");
 	memset(buf, 'z', sizeof(buf));
@@ -216,7 +225,7 @@ static void a_newer_owner_is_remembered(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	backstore_close(&bs);
 	CHECK_EQ(open_mirror(2, legs), 0);
 	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 2), 0);
@@ -231,24 +240,89 @@ static void a_leg_of_another_volume_is_called_so(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	backstore_close(&bs);
 	CHECK_EQ(open_mirror(9, legs), 0);
 	backstore_close(&bs);
 	volume = "22222222-2222-2222-2222-222222222222";
 	CHECK_EQ(open_mirror(1, legs), -ENODATA);
 	CHECK(strstr(why.text, "carries another volume, 11111111-1111-1111-1111-111111111111"));
-	CHECK(strstr(why.text, "remove the file"));
-	/* As a leg that has to be copied to it does not keep the volume from being served. */
+	CHECK(strstr(why.text, "zero its first MiB"));
+	volume = VOLUME;
+	end();
+}
+
+static void head_read(const char *path, char head[DATA])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	CHECK_EQ(pread(fd, head, DATA, 0), (ssize_t)DATA);
+	close(fd);
+}
+
+static void head_zero(const char *path)
+{
+	static char zeroes[DATA];
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	CHECK_EQ(pwrite(fd, zeroes, DATA, 0), (ssize_t)DATA);
+	close(fd);
+}
+
+/*
+ * Leg b is what another volume has: the volume is served without it, what it holds stays, and somebody is told whose it is. When it is
+ * zeroed it becomes a leg. In `row` it never was one, or is in sync: then it has to be out first.
+ */
+static void left_alone(const char *row, const char *out)
+{
+	static char before[DATA], after[DATA];
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(9, FIRST), 0);
+	memset(buf, 'p', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 9), 0);
+	backstore_close(&bs);
+	head_read(path_b, before);
 	unlink(path_a);
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":new:0:0:0:remote"), 0);
+	volume = "22222222-2222-2222-2222-222222222222";
+	CHECK_EQ(open_mirror(1, row), 0);
 	memset(buf, 'q', sizeof(buf));
-	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	while (out && !events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	if (out)
+		legs_are(out);
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, 0);
+	while (events[DIRECTOR_EV_LEG_FOREIGN] < 2)
+		turn();
+	CHECK_EQ(told[DIRECTOR_EV_LEG_FOREIGN][0], 1);
+	CHECK_EQ(told[DIRECTOR_EV_LEG_FOREIGN][1], 0x1111111111111111u);
+	CHECK_EQ(events[DIRECTOR_EV_LEG_READY], 0);
+	head_read(path_b, after);
+	CHECK(memcmp(before, after, DATA) == 0 && leg_has(path_b, 65536, 'p'));
+	head_zero(path_b);
 	while (!events[DIRECTOR_EV_LEG_READY])
 		turn();
+	CHECK_EQ(told[DIRECTOR_EV_LEG_FOREIGN][1], 0);
 	CHECK(leg_has(path_b, 65536, 'q'));
 	volume = VOLUME;
 	end();
+}
+
+static void another_volume_is_left_alone_under_a_new_leg(void)
+{
+	left_alone(LEG_A ":first:0:0:0:local," LEG_B ":new:0:0:0:remote", NULL);
+}
+
+/* Disks that were put back in the wrong order, say. */
+static void another_volume_is_left_alone_under_a_leg_in_sync(void)
+{
+	left_alone(LEG_A ":first:0:0:0:local," LEG_B ":in:0:0:0:remote", LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote");
 }
 
 /* Blank where a leg was: no part in the volume, and out before anything is answered. */
@@ -260,7 +334,7 @@ static void a_blank_disk_is_no_leg(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	memset(buf, 'k', sizeof(buf));
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
 	backstore_close(&bs);
@@ -301,7 +375,7 @@ static void close_marks_all_legs_quiet(void)
 	static const char legs[] = LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote";
 
 	begin();
-	CHECK_EQ(open_mirror(1, legs), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
 	CHECK(!is_quiet(path_a) && !is_quiet(path_b));
 	backstore_close(&bs);
@@ -322,7 +396,7 @@ static void the_last_leg_fails(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, LEG_A ":first:0:0:0:local," LEG_B ":out:1:0:0:remote"), 0);
 	CHECK_EQ(io(DIRECTOR_READ, seen, 0, 1), 0);
 	fault("eio");
 	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
@@ -345,7 +419,7 @@ static void lost_it_ends_at_once_and_unclean(void)
 	int32_t result;
 
 	begin();
-	CHECK_EQ(open_mirror(1, LEG_A ":in:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	CHECK_EQ(open_mirror(1, FIRST), 0);
 	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
 	fault("eio");
 	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
@@ -430,6 +504,32 @@ static void a_read_that_fails_is_repaired(void)
 	end();
 }
 
+/* Of two that are made with their volume, and hold what they held, one counts: the other is out before anything is answered. */
+static void what_a_leg_held_before_is_not_in_sync(void)
+{
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(truncate_new(path_a, SIZE) | truncate_new(path_b, SIZE), 0);
+	spoil(path_b, 65536, 'o');
+	CHECK_EQ(open_mirror(1, LEG_A ":first:0:0:0:local," LEG_B ":in:0:0:0:remote"), 0);
+	start(&bio, &iov, DIRECTOR_READ, seen, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	CHECK_EQ(result, 1);
+	CHECK_EQ(told[DIRECTOR_EV_LEG_FAILED][0], 1);
+	legs_are(LEG_A ":in:0:0:0:local," LEG_B ":out:1:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(result, 0);
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	CHECK(leg_has(path_a, 65536, 0) && leg_has(path_b, 65536, 0));
+	end();
+}
+
 static void neither_leg_is_good(void)
 {
 	static const char legs[] = LEG_A ":in:3:3:1:local," LEG_B ":in:3:3:1:remote";
@@ -455,6 +555,8 @@ int main(void)
 	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_leg_of_another_volume_is_called_so);
+	RUN(another_volume_is_left_alone_under_a_new_leg);
+	RUN(another_volume_is_left_alone_under_a_leg_in_sync);
 	RUN(a_blank_disk_is_no_leg);
 	RUN(close_marks_all_legs_quiet);
 	RUN(the_last_leg_fails);
@@ -462,6 +564,7 @@ int main(void)
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(a_scrub_makes_equal_what_differs);
 	RUN(a_read_that_fails_is_repaired);
+	RUN(what_a_leg_held_before_is_not_in_sync);
 	RUN(neither_leg_is_good);
 	unlink(path_a);
 	unlink(path_b);

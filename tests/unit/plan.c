@@ -3,6 +3,7 @@
 #include "cluster/plan.h"
 
 #include "cluster/plan_int.h"
+#include "cluster/volume.h"
 #include "tests/unit/txns.h"
 
 /* The plan of node n1; what is remembered of all plans of this test must not change any. */
@@ -274,6 +275,48 @@ static void test_a_portal_that_goes_elsewhere_is_closed_here(void)
 	catalog_free(&c);
 }
 
+/* The states of its legs as the mirror at the node is told them. */
+static void legs_are(const struct catalog *c, const char *volume, const char *self, const char *want)
+{
+	struct plan_node node[3] = { { .name = "n1" }, { .name = "n2" }, { .name = "n3" } };
+	struct plan_nodes nodes = { .node = node, .n = 3 };
+	const struct object *o = catalog_get(c, volume);
+	struct plan_action a;
+	struct own_row row;
+	struct buf said = { 0 };
+
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(volume_node_id(catalog_tree(c), node[i].name, &node[i].id));
+	CHECK(volume_row(catalog_tree(c), o, &row));
+	a = plan_serve(PLAN_SERVE, catalog_tree(c), o, &row, 0, self, &nodes);
+	for (const char *p = attrs_get(&a.params, "p.legs"); p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		const char *state = strchr(p, ':') + 1;
+
+		buf_printf(&said, "%s%.*s", said.len ? " " : "", (int)strcspn(state, ":"), state);
+	}
+	CHECK_STR(buf_str(&said), want);
+	buf_fini(&said);
+	plan_action_fini(&a);
+}
+
+static void test_of_legs_that_may_hold_something_one_counts(void)
+{
+	struct catalog *c = small_cluster();
+
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "+ /volumes/m size=1G copies=3", "+ /volumes/m/legs/a node=n1", "+ /volumes/m/legs/b node=n2", "+ /volumes/m/legs/c node=n3");
+	legs_are(c, "/volumes/m", "n2", "first first first");
+	APPLY_OK(c, "+ /volumes/d size=1G copies=2", "+ /volumes/d/legs/a node=n1 backstore=block path=/dev/sdb",
+	         "+ /volumes/d/legs/b node=n2 backstore=block path=/dev/sdb");
+	legs_are(c, "/volumes/d", "n1", "first in");
+	legs_are(c, "/volumes/d", "n2", "in first");
+	legs_are(c, "/volumes/d", "n3", "first in");
+	APPLY_OK(c, "+ /volumes/x size=1G copies=3", "+ /volumes/x/legs/a node=n1 path=/srv/x", "+ /volumes/x/legs/b node=n2",
+	         "+ /volumes/x/legs/c node=n3 backstore=ram");
+	legs_are(c, "/volumes/x", "n1", "in first first");
+	catalog_free(&c);
+}
+
 /* director-target starts again: all must be opened, nothing made. */
 static void test_storage_is_made_once(void)
 {
@@ -502,6 +545,7 @@ int main(void)
 	RUN(test_changes);
 	RUN(test_who_may_log_in);
 	RUN(test_a_portal_that_goes_elsewhere_is_closed_here);
+	RUN(test_of_legs_that_may_hold_something_one_counts);
 	RUN(test_storage_is_made_once);
 	RUN(test_a_catalog_that_lags_destroys_nothing);
 	RUN(test_the_users_file_is_not_destroyed);
