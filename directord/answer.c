@@ -104,7 +104,7 @@ static void warn_fences(struct answer *a, struct control_status *s)
 	while ((o = tree_child(t, "/nodes", o))) {
 		const char *plugin = attrs_get(&o->attrs, "fence"), *one = "";
 		unsigned lack = plugin && *plugin ? place_lack_plugin(cluster_names(a->cluster), plugin, &one) : 0;
-		char text[256], more[32] = "";
+		char text[320], more[32] = "";
 
 		if (!lack)
 			continue;
