@@ -25,7 +25,7 @@ const char *plan_name(const char *path)
 void plan_params(const struct object *o, struct attrs *out)
 {
 	static const char *const ours[] = { "comment", "node", "device", "allow-shrink", "size", "alias", "copies", "stripe",
-		"want", "scrub-asked", "part-of", "replaces" };
+		"want", "scrub-asked", "resync-limit", "scrub-limit", "part-of", "replaces" };
 
 	attrs_copy(out, &o->attrs);
 	for (const struct schema_param *p = o->type->params; p->name; p++) {
@@ -277,6 +277,8 @@ struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const s
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
 	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);
+	attrs_set(&a.params, "p.rate", o ? attrs_get(&o->attrs, "resync-limit") : NULL);
+	attrs_set(&a.params, "p.scrub-rate", o ? attrs_get(&o->attrs, "scrub-limit") : NULL);
 	buf_fini(&legs);
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct plan_node *at = plan_node(nodes, &row->leg[i].node);

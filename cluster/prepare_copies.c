@@ -316,6 +316,22 @@ static int shard_path(struct work *w, const char *volume, unsigned k, char *path
 	return 0;
 }
 
+/* Says whether there are any. An empty one takes away what there was. */
+static bool limits_copy(const struct attrs *from, struct attrs *to)
+{
+	static const char *const limits[] = { "resync-limit", "scrub-limit" };
+	bool any = false;
+
+	for (unsigned i = 0; i < ARRAY_LEN(limits); i++) {
+		const char *v = attrs_get(from, limits[i]);
+
+		any |= v != NULL;
+		if (v && to)
+			attrs_set(to, limits[i], v);
+	}
+	return any;
+}
+
 static int shard_create(struct work *w, unsigned i, unsigned k, unsigned copies, const char *on, const struct attrs *storage)
 {
 	char path[PATH_LEN_MAX], text[32];
@@ -335,6 +351,7 @@ static int shard_create(struct work *w, unsigned i, unsigned k, unsigned copies,
 		attrs_set(&op->attrs, "copies", text);
 		attrs_set(&op->attrs, "part-of", path_name(w->t->ops[i].path));
 		attrs_set(&op->attrs, "block-size", block);
+		limits_copy(&w->t->ops[i].attrs, &op->attrs);
 	}
 	return legs_fill(w, path, copies, on, k, storage, size);
 }
@@ -515,6 +532,11 @@ static int shards_set(struct work *w, unsigned i, const char *on)
 			set_uint(w, s->path, "size", shard_size(n, stripe));
 		if (scrub)
 			set_uint(w, s->path, "scrub-asked", schema_get_uint(s->type, &s->attrs, "scrub-asked") + 1);
+		if (limits_copy(&w->t->ops[i].attrs, NULL)) {
+			struct txn_op *op = txn_add(w->t, TXN_SET, s->path);
+
+			limits_copy(&w->t->ops[i].attrs, &op->attrs);
+		}
 		/* All parts or none: where one cannot go, people say which of the others shall. */
 		if (want && *want)
 			err = check_want(w, s, want);

@@ -21,8 +21,9 @@
 #include "base/buf.h"
 #include "cluster/obj.h"
 
-/* The newest level this program knows. 2: volumes with copies, floating addresses; 3: copies for volumes that had none, legs on foreign LUNs */
-#define SCHEMA_LEVEL 3
+/* The newest level this program knows. 2: volumes with copies, floating addresses; 3: copies for volumes that had none, legs on foreign LUNs;
+ * 4: bounds of resync and scrub */
+#define SCHEMA_LEVEL 4
 #define SCHEMA_PLUGIN_PREFIX "p."
 #define WHY_LEN 400
 

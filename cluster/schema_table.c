@@ -123,6 +123,11 @@ static const struct schema_param volume_params[] = {
 	  .help = "Node that shall serve it; unset again once it does" },
 	{ .name = "scrub-asked", .type = VALUE_UINT, .flags = LIVE | PARAM_GROWS, .needs = "copies", .since = 2,
 	  .help = "How often a scrub was asked for; next: once more" },
+	{ .name = "resync-limit", .type = VALUE_SIZE, .flags = LIVE, .max = 1ull << 60, .needs = "copies", .unit = "bytes", .since = 4,
+	  .help = "How much of it is copied in a second at most to a leg that lacks data; of a striped volume: of each part; 0 or left out: as fast as "
+	          "it goes" },
+	{ .name = "scrub-limit", .type = VALUE_SIZE, .flags = LIVE, .max = 1ull << 60, .needs = "copies", .unit = "bytes", .since = 4,
+	  .help = "How much of it a scrub compares in a second at most, likewise; 0: as fast as it goes; left out: 100M" },
 	{ .name = "part-of", .type = VALUE_REF, .flags = CREATE, .ref = TYPE_VOLUME, .needs = "copies", .since = 2,
 	  .help = "The striped volume that this one is a part of" },
 	{ .name = "owner", .type = VALUE_HEX, .flags = MACHINE, .max = 16, .since = 2,

@@ -523,7 +523,7 @@ static void seed(struct fake *f, unsigned volumes, unsigned targets)
 	struct txn_op *op = txn_add(&t, TXN_CREATE, "/cluster");
 
 	set(op, "name", "test");
-	set(op, "level", "3");
+	set(op, "level", "4");
 	for (unsigned i = 1; i <= 3; i++) {
 		struct node_id id = id_of(i);
 		struct attrs as = { 0 };

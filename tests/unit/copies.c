@@ -389,6 +389,24 @@ static void test_owner_and_scrub(void)
 	world_free(&w);
 }
 
+/* Each part of a striped volume has the bound of the whole. */
+static void test_limits(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=2 node=n1,n2");
+	REFUSED(&w, ERR_INVAL, "needs level 4", "~ /volumes/v resync-limit=50M");
+	APPLY_OK(w.c, "~ /cluster level=4", "+ /volumes/p size=1G node=n1");
+	DO(&w, "~ /volumes/v resync-limit=52428800", "~ /volumes/v resync-limit=50M");
+	APPLY_FAILS(w.c, ERR_INVAL, "copies", "~ /volumes/p resync-limit=52428800");
+	DO(&w, "+ /volumes/s copies=1 scrub-limit=1048576 size=2097152 stripe=2; + /volumes/s.0 copies=1 part-of=s scrub-limit=1048576 size=1048576; "
+	   "+ /volumes/s.0/legs/a node=n3; + /volumes/s.1 copies=1 part-of=s scrub-limit=1048576 size=1048576; + /volumes/s.1/legs/a node=n1",
+	   "+ /volumes/s size=2M stripe=2 node=n3,n1 scrub-limit=1M");
+	DO(&w, "~ /volumes/s resync-limit=1048576 scrub-limit=; ~ /volumes/s.0 resync-limit=1048576 scrub-limit=; "
+	   "~ /volumes/s.1 resync-limit=1048576 scrub-limit=", "~ /volumes/s resync-limit=1M scrub-limit=");
+	world_free(&w);
+}
+
 /* ---- moving ---- */
 
 static void test_move_of_a_leg(void)
@@ -702,6 +720,7 @@ int main(void)
 	RUN(test_owner_of_a_striped_one);
 	RUN(test_convert_of_a_striped_one);
 	RUN(test_owner_and_scrub);
+	RUN(test_limits);
 	RUN(test_move_of_a_leg);
 	RUN(test_move_of_the_only_leg);
 	RUN(test_missing_copy_is_made_anew);

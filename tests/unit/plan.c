@@ -295,8 +295,29 @@ static void legs_are(const struct catalog *c, const char *volume, const char *se
 		buf_printf(&said, "%s%.*s", said.len ? " " : "", (int)strcspn(state, ":"), state);
 	}
 	CHECK_STR(buf_str(&said), want);
+	CHECK_STR(attrs_get(&a.params, "p.rate") ? attrs_get(&a.params, "p.rate") : "", "");
 	buf_fini(&said);
 	plan_action_fini(&a);
+}
+
+/* What bounds its resync and its scrub goes to the mirror that serves it. */
+static void test_limits_are_the_mirrors(void)
+{
+	struct catalog *c = small_cluster();
+	const struct object *o;
+	struct plan_action a;
+	struct own_row row;
+
+	APPLY_OK(c, "~ /cluster level=4");
+	APPLY_OK(c, "+ /volumes/m size=1G copies=2", "+ /volumes/m/legs/a node=n1", "+ /volumes/m/legs/b node=n2");
+	APPLY_OK(c, "~ /volumes/m resync-limit=1048576 scrub-limit=0");
+	o = catalog_get(c, "/volumes/m");
+	CHECK(volume_row(catalog_tree(c), o, &row));
+	a = plan_serve(PLAN_SERVE, catalog_tree(c), o, &row, 0, "n1", &(struct plan_nodes){ 0 });
+	CHECK_STR(attrs_get(&a.params, "p.rate"), "1048576");
+	CHECK_STR(attrs_get(&a.params, "p.scrub-rate"), "0");
+	plan_action_fini(&a);
+	catalog_free(&c);
 }
 
 static void test_of_legs_that_may_hold_something_one_counts(void)
@@ -542,6 +563,7 @@ int main(void)
 	RUN(test_only_what_is_ours);
 	RUN(test_lun_leaves_before_its_volume);
 	RUN(test_volume_made_anew);
+	RUN(test_limits_are_the_mirrors);
 	RUN(test_changes);
 	RUN(test_who_may_log_in);
 	RUN(test_a_portal_that_goes_elsewhere_is_closed_here);
