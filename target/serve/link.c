@@ -167,8 +167,9 @@ void link_readable(struct link *l)
 }
 
 /*
- * What comes from another node is done a few commands at a time, and their answers are sent before the next few begin: that node hands
- * them on meanwhile. With all at once, one of the programs on the way works while the others wait for it.
+ * Commands are done a few at a time, and their answers are sent before the next few begin: whoever sent them goes on with these meanwhile.
+ * With all at once, one of the programs on the way works while the others wait for it, and each has to be woken up again. Of many that are
+ * under way more make a batch: each costs system calls.
  */
 static bool is_enough(const struct link *l, unsigned n)
 {
