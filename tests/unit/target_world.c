@@ -68,6 +68,8 @@ void world_cut(struct world *w)
 
 void world_fini(struct world *w)
 {
+	/* Those that waited for what is released now are not held again. */
+	w->hold = false;
 	world_release(w);
 	for (unsigned i = 0; i < WORLD_LINKS; i++) {
 		world_take(w, i);
