@@ -10,4 +10,6 @@ base_libbase_la_SOURCES = \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/mono.h %D%/rng.h %D%/unstable.h \
+	%D%/pin.c %D%/pin.h \
+	%D%/seat.c %D%/seat.h \
 	%D%/text.c %D%/text.h

@@ -3,8 +3,8 @@
 # the shared library and the plugin are made of.
 noinst_LTLIBRARIES += initiator/libinitiator.la
 initiator_libinitiator_la_SOURCES = include/director/iscsi.h %D%/priv.h %D%/address.c %D%/disk.c %D%/discover.c %D%/io.c %D%/judge.c \
-	%D%/lookup.c %D%/loop.c %D%/session.c $(INI_SOURCES) target/iscsi/chap.c target/iscsi/keys.c target/iscsi/pdu.c \
-	base/buf.c base/clock.c base/crc32c.c base/err.c base/mem.c base/text.c
+	%D%/lookup.c %D%/loop.c %D%/session.c %D%/stay.c $(INI_SOURCES) target/iscsi/chap.c target/iscsi/keys.c target/iscsi/pdu.c \
+	base/buf.c base/clock.c base/crc32c.c base/err.c base/mem.c base/pin.c base/seat.c base/text.c
 initiator_libinitiator_la_CFLAGS = $(AM_CFLAGS) $(NETTLE_CFLAGS)
 initiator_libinitiator_la_LIBADD = $(NETTLE_LIBS) -lpthread
 

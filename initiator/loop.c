@@ -276,8 +276,10 @@ void loop_deliver(struct director_iscsi *h)
 	struct ini_cmd *cmd;
 	struct ini_event ev;
 
-	while ((cmd = ini_next_done(h->s)))
+	while ((cmd = ini_next_done(h->s))) {
+		h->loop->n_done++;
 		io_done(cmd);
+	}
 	while (ini_next_event(h->s, &ev)) {
 		struct director_iscsi_event e = { .kind = ev.kind + 1, .value = ev.value, .status = ev.status };
 
@@ -429,6 +431,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 		}
 	}
 	settle(loop);
+	stay_turn(loop);
 	loop->running = false;
 	/* The caller's poll must see what is left. */
 	if (!loop->threaded && loop->n_readable)
@@ -495,6 +498,7 @@ struct director_iscsi_loop *director_iscsi_loop_new(void)
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	loop->bounce = malloc(BOUNCE_LEN);
+	pin_init(&loop->pin);
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->cond, NULL);
 	if (loop->epoll < 0 || loop->event < 0 || !loop->bounce ||
@@ -514,6 +518,7 @@ void director_iscsi_loop_free(struct director_iscsi_loop **pp)
 		loop_poke(loop);
 		pthread_join(loop->thread, NULL);
 	}
+	pin_end(&loop->pin);
 	if (loop->epoll >= 0)
 		close(loop->epoll);
 	if (loop->event >= 0)
@@ -541,6 +546,7 @@ static void *loop_main(void *arg)
 
 	while (!atomic_load(&loop->stop))
 		director_iscsi_loop_run(loop, -1);
+	pin_end(&loop->pin);
 	return NULL;
 }
 
@@ -551,6 +557,8 @@ int director_iscsi_loop_start(struct director_iscsi_loop *loop)
 	if (loop->threaded)
 		return 0;
 	loop->threaded = true;
+	if (!loop->stay_said)
+		loop->stay = true;
 	r = pthread_create(&loop->thread, NULL, loop_main, loop);
 	if (r)
 		loop->threaded = false;

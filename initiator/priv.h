@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "base/pin.h"
 #include "director/iscsi.h"
 #include "target/iscsi/ini.h"
 
@@ -74,6 +75,10 @@ struct director_iscsi_loop {
 	struct mono now, wake;
 	unsigned n_lookups, n_readable;
 	bool running, poked;
+	atomic_bool stay;                       /* stay.c */
+	bool stay_said;                         /* by the caller */
+	unsigned n_done;                        /* commands of this turn */
+	struct pin pin;
 	uint8_t *bounce;
 };
 
@@ -88,6 +93,9 @@ void loop_poke(struct director_iscsi_loop *loop);
 void loop_deliver(struct director_iscsi *h);
 /* Wait for *flag, which `done` of a command sets: by running the loop, or for its thread. */
 void loop_wait(struct director_iscsi_loop *loop, const atomic_bool *flag);
+
+/* stay.c: the thread of a loop stays where it is. A turn of the loop is over. */
+void stay_turn(struct director_iscsi_loop *loop);
 
 void io_begin(struct director_iscsi *h, struct director_iscsi_io *io);
 void io_done(struct ini_cmd *cmd);

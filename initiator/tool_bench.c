@@ -29,7 +29,7 @@ struct bench {
 	struct tool *t;
 	uint64_t bs, span, start;
 	unsigned depth, sessions, threads, reads;       /* reads: percent */
-	bool sequential;
+	bool sequential, stay;
 	uint64_t runtime_ms, warmup_ms;
 	uint32_t block_size;
 	atomic_bool running, counting, over;
@@ -187,6 +187,7 @@ static int worker_open(struct worker *w)
 			s->io.done = done;
 		}
 	}
+	director_iscsi_loop_stay(w->loop, b->stay);
 	return 0;
 }
 
@@ -337,7 +338,7 @@ static int run(struct bench *b)
 
 /* ---- the command ---- */
 
-enum { O_BS = OPT_OWN, O_DEPTH, O_SESSIONS, O_THREADS, O_RUNTIME, O_WARMUP, O_RW, O_MIX, O_SEQ, O_SIZE, O_OFFSET, O_DIGESTS };
+enum { O_BS = OPT_OWN, O_DEPTH, O_SESSIONS, O_THREADS, O_RUNTIME, O_WARMUP, O_RW, O_MIX, O_SEQ, O_SIZE, O_OFFSET, O_DIGESTS, O_STAY };
 
 static void option(struct bench *b, int c, const char *arg)
 {
@@ -370,6 +371,13 @@ static void option(struct bench *b, int c, const char *arg)
 		else
 			b->t->conf.header_digest = b->t->conf.data_digest = DIRECTOR_ISCSI_DIGEST_REQUIRE;
 		break;
+	case O_STAY:
+		b->stay = strcmp(arg, "yes") == 0;
+		if (!b->stay && strcmp(arg, "no") != 0) {
+			tool_say("--stay is yes or no");
+			exit(2);
+		}
+		break;
 	default:
 		if (!tool_option(b->t, c, arg))
 			exit(2);
@@ -384,9 +392,10 @@ int cmd_bench(struct tool *t, int argc, char **argv)
 		{ "warmup", required_argument, NULL, O_WARMUP }, { "rw", required_argument, NULL, O_RW },
 		{ "mix", required_argument, NULL, O_MIX }, { "sequential", no_argument, NULL, O_SEQ },
 		{ "size", required_argument, NULL, O_SIZE }, { "offset", required_argument, NULL, O_OFFSET },
-		{ "digests", required_argument, NULL, O_DIGESTS }, { NULL, 0, NULL, 0 } };
-	struct bench b = { .t = t, .bs = 4096, .depth = 32, .sessions = 1, .threads = 1, .reads = 100, .runtime_ms = 5000,
-		.warmup_ms = 300 };
+		{ "digests", required_argument, NULL, O_DIGESTS },
+		{ "stay", required_argument, NULL, O_STAY }, { NULL, 0, NULL, 0 } };
+	struct bench b = { .t = t, .bs = 4096, .depth = 32, .sessions = 1, .threads = 1, .reads = 100, .stay = true,
+		.runtime_ms = 5000, .warmup_ms = 300 };
 	struct director_iscsi_loop *loop = NULL;
 	struct director_iscsi *h = NULL;
 	struct director_iscsi_disk d;

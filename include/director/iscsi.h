@@ -52,6 +52,15 @@ DIRECTOR_ISCSI_API int director_iscsi_loop_timeout(struct director_iscsi_loop *l
 DIRECTOR_ISCSI_API int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms);
 /* Give the loop a thread of its own. It ends with the loop. */
 DIRECTOR_ISCSI_API int director_iscsi_loop_start(struct director_iscsi_loop *loop);
+/*
+ * May the loop bind its thread to the processor that it is on (sched_setaffinity), for as long as commands come back one by one? A
+ * target on the same machine can then come to it, and neither has to wait until a processor has woken up. It is let go when several
+ * come back at a time, when it waits there behind others, and with the loop; it is not bound at all if it may not use all processors
+ * that the process may. Yes is the default of a loop with a thread of its own. No is that of others, whose thread is the caller's:
+ * it should always be the same one, is never bound if it is the process's first, and threads made in `done` and `event`
+ * may begin bound as it is.
+ */
+DIRECTOR_ISCSI_API void director_iscsi_loop_stay(struct director_iscsi_loop *loop, int yes);
 
 /* ---- a session ---- */
 

@@ -25,15 +25,14 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "base/mono.h"
+#include "base/pin.h"
 #include "proto/target.h"
 #include "target/iscsi/conn.h"
 #include "target/scsi/op.h"
 #include "target/serve/backstore.h"
-#include "target/serve/place.h"
 #include "target/task.h"
 
 #define WORKERS_MAX 64
-#define FOLLOW_CPUS 1024                /* CPU_SETSIZE; workers follow their packets to these */
 #define SCRATCH_LEN (256u << 10)        /* bytes of one read beyond what lands in place */
 
 struct link;
@@ -231,14 +230,9 @@ struct look;
 
 /* What a worker knows of where its packets come in. */
 struct follow {
-	struct place place;
+	struct pin pin;
 	struct link *link;              /* whose command was the last one */
 	unsigned now;                   /* commands of this turn of the loop */
-	unsigned turns, tasks, n_samples, n_apart;      /* since the last look */
-	struct mono began;
-	int seen;                       /* the processor of all samples */
-	int stat_fd;                    /* -1: it does not follow */
-	uint64_t waited_ns;
 };
 
 struct worker {
@@ -289,7 +283,6 @@ struct serve {
 	struct source *sources;         /* connections by address */
 	unsigned n_logins;              /* of all sources, not logged in yet; by sources_lock */
 	_Atomic unsigned n_links;
-	_Atomic bool placed[FOLLOW_CPUS];       /* a worker has gone there */
 	struct control *control;
 	struct listen *listen;
 	struct keep *keep;

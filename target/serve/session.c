@@ -310,6 +310,7 @@ void session_link_add(struct session *ss, struct link *l)
 {
 	l->session = ss;
 	l->logged_in = true;
+	seat_anew(&ss->worker->follow.pin.seat);
 	if (ss->n_links++ || ss->is->state == SESSION_Q4_FAILED)
 		connection_log(ss, "one more");
 	atomic_store(&ss->entry->n_links, ss->n_links);

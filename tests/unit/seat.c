@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a worker goes to the processor of its packets (target/serve/place.c). */
+/* When a thread goes to a processor, and when it leaves (base/seat.c). */
 #include "config.h"
 
-#include "target/serve/place.h"
+#include "base/seat.h"
 #include "tests/unit/check.h"
 
-static struct place p;
+static struct seat p;
 static struct mono now = { 1000000000 };
 
 #define SLOW 75000u             /* ns per turn, of processors that are woken */
@@ -13,16 +13,16 @@ static struct mono now = { 1000000000 };
 
 static bool apart;
 
-static enum place_act look_at(unsigned tasks, int cpu, uint64_t turn_ns, uint64_t wait_ns)
+static enum seat_act look_at(unsigned tasks, int cpu, uint64_t turn_ns, uint64_t wait_ns)
 {
-	struct place_look l = { .turns = PLACE_TURNS, .tasks = tasks, .cpu = cpu, .apart = apart, .span_ns = turn_ns * PLACE_TURNS,
+	struct seat_look l = { .turns = SEAT_TURNS, .tasks = tasks, .cpu = cpu, .apart = apart, .span_ns = turn_ns,
 		.wait_ns = wait_ns, .now = now };
 
-	now.ns += l.span_ns;
-	return place_look(&p, &l);
+	now.ns += turn_ns * SEAT_TURNS;
+	return seat_look(&p, &l);
 }
 
-static enum place_act look(unsigned tasks, int cpu, uint64_t turn_ns)
+static enum seat_act look(unsigned tasks, int cpu, uint64_t turn_ns)
 {
 	return look_at(tasks, cpu, turn_ns, 1000);
 }
@@ -31,14 +31,14 @@ static void begin(void)
 {
 	now = (struct mono){ 1000000000 };
 	apart = true;
-	place_init(&p);
+	seat_init(&p);
 }
 
 static unsigned until_it_goes(int cpu, unsigned most)
 {
 	unsigned n = 1;
 
-	while (look(PLACE_TURNS, cpu, SLOW) != PLACE_GO && n < most)
+	while (look(SEAT_TURNS, cpu, SLOW) != SEAT_GO && n < most)
 		n++;
 	return n;
 }
@@ -49,7 +49,7 @@ static void it_goes_where_lone_requests_come_in(void)
 	CHECK(until_it_goes(3, 20) < 20);
 	CHECK_EQ(p.cpu, 3);
 	for (unsigned i = 0; i < 1000; i++)
-		CHECK(look(PLACE_TURNS, 3, FAST) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS, 3, FAST) == SEAT_STAY);
 	CHECK_EQ(p.cpu, 3);
 }
 
@@ -57,7 +57,7 @@ static void it_does_not_go_for_many_at_a_time(void)
 {
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS * 2, 3, SLOW) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS * 2, 3, SLOW) == SEAT_STAY);
 }
 
 static void it_does_not_go_where_it_is(void)
@@ -65,24 +65,24 @@ static void it_does_not_go_where_it_is(void)
 	begin();
 	apart = false;
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, 3, SLOW) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS, 3, SLOW) == SEAT_STAY);
 }
 
 static void it_does_not_go_when_packets_come_in_at_several(void)
 {
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, i % 2 ? 3 : 4, SLOW) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS, i % 2 ? 3 : 4, SLOW) == SEAT_STAY);
 	begin();
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(look(PLACE_TURNS, -1, SLOW) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS, -1, SLOW) == SEAT_STAY);
 }
 
 static void it_leaves_when_requests_come_many_at_a_time(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS * 2, 3, FAST) == PLACE_LEAVE);
+	CHECK(look(SEAT_TURNS * 2, 3, FAST) == SEAT_LEAVE);
 	CHECK_EQ(p.cpu, -1);
 }
 
@@ -90,28 +90,28 @@ static void it_leaves_where_less_is_done(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS, 3, SLOW + SLOW / 4) == PLACE_LEAVE);
+	CHECK(look(SEAT_TURNS, 3, SLOW + SLOW / 4) == SEAT_LEAVE);
 	/* Those who ask no faster than before are none the worse for it; nor is it the place if they ask less later. */
 	begin();
 	until_it_goes(3, 20);
 	for (unsigned i = 0; i < 8; i++)
-		CHECK(look(PLACE_TURNS, 3, SLOW) == PLACE_STAY);
-	CHECK(look(PLACE_TURNS, 3, SLOW * 10) == PLACE_STAY);
+		CHECK(look(SEAT_TURNS, 3, SLOW) == SEAT_STAY);
+	CHECK(look(SEAT_TURNS, 3, SLOW * 10) == SEAT_STAY);
 }
 
 static void it_leaves_where_it_waits_behind_others(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS, 3, FAST) == PLACE_STAY);
-	CHECK(look_at(PLACE_TURNS, 3, FAST * 4, 25000) == PLACE_LEAVE);
+	CHECK(look(SEAT_TURNS, 3, FAST) == SEAT_STAY);
+	CHECK(look_at(SEAT_TURNS, 3, FAST * 4, 25000) == SEAT_LEAVE);
 }
 
 static void it_leaves_when_packets_come_in_elsewhere(void)
 {
 	begin();
 	until_it_goes(3, 20);
-	CHECK(look(PLACE_TURNS, 4, FAST) == PLACE_LEAVE);
+	CHECK(look(SEAT_TURNS, 4, FAST) == SEAT_LEAVE);
 }
 
 static void what_did_not_help_is_tried_less_and_less(void)
@@ -125,10 +125,25 @@ static void what_did_not_help_is_tried_less_and_less(void)
 		CHECK(until_it_goes(3, 100000) < 100000);
 		CHECK(now.ns - from >= last);
 		last = now.ns - from;
-		CHECK(look(PLACE_TURNS, 3, SLOW * 2) == PLACE_LEAVE);
+		CHECK(look(SEAT_TURNS, 3, SLOW * 2) == SEAT_LEAVE);
 	}
 	/* But at least once in a minute, or so. */
 	CHECK(last > 50000000000 && last < 70000000000);
+}
+
+static void a_new_one_who_asks_is_a_new_chance(void)
+{
+	uint64_t from;
+
+	begin();
+	for (unsigned i = 0; i < 12; i++) {
+		CHECK(until_it_goes(3, 100000) < 100000);
+		CHECK(look(SEAT_TURNS, 3, SLOW * 2) == SEAT_LEAVE);
+	}
+	seat_anew(&p);
+	from = now.ns;
+	CHECK(until_it_goes(3, 20) < 20);
+	CHECK(now.ns - from < 1000000000);
 }
 
 int main(void)
@@ -142,5 +157,6 @@ int main(void)
 	RUN(it_leaves_where_it_waits_behind_others);
 	RUN(it_leaves_when_packets_come_in_elsewhere);
 	RUN(what_did_not_help_is_tried_less_and_less);
+	RUN(a_new_one_who_asks_is_a_new_chance);
 	return 0;
 }
