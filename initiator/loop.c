@@ -431,11 +431,11 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 		}
 	}
 	settle(loop);
-	stay_turn(loop);
 	loop->running = false;
 	/* The caller's poll must see what is left. */
 	if (!loop->threaded && loop->n_readable)
 		loop_poke(loop);
+	stay_turn(loop);
 	return 0;
 }
 
@@ -494,11 +494,11 @@ struct director_iscsi_loop *director_iscsi_loop_new(void)
 	if (!loop)
 		return NULL;
 	loop->wake = MONO_NEVER;
+	pin_init(&loop->pin);
 	loop->now = clock_now();
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	loop->bounce = malloc(BOUNCE_LEN);
-	pin_init(&loop->pin);
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->cond, NULL);
 	if (loop->epoll < 0 || loop->event < 0 || !loop->bounce ||

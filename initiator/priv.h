@@ -69,16 +69,17 @@ struct director_iscsi_loop {
 	atomic_bool stop, sleeping;
 	pthread_mutex_t lock;                   /* jobs */
 	pthread_cond_t cond;
+	atomic_bool stay;                       /* stay.c */
+	bool stay_said;                         /* by the caller */
+	unsigned n_done;                        /* commands of this turn */
+	struct pin pin;
+	pthread_t pinned;                       /* whose that is */
 	struct job *jobs;
 	_Atomic(struct director_iscsi_io *) inbox;
 	struct director_iscsi *sessions, *dirty;
 	struct mono now, wake;
 	unsigned n_lookups, n_readable;
 	bool running, poked;
-	atomic_bool stay;                       /* stay.c */
-	bool stay_said;                         /* by the caller */
-	unsigned n_done;                        /* commands of this turn */
-	struct pin pin;
 	uint8_t *bounce;
 };
 

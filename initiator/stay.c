@@ -17,8 +17,13 @@ void stay_turn(struct director_iscsi_loop *loop)
 	loop->n_done = 0;
 	if (!n || !loop->stay)
 		return;
-	if (!loop->pin.tid)
+	/* The caller may run it on another thread than before. */
+	if (loop->pin.tid && !pthread_equal(loop->pinned, pthread_self()))
+		pin_end(&loop->pin);
+	if (!loop->pin.tid) {
+		loop->pinned = pthread_self();
 		pin_begin(&loop->pin);
+	}
 	if (pin_turn(&loop->pin, n, loop->now))
 		pin_sample(&loop->pin, sched_getcpu(), true);
 }

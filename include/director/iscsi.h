@@ -50,17 +50,16 @@ DIRECTOR_ISCSI_API int director_iscsi_loop_fd(const struct director_iscsi_loop *
 DIRECTOR_ISCSI_API int director_iscsi_loop_timeout(struct director_iscsi_loop *loop);
 /* Do what is to be done, waiting for it at most `timeout_ms` (0: not at all, -1: until something happens). */
 DIRECTOR_ISCSI_API int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms);
-/* Give the loop a thread of its own. It ends with the loop. */
-DIRECTOR_ISCSI_API int director_iscsi_loop_start(struct director_iscsi_loop *loop);
 /*
- * May the loop bind its thread to the processor that it is on (sched_setaffinity), for as long as commands come back one by one? A
- * target on the same machine can then come to it, and neither has to wait until a processor has woken up. It is let go when several
- * come back at a time, when it waits there behind others, and with the loop; it is not bound at all if it may not use all processors
- * that the process may. Yes is the default of a loop with a thread of its own. No is that of others, whose thread is the caller's:
- * it should always be the same one, is never bound if it is the process's first, and threads made in `done` and `event`
- * may begin bound as it is.
+ * May the loop bind the thread that runs it to the processor that it is on (sched_setaffinity), while commands come back one by one?
+ * A target on the same machine can then come to it, and neither has to wait until a processor has woken up. It is let go when
+ * several come back at a time, when it waits there behind others, and with the loop; it is not bound if it is the first thread of
+ * the process, or may not use all processors that that one may. Threads made in `done` and `event` begin bound as it is. The
+ * default is yes for a loop with a thread of its own, and no for one that runs on the caller's.
  */
 DIRECTOR_ISCSI_API void director_iscsi_loop_stay(struct director_iscsi_loop *loop, int yes);
+/* Give the loop a thread of its own. It ends with the loop. */
+DIRECTOR_ISCSI_API int director_iscsi_loop_start(struct director_iscsi_loop *loop);
 
 /* ---- a session ---- */
 
