@@ -449,7 +449,7 @@ const struct cmd cmd_volume[] = {
 	  .help = "Change parameters of a volume" },
 	{ .words = "volume convert", .run = volume_convert, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
 	  .opts = { { "copies", 0, "N", WORD_NUMBER, "copies", "how many copies it shall have" },
-	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" },
+	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be; of fewer, where those are that stay" },
 	            LUN_OPTS("a further one on this LUN of a foreign target") }, .type = "volume",
 	  .help = "Give a volume more or fewer copies, while it is used" },
 	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .type = "leg", .changes = true,

@@ -282,6 +282,41 @@ static void test_convert(void)
 	world_free(&w);
 }
 
+/* Which copies stay, and where further ones come, is what people say; never something else without a word. */
+static void test_convert_to_nodes_that_are_named(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=3 node=n1,n2,n3");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	REFUSED(&w, ERR_INVAL, "2 copies, and 1 node is named", "~ /volumes/v copies=2 node=n1");
+	REFUSED(&w, ERR_INVAL, "named twice", "~ /volumes/v copies=2 node=n1,n1");
+	REFUSED(&w, ERR_INVAL, "node n4 has no copy", "~ /volumes/v copies=2 node=n1,n4");
+	/* Two go, that of the owner first. */
+	DO(&w, "~ /volumes/v copies=1; ~ /volumes/v/legs/b replaces=a; ~ /volumes/v/legs/c replaces=b", "~ /volumes/v copies=1 node=n3");
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/b replaces=");
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n3");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 3, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b; ~ /volumes/v/legs/c replaces=");
+	STEP(&w, "/volumes/v", "");
+	REFUSED(&w, ERR_INVAL, "none of them on node n1; for that: director volume move v --leg LEG --to n1", "~ /volumes/v copies=1 node=n1");
+	REFUSED(&w, ERR_INVAL, "2 further copies need 2 nodes, and 1 is named", "~ /volumes/v copies=3 node=n1");
+	REFUSED(&w, ERR_INVAL, "1 of 2 copies, and 2 nodes are named", "~ /volumes/v copies=2 node=n1,n2");
+	REFUSED(&w, ERR_INVAL, "node is fixed", "~ /volumes/v node=n1,n2");
+	/* All that shall have one, or those that are to come. */
+	DO(&w, "~ /volumes/v copies=2; + /volumes/v/legs/a node=n2", "~ /volumes/v copies=2 node=n3,n2");
+	REFUSED(&w, ERR_BUSY, "leg a is not in sync", "~ /volumes/v copies=1 node=n2");
+	REFUSED(&w, ERR_INVAL, "none of them on node n1", "~ /volumes/v copies=2 node=n1,n2");
+	DO(&w, "~ /volumes/v copies=2", "~ /volumes/v copies=2 node=n2,n3");
+	REFUSED(&w, ERR_NOENT, "no leg z", "~ /volumes/v/legs/a replaces=z");
+	REFUSED(&w, ERR_INVAL, "cannot replace itself", "~ /volumes/v/legs/a replaces=a");
+	world_free(&w);
+}
+
 /* Its storage becomes the leg of its node, in sync; what people said of it goes there too. */
 static void test_convert_of_a_plain_one(void)
 {
@@ -713,6 +748,7 @@ int main(void)
 	RUN(test_unknown_backstore);
 	RUN(test_old_level_says_why);
 	RUN(test_convert);
+	RUN(test_convert_to_nodes_that_are_named);
 	RUN(test_convert_of_a_plain_one);
 	RUN(test_convert_of_a_plain_one_that_is_named);
 	RUN(test_convert_of_a_plain_one_without_room);
