@@ -336,7 +336,8 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 		const struct director_object *o = director_list_at(l, i);
 		char *more;
 
-		if (strcmp(director_object_type(o), "leg") != 0)
+		/* One that was given up is reported until its storage is gone. */
+		if (strcmp(director_object_type(o), "leg") != 0 || !(director_object_desired(o, "lun") || director_object_desired(o, "node")))
 			continue;
 		snprintf(leg, PATH_LEN_MAX, "%s", director_object_name(o));
 		more = mem_printf("%s%s%s (%s)", list, n++ ? ", " : "", leg, director_object_desired(o, "lun") ? director_object_desired(o, "lun") :
