@@ -605,6 +605,18 @@ static int check_want(struct work *w, const struct object *v, const char *node)
 	return 0;
 }
 
+/* Where it is served already nothing is to be done; what was asked for before is over. */
+static const char *want_of(const struct work *w, const struct object *v, const char *node)
+{
+	const char *owner;
+	struct own_row row;
+
+	if (!volume_row(catalog_tree(w->n->catalog), v, &row) || node_id_none(&row.owner))
+		return node;
+	owner = volume_node_name(catalog_tree(w->n->catalog), &row.owner);
+	return owner && strcmp(owner, node) == 0 ? "" : node;
+}
+
 /* What is asked of a striped volume is asked of its shards. */
 static int shards_set(struct work *w, unsigned i, const char *on)
 {
@@ -629,7 +641,7 @@ static int shards_set(struct work *w, unsigned i, const char *on)
 		if (want && *want)
 			err = check_want(w, s, want);
 		if (want && err == 0)
-			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want);
+			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want_of(w, s, want));
 		if (err == 0 && copies && text_u64_parse(copies, &n) == 0) {
 			set_uint(w, s->path, "copies", n);
 			err = convert(w, s, (unsigned)n, on, k);
@@ -661,6 +673,8 @@ int prepare_copies_set(struct work *w, unsigned i, const char *on)
 		return shards_set(w, i, on);
 	if (want && *want)
 		err = check_want(w, v, want);
+	if (want && *want && err == 0)
+		attrs_set(&w->t->ops[i].attrs, "want", want_of(w, v, want));
 	if (err == 0 && copies && text_u64_parse(copies, &n) == 0)
 		err = convert(w, v, (unsigned)n, on, 0);
 	return err;
@@ -935,8 +949,9 @@ int prepare_scrub(struct work *w, unsigned i)
 		return why_set(w->why, ERR_NOENT, "there is no volume %s; \"director volume list\" shows them", op->path);
 	if (!v || v->type->id != TYPE_VOLUME || strcmp(asked, "next") != 0)
 		return 0;
-	if (!attrs_get(&v->attrs, "copies"))
-		return why_set(w->why, ERR_NOTSUP, "%s: it has one copy, and nothing to compare it with", v->path);
+	if (schema_get_uint(v->type, &v->attrs, "copies") <= 1)
+		return why_set(w->why, ERR_NOTSUP, "%s: it has one copy, and nothing to compare it with; director volume convert %s --copies 2 gives it "
+		               "another", v->path, path_name(v->path));
 	snprintf(text, sizeof(text), "%" PRIu64, schema_get_uint(v->type, &v->attrs, "scrub-asked") + 1);
 	attrs_set(&op->attrs, "scrub-asked", text);
 	return 0;

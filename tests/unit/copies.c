@@ -421,6 +421,13 @@ static void test_owner_and_scrub(void)
 	DO(&w, "~ /volumes/v scrub-asked=2", "~ /volumes/v scrub-asked=next");
 	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
 	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/p scrub-asked=next");
+	DO(&w, "", "+ /volumes/o size=1G copies=1");
+	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/o scrub-asked=next");
+	/* Where it is already: nothing stays to be wanted, which would draw it back some day. */
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 1, NULL), 0);
+	DO(&w, "~ /volumes/v want=n2", "~ /volumes/v want=n2");
+	DO(&w, "~ /volumes/v want=", "~ /volumes/v want=n1");
+	CHECK(!attrs_get(&catalog_get(w.c, "/volumes/v")->attrs, "want"));
 	world_free(&w);
 }
 
@@ -615,6 +622,36 @@ static void test_status_says_how_far_it_is(void)
 	world_free(&w);
 }
 
+/* What later commits ask for is theirs: those before do not run again. */
+static void test_tasks_that_are_done_stay_so(void)
+{
+	struct world w = copies_world();
+	uint64_t created, drained, remarked;
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	created = catalog_applied(w.c);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	DO(&w, "", "~ /nodes/n2 comment=x");
+	remarked = catalog_applied(w.c);
+	DO(&w, "", "~ /nodes/n2 drain=yes");
+	drained = catalog_applied(w.c);
+	STEP(&w, "/volumes/v", "+ /volumes/v/legs/c node=n3 replaces=b");
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "legs/c", "");
+	CHECK_EQ(names_task(w.n, created, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(names_task(w.n, remarked, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(names_task(w.n, drained, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	CHECK_EQ(names_task(w.n, catalog_applied(w.c), w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	world_free(&w);
+}
+
 /* Storage that is another volume's is found by who serves the volume; nothing becomes of the leg until people do something. */
 static void test_status_says_what_the_owner_says_of_a_leg(void)
 {
@@ -763,6 +800,7 @@ int main(void)
 	RUN(test_drain);
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
+	RUN(test_tasks_that_are_done_stay_so);
 	RUN(test_status_says_what_the_owner_says_of_a_leg);
 	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
 	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);

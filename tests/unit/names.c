@@ -549,6 +549,7 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	struct world w = world_new();
 	struct node_id n3 = id_of(3);
 	const char *one = "";
+	struct attrs as = { 0 };
 	struct txn t;
 
 	APPLY_OK(w.c, "~ /cluster level=2");
@@ -563,8 +564,21 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"file\"", "~ /nodes/n1 fence=file");
 	t = prepared(&w, "~ /nodes/n1 fence=fence-agent");
 	txn_fini(&t);
+	/* Its options go with it. */
+	CHECK_STR(prepared_text(&w, txn_of("~ /nodes/n1 fence=", NULL)), "~ /nodes/n1");
+	APPLY_OK(w.c, "~ /nodes/n1 fence=fence-agent fence-options=agent=x");
 	t = prepared(&w, "~ /nodes/n1 fence=");
-	txn_fini(&t);
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK(!attrs_get(&catalog_get(w.c, "/nodes/n1")->attrs, "fence-options"));
+	attrs_set(&as, "kind", "fence");
+	attrs_set(&as, "param.agent", "string required help=Which");
+	attrs_set(&as, "param.note", "string help=What");
+	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", &as), 0);
+	CHECK_STR(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1"), "agent");
+	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x"));
+	CHECK(!place_option_missing(w.n, "fence-other", ""));
+	attrs_fini(&as);
+	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", NULL), 0);
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
 	CHECK_STR(one, "n1");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
