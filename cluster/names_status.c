@@ -218,10 +218,15 @@ static enum names_status gone_status(const struct names *n, const struct schema_
 	     f = facts_next(n->facts, f)) {
 		const char *applied = attrs_get(&f->attrs, "applied"), *error = attrs_get(&f->attrs, "error");
 		const char *node = names_node_name(n, &f->node);
+		const struct names_node *nd = node ? names_node_by_name(n, node) : NULL;
 		uint64_t upto;
 
 		if (applied && text_u64_parse(applied, &upto) == 0 && upto >= index)
 			continue;
+		if (nd && !lives(n, &f->node)) {
+			why_set(why, 0, "%s: node %s is %s, and removes it when it returns", cover, node, state_word(nd->state));
+			return STATUS_PENDING;
+		}
 		why_set(why, 0, "%s on node %s: %s", cover, node ? node : "(unknown)", error ? error : "is being removed");
 		return error ? STATUS_FAILED : STATUS_PENDING;
 	}

@@ -544,6 +544,25 @@ static void test_default_portal_deleted_where_it_is_made(void)
 	world_free(&w);
 }
 
+/* What was deleted while its node is down goes when that returns; nobody is at it before. */
+static void test_deleted_while_its_node_is_down(void)
+{
+	struct world w = world_new();
+	struct node_id n2 = id_of(2);
+	struct names_entry e = { 0 };
+
+	observe(&w, 2, "/volumes/gone state=ready applied=1");
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "on node n2: is being removed"));
+	names_entry_fini(&e);
+	names_node(w.n, &n2, "n2", NODE_DEAD, w.now);
+	e = (struct names_entry){ 0 };
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "node n2 is dead, and removes it when it returns"));
+	names_entry_fini(&e);
+	world_free(&w);
+}
+
 static void test_fence_is_a_plugin_that_somebody_has(void)
 {
 	struct world w = world_new();
@@ -633,6 +652,7 @@ int main(void)
 	RUN(test_lowest_free_lun);
 	RUN(test_default_portal);
 	RUN(test_default_portal_deleted_where_it_is_made);
+	RUN(test_deleted_while_its_node_is_down);
 	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);
