@@ -65,7 +65,7 @@ static int shape(struct mirror_obj *o, uint64_t room[MIRROR_LEGS_MAX], struct di
 		o->thin &= (caps.flags & DIRECTOR_CAP_DISCARD) && (caps.flags & DIRECTOR_CAP_DISCARD_ZEROES);
 		if (caps.discard_granularity > o->granularity)
 			o->granularity = caps.discard_granularity;
-		room[i] = caps.size > META_AREA ? caps.size - META_AREA : 0;
+		room[i] = caps.size > LEG_DATA ? caps.size - LEG_DATA : 0;
 	}
 	return 0;
 }
@@ -380,7 +380,7 @@ static int legs_resize(struct mirror_obj *o, uint64_t size, struct director_err 
 		used = mirror_leg_now(o->m, i) != MIRROR_AWAY;
 		mirror_leave(o);
 		if (used)
-			r = o->host->child_resize(o->host->arg, o->owner, i, META_AREA + size, err);
+			r = o->host->child_resize(o->host->arg, o->owner, i, LEG_DATA + size, err);
 	}
 	return r;
 }

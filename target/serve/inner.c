@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/leg_record.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/inner.h"
@@ -24,7 +25,6 @@
 #include "target/serve/serve.h"
 
 #define CLAIM_THREADS 32                /* each may wait for the storage of one leg */
-#define LEG_RECORD 4096u                /* META_RECORD of the mirror */
 #define RECORD_LEN 16                   /* "DLEG" | crc32c:4 | epoch:8, little-endian */
 #define RECORD_EVERY 4096               /* two of them, each in a block of its own: one is whole whatever is torn */
 
@@ -394,24 +394,17 @@ static void file_name(const uint8_t uuid[16], char name[64])
 
 static void record_put(uint64_t epoch, uint8_t b[RECORD_LEN])
 {
-	uint32_t crc;
-
 	memcpy(b, "DLEG", 4);
-	for (unsigned i = 0; i < 8; i++)
-		b[8 + i] = (uint8_t)(epoch >> 8 * i);
-	crc = crc32c(0, b + 8, 8);
-	for (unsigned i = 0; i < 4; i++)
-		b[4 + i] = (uint8_t)(crc >> 8 * i);
+	le_put(b + 8, epoch, 8);
+	le_put(b + 4, crc32c(0, b + 8, 8), 4);
 }
 
 /* 0: it is none. */
 static uint64_t record_get(const uint8_t b[RECORD_LEN])
 {
+	uint64_t epoch = le_get(b + 8, 8);
 	uint8_t again[RECORD_LEN];
-	uint64_t epoch = 0;
 
-	for (unsigned i = 0; i < 8; i++)
-		epoch |= (uint64_t)b[8 + i] << 8 * i;
 	record_put(epoch, again);
 	return memcmp(again, b, RECORD_LEN) == 0 ? epoch : 0;
 }
@@ -553,14 +546,10 @@ static int head_read(struct serve *s, struct backstore *bs, void *p, size_t len)
 	return h.result;
 }
 
-/* Of the record that the mirror keeps in front (plugins/mirror/meta.h): is it of this leg, and of this owner or a later one? */
-static bool record_is(const uint8_t *record, const uint8_t leg[16], uint64_t claimed)
+/* Is it of this leg, and of this owner or a later one? */
+static bool record_is(const struct leg_record *r, const uint8_t leg[16], uint64_t claimed)
 {
-	uint64_t epoch = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		epoch |= (uint64_t)record[48 + i] << 8 * i;
-	return memcmp(record, "director-leg", 12) == 0 && memcmp(record + 32, leg, 16) == 0 && epoch >= claimed;
+	return leg_record_good(r) && memcmp(r->leg, leg, 16) == 0 && le_get(r->epoch, 8) >= claimed;
 }
 
 /*
@@ -569,13 +558,14 @@ static bool record_is(const uint8_t *record, const uint8_t leg[16], uint64_t cla
  */
 static bool is_another(struct serve *s, const struct volume *v, struct backstore *bs, uint64_t claimed)
 {
-	void *head = NULL;
+	struct leg_record *head;
+	void *p = NULL;
 	bool same;
 
-	if (!claimed || posix_memalign(&head, LEG_RECORD, (size_t)2 * LEG_RECORD))
+	if (!claimed || posix_memalign(&p, LEG_RECORD, 2 * sizeof(*head)))
 		return false;
-	same = head_read(s, bs, head, (size_t)2 * LEG_RECORD) == 0 &&
-		(record_is(head, v->def.uuid, claimed) || record_is((uint8_t *)head + LEG_RECORD, v->def.uuid, claimed));
+	head = p;
+	same = head_read(s, bs, head, 2 * sizeof(*head)) == 0 && (record_is(&head[0], v->def.uuid, claimed) || record_is(&head[1], v->def.uuid, claimed));
 	free(head);
 	return !same;
 }
