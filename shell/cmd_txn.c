@@ -236,6 +236,20 @@ static int cmd_blame(struct shell *s, struct call *c)
 	return 0;
 }
 
+/* As sessions_refuse, by what the history says of the commit; of one that is not there the daemon says so. */
+static int undo_refuse(struct shell *s, const struct call *c, uint64_t index)
+{
+	struct director_history *h;
+	int err = 0;
+
+	if (call_opt(c, "force") || director_history(s->d, "/", index + 1, 1, &h) < 0)
+		return 0;
+	if (director_history_n(h) && director_history_index(h, 0) == index)
+		err = sessions_refuse(s, c, director_history_txn(h, 0), true);
+	director_history_free(&h);
+	return err;
+}
+
 static int cmd_undo(struct shell *s, struct call *c)
 {
 	struct director_result *r;
@@ -247,6 +261,9 @@ static int cmd_undo(struct shell *s, struct call *c)
 		return say_fail(s, ERR_INVAL, NULL, "director history", "\"%s\" is no entry of the history", c->arg[0]);
 	if (shell_in_tx(s))
 		return say_fail(s, ERR_BUSY, NULL, "director commit or director abort", "a transaction is open");
+	err = undo_refuse(s, c, index);
+	if (err)
+		return err;
 	director_txn_new(&t);
 	if (change_message(s, c, t) < 0) {
 		director_txn_free(&t);
@@ -680,7 +697,7 @@ const struct cmd cmd_txn[] = {
 	{ .words = "blame", .run = cmd_blame, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show who set each parameter of an object, when and why" },
 	{ .words = "undo", .run = cmd_undo, .args = { ARG("N", WORD_NUMBER) }, .changes = true,
-	  .help = "Take a commit back by a new one" },
+	  .opts = { FORCE_OPT }, .help = "Take a commit back by a new one" },
 	{ .words = "dump", .run = cmd_dump, .args = { MAYBE("PATH", WORD_PATH) },
 	  .help = "Print the commands that would make all this again" },
 	{ .words = NULL },
