@@ -98,7 +98,7 @@ int mirror_foreign(unsigned leg, const uint8_t volume[16], struct director_err *
 	for (i = 0; i < 16; i++)
 		snprintf(uuid + 2 * i, 3, "%02x", volume[i]);
 	return fail(err, -EEXIST, "leg %u carries another volume, %.8s-%.4s-%.4s-%.4s-%s, and is left alone: name another file or device; or, if what is "
-		"there is needed no more, zero its first MiB", leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
+		"there is needed no more, zero its first MiB (of one that was a volume without copies: the MiB that its in-front= says)", leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
 }
 
 /* A file or device that was named outlives its volume, so the next one may be given it; and disks come into the wrong slot. */

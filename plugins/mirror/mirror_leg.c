@@ -129,6 +129,8 @@ void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *sai
 		return;
 	s->life = life_of(o, child);
 	r = record_read(o, child, buf, &s->meta);
+	if (o->legs.taken[leg] && (r == -EINVAL || (r == 0 && memcmp(s->meta.volume, o->uuid, 16) != 0)))
+		r = -ENODATA;
 	s->here = r == 0 || r == -ENODATA || r == -EINVAL;
 	if (r == -ENODATA)
 		blank(o, leg, said);

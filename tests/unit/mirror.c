@@ -251,6 +251,38 @@ static void a_leg_of_another_volume_is_called_so(void)
 	end();
 }
 
+/* Behind a volume without copies something may have been left by whoever had the disk before: it gets copies all the same. */
+static void what_stood_where_a_record_goes_does_not_count(void)
+{
+	static const char first[] = LEG_A ":first:0:0:0:local," LEG_B ":new:0:0:0:remote", taken[] = LEG_A ":taken:0:0:0:local," LEG_B ":new:0:0:0:remote";
+	int fd;
+
+	begin();
+	CHECK_EQ(open_mirror(1, FIRST), 0);
+	memset(buf, 'w', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	backstore_close(&bs);
+	volume = "22222222-2222-2222-2222-222222222222";
+	CHECK_EQ(open_mirror(1, first), -ENODATA);
+	CHECK_EQ(open_mirror(1, taken), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 1), 0);
+	CHECK(memcmp(buf, seen, sizeof(buf)) == 0);
+	backstore_close(&bs);
+	/* From then on its own counts. */
+	CHECK_EQ(open_mirror(2, first), 0);
+	backstore_close(&bs);
+	CHECK_EQ(open_mirror(1, taken), -ESTALE);
+	fd = open(path_a, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, buf, sizeof(buf), 0), (ssize_t)sizeof(buf));
+	close(fd);
+	CHECK_EQ(open_mirror(3, first), -ENODATA);
+	CHECK_EQ(open_mirror(3, taken), 0);
+	CHECK(leg_has(path_a, 65536, 'w'));
+	backstore_close(&bs);
+	volume = VOLUME;
+	end();
+}
+
 static void head_read(const char *path, char head[LEG_DATA])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -581,6 +613,7 @@ int main(void)
 	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_leg_of_another_volume_is_called_so);
+	RUN(what_stood_where_a_record_goes_does_not_count);
 	RUN(another_volume_is_left_alone_under_a_new_leg);
 	RUN(another_volume_is_left_alone_under_a_leg_in_sync);
 	RUN(a_blank_disk_is_no_leg);
