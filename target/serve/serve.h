@@ -149,7 +149,7 @@ enum serve_wait {
 	WAIT_START,                     /* to begin */
 	WAIT_OP,                        /* to submit task.op */
 	WAIT_LEASE,                     /* to be answered */
-	WAIT_RETRY,                     /* to begin again in a moment */
+	WAIT_RETRY,                     /* to begin again in a moment; what goes on alone, its latest operation */
 };
 
 /* A task with the part of serve. */
