@@ -597,7 +597,7 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x"));
 	CHECK(!place_option_missing(w.n, "fence-other", ""));
 	attrs_fini(&as);
-	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", NULL), 0);
+	facts_delete(w.f, "/plugins/fence-agent");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
 	CHECK_STR(one, "n1");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
