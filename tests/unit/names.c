@@ -598,6 +598,7 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	struct node_id n3 = id_of(3);
 	const char *one = "";
 	struct attrs as = { 0 };
+	char key[ATTR_KEY_MAX];
 	struct txn t;
 
 	APPLY_OK(w.c, "~ /cluster level=2");
@@ -619,12 +620,12 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	CHECK_EQ(apply(w.c, t).err, 0);
 	CHECK(!attrs_get(&catalog_get(w.c, "/nodes/n1")->attrs, "fence-options"));
 	attrs_set(&as, "kind", "fence");
-	attrs_set(&as, "param.agent", "string required help=Which");
-	attrs_set(&as, "param.note", "string help=What");
+	attrs_set(&as, "params", "agent:string note:string");
 	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", &as), 0);
-	CHECK_STR(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1"), "agent");
-	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x"));
-	CHECK(!place_option_missing(w.n, "fence-other", ""));
+	CHECK(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1", key));
+	CHECK_STR(key, "agent");
+	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x", key));
+	CHECK(!place_option_missing(w.n, "fence-other", "", key));
 	attrs_fini(&as);
 	facts_delete(w.f, "/plugins/fence-agent");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
