@@ -78,7 +78,8 @@ static void leg_foreign(struct cluster *c, const struct owned *v, const struct c
 {
 	const struct tree *t = catalog_tree(c->catalog);
 	const struct object *o = volume_by_uuid(t, v->row.uuid), *leg = NULL, *other = NULL;
-	char whose[PATH_LEN_MAX], text[PATH_LEN_MAX + 128];
+	char whose[PATH_LEN_MAX], where[64] = "the first MiB there", text[PATH_LEN_MAX + 192];
+	const char *in_front;
 	uint8_t id[8];
 
 	if (o && in->number < v->sent.n_leg && in->epoch == v->sent.epoch)
@@ -92,7 +93,11 @@ static void leg_foreign(struct cluster *c, const struct owned *v, const struct c
 		snprintf(whose, sizeof(whose), "%s", other->path);
 	else
 		snprintf(whose, sizeof(whose), "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-…", in->of >> 32, in->of >> 16 & 0xffff, in->of & 0xffff);
-	snprintf(text, sizeof(text), FOREIGN_TEXT ", %s, and is left alone; if that is needed no more, zero the first MiB there", whose);
+	/* Of one that was a volume without copies that would be its data. */
+	in_front = attrs_get(&leg->attrs, "in-front");
+	if (in_front)
+		snprintf(where, sizeof(where), "1 MiB there from byte %.20s on", in_front);
+	snprintf(text, sizeof(text), FOREIGN_TEXT ", %s, and is left alone; if that is needed no more, zero %s", whose, where);
 	leg_error(c, leg, in->of ? text : NULL);
 }
 

@@ -244,7 +244,7 @@ static bool has_room(struct mirror_obj *o, unsigned leg)
 	struct director_caps caps = { .struct_size = sizeof(caps) };
 	struct director_bs *child = o->host->child(o->host->arg, o->owner, leg);
 
-	return child && o->host->child_caps(o->host->arg, child, &caps) == 0 && caps.size >= META_AREA + o->size &&
+	return child && o->host->child_caps(o->host->arg, child, &caps) == 0 && caps.size >= LEG_DATA + o->size &&
 		caps.block_size == o->block_size;
 }
 
