@@ -59,6 +59,38 @@ unsigned place_lack_plugin(const struct names *n, const char *plugin, const char
 	return lack;
 }
 
+static bool has_option(const char *options, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (; *options; options += strcspn(options, " "), options += strspn(options, " "))
+		if (strncmp(options, key, len) == 0 && options[len] == '=')
+			return true;
+	return false;
+}
+
+const char *place_option_missing(const struct names *n, const char *plugin, const char *options)
+{
+	char path[PATH_LEN_MAX];
+	const struct fact *f;
+
+	snprintf(path, sizeof(path), "/plugins/%s", plugin);
+	f = facts_first(n->facts, path);
+	for (unsigned i = 0; f && strcmp(f->path, path) == 0 && i < f->attrs.n; i++) {
+		const struct attr *at = &f->attrs.a[i];
+		struct schema_param_text p;
+		bool required;
+
+		if (strncmp(at->key, "param.", 6) != 0 || schema_param_parse(at->key + 6, at->value, &p) < 0)
+			continue;
+		required = p.p.flags & PARAM_REQUIRED;
+		schema_param_text_fini(&p);
+		if (required && !has_option(options + strspn(options, " "), at->key + 6))
+			return at->key + 6;
+	}
+	return NULL;
+}
+
 bool place_takes(const struct names *n, const struct object *node, const char **why_not)
 {
 	const char *why = NULL;

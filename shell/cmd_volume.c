@@ -336,7 +336,8 @@ static int leg_meant(struct shell *s, const char *path, const char *named, char 
 		const struct director_object *o = director_list_at(l, i);
 		char *more;
 
-		if (strcmp(director_object_type(o), "leg") != 0)
+		/* One that was given up is reported until its storage is gone. */
+		if (strcmp(director_object_type(o), "leg") != 0 || !(director_object_desired(o, "lun") || director_object_desired(o, "node")))
 			continue;
 		snprintf(leg, PATH_LEN_MAX, "%s", director_object_name(o));
 		more = mem_printf("%s%s%s (%s)", list, n++ ? ", " : "", leg, director_object_desired(o, "lun") ? director_object_desired(o, "lun") :
@@ -449,7 +450,7 @@ const struct cmd cmd_volume[] = {
 	  .help = "Change parameters of a volume" },
 	{ .words = "volume convert", .run = volume_convert, .args = { ARG("NAME", WORD_VOLUME) }, .changes = true,
 	  .opts = { { "copies", 0, "N", WORD_NUMBER, "copies", "how many copies it shall have" },
-	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be" },
+	            { "on", 0, "NODE,...", WORD_NODE, "node", "where the further ones shall be; of fewer, where those are that stay" },
 	            LUN_OPTS("a further one on this LUN of a foreign target") }, .type = "volume",
 	  .help = "Give a volume more or fewer copies, while it is used" },
 	{ .words = "volume move", .run = volume_move, .args = { ARG("NAME", WORD_VOLUME) }, .type = "leg", .changes = true,

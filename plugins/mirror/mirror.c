@@ -203,6 +203,7 @@ static struct mirror_obj *obj_new(const struct director_host *host, void *owner,
 	o->owner = owner;
 	o->epoch = epoch;
 	o->life = life_now();
+	o->progress = UINT64_MAX;
 	TAILQ_INIT(&o->mine);
 	STAILQ_INIT(&o->ready);
 	atomic_store(&o->read_leg, -1);

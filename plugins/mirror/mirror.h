@@ -114,7 +114,7 @@ struct mirror_obj {
 	int opened;                     /* 1: not yet; 2: with force; else 0 or the error of opening */
 	struct director_err *open_err;
 	unsigned ill[MIRROR_LEGS_MAX];  /* the calling thread's: how often in a row a leg in sync was found so */
-	uint64_t progress;              /* what was last told */
+	uint64_t progress;              /* what was last told; UINT64_MAX: nothing */
 	unsigned ticks;
 	struct request_pool *pool;
 };

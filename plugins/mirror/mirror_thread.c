@@ -77,7 +77,8 @@ static void tell_progress(struct mirror_obj *o)
 
 	for (i = 0; i < o->legs.n; i++)
 		left += mirror_leg_now(o->m, i) == MIRROR_SYNC ? mirror_left(o->m, i) : 0;
-	if (left == o->progress || o->ticks % 10)
+	/* Not at once: who is opening it does not listen yet. */
+	if (left == o->progress || (o->ticks + 1) % 10)
 		return;
 	o->progress = left;
 	event(o, DIRECTOR_EV_PROGRESS, o->size > left ? o->size - left : 0, o->size);

@@ -39,6 +39,15 @@ until_true 10 "the legs are equal" legs_equal
 d n1 volume resize v 8M >"$work/text" 2>&1 && fail "it shrank without being asked twice"
 grep -q 'would shrink from 24M to 8M' "$work/text" || fail "what a user is told: $(cat "$work/text")"
 
+step "a copy is given up while it is made: how far it is was told, and then nothing is left to copy"
+d n1 volume set v resync-limit=1M >/dev/null || fail "set"
+d n1 volume convert v --copies 3 --no-wait >/dev/null || fail "convert"
+until_true 10 "how much is left, and how fast that goes" eval '[ "$(show ".data.derived | .[\"resync-left\"] != null and .[\"resync-rate\"] != null")" = true ]'
+d n1 volume convert v --copies 2 >/dev/null || fail "convert back"
+until_true 10 "it is gone" in_sync 2
+until_true 5 "nothing is left to copy" eval '[ "$(show ".data.derived[\"resync-left\"]")" = null ]'
+d n1 volume set v resync-limit= >/dev/null || fail "set"
+
 step "a leg's file is damaged while its director-target is dead: the scrub finds and repairs it, and says so"
 other=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
 mark n1

@@ -544,11 +544,31 @@ static void test_default_portal_deleted_where_it_is_made(void)
 	world_free(&w);
 }
 
+/* What was deleted while its node is down goes when that returns; nobody is at it before. */
+static void test_deleted_while_its_node_is_down(void)
+{
+	struct world w = world_new();
+	struct node_id n2 = id_of(2);
+	struct names_entry e = { 0 };
+
+	observe(&w, 2, "/volumes/gone state=ready applied=1");
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "on node n2: is being removed"));
+	names_entry_fini(&e);
+	names_node(w.n, &n2, "n2", NODE_DEAD, w.now);
+	e = (struct names_entry){ 0 };
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "node n2 is dead, and removes it when it returns"));
+	names_entry_fini(&e);
+	world_free(&w);
+}
+
 static void test_fence_is_a_plugin_that_somebody_has(void)
 {
 	struct world w = world_new();
 	struct node_id n3 = id_of(3);
 	const char *one = "";
+	struct attrs as = { 0 };
 	struct txn t;
 
 	APPLY_OK(w.c, "~ /cluster level=2");
@@ -563,8 +583,21 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"file\"", "~ /nodes/n1 fence=file");
 	t = prepared(&w, "~ /nodes/n1 fence=fence-agent");
 	txn_fini(&t);
+	/* Its options go with it. */
+	CHECK_STR(prepared_text(&w, txn_of("~ /nodes/n1 fence=", NULL)), "~ /nodes/n1");
+	APPLY_OK(w.c, "~ /nodes/n1 fence=fence-agent fence-options=agent=x");
 	t = prepared(&w, "~ /nodes/n1 fence=");
-	txn_fini(&t);
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK(!attrs_get(&catalog_get(w.c, "/nodes/n1")->attrs, "fence-options"));
+	attrs_set(&as, "kind", "fence");
+	attrs_set(&as, "param.agent", "string required help=Which");
+	attrs_set(&as, "param.note", "string help=What");
+	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", &as), 0);
+	CHECK_STR(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1"), "agent");
+	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x"));
+	CHECK(!place_option_missing(w.n, "fence-other", ""));
+	attrs_fini(&as);
+	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", NULL), 0);
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
 	CHECK_STR(one, "n1");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
@@ -619,6 +652,7 @@ int main(void)
 	RUN(test_lowest_free_lun);
 	RUN(test_default_portal);
 	RUN(test_default_portal_deleted_where_it_is_made);
+	RUN(test_deleted_while_its_node_is_down);
 	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);
