@@ -529,6 +529,7 @@ static void test_no_cluster_begins_without_most_of_those_that_were_met(void)
 	pass(50000);
 	CHECK(!c->has_lineage);
 	meet(0xf0, MEMBER_ALIVE);
+	c->dirty = true;
 	pass(100);
 	CHECK(c->has_lineage);
 	end();
