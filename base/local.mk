@@ -7,6 +7,7 @@ base_libbase_la_SOURCES = \
 	%D%/clock.c %D%/clock.h \
 	%D%/crc32c.c %D%/crc32c.h \
 	%D%/err.c %D%/err.h \
+	%D%/le.h %D%/leg_record.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/mono.h %D%/rng.h %D%/unstable.h \

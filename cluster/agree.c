@@ -298,15 +298,17 @@ static void status_fill(struct agree *a)
 	bool sequencer = agree_sequencing(a);
 	bool stalled = a->n_sent > a->n_back && a->phase != PHASE_NONE && mono_ms_between(a->sent_at, a->now) >= STALL_MS;
 	bool pending = a->has_log && a->log.roster_index > a->emitted;
+	bool kept = a->has_log && a->ok_commit > 0;
 
 	if (mode != s->mode || sequencer != s->sequencer || reason != s->reason || stalled != s->stalled ||
-	    pending != s->roster_pending || a->has_log != s->has_log || a->epoch != s->epoch)
+	    pending != s->roster_pending || a->has_log != s->has_log || kept != s->kept || a->epoch != s->epoch)
 		a->status_changed = true;
 	if (mode != s->mode)
 		log_info(a->conf.log, "agree: %s%s%s", agree_mode_name(mode), *reason ? ": " : "", reason);
 	s->mode = mode;
 	s->reason = reason;
 	s->has_log = a->has_log;
+	s->kept = kept;
 	s->local = a->local;
 	s->sequencer = sequencer;
 	s->stalled = stalled;

@@ -126,6 +126,7 @@ struct agree_status {
 	enum agree_mode mode;
 	const char *reason;     /* a sentence; static or lent */
 	bool has_log;           /* a lineage and a roster are known */
+	bool kept;              /* and a restart would know them: they are on this disk */
 	bool local;             /* the view is the local one */
 	bool sequencer;         /* we give the order in this epoch */
 	bool remembers;         /* it took part in an epoch, and its disk still has that: its log's end says what it acknowledged */

@@ -569,6 +569,7 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 	}
 	cluster_gossip_step(c, &g, out);
 	admit_card(c, out);
+	c->met_before = disk->n_addr > 0;
 	for (unsigned i = 0; i < disk->n_addr; i++) {
 		struct gossip_in cand = { .kind = GOSSIP_IN_CANDIDATE, .from = disk->addr[i] };
 
@@ -1048,6 +1049,9 @@ void cluster_status(const struct cluster *c, struct attrs *out)
 		snprintf(text, sizeof(text), "the node at %s has a newer cluster key; this one gets it by itself while it is a node of the "
 		         "cluster; if it was removed, 'director node adopt %s' on a member takes it in again", addr_text(&c->newer_at, a),
 		         c->conf.name);
+	else if (c->found_apart)
+		snprintf(text, sizeof(text), "most of the nodes that this one has met are out of reach, and may be about to begin a cluster: it waits "
+		         "for them a minute; 'director cluster create' begins one here at once");
 	else if (c->clone.family)
 		snprintf(text, sizeof(text), "this node's identity is in use at %s: a cloned disk? Remove identity.key from the state "
 		         "directory and restart", addr_text(&c->clone, a));

@@ -28,10 +28,10 @@ bool names_derive(const struct names *n, struct mono now, struct names_entry *e)
 enum names_status names_node_status(const struct names *n, const char *node, const char *path, uint64_t index, struct why *why);
 bool names_worse(enum names_status a, enum names_status b);
 
-/* ---- names_volume.c. `task`: for a commit, which is done when it was so once ---- */
+/* ---- names_volume.c. `task`: for this commit, which is done when it was so once, whatever later ones ask for; 0: as it is now ---- */
 
-enum names_status names_volume_status(const struct names *n, const struct object *v, bool task, struct why *why);
-enum names_status names_leg_status(const struct names *n, const struct object *leg, bool task, struct why *why);
+enum names_status names_volume_status(const struct names *n, const struct object *v, uint64_t task, struct why *why);
+enum names_status names_leg_status(const struct names *n, const struct object *leg, uint64_t task, struct why *why);
 /* A commit asked that node `want` serves it, nobody has asked for another since, and it does not yet. want may be NULL. */
 bool names_volume_awaited(const struct names *n, const struct object *v, const char *want, struct why *why);
 /* The node that serves it, by name; NULL: none does. Lent. */

@@ -167,6 +167,28 @@ static enum names_status address_status(const struct names *n, const char *path,
 	return STATUS_PENDING;
 }
 
+/* Who has it, of those that live: what a dead node said of it last is no news. */
+static void derive_address(const struct names *n, struct names_entry *e)
+{
+	const char *node = NULL, *state = NULL;
+	bool stale = false;
+
+	for (const struct fact *f = facts_first(n->facts, e->path); f && strcmp(f->path, e->path) == 0; f = facts_next(n->facts, f)) {
+		const char *held = attrs_get(&f->attrs, "node");
+
+		if (!lives(n, &f->node)) {
+			stale |= held != NULL;
+			continue;
+		}
+		if (!held && (node || state))
+			continue;
+		node = held;
+		state = attrs_get(&f->attrs, "state");
+	}
+	attrs_set(&e->derived, "node", node ? node : stale ? "" : NULL);
+	attrs_set(&e->derived, "state", state ? state : stale ? "waiting" : NULL);
+}
+
 /* The path whose report covers an object: the target of a lun; else its own. */
 static void covering(const struct schema_type *type, const char *path, char *out)
 {
@@ -180,8 +202,8 @@ static void covering(const struct schema_type *type, const char *path, char *out
 	}
 }
 
-/* `task`: as a commit is judged (names_volume.c). */
-static enum names_status object_status(const struct names *n, const struct object *o, bool task, struct why *why)
+/* `task`: as this commit is judged (names_int.h). */
+static enum names_status object_status(const struct names *n, const struct object *o, uint64_t task, struct why *why)
 {
 	char path[PATH_LEN_MAX];
 
@@ -218,10 +240,15 @@ static enum names_status gone_status(const struct names *n, const struct schema_
 	     f = facts_next(n->facts, f)) {
 		const char *applied = attrs_get(&f->attrs, "applied"), *error = attrs_get(&f->attrs, "error");
 		const char *node = names_node_name(n, &f->node);
+		const struct names_node *nd = node ? names_node_by_name(n, node) : NULL;
 		uint64_t upto;
 
 		if (applied && text_u64_parse(applied, &upto) == 0 && upto >= index)
 			continue;
+		if (nd && !lives(n, &f->node)) {
+			why_set(why, 0, "%s: node %s is %s, and removes it when it returns", cover, node, state_word(nd->state));
+			return STATUS_PENDING;
+		}
 		why_set(why, 0, "%s on node %s: %s", cover, node ? node : "(unknown)", error ? error : "is being removed");
 		return error ? STATUS_FAILED : STATUS_PENDING;
 	}
@@ -241,9 +268,10 @@ static enum names_status op_status(const struct names *n, uint64_t index, const 
 		return STATUS_CONVERGED;
 	if (!o)
 		return gone_status(n, type, op->path, index, why);
-	if (op->kind == TXN_DELETE && o->created > index)
+	/* It was made anew since, or the node is drained because of another commit. */
+	if (o->created > index || (o->type->id == TYPE_NODE && !attrs_get(&op->attrs, "drain")))
 		return STATUS_CONVERGED;
-	status = object_status(n, o, true, why);
+	status = object_status(n, o, index, why);
 	if (status == STATUS_CONVERGED && op->kind == TXN_SET && names_volume_awaited(n, o, attrs_get(&op->attrs, "want"), why))
 		return STATUS_PENDING;
 	return status;
@@ -373,8 +401,10 @@ bool names_derive(const struct names *n, struct mono now, struct names_entry *e)
 		names_derive_volume(n, e);
 	if (e->type && e->type->id == TYPE_LEG)
 		names_derive_leg(n, e);
+	if (e->type && e->type->id == TYPE_ADDRESS && e->desired)
+		derive_address(n, e);
 	if (e->desired)
-		e->status = object_status(n, e->desired, false, &e->reason);
+		e->status = object_status(n, e->desired, 0, &e->reason);
 	else if (e->type && e->type->agreed && e->n_facts)
 		/* Reported, but not wanted (any more). */
 		e->status = gone_status(n, e->type, e->path, UINT64_MAX, &e->reason);

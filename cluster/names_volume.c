@@ -52,7 +52,7 @@ static const struct fact *resync_report(const struct names *n, const struct own_
 }
 
 static enum names_status leg_state(const struct names *n, const struct own_row *row, const struct object *v, const struct object *leg,
-                                   bool task, struct why *why)
+                                   uint64_t task, struct why *why)
 {
 	const struct own_leg *l = own_leg(row, leg->uuid);
 	const char *of = attrs_get(&leg->attrs, "replaces");
@@ -87,7 +87,7 @@ static enum names_status leg_state(const struct names *n, const struct own_row *
 	return STATUS_PENDING;
 }
 
-enum names_status names_leg_status(const struct names *n, const struct object *leg, bool task, struct why *why)
+enum names_status names_leg_status(const struct names *n, const struct object *leg, uint64_t task, struct why *why)
 {
 	const struct object *v = volume_of_leg(catalog_tree(n->catalog), leg);
 	enum names_status s = STATUS_CONVERGED, mine;
@@ -106,7 +106,7 @@ enum names_status names_leg_status(const struct names *n, const struct object *l
 	return mine;
 }
 
-static enum names_status shards_status(const struct names *n, const struct object *v, bool task, struct why *why)
+static enum names_status shards_status(const struct names *n, const struct object *v, uint64_t task, struct why *why)
 {
 	enum names_status worst = STATUS_CONVERGED;
 	const struct object *s;
@@ -133,7 +133,7 @@ static bool replaces(const struct tree *t, const struct object *v)
 	return false;
 }
 
-enum names_status names_volume_status(const struct names *n, const struct object *v, bool task, struct why *why)
+enum names_status names_volume_status(const struct names *n, const struct object *v, uint64_t task, struct why *why)
 {
 	const struct tree *t = catalog_tree(n->catalog);
 	const struct object *leg = NULL;
@@ -155,14 +155,17 @@ enum names_status names_volume_status(const struct names *n, const struct object
 		why_set(why, 0, "%s: node %s, which served it, is not up, and no other has taken it", v->path, owner);
 		return STATUS_PENDING;
 	}
-	if (worst == STATUS_CONVERGED && !replaces(t, v) && row.n_leg > schema_get_uint(v->type, &v->attrs, "copies")) {
+	if (worst == STATUS_CONVERGED && (!task || v->generation <= task) && !replaces(t, v) && row.n_leg > schema_get_uint(v->type, &v->attrs, "copies")) {
 		why_set(why, 0, "%s: a copy goes, as soon as another has all data", v->path);
 		return STATUS_PENDING;
 	}
 	while ((leg = volume_leg(t, v, leg))) {
 		struct why w = { "" };
-		enum names_status one = names_leg_status(n, leg, task, &w);
+		enum names_status one;
 
+		if (task && leg->created > task)
+			continue;
+		one = names_leg_status(n, leg, task, &w);
 		if (names_worse(one, worst)) {
 			worst = one;
 			*why = w;

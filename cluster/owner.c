@@ -78,7 +78,8 @@ static void leg_foreign(struct cluster *c, const struct owned *v, const struct c
 {
 	const struct tree *t = catalog_tree(c->catalog);
 	const struct object *o = volume_by_uuid(t, v->row.uuid), *leg = NULL, *other = NULL;
-	char whose[PATH_LEN_MAX], text[PATH_LEN_MAX + 128];
+	char whose[PATH_LEN_MAX], where[64] = "the first MiB there", text[PATH_LEN_MAX + 192];
+	const char *in_front;
 	uint8_t id[8];
 
 	if (o && in->number < v->sent.n_leg && in->epoch == v->sent.epoch)
@@ -92,7 +93,11 @@ static void leg_foreign(struct cluster *c, const struct owned *v, const struct c
 		snprintf(whose, sizeof(whose), "%s", other->path);
 	else
 		snprintf(whose, sizeof(whose), "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-…", in->of >> 32, in->of >> 16 & 0xffff, in->of & 0xffff);
-	snprintf(text, sizeof(text), FOREIGN_TEXT ", %s, and is left alone; if that is needed no more, zero the first MiB there", whose);
+	/* Of one that was a volume without copies that would be its data. */
+	in_front = attrs_get(&leg->attrs, "in-front");
+	if (in_front)
+		snprintf(where, sizeof(where), "1 MiB there from byte %.20s on", in_front);
+	snprintf(text, sizeof(text), FOREIGN_TEXT ", %s, and is left alone; if that is needed no more, zero %s", whose, where);
 	leg_error(c, leg, in->of ? text : NULL);
 }
 
@@ -456,11 +461,16 @@ static void rows_gone(struct cluster *c, struct cluster_out *out)
 		struct own_row row = c->owner.volume[i].row;
 		struct own_in in = { .kind = OWN_IN_GONE, .volume = row.uuid };
 		const struct object *o = volume_by_uuid(catalog_tree(c->catalog), row.uuid);
+		struct plan_have_volume *h;
 
 		if (o && volume_has_legs(o))
 			continue;
 		if (c->owner.volume[i].given)
 			step(c, &in, out);
+		/* One that could not be opened is closed for ownership, and director-target may have begun with it; it is reported, too. */
+		h = plan_have_volume(&c->have, row.uuid);
+		if (h && h->ours)
+			close_it(c, &row, out);
 		c->owner.volume[i] = c->owner.volume[--c->owner.n];
 	}
 }

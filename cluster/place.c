@@ -59,6 +59,38 @@ unsigned place_lack_plugin(const struct names *n, const char *plugin, const char
 	return lack;
 }
 
+static bool has_option(const char *options, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (; *options; options += strcspn(options, " "), options += strspn(options, " "))
+		if (strncmp(options, key, len) == 0 && options[len] == '=')
+			return true;
+	return false;
+}
+
+bool place_option_missing(const struct names *n, const char *plugin, const char *options, char *key)
+{
+	char path[PATH_LEN_MAX];
+	const struct fact *f;
+	const char *p;
+
+	snprintf(path, sizeof(path), "/plugins/%s", plugin);
+	f = facts_first(n->facts, path);
+	p = f && strcmp(f->path, path) == 0 ? attrs_get(&f->attrs, "params") : NULL;
+	*key = '\0';
+	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+		char one[ATTR_KEY_MAX];
+
+		snprintf(one, sizeof(one), "%.*s", (int)strcspn(p, ": "), p);
+		if (has_option(options + strspn(options, " "), one))
+			return false;
+		if (!*key)
+			memcpy(key, one, sizeof(one));
+	}
+	return *key;
+}
+
 bool place_takes(const struct names *n, const struct object *node, const char **why_not)
 {
 	const char *why = NULL;

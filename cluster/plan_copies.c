@@ -169,14 +169,23 @@ static unsigned legs_first(const struct tree *t, const struct object *o, const s
 	return blank ? blank : own ? own : in & -in;
 }
 
-static void legs_text(const struct own_row *row, unsigned gone, unsigned first, const char *self, const struct plan_nodes *nodes, struct buf *out)
+/* What may stand where a volume without copies gets its metadata, behind its data, was never a part of it. */
+static bool was_plain(const struct tree *t, const struct object *o, const struct own_leg *l)
+{
+	const struct object *leg = o ? volume_leg_by_uuid(t, o, l->uuid) : NULL;
+
+	return leg && attrs_get(&leg->attrs, "in-front");
+}
+
+static void legs_text(const struct tree *t, const struct object *o, const struct own_row *row, unsigned gone, unsigned first, const char *self,
+		      const struct plan_nodes *nodes, struct buf *out)
 {
 	static const char *const states[] = { [OWN_LEG_NEW] = "new", [OWN_LEG_OUT] = "out" };
 
 	for (unsigned i = 0; i < row->n_leg; i++) {
 		const struct own_leg *l = &row->leg[i];
 		const struct plan_node *at = plan_node(nodes, &l->node);
-		const char *state = l->state != OWN_LEG_IN ? states[l->state] : first >> i & 1 ? "first" : gone >> i & 1 ? "gone" : "in";
+		const char *state = l->state != OWN_LEG_IN ? states[l->state] : first >> i & 1 ? was_plain(t, o, l) ? "taken" : "first" : gone >> i & 1 ? "gone" : "in";
 		char uuid[37];
 
 		buf_printf(out, "%s%s:%s:%" PRIu64 ":%" PRIu64 ":%" PRIu64 ":%s", i ? "," : "", text_uuid(l->uuid, uuid), state, l->turn,
@@ -273,7 +282,7 @@ struct plan_action plan_serve(enum plan_kind kind, const struct tree *t, const s
 	a.leased = a.fail_over = a.keeps = true;
 	if (kind == PLAN_FREEZE || kind == PLAN_HOLD)
 		return a;
-	legs_text(row, gone, legs_first(t, o, row, plan_node_named(nodes, self)), self, nodes, &legs);
+	legs_text(t, o, row, gone, legs_first(t, o, row, plan_node_named(nodes, self)), self, nodes, &legs);
 	attrs_set(&a.params, "p.uuid", text_uuid(row->uuid, uuid));
 	attrs_set(&a.params, "p.legs", buf_str(&legs));
 	attrs_set(&a.params, "p.scrub", o ? attrs_get(&o->attrs, "scrub-asked") : NULL);

@@ -691,8 +691,13 @@ static int node_role(struct work *w, unsigned i)
 
 static int node_set(struct work *w, unsigned i)
 {
-	const char *fence = attrs_get(&w->t->ops[i].attrs, "fence");
+	struct attrs *as = &w->t->ops[i].attrs;
+	const char *fence = attrs_get(as, "fence");
 	int err = fence && *fence ? node_fence(w, i, fence) : 0;
+
+	/* They are the plugin's, and of no use without it. */
+	if (fence && !*fence && !attrs_get(as, "fence-options"))
+		attrs_set(as, "fence-options", "");
 
 	return err ? err : node_role(w, i);
 }

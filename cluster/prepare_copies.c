@@ -246,7 +246,7 @@ static int legs_fill(struct work *w, const char *volume, unsigned copies, const 
 {
 	const char *backstore = backstore_of(storage);
 	char name[PATH_LEN_MAX] = "";
-	unsigned n_on = on_at(on, UINT32_MAX, name);
+	unsigned n_on = on_at(on, UINT32_MAX, name), had = legs_of(w, volume).n;
 
 	for (unsigned k = 0;; k++) {
 		struct legs l = legs_of(w, volume);
@@ -256,8 +256,9 @@ static int legs_fill(struct work *w, const char *volume, unsigned copies, const 
 		if (l.n >= copies)
 			return 0;
 		if (on && k >= n_on)
-			return why_set(w->why, ERR_INVAL, "%s: %u %s %u node%s, and %u %s named", volume, copies, copies == 1 ? "copy needs" : "copies need",
-			               copies, copies == 1 ? "" : "s", n_on, n_on == 1 ? "is" : "are");
+			return why_set(w->why, ERR_INVAL, "%s: %u %s%s %u node%s, and %u %s named", volume, copies - had, had ? "further " : "",
+			               copies - had == 1 ? "copy needs" : "copies need", copies - had, copies - had == 1 ? "" : "s", n_on,
+			               n_on == 1 ? "is" : "are");
 		if (on) {
 			on_at(on, (turn + k) % n_on, name);
 			err = named_node(w, volume, &l, name, backstore);
@@ -398,12 +399,94 @@ static void set_uint(struct work *w, const char *path, const char *key, uint64_t
 	attrs_set(&txn_add(w->t, TXN_SET, path)->attrs, key, text);
 }
 
+static bool on_names(const char *on, const char *node)
+{
+	char name[PATH_LEN_MAX];
+
+	for (unsigned i = 0, n = on_at(on, UINT32_MAX, name); i < n; i++) {
+		on_at(on, i, name);
+		if (strcmp(name, node) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Fewer copies. Which legs go, and when they may, is seen to by who serves the volume (move.h), unless the nodes of those that
+ * stay are named: then each leg that goes is replaced by the next one that does, and the last of them by one that stays.
+ */
+static int keep(struct work *w, const struct object *v, const struct legs *l, unsigned copies, const char *on)
+{
+	const struct tree *t = catalog_tree(w->n->catalog);
+	const struct object *leg = NULL, *stays = NULL, *goes[OWN_LEGS_MAX];
+	char name[PATH_LEN_MAX];
+	unsigned n_on = on_at(on, UINT32_MAX, name), n = 0;
+
+	if (n_on != copies)
+		return why_set(w->why, ERR_INVAL, "%s: %u %s, and %u node%s named with --on, where those are that stay", v->path, copies,
+		               copies == 1 ? "copy" : "copies", n_on, n_on == 1 ? " is" : "s are");
+	for (unsigned i = 0; i < n_on; i++) {
+		on_at(on, i, name);
+		if (!legs_on(l, name))
+			return why_set(w->why, ERR_INVAL, "%s: node %s has no copy of it that could stay; \"director volume show %s\" shows who has",
+			               v->path, name, path_name(v->path));
+	}
+	while ((leg = volume_leg(t, v, leg))) {
+		const char *node = attrs_get(&leg->attrs, "node"), *state = attrs_get(&leg->attrs, "state");
+
+		if (!state || strcmp(state, "in-sync") != 0)
+			return why_set(w->why, ERR_BUSY, "%s: leg %s is not in sync; which copies stay can be said when all are, or leave --on out: then one "
+			               "that lacks data goes first", v->path, path_name(leg->path));
+		if (node && on_names(on, node))
+			stays = leg;
+		else if (n < OWN_LEGS_MAX)
+			goes[n++] = leg;
+	}
+	if (l->n - n != copies)
+		return why_set(w->why, ERR_INVAL, "%s: a node is named twice", v->path);
+	for (unsigned i = 0; stays && i < n; i++)
+		attrs_set(&txn_add(w->t, TXN_SET, (i + 1 < n ? goes[i + 1] : stays)->path)->attrs, "replaces", path_name(goes[i]->path));
+	return 0;
+}
+
+/*
+ * The nodes of further copies, into *further: those that are named. A list of all nodes that shall have one is good too, and for the
+ * parts of a striped volume one of all that may: then without those that have one.
+ */
+static int on_further(struct work *w, const struct object *v, const struct legs *l, unsigned copies, const char *on, char **further)
+{
+	char name[PATH_LEN_MAX], first[PATH_LEN_MAX] = "";
+	bool part = attrs_get(&v->attrs, "part-of");
+	unsigned n_on = on_at(on, UINT32_MAX, name), there = 0;
+	struct buf rest = { 0 };
+
+	for (unsigned i = 0; i < n_on; i++) {
+		on_at(on, i, name);
+		if (legs_on(l, name)) {
+			there++;
+			continue;
+		}
+		if (!rest.len)
+			memcpy(first, name, strlen(name) + 1);
+		buf_printf(&rest, "%s%s", rest.len ? "," : "", name);
+	}
+	*further = part || (n_on == copies && there == l->n) ? mem_strdup(buf_str(&rest)) : mem_strdup(on);
+	buf_fini(&rest);
+	if (copies == l->n && *first)
+		return why_set(w->why, ERR_INVAL, "%s: it has its %u %s already, none of them on node %s; for that: director volume move %s --leg LEG "
+		               "--to %s", v->path, copies, copies == 1 ? "copy" : "copies", first, path_name(v->path), first);
+	if (!part && copies > l->n && on_at(*further, UINT32_MAX, name) > copies - l->n)
+		return why_set(w->why, ERR_INVAL, "%s: it has %u of %u copies, and %u nodes are named for further ones", v->path, l->n, copies, n_on);
+	return 0;
+}
+
 static int convert(struct work *w, const struct object *v, unsigned copies, const char *on, unsigned turn)
 {
 	const struct tree *t = catalog_tree(w->n->catalog);
 	const struct object *leg = NULL, *first = NULL;
 	struct legs l = legs_of(w, v->path);
 	struct attrs storage = { 0 };
+	char *further = NULL;
 	const char *of;
 	int err;
 
@@ -411,15 +494,20 @@ static int convert(struct work *w, const struct object *v, unsigned copies, cons
 		if ((of = attrs_get(&leg->attrs, "replaces")))
 			return why_set(w->why, ERR_BUSY, "%s: leg %s is taking the place of %s; wait until it has, or give it up: director delete %s", v->path,
 			               path_name(leg->path), of, leg->path);
-	/* Which legs go, and when they may, is seen to by who serves the volume (move.h). */
 	if (copies < l.n)
-		return 0;
+		return on ? keep(w, v, &l, copies, on) : 0;
+	err = on ? on_further(w, v, &l, copies, on, &further) : 0;
+	if (err < 0) {
+		free(further);
+		return err;
+	}
 	while ((first = volume_leg(t, v, first)) && attrs_get(&first->attrs, "lun"))
 		;
 	if (first)
 		storage_copy(&storage, &first->attrs);
-	err = legs_fill(w, v->path, copies, on, turn, &storage, schema_get_uint(v->type, &v->attrs, "size"));
+	err = legs_fill(w, v->path, copies, further, turn, &storage, schema_get_uint(v->type, &v->attrs, "size"));
 	attrs_fini(&storage);
+	free(further);
 	return err;
 }
 
@@ -517,6 +605,18 @@ static int check_want(struct work *w, const struct object *v, const char *node)
 	return 0;
 }
 
+/* Where it is served already nothing is to be done; what was asked for before is over. */
+static const char *want_of(const struct work *w, const struct object *v, const char *node)
+{
+	const char *owner;
+	struct own_row row;
+
+	if (!volume_row(catalog_tree(w->n->catalog), v, &row) || node_id_none(&row.owner))
+		return node;
+	owner = volume_node_name(catalog_tree(w->n->catalog), &row.owner);
+	return owner && strcmp(owner, node) == 0 ? "" : node;
+}
+
 /* What is asked of a striped volume is asked of its shards. */
 static int shards_set(struct work *w, unsigned i, const char *on)
 {
@@ -541,7 +641,7 @@ static int shards_set(struct work *w, unsigned i, const char *on)
 		if (want && *want)
 			err = check_want(w, s, want);
 		if (want && err == 0)
-			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want);
+			attrs_set(&txn_add(w->t, TXN_SET, s->path)->attrs, "want", want_of(w, s, want));
 		if (err == 0 && copies && text_u64_parse(copies, &n) == 0) {
 			set_uint(w, s->path, "copies", n);
 			err = convert(w, s, (unsigned)n, on, k);
@@ -564,12 +664,17 @@ int prepare_copies_set(struct work *w, unsigned i, const char *on)
 	for (unsigned k = 0; k < as->n; k++)
 		if (is_storage(as->a[k].key))
 			return why_set(w->why, ERR_INVAL, "%s: %s is a leg's; director set %s/legs/a %s=…", v->path, as->a[k].key, v->path, as->a[k].key);
+	if (on && !copies)
+		return why_set(w->why, ERR_INVAL, "%s: node is fixed when the volume is created; director volume move %s --leg LEG --to NODE moves a copy",
+		               v->path, path_name(v->path));
 	if (of && (copies || attrs_get(as, "size")))
 		return why_set(w->why, ERR_INVAL, "%s: it is a part of %s; change that", v->path, of);
 	if (volume_is_striped(v))
 		return shards_set(w, i, on);
 	if (want && *want)
 		err = check_want(w, v, want);
+	if (want && *want && err == 0)
+		attrs_set(&w->t->ops[i].attrs, "want", want_of(w, v, want));
 	if (err == 0 && copies && text_u64_parse(copies, &n) == 0)
 		err = convert(w, v, (unsigned)n, on, 0);
 	return err;
@@ -744,6 +849,23 @@ static int lun_create(struct work *w, unsigned i)
 	return err < 0 ? err : lun_params(w, i);
 }
 
+/* A leg that replaces one that is not there would wait for ever, and one that replaces itself would go. */
+static int replaces_set(struct work *w, const struct txn_op *op)
+{
+	const char *of = attrs_get(&op->attrs, "replaces");
+	char volume[PATH_LEN_MAX], path[2 * PATH_LEN_MAX];
+
+	if (!of || !*of)
+		return 0;
+	volume_path(op->path, volume);
+	snprintf(path, sizeof(path), "%s/legs/%.63s", volume, of);
+	if (strcmp(path, op->path) == 0)
+		return why_set(w->why, ERR_INVAL, "%s: a leg cannot replace itself", op->path);
+	if (catalog_get(w->n->catalog, path) || prepare_op_on(w->t, w->t->n_ops, TXN_CREATE, path))
+		return 0;
+	return why_set(w->why, ERR_NOENT, "%s: there is no leg %.63s; \"director volume show %s\" shows them", op->path, of, path_name(volume));
+}
+
 /* It may be reached by another way; another LUN is another leg. */
 int prepare_leg_set(struct work *w, unsigned i)
 {
@@ -751,10 +873,10 @@ int prepare_leg_set(struct work *w, unsigned i)
 	const struct object *leg = catalog_get(w->n->catalog, op->path);
 	const char *was = leg ? attrs_get(&leg->attrs, "lun") : NULL;
 	struct lunurl a, b;
-	int err = 0;
+	int err = leg ? replaces_set(w, op) : 0;
 
-	if (!leg)
-		return 0;
+	if (!leg || err < 0)
+		return err;
 	if (attrs_get(&op->attrs, "lun")) {
 		err = was ? lun_form(w, op, &b) : ERR_INVAL;
 		if (!was || (err == 0 && (lunurl_parse(was, &a, NULL) < 0 || strcmp(a.target, b.target) != 0 || a.lun != b.lun)))
@@ -827,8 +949,9 @@ int prepare_scrub(struct work *w, unsigned i)
 		return why_set(w->why, ERR_NOENT, "there is no volume %s; \"director volume list\" shows them", op->path);
 	if (!v || v->type->id != TYPE_VOLUME || strcmp(asked, "next") != 0)
 		return 0;
-	if (!attrs_get(&v->attrs, "copies"))
-		return why_set(w->why, ERR_NOTSUP, "%s: it has one copy, and nothing to compare it with", v->path);
+	if (schema_get_uint(v->type, &v->attrs, "copies") <= 1)
+		return why_set(w->why, ERR_NOTSUP, "%s: it has one copy, and nothing to compare it with; director volume convert %s --copies 2 gives it "
+		               "another", v->path, path_name(v->path));
 	snprintf(text, sizeof(text), "%" PRIu64, schema_get_uint(v->type, &v->attrs, "scrub-asked") + 1);
 	attrs_set(&op->attrs, "scrub-asked", text);
 	return 0;

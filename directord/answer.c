@@ -95,6 +95,20 @@ static void warn_nodes(struct answer *a, struct control_status *s)
 	}
 }
 
+/* Is there anything to be done with it? Nobody should learn that when a node has to be switched off. */
+static void warn_fence_options(struct answer *a, struct control_status *s, const struct object *o, const char *plugin)
+{
+	const char *options = attrs_get(&o->attrs, "fence-options");
+	char key[ATTR_KEY_MAX], text[320], hint[160];
+
+	if (!place_option_missing(cluster_names(a->cluster), plugin, options ? options : "", key))
+		return;
+	snprintf(text, sizeof(text), "node %.63s could not be switched off: its fence-options lack %.63s=, which is for fence plugin %.63s",
+	         path_name(o->path), key, plugin);
+	snprintf(hint, sizeof(hint), "director set %.100s --secret fence-options --secret-file FILE", o->path);
+	control_status_warn(s, o->path, text, hint);
+}
+
 /* Whoever takes a volume over switches its node off: all have to be able to. */
 static void warn_fences(struct answer *a, struct control_status *s)
 {
@@ -106,6 +120,8 @@ static void warn_fences(struct answer *a, struct control_status *s)
 		unsigned lack = plugin && *plugin ? place_lack_plugin(cluster_names(a->cluster), plugin, &one) : 0;
 		char text[320], more[32] = "";
 
+		if (plugin && *plugin)
+			warn_fence_options(a, s, o, plugin);
 		if (!lack)
 			continue;
 		if (lack > 1)

@@ -269,6 +269,11 @@ int change_commit(struct shell *s, const struct call *c, struct director_txn **t
 		director_txn_free(t);
 		return say_fail(s, ERR_INVAL, NULL, NULL, "\"%s\" cannot be a key", c->key);
 	}
+	err = sessions_refuse(s, c, *t, false);
+	if (err) {
+		director_txn_free(t);
+		return err;
+	}
 	if (!s->dry_run && shell_in_tx(s))
 		return add_to_candidate(s, t, path);
 	err = director_commit(s->d, *t, s->dry_run ? DIRECTOR_DRY_RUN : 0, &r);

@@ -146,7 +146,8 @@ static int drained(struct shell *s, const char *path)
 	if (drained && strcmp(drained, "yes") == 0)
 		say(s, "%s may be switched off: nothing is served from there, and no data is there", path);
 	else if (drained && strcmp(drained, "partly") == 0)
-		err = say_fail(s, ERR_BUSY, path, NULL, "%s serves no volume that could be served elsewhere, but: %s", path, left ? left : "");
+		err = say_fail(s, ERR_BUSY, path, "director volume convert NAME --copies 2 lets a volume move; director node drain NODE --undo ends it",
+		               "%s serves no volume that could be served elsewhere, but: %s", path, left ? left : "");
 	else
 		err = say_fail(s, ERR_BUSY, path, NULL, "%s must stay on: %s", path, left ? left : "it is being drained");
 	director_object_free(&o);

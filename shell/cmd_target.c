@@ -68,10 +68,12 @@ static int target_list(struct shell *s, struct call *c)
 {
 	struct director_list *l = NULL;
 	struct sessions all = { .n = 0 };
-	int err;
+	int err = director_list(s->d, "/sessions", 1, NULL, 0, &l);
 
 	/* Without any session the folder is not there. */
-	if (director_list(s->d, "/sessions", 1, NULL, 0, &l) == 0) {
+	if (err && err != ERR_NOENT)
+		return say_error(s);
+	if (!err) {
 		all.target = mem_zalloc((director_list_n(l) + 1) * sizeof(*all.target));
 		for (size_t i = 0; i < director_list_n(l); i++) {
 			const char *target = object_value(s, director_list_at(l, i), "target");
@@ -158,12 +160,8 @@ static int target_set(struct shell *s, struct call *c)
 static int target_delete(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
-	int err;
 
-	if (path_make(s, path, "/targets/%s", c->arg[0]) < 0)
-		return ERR_INVAL;
-	err = sessions_refuse(s, c, path);
-	return err ? err : one(s, c, director_txn_delete, path, "deleted");
+	return path_make(s, path, "/targets/%s", c->arg[0]) < 0 ? ERR_INVAL : one(s, c, director_txn_delete, path, "deleted");
 }
 
 /* ---- luns ---- */
@@ -188,12 +186,10 @@ static int lun_add(struct shell *s, struct call *c)
 static int lun_remove(struct shell *s, struct call *c)
 {
 	char path[PATH_LEN_MAX];
-	int err;
 
 	if (path_make(s, path, "/targets/%s/luns/%s", c->arg[0], c->arg[1]) < 0)
 		return ERR_INVAL;
-	err = sessions_refuse(s, c, path);
-	return err ? err : one(s, c, director_txn_delete, path, "removed");
+	return one(s, c, director_txn_delete, path, "removed");
 }
 
 /* ---- hosts ---- */
@@ -300,7 +296,7 @@ const struct cmd cmd_target[] = {
 	{ .words = "target create", .run = target_create, .args = { ARG("IQN", WORD_TEXT) }, .type = "target", .changes = true,
 	  .help = "Create a target" },
 	{ .words = "target set", .run = target_set, .args = { ARG("IQN", WORD_TARGET) }, .type = "target", .changes = true,
-	  .help = "Change parameters of a target" },
+	  .opts = { FORCE_OPT }, .help = "Change parameters of a target" },
 	{ .words = "target delete", .run = target_delete, .args = { ARG("IQN", WORD_TARGET) }, .changes = true,
 	  .opts = { FORCE_OPT }, .help = "Delete a target; its volumes stay" },
 	{ .words = "lun list", .run = lun_list, .args = { MAYBE("IQN", WORD_TARGET) }, .help = "List LUNs of one target or of all" },
@@ -316,12 +312,12 @@ const struct cmd cmd_target[] = {
 	{ .words = "host set", .run = host_set, .args = { ARG("IQN", WORD_TARGET), MAYBE("INITIATOR", WORD_HOST) },
 	  .opts = { HOST_OPTS }, .type = "host", .changes = true, .help = "Change how an initiator authenticates" },
 	{ .words = "host remove", .run = host_remove, .args = { ARG("IQN", WORD_TARGET), ARG("INITIATOR", WORD_HOST) },
-	  .changes = true, .help = "Let an initiator log in no more" },
+	  .changes = true, .opts = { FORCE_OPT }, .help = "Let an initiator log in no more" },
 	{ .words = "portal list", .run = portal_list, .args = { MAYBE("IQN", WORD_TARGET) }, .help = "List addresses of targets" },
 	{ .words = "portal add", .run = portal_add, .args = { ARG("IQN", WORD_TARGET), ARG("ADDR:PORT", WORD_TEXT) },
 	  .type = "portal", .changes = true, .help = "Let a target be reached at an address" },
 	{ .words = "portal remove", .run = portal_remove, .args = { ARG("IQN", WORD_TARGET), ARG("ADDR:PORT", WORD_PORTAL) },
-	  .changes = true, .help = "Let a target no more be reached at an address" },
+	  .changes = true, .opts = { FORCE_OPT }, .help = "Let a target no more be reached at an address" },
 	{ .words = "session list", .run = session_list, .help = "List the initiators that are logged in" },
 	{ .words = NULL },
 };

@@ -225,12 +225,7 @@ static int cmd_create(struct shell *s, struct call *c)
 
 static int cmd_delete(struct shell *s, struct call *c)
 {
-	char path[PATH_LEN_MAX];
-	int err = path_of(s, c->arg[0], path);
-
-	if (!err)
-		err = sessions_refuse(s, c, path);
-	return err ? err : change(s, c, director_txn_delete, "deleted");
+	return change(s, c, director_txn_delete, "deleted");
 }
 
 #define SECRET_OPTS { "secret", 0, "KEY", WORD_TEXT, NULL, "the parameter that --secret-file is for" }, \
@@ -246,7 +241,7 @@ const struct cmd cmd_tree[] = {
 	{ .words = "get", .run = cmd_get, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show an object: what is desired, and what nodes observe" },
 	{ .words = "set", .run = cmd_set, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
-	  .opts = { SECRET_OPTS }, .changes = true, .help = "Change parameters of an object, and of those that follow it; an empty value resets" },
+	  .opts = { SECRET_OPTS, FORCE_OPT }, .changes = true, .help = "Change parameters of an object, and of those that follow it; an empty value resets" },
 	{ .words = "create", .run = cmd_create, .args = { ARG("PATH", WORD_PATH), REST("KEY=VALUE", WORD_TEXT) },
 	  .opts = { SECRET_OPTS }, .changes = true, .help = "Create an object at a path, and those that follow it, each with its parameters, in one transaction" },
 	{ .words = "delete", .run = cmd_delete, .args = { ARG("PATH", WORD_PATH) }, .changes = true,

@@ -236,6 +236,20 @@ static int cmd_blame(struct shell *s, struct call *c)
 	return 0;
 }
 
+/* As sessions_refuse, by what the history says of the commit; of one that is not there the daemon says so. */
+static int undo_refuse(struct shell *s, const struct call *c, uint64_t index)
+{
+	struct director_history *h;
+	int err = 0;
+
+	if (call_opt(c, "force") || director_history(s->d, "/", index + 1, 1, &h) < 0)
+		return 0;
+	if (director_history_n(h) && director_history_index(h, 0) == index)
+		err = sessions_refuse(s, c, director_history_txn(h, 0), true);
+	director_history_free(&h);
+	return err;
+}
+
 static int cmd_undo(struct shell *s, struct call *c)
 {
 	struct director_result *r;
@@ -247,6 +261,9 @@ static int cmd_undo(struct shell *s, struct call *c)
 		return say_fail(s, ERR_INVAL, NULL, "director history", "\"%s\" is no entry of the history", c->arg[0]);
 	if (shell_in_tx(s))
 		return say_fail(s, ERR_BUSY, NULL, "director commit or director abort", "a transaction is open");
+	err = undo_refuse(s, c, index);
+	if (err)
+		return err;
 	director_txn_new(&t);
 	if (change_message(s, c, t) < 0) {
 		director_txn_free(&t);
@@ -512,21 +529,37 @@ static bool legs_are_plain(struct shell *s, const struct director_list *l, size_
 	return true;
 }
 
+/* The object behind what is created in the same line (given). */
+static char *dump_also(struct shell *s, char *line, const struct director_object *o, char **secrets)
+{
+	char *more = mem_printf("%s %s", line, director_object_path(o));
+
+	mem_autofree(&line);
+	return dump_attrs(s, o, more, secrets);
+}
+
+/* The legs of the i-th object, a volume, likewise, one by one. */
+static char *dump_also_legs(struct shell *s, char *line, const struct director_list *l, size_t i, char **secrets)
+{
+	const struct director_object *leg;
+	size_t k = i + 1;
+
+	while ((leg = leg_next(l, i, &k)))
+		line = dump_also(s, line, leg, secrets);
+	return line;
+}
+
+static char *dump_create(struct shell *s, const struct director_object *o, char **secrets)
+{
+	return dump_attrs(s, o, mem_printf("director create %s", director_object_path(o)), secrets);
+}
+
 /* The volume with its legs, which are named one by one. */
 static char *dump_named_legs(struct shell *s, const struct director_list *l, size_t i)
 {
-	const struct director_object *v = director_list_at(l, i), *leg;
 	auto_free char *secrets = mem_strdup("");
-	char *line = dump_attrs(s, v, mem_printf("director create %s", director_object_path(v)), &secrets);
-	size_t k = i + 1;
 
-	while ((leg = leg_next(l, i, &k))) {
-		char *more = mem_printf("%s %s", line, director_object_path(leg));
-
-		mem_autofree(&line);
-		line = dump_attrs(s, leg, more, &secrets);
-	}
-	return noted(line, secrets);
+	return noted(dump_also_legs(s, dump_create(s, director_list_at(l, i), &secrets), l, i, &secrets), secrets);
 }
 
 static char *dumped_luns(char *line, const char *luns, const char *user)
@@ -540,15 +573,41 @@ static char *dumped_luns(char *line, const char *luns, const char *user)
 	return more;
 }
 
-/* The first part of the i-th object, a striped volume. Where its parts lie is found anew, how they are stored is what all of them have. */
-static size_t part_of(const struct director_list *l, size_t i)
+/* The n-th part of the i-th object, a striped volume; i: it is not in the list. */
+static size_t part_of(const struct director_list *l, size_t i, unsigned n)
 {
-	auto_free char *part = mem_printf("%s.0", director_object_path(director_list_at(l, i)));
+	auto_free char *part = mem_printf("%s.%u", director_object_path(director_list_at(l, i)), n);
 
 	for (size_t k = 0; k < director_list_n(l); k++)
 		if (strcmp(director_object_path(director_list_at(l, k)), part) == 0)
 			return k;
 	return i;
+}
+
+/* The striped volume with all its parts and their legs, so that they come to lie where they are; NULL: not in one line that can be read. */
+static char *dump_parts(struct shell *s, const struct director_list *l, size_t i)
+{
+	const struct director_object *v = director_list_at(l, i);
+	auto_free char *secrets = mem_strdup("");
+	char *line = dump_create(s, v, &secrets);
+	uint64_t stripe = 0;
+	struct line words;
+	const char *why;
+	bool all = text_u64_parse(director_object_desired(v, "stripe"), &stripe) == 0;
+
+	for (unsigned n = 0; n < stripe && all; n++) {
+		size_t k = part_of(l, i, n);
+
+		all = k != i;
+		if (all)
+			line = dump_also_legs(s, dump_also(s, line, director_list_at(l, k), &secrets), l, k, &secrets);
+	}
+	all = line_parse(line, &words, NULL, &why) == 0 && all;
+	line_fini(&words);
+	if (all)
+		return noted(line, secrets);
+	mem_autofree(&line);
+	return NULL;
 }
 
 /* Where the i-th object, a volume, has its legs, and what their storage is, go into the line that makes it. */
@@ -562,7 +621,7 @@ static char *dump_legs(struct shell *s, const struct director_list *l, size_t i,
 	size_t k;
 
 	if (striped)
-		i = part_of(l, i);
+		i = part_of(l, i, 0);
 	k = i + 1;
 	while (line && (leg = leg_next(l, i, &k))) {
 		char *more;
@@ -620,7 +679,12 @@ static char *dump_portal(struct shell *s, const struct director_object *target)
 
 static char *dump_volume(struct shell *s, const struct director_list *l, size_t i)
 {
-	if (!director_object_desired(director_list_at(l, i), "part-of") && !legs_are_plain(s, l, i))
+	const struct director_object *v = director_list_at(l, i);
+	char *parts = director_object_desired(v, "stripe") ? dump_parts(s, l, i) : NULL;
+
+	if (parts)
+		return parts;
+	if (!director_object_desired(v, "part-of") && !legs_are_plain(s, l, i))
 		return dump_named_legs(s, l, i);
 	return dump_legs(s, l, i, dump_line(s, director_list_at(l, i)));
 }
@@ -680,7 +744,7 @@ const struct cmd cmd_txn[] = {
 	{ .words = "blame", .run = cmd_blame, .args = { ARG("PATH", WORD_PATH) },
 	  .help = "Show who set each parameter of an object, when and why" },
 	{ .words = "undo", .run = cmd_undo, .args = { ARG("N", WORD_NUMBER) }, .changes = true,
-	  .help = "Take a commit back by a new one" },
+	  .opts = { FORCE_OPT }, .help = "Take a commit back by a new one" },
 	{ .words = "dump", .run = cmd_dump, .args = { MAYBE("PATH", WORD_PATH) },
 	  .help = "Print the commands that would make all this again" },
 	{ .words = NULL },

@@ -247,10 +247,10 @@ int change_wait(struct shell *s, const char *task, uint64_t timeout_ms);
 int secret_read(struct shell *s, const char *file, const char *prompt, char **secret);
 
 /*
- * Are initiators logged in to the target that `path` is, or whose LUN it is? Then nothing is deleted without --force: an error,
- * which was said. A session that has just ended is given a moment to be known as such.
+ * Does `t`, or with `undone` its undoing, take from initiators that are logged in what they use? Then it is not done without --force: an
+ * error, which was said. A session that has just ended is given a moment to be known as such.
  */
-int sessions_refuse(struct shell *s, const struct call *c, const char *path);
+int sessions_refuse(struct shell *s, const struct call *c, const struct director_txn *t, bool undone);
 
 /* ---- completion ---- */
 

@@ -50,7 +50,7 @@ target_scsi_libscsi_la_LIBADD = target/iscsi/libiscsi.la base/libbase.la
 
 sbin_PROGRAMS += director-target
 director_target_SOURCES = %D%/serve/serve.h \
-	%D%/serve/agree.c %D%/serve/alone.c %D%/serve/ask.c %D%/serve/away.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/follow.c %D%/serve/gone.c %D%/serve/hold.c %D%/serve/inner.c %D%/serve/sanitize.c \
+	%D%/serve/agree.c %D%/serve/alone.c %D%/serve/ask.c %D%/serve/away.c %D%/serve/background.c %D%/serve/control.c %D%/serve/exec.c %D%/serve/follow.c %D%/serve/gone.c %D%/serve/hold.c %D%/serve/inner.c %D%/serve/judge.c %D%/serve/sanitize.c \
 	%D%/serve/job.c %D%/serve/jobs.c %D%/serve/keep.c %D%/serve/lease.c %D%/serve/link.c %D%/serve/listen.c \
 	%D%/serve/main.c %D%/serve/others.c %D%/serve/plant.h %D%/serve/registry.c %D%/serve/session.c %D%/serve/source.c %D%/serve/switch.c \
 	%D%/serve/tmf.c %D%/serve/worker.c

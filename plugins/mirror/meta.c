@@ -1,83 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A leg's record as bytes: little-endian, with a checksum over all of it. */
+/* A leg's record as bytes, with a checksum over all of it. */
 #include "plugins/mirror/meta.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "base/crc32c.h"
-
-#define MAGIC "director-leg\0\0\0\1"
 #define REGION_MIN 4096u
 
-static uint8_t *put(uint8_t *p, uint64_t v)
+static void put(uint8_t field[8], uint64_t v)
 {
-	unsigned i;
-
-	for (i = 0; i < 8; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-	return p + 8;
+	le_put(field, v, 8);
 }
 
-static const uint8_t *get(const uint8_t *p, uint64_t *v)
+static uint64_t get(const uint8_t field[8])
 {
-	unsigned i;
-
-	for (*v = 0, i = 0; i < 8; i++)
-		*v |= (uint64_t)p[i] << (8 * i);
-	return p + 8;
+	return le_get(field, 8);
 }
 
-void meta_encode(const struct mirror_meta *m, uint8_t out[META_RECORD])
+void meta_encode(const struct mirror_meta *m, uint8_t out[LEG_RECORD])
 {
-	uint8_t *p = out + 16;
+	struct leg_record *r = (struct leg_record *)out;
 
-	memset(out, 0, META_RECORD);
-	memcpy(out, MAGIC, 16);
-	memcpy(p, m->volume, 16);
-	memcpy(p + 16, m->leg, 16);
-	p = put(p + 32, m->epoch);
-	p = put(p, m->member);
-	p = put(p, m->life);
-	p = put(p, m->seq);
-	p = put(p, m->size);
-	p = put(p, m->region);
-	p = put(p, (m->quiet ? 1u : 0u) | (m->bits ? 2u : 0u));
-	p = put(p, m->scrub);
-	p = put(p, m->scrub_at);
-	p = put(p, m->scrub_different);
-	put(p, m->scrub_repaired);
-	put(out + META_RECORD - 8, crc32c(0, out, META_RECORD - 8));
+	memset(r, 0, sizeof(*r));
+	memcpy(r->magic, LEG_MAGIC, sizeof(r->magic));
+	memcpy(r->volume, m->volume, 16);
+	memcpy(r->leg, m->leg, 16);
+	put(r->epoch, m->epoch);
+	put(r->member, m->member);
+	put(r->life, m->life);
+	put(r->seq, m->seq);
+	put(r->size, m->size);
+	put(r->region, m->region);
+	put(r->flags, (m->quiet ? LEG_QUIET : 0) | (m->bits ? LEG_HAS_BITS : 0));
+	put(r->scrub, m->scrub);
+	put(r->scrub_at, m->scrub_at);
+	put(r->scrub_different, m->scrub_different);
+	put(r->scrub_repaired, m->scrub_repaired);
+	put(r->sum, leg_record_sum(r));
 }
 
-int meta_decode(const uint8_t in[META_RECORD], struct mirror_meta *m)
+int meta_decode(const uint8_t in[LEG_RECORD], struct mirror_meta *m)
 {
-	const uint8_t *p = in + 16;
-	uint64_t flags, sum;
+	const struct leg_record *r = (const struct leg_record *)in;
+	uint64_t flags;
 
-	if (memcmp(in, MAGIC, 16) != 0)
-		return in[0] || memcmp(in, in + 1, META_RECORD - 1) != 0 ? -EINVAL : -ENODATA;
-	get(in + META_RECORD - 8, &sum);
-	if (sum != crc32c(0, in, META_RECORD - 8))
-		return -EINVAL;
-	memcpy(m->volume, p, 16);
-	memcpy(m->leg, p + 16, 16);
-	p = get(p + 32, &m->epoch);
-	p = get(p, &m->member);
-	p = get(p, &m->life);
-	p = get(p, &m->seq);
-	p = get(p, &m->size);
-	p = get(p, &m->region);
-	p = get(p, &flags);
-	p = get(p, &m->scrub);
-	p = get(p, &m->scrub_at);
-	p = get(p, &m->scrub_different);
-	get(p, &m->scrub_repaired);
-	m->quiet = flags & 1;
-	m->bits = flags & 2;
+	if (!leg_record_good(r))
+		return in[0] || memcmp(in, in + 1, LEG_RECORD - 1) != 0 ? -EINVAL : -ENODATA;
+	memcpy(m->volume, r->volume, 16);
+	memcpy(m->leg, r->leg, 16);
+	m->epoch = get(r->epoch);
+	m->member = get(r->member);
+	m->life = get(r->life);
+	m->seq = get(r->seq);
+	m->size = get(r->size);
+	m->region = get(r->region);
+	flags = get(r->flags);
+	m->scrub = get(r->scrub);
+	m->scrub_at = get(r->scrub_at);
+	m->scrub_different = get(r->scrub_different);
+	m->scrub_repaired = get(r->scrub_repaired);
+	m->quiet = flags & LEG_QUIET;
+	m->bits = flags & LEG_HAS_BITS;
 	/* The checksum is no proof of sense. */
-	if (flags > 3 || m->region < REGION_MIN || (m->region & (m->region - 1)) || m->size == 0 || m->size > 1ull << 60 ||
-		m->size / m->region >= (uint64_t)META_PAGES * MIRROR_PAGE_MAX * 8)
+	if (flags > (LEG_QUIET | LEG_HAS_BITS) || m->region < REGION_MIN || (m->region & (m->region - 1)) || m->size == 0 ||
+		m->size > 1ull << 60 || m->size / m->region >= (uint64_t)META_PAGES * MIRROR_PAGE_MAX * 8)
 		return -EINVAL;
 	return 0;
 }

@@ -65,7 +65,7 @@ static int shape(struct mirror_obj *o, uint64_t room[MIRROR_LEGS_MAX], struct di
 		o->thin &= (caps.flags & DIRECTOR_CAP_DISCARD) && (caps.flags & DIRECTOR_CAP_DISCARD_ZEROES);
 		if (caps.discard_granularity > o->granularity)
 			o->granularity = caps.discard_granularity;
-		room[i] = caps.size > META_AREA ? caps.size - META_AREA : 0;
+		room[i] = caps.size > LEG_DATA ? caps.size - LEG_DATA : 0;
 	}
 	return 0;
 }
@@ -98,7 +98,7 @@ int mirror_foreign(unsigned leg, const uint8_t volume[16], struct director_err *
 	for (i = 0; i < 16; i++)
 		snprintf(uuid + 2 * i, 3, "%02x", volume[i]);
 	return fail(err, -EEXIST, "leg %u carries another volume, %.8s-%.4s-%.4s-%.4s-%s, and is left alone: name another file or device; or, if what is "
-		"there is needed no more, zero its first MiB", leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
+		"there is needed no more, zero its first MiB (of one that was a volume without copies: the MiB that its in-front= says)", leg, uuid, uuid + 8, uuid + 12, uuid + 16, uuid + 20);
 }
 
 /* A file or device that was named outlives its volume, so the next one may be given it; and disks come into the wrong slot. */
@@ -128,7 +128,8 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 	if (r < 0 && any_foreign(said, o->legs.n, err))
 		return r;
 	if (r == -EAGAIN)
-		return fail(err, r, "a leg that is missing may have what those here have lost");
+		return fail(err, r, "a leg that is missing may have what those here have lost: its node has to come back, or, if it is gone for good, "
+			"director node remove NODE --force");
 	if (r < 0)
 		return fail(err, r, "no leg is in sync and good");
 	r = size_find(o, &plan, room, err);
@@ -202,6 +203,7 @@ static struct mirror_obj *obj_new(const struct director_host *host, void *owner,
 	o->owner = owner;
 	o->epoch = epoch;
 	o->life = life_now();
+	o->progress = UINT64_MAX;
 	TAILQ_INIT(&o->mine);
 	STAILQ_INIT(&o->ready);
 	atomic_store(&o->read_leg, -1);
@@ -380,7 +382,7 @@ static int legs_resize(struct mirror_obj *o, uint64_t size, struct director_err 
 		used = mirror_leg_now(o->m, i) != MIRROR_AWAY;
 		mirror_leave(o);
 		if (used)
-			r = o->host->child_resize(o->host->arg, o->owner, i, META_AREA + size, err);
+			r = o->host->child_resize(o->host->arg, o->owner, i, LEG_DATA + size, err);
 	}
 	return r;
 }

@@ -57,6 +57,7 @@ void gate_write_end(struct gate *g, const struct gate_write *w);
 struct mirror_legs {                    /* the parameter legs= */
 	struct mirror_leg_conf leg[MIRROR_LEGS_MAX];
 	bool first[MIRROR_LEGS_MAX];    /* in sync, and the volume was never served: it may be blank, and is all zeroes or the only one */
+	bool taken[MIRROR_LEGS_MAX];    /* first, and the volume has lain there before it had legs: what stands where its record goes is of no use to anyone */
 	bool gone[MIRROR_LEGS_MAX];     /* in sync, and its node says that its storage is not there */
 	unsigned n;
 };
@@ -113,7 +114,7 @@ struct mirror_obj {
 	int opened;                     /* 1: not yet; 2: with force; else 0 or the error of opening */
 	struct director_err *open_err;
 	unsigned ill[MIRROR_LEGS_MAX];  /* the calling thread's: how often in a row a leg in sync was found so */
-	uint64_t progress;              /* what was last told */
+	uint64_t progress;              /* what was last told; UINT64_MAX: nothing */
 	unsigned ticks;
 	struct request_pool *pool;
 };

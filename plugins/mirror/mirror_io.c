@@ -376,7 +376,7 @@ static void zeroes(struct director_io *io, bool unmap)
 static void child_fill(struct child_io *c, const struct director_io *from)
 {
 	c->io = (struct director_io){ .struct_size = sizeof(c->io), .op = from->op, .flags = from->flags,
-		.offset = from->op == DIRECTOR_FLUSH ? 0 : META_AREA + from->offset, .len = from->len, .iov = from->iov,
+		.offset = from->op == DIRECTOR_FLUSH ? 0 : LEG_DATA + from->offset, .len = from->len, .iov = from->iov,
 		.n_iov = from->n_iov, .epoch = c->o->epoch };
 	if (from->op == DIRECTOR_DISCARD || from->op == DIRECTOR_WRITE_ZEROES)
 		zeroes(&c->io, from->op == DIRECTOR_DISCARD || (from->flags & DIRECTOR_IOF_MAY_UNMAP));
@@ -438,7 +438,7 @@ static bool own_fill(struct child_io *c, const struct mirror_io *mio)
 	case MIRROR_IO_READ:
 	case MIRROR_IO_WRITE:
 		c->io.op = mio->kind == MIRROR_IO_READ ? DIRECTOR_READ : DIRECTOR_WRITE;
-		c->io.offset = META_AREA + mio->offset;
+		c->io.offset = LEG_DATA + mio->offset;
 		c->io.len = mio->len;
 		c->iov = (struct director_iov){ o->slot[mio->slot], mio->len };
 		/* What was never written stays so on a leg that is being made. */
@@ -447,7 +447,7 @@ static bool own_fill(struct child_io *c, const struct mirror_io *mio)
 		return true;
 	case MIRROR_IO_SUM:
 		c->io.op = DIRECTOR_CHECKSUM;
-		c->io.offset = META_AREA + mio->offset;
+		c->io.offset = LEG_DATA + mio->offset;
 		c->io.len = mio->len;
 		c->iov = (struct director_iov){ mio->sum,
 			(mio->len + DIRECTOR_CHECKSUM_GROUP - 1) / DIRECTOR_CHECKSUM_GROUP * DIRECTOR_CHECKSUM_SIZE };
@@ -458,17 +458,17 @@ static bool own_fill(struct child_io *c, const struct mirror_io *mio)
 		c->io.n_iov = 0;
 		return true;
 	default:
-		if (posix_memalign(&c->buf, META_RECORD, META_RECORD))
+		if (posix_memalign(&c->buf, LEG_RECORD, LEG_RECORD))
 			return false;
 		if (mio->kind == MIRROR_IO_META) {
 			meta_encode(mio->meta, c->buf);
-			c->io.offset = mio->meta->seq % 2 * META_RECORD;
+			c->io.offset = mio->meta->seq % 2 * LEG_RECORD;
 		} else {
 			memcpy(c->buf, mio->p, MIRROR_PAGE_MAX);
-			c->io.offset = META_BITS + (uint64_t)mio->page * MIRROR_PAGE_MAX;
+			c->io.offset = LEG_BITS + (uint64_t)mio->page * MIRROR_PAGE_MAX;
 		}
-		c->iov = (struct director_iov){ c->buf, META_RECORD };
-		c->io.len = META_RECORD;
+		c->iov = (struct director_iov){ c->buf, LEG_RECORD };
+		c->io.len = LEG_RECORD;
 		c->io.flags = DIRECTOR_IOF_FUA;
 		c->io.op = DIRECTOR_WRITE;
 		return true;

@@ -56,7 +56,7 @@ static int record_read(struct mirror_obj *o, struct director_bs *child, uint8_t 
 
 	for (i = 0; i < 2; i++) {
 		struct mirror_meta m;
-		int one = read_wait(o, child, (uint64_t)i * META_RECORD, buf, META_RECORD);
+		int one = read_wait(o, child, (uint64_t)i * LEG_RECORD, buf, LEG_RECORD);
 
 		if (one < 0)
 			return one == -EINVAL ? -EIO : one;
@@ -80,7 +80,7 @@ static int bits_read(struct mirror_obj *o, struct director_bs *child, uint64_t n
 	if (!*bits)
 		return -ENOMEM;
 	for (i = 0; i < n && r == 0; i++) {
-		r = read_wait(o, child, META_BITS + (uint64_t)i * MIRROR_PAGE_MAX, buf, MIRROR_PAGE_MAX);
+		r = read_wait(o, child, LEG_BITS + (uint64_t)i * MIRROR_PAGE_MAX, buf, MIRROR_PAGE_MAX);
 		if (r == 0)
 			memcpy((uint8_t *)*bits + (size_t)i * MIRROR_PAGE_MAX, buf, MIRROR_PAGE_MAX);
 	}
@@ -125,10 +125,12 @@ void mirror_leg_read(struct mirror_obj *o, unsigned leg, struct mirror_said *sai
 	void *buf;
 	int r;
 
-	if (!child || posix_memalign(&buf, META_RECORD, META_RECORD))
+	if (!child || posix_memalign(&buf, LEG_RECORD, LEG_RECORD))
 		return;
 	s->life = life_of(o, child);
 	r = record_read(o, child, buf, &s->meta);
+	if (o->legs.taken[leg] && (r == -EINVAL || (r == 0 && memcmp(s->meta.volume, o->uuid, 16) != 0)))
+		r = -ENODATA;
 	s->here = r == 0 || r == -ENODATA || r == -EINVAL;
 	if (r == -ENODATA)
 		blank(o, leg, said);
@@ -149,11 +151,11 @@ bool mirror_leg_ill(struct mirror_obj *o, unsigned leg)
 	void *buf;
 	int r;
 
-	if (!child || posix_memalign(&buf, META_RECORD, META_RECORD))
+	if (!child || posix_memalign(&buf, LEG_RECORD, LEG_RECORD))
 		return false;
 	r = io_wait(o, child, DIRECTOR_FLUSH, 0, NULL, 0);
 	if (r == 0)
-		r = read_wait(o, child, 0, buf, META_RECORD);
+		r = read_wait(o, child, 0, buf, LEG_RECORD);
 	free(buf);
 	return r < 0 && r != -ENOTCONN && r != -ESTALE && r != -EOPNOTSUPP;
 }

@@ -66,7 +66,7 @@ static const char *word(const char *p, const char *const *words, unsigned n, uns
 
 int mirror_legs_parse(const char *p, struct mirror_legs *legs)
 {
-	static const char *const states[] = { "new", "out", "in", "first", "gone" }, *const places[] = { "remote", "local" };
+	static const char *const states[] = { "new", "out", "in", "first", "gone", "taken" }, *const places[] = { "remote", "local" };
 
 	for (legs->n = 0; ; p++) {
 		struct mirror_leg_conf *l = &legs->leg[legs->n];
@@ -76,14 +76,15 @@ int mirror_legs_parse(const char *p, struct mirror_legs *legs)
 			return -EINVAL;
 		memset(l, 0, sizeof(*l));
 		p = uuid_read(p, l->uuid);
-		p = p ? word(p, states, 5, &state) : NULL;
+		p = p ? word(p, states, 6, &state) : NULL;
 		p = p ? number(p, &l->turn) : NULL;
 		p = p ? number(p, &l->member) : NULL;
 		p = p ? number(p, &l->since) : NULL;
 		p = p ? word(p, places, 2, &place) : NULL;
 		if (!p)
 			return -EINVAL;
-		legs->first[legs->n] = state == 3;
+		legs->first[legs->n] = state == 3 || state == 5;
+		legs->taken[legs->n] = state == 5;
 		legs->gone[legs->n] = state == 4;
 		l->state = state > MIRROR_IN ? MIRROR_IN : (enum mirror_state)state;
 		l->local = place;

@@ -32,6 +32,16 @@ static void event(struct mirror_obj *o, uint32_t kind, uint64_t value, uint64_t 
 	o->host->event(o->host->arg, o->owner, kind, value, of);
 }
 
+/* While a leg lacks something, how far that is counts; a scrub may even stand still then. */
+static bool all_in_use(struct mirror_obj *o)
+{
+	unsigned i = 0;
+
+	while (i < o->legs.n && mirror_leg_now(o->m, i) == MIRROR_USE)
+		i++;
+	return i == o->legs.n;
+}
+
 static void tell_scrub(struct mirror_obj *o)
 {
 	const struct mirror_scrub *s = mirror_scrub_now(o->m);
@@ -41,7 +51,7 @@ static void tell_scrub(struct mirror_obj *o)
 	if (!s->number || s->number == o->told_scrub)
 		return;
 	if (s->running) {
-		if (o->ticks % 10 == 0)
+		if (o->ticks % 10 == 0 && all_in_use(o))
 			event(o, DIRECTOR_EV_PROGRESS, s->at, o->size);
 		return;
 	}
@@ -77,7 +87,8 @@ static void tell_progress(struct mirror_obj *o)
 
 	for (i = 0; i < o->legs.n; i++)
 		left += mirror_leg_now(o->m, i) == MIRROR_SYNC ? mirror_left(o->m, i) : 0;
-	if (left == o->progress || o->ticks % 10)
+	/* Not at once: who is opening it does not listen yet. */
+	if (left == o->progress || (o->ticks + 1) % 10)
 		return;
 	o->progress = left;
 	event(o, DIRECTOR_EV_PROGRESS, o->size > left ? o->size - left : 0, o->size);
@@ -233,7 +244,7 @@ static bool has_room(struct mirror_obj *o, unsigned leg)
 	struct director_caps caps = { .struct_size = sizeof(caps) };
 	struct director_bs *child = o->host->child(o->host->arg, o->owner, leg);
 
-	return child && o->host->child_caps(o->host->arg, child, &caps) == 0 && caps.size >= META_AREA + o->size &&
+	return child && o->host->child_caps(o->host->arg, child, &caps) == 0 && caps.size >= LEG_DATA + o->size &&
 		caps.block_size == o->block_size;
 }
 

@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/leg_record.h"
 #include "director/plugin.h"
 #include "plugins/common/err.h"
 #include "plugins/common/slice.h"
 
-#define HEAD (1u << 20)         /* VOLUME_LEG_META */
+#define HEAD LEG_DATA
 #define PIECES 3
 
 static const struct director_param params[] = {

@@ -17,7 +17,7 @@
 /* Where the parts of a parameter list are, whatever its format. */
 struct list {
 	uint32_t id, usage;
-	bool immed;
+	bool immed, good_sense;
 	uint32_t cscds, n_cscds;        /* offset; how many */
 	uint32_t segments, segments_len;
 };
@@ -27,6 +27,7 @@ struct copy {
 	struct copy_record *record;
 	struct scsi_nexus *cscd[COPY_CSCDS_MAX];
 	unsigned n_cscds, n_segments;
+	bool good_sense;
 	uint32_t at;                    /* offset of the segment in the list */
 	unsigned segment;               /* its number */
 	/* the segment */
@@ -57,6 +58,7 @@ static bool list_head(struct task *t, uint32_t n, struct list *l)
 	l->usage = p[1] >> 3 & 3;
 	l->id = lid4 ? be32(p + 20) : p[0];
 	l->immed = lid4 && p[15] & 0x01;
+	l->good_sense = lid4 && p[15] & 0x02;
 	cscds = be16(p + (lid4 ? 42 : 2));
 	l->segments_len = lid4 ? be16(p + 44) : be32(p + 8);
 	inline_len = lid4 ? be16(p + 46) : be32(p + 12);
@@ -138,16 +140,32 @@ static bool segments_check(struct task *t, const struct list *l, unsigned *n)
 static int segment_next(struct task *t);
 static int piece_next(struct task *t);
 
+/* G_SENSE: GOOD comes with sense data that say how many segments it is about. */
+static void good(const struct task *t, struct task *answer)
+{
+	const struct copy *c = copy_of(t);
+
+	if (c->good_sense)
+		sense_good(t, answer, ASC_COPY_INFORMATION, c->segment);
+	else
+		scsi_good(answer);
+}
+
 static int finish(struct task *t, bool ok)
 {
 	struct copy *c = copy_of(t);
 
 	t->in_len = 0;
 	if (ok)
-		scsi_good(t);
+		good(t, t);
 	if (c->record && !t->scsi.alone)
 		copy_record_end(c->record, t);
 	return SCSI_DONE;
+}
+
+void copy_early(const struct task *t, struct task *answer)
+{
+	good(t, answer);
 }
 
 void copy_over(struct task *t)
@@ -313,6 +331,7 @@ int copy_extended(struct task *t)
 	if (l.usage != 3 && !(c->record = copy_record_new(t, l.id, l.immed)))
 		return SCSI_DONE;
 	t->scsi.early = l.immed;
+	c->good_sense = l.good_sense;
 	t->scsi.drop = dropped;
 	return segment_next(t);
 }

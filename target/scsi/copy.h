@@ -21,6 +21,8 @@ struct task;
 void copies_free(struct scsi_nexus *n);
 
 int copy_extended(struct task *t);
+/* `t` goes on, and is answered by this. */
+void copy_early(const struct task *t, struct task *answer);
 /* One that was answered before it was over is. */
 void copy_over(struct task *t);
 int copy_abort(struct task *t);

@@ -270,6 +270,11 @@ void scsi_drop(struct task *t)
 		t->scsi.drop(t);
 }
 
+void scsi_early(const struct task *t, struct task *answer)
+{
+	copy_early(t, answer);
+}
+
 void scsi_over(struct task *t)
 {
 	copy_over(t);

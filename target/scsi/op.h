@@ -97,6 +97,8 @@ bool scsi_keeps(const struct task *t);
 enum scsi_turn scsi_kept(struct task *t, int err);
 /* The task is not gone on with (it was aborted) between two turns: what the command holds elsewhere is let go. */
 void scsi_drop(struct task *t);
+/* The answer of what goes on alone (scsi.early), in a task that has nothing else of it. */
+void scsi_early(const struct task *t, struct task *answer);
 /* What was answered early (scsi.alone) has its outcome, for good: after SCSI_DONE, or after scsi_drop. */
 void scsi_over(struct task *t);
 /* What SCSI_KEEP wants kept, and who is to be told. */

@@ -101,6 +101,13 @@ unsigned sense_command_info(uint8_t *sense, unsigned len, uint64_t info)
 	return len + 12;
 }
 
+void sense_good(const struct task *of, struct task *t, uint16_t asc, uint64_t info)
+{
+	scsi_good(t);
+	t->sense_len = (uint8_t)sense_build(descriptor_format(of), SENSE_COMPLETED, asc, NULL, t->sense);
+	t->sense_len = (uint8_t)sense_command_info(t->sense, t->sense_len, info);
+}
+
 int scsi_check_progress(struct task *t, uint16_t asc, uint16_t progress)
 {
 	uint8_t sks[3] = { 0x80, (uint8_t)(progress >> 8), (uint8_t)progress };

@@ -24,11 +24,13 @@ enum sense_key {
 	SENSE_COPY_ABORTED = 0xa,
 	SENSE_ABORTED_COMMAND = 0xb,
 	SENSE_MISCOMPARE = 0xe,
+	SENSE_COMPLETED = 0xf,
 };
 
 /* ASC and ASCQ in one number */
 #define ASC_NONE 0x0000
 #define ASC_OPERATION_IN_PROGRESS 0x0016
+#define ASC_COPY_INFORMATION 0x0020
 #define ASC_NOT_READY 0x0400
 #define ASC_TRANSITION 0x040a
 #define ASC_STANDBY 0x040b
@@ -71,6 +73,8 @@ int scsi_status(struct task *t, enum scsi_status status);
 int scsi_check(struct task *t, enum sense_key key, uint16_t asc);
 /* With INFORMATION (an LBA, or an offset). */
 int scsi_check_info(struct task *t, enum sense_key key, uint16_t asc, uint64_t info);
+/* GOOD all the same, with sense data in the format of the unit of `of`: COMPLETED, and COMMAND-SPECIFIC INFORMATION. */
+void sense_good(const struct task *of, struct task *t, uint16_t asc, uint64_t info);
 /* NOT READY with a progress indication, in 65536ths (SPC-4 4.5.2.4.4). */
 int scsi_check_progress(struct task *t, uint16_t asc, uint16_t progress);
 /* COMMAND-SPECIFIC INFORMATION into sense that was built; returns its length. */

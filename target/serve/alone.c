@@ -7,7 +7,6 @@
 #include "config.h"
 
 #include "target/scsi/op.h"
-#include "target/scsi/sense.h"
 #include "target/serve/serve.h"
 
 /* What it did so far must be as good as an answer to it. */
@@ -29,7 +28,7 @@ void alone_begin(struct serve_task *st)
 	t->scsi.alone = true;
 	st->alone_next = ss->alone;
 	ss->alone = st;
-	scsi_good(twin);
+	scsi_early(t, twin);
 	conn_task_done(twin);
 	session_dirty(ss);
 	session_wake(ss);

@@ -643,6 +643,16 @@ int backstore_stop(struct backstore *bs, bool lost, struct director_err *err)
 	return r;
 }
 
+void backstore_unwatch(struct backstore *bs)
+{
+	pthread_mutex_lock(&bs->host->lock);
+	bs->watch = (struct backstore_watch){ 0 };
+	/* Who watches may be gone next; an event that comes on this very thread is over. */
+	while (bs->n_events && !bs_self)
+		pthread_cond_wait(&bs->host->event_over, &bs->host->lock);
+	pthread_mutex_unlock(&bs->host->lock);
+}
+
 void backstore_close(struct backstore **bsp)
 {
 	struct backstore *bs = *bsp;
@@ -650,12 +660,7 @@ void backstore_close(struct backstore **bsp)
 	if (!bs)
 		return;
 	*bsp = NULL;
-	pthread_mutex_lock(&bs->host->lock);
-	bs->watch = (struct backstore_watch){ 0 };
-	/* Who watches may be gone next; an event that comes on this very thread is over. */
-	while (bs->n_events && !bs_self)
-		pthread_cond_wait(&bs->host->event_over, &bs->host->lock);
-	pthread_mutex_unlock(&bs->host->lock);
+	backstore_unwatch(bs);
 	bs_barrier_wait(bs, BS_CLOSED);
 	level_close(bs, true);
 }

@@ -98,6 +98,8 @@ int backstore_destroy(struct backstore_host *, const struct backstore_spec *, st
 /* Open the stack under `epoch`. */
 int backstore_open(struct backstore_host *, const struct backstore_spec *, uint64_t epoch,
 	const struct backstore_watch *, struct backstore **out, struct director_err *err);
+/* No more events from here on, and none is under way. */
+void backstore_unwatch(struct backstore *);
 /*
  * Before backstore_close, to say how it ends (director/plugin.h, stop). Quiet: new I/O gets -ESHUTDOWN, what is in flight
  * ends first; an error says that it is not marked as quiet. Lost: what is in flight is given up and ends with an error.

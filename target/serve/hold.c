@@ -121,15 +121,41 @@ static void forget(struct serve_task *st)
 	scsi_forget(t);
 }
 
+static void retry_soon(struct worker *w)
+{
+	if (w->retry_due.ns)
+		return;
+	w->retry_due = mono_add_ms(w->now, RETRY_MS);
+	w->next_tick = mono_min(w->next_tick, w->retry_due);
+}
+
+/*
+ * What goes on alone was judged piece by piece: of its latest operation nothing has happened, and it is done again; or nobody knows, and
+ * whoever asks for its outcome hears that it was ended.
+ */
+static void alone_void(struct serve_task *st)
+{
+	if (st->changed) {
+		scsi_drop(&st->it.task);
+		exec_answer(st);
+		return;
+	}
+	retry_soon(st->worker);
+	park(st, WAIT_RETRY);
+}
+
+/* Of another volume each piece is judged by itself, and of what goes on alone: it is as good as answered. */
+static bool by_pieces(const struct serve_task *st, const struct volume *at)
+{
+	return at != st->nexus->volume || st->it.task.scsi.alone;
+}
+
 void hold_void(struct serve_task *st, bool retry)
 {
 	struct task *t = &st->it.task;
-	struct worker *w = st->worker;
 
-	/* Whoever asks for its outcome hears that it was ended. */
 	if (t->scsi.alone) {
-		scsi_drop(t);
-		exec_answer(st);
+		alone_void(st);
 		return;
 	}
 	if (st->session && st->changed && !planted("once")) {
@@ -144,16 +170,13 @@ void hold_void(struct serve_task *st, bool retry)
 		forget(st);
 	else
 		task_unroom(t, &t->scsi.work);
-	if (retry && !w->retry_due.ns) {
-		w->retry_due = mono_add_ms(w->now, RETRY_MS);
-		w->next_tick = mono_min(w->next_tick, w->retry_due);
-	}
+	if (retry)
+		retry_soon(st->worker);
 	park(st, retry ? WAIT_RETRY : WAIT_START);
 }
 
 bool hold_submits(struct serve_task *st, struct volume *to)
 {
-	struct volume *v = st->nexus->volume;
 	uint32_t voids = atomic_load_explicit(&to->voids, memory_order_acquire);
 	uint64_t epoch = atomic_load_explicit(&to->epoch, memory_order_relaxed);
 
@@ -164,7 +187,7 @@ bool hold_submits(struct serve_task *st, struct volume *to)
 			park(st, WAIT_OP);
 		return false;
 	}
-	if (to != v) {
+	if (by_pieces(st, to)) {
 		st->op_voids = voids;
 		st->op_epoch = epoch;
 	} else if (st->touched && st->voids != voids) {
@@ -217,18 +240,17 @@ static bool changes(const struct serve_task *st, int32_t result)
 
 bool hold_completes(struct serve_task *st, struct volume *at, int32_t result)
 {
-	struct volume *v = st->nexus->volume;
 	bool gone;
 
 	st->changed |= changes(st, result);
-
-	/* Of another volume each piece is judged by itself: it is as good as answered. */
-	if (at != v)
+	if (by_pieces(st, at))
 		gone = st->op_voids != atomic_load_explicit(&at->voids, memory_order_acquire) || !lease_holds(at, st->op_epoch);
 	else
 		gone = st->voids != atomic_load_explicit(&at->voids, memory_order_acquire);
-	if (!gone && (st->err.key || !hold_tries_again(at, result)))
+	if (!gone && (st->err.key || !hold_tries_again(at, result))) {
+		st->changed &= !st->it.task.scsi.alone;
 		return true;
+	}
 	hold_void(st, !gone);
 	return false;
 }
@@ -246,7 +268,7 @@ bool hold_answers(struct serve_task *st)
 {
 	struct volume *v = st->nexus->volume;
 
-	if (!atomic_load_explicit(&v->leased, memory_order_relaxed) || !needs_lease(st) || lease_holds(v, st->epoch))
+	if (!atomic_load_explicit(&v->leased, memory_order_relaxed) || st->it.task.scsi.alone || !needs_lease(st) || lease_holds(v, st->epoch))
 		return true;
 	/* A lease that comes now either sees that somebody waits, or is seen here. */
 	atomic_fetch_add(&v->n_unanswered, 1);
@@ -267,7 +289,11 @@ static void go_on(struct serve_task *st, bool retry)
 		exec_begin(st, false);
 		break;
 	case WAIT_RETRY:
-		if (retry || atomic_load(&v->hold) || st->voids != atomic_load(&v->voids))
+		if (st->it.task.scsi.alone && retry)
+			exec_turn(st, SCSI_BLOCK);
+		else if (st->it.task.scsi.alone)
+			park(st, WAIT_RETRY);
+		else if (retry || atomic_load(&v->hold) || st->voids != atomic_load(&v->voids))
 			exec_begin(st, false);
 		else
 			park(st, WAIT_RETRY);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/le.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/inner.h"
@@ -24,7 +24,6 @@
 #include "target/serve/serve.h"
 
 #define CLAIM_THREADS 32                /* each may wait for the storage of one leg */
-#define LEG_RECORD 4096u                /* META_RECORD of the mirror */
 #define RECORD_LEN 16                   /* "DLEG" | crc32c:4 | epoch:8, little-endian */
 #define RECORD_EVERY 4096               /* two of them, each in a block of its own: one is whole whatever is torn */
 
@@ -394,24 +393,17 @@ static void file_name(const uint8_t uuid[16], char name[64])
 
 static void record_put(uint64_t epoch, uint8_t b[RECORD_LEN])
 {
-	uint32_t crc;
-
 	memcpy(b, "DLEG", 4);
-	for (unsigned i = 0; i < 8; i++)
-		b[8 + i] = (uint8_t)(epoch >> 8 * i);
-	crc = crc32c(0, b + 8, 8);
-	for (unsigned i = 0; i < 4; i++)
-		b[4 + i] = (uint8_t)(crc >> 8 * i);
+	le_put(b + 8, epoch, 8);
+	le_put(b + 4, crc32c(0, b + 8, 8), 4);
 }
 
 /* 0: it is none. */
 static uint64_t record_get(const uint8_t b[RECORD_LEN])
 {
+	uint64_t epoch = le_get(b + 8, 8);
 	uint8_t again[RECORD_LEN];
-	uint64_t epoch = 0;
 
-	for (unsigned i = 0; i < 8; i++)
-		epoch |= (uint64_t)b[8 + i] << 8 * i;
 	record_put(epoch, again);
 	return memcmp(again, b, RECORD_LEN) == 0 ? epoch : 0;
 }
@@ -515,71 +507,6 @@ static int leg_claim(void *arg, uint64_t epoch, struct director_err *err)
 	return 0;
 }
 
-/* ---- what a leg is ---- */
-
-struct head {
-	struct backstore_io bio;
-	bool over;
-	int32_t result;
-};
-
-static void head_done(struct backstore_io *bio, int32_t result)
-{
-	struct head *h = bio->user;
-
-	h->result = result;
-	h->over = true;
-}
-
-/* The first bytes of what was just opened. On a thread of the control side, which has no queue. */
-static int head_read(struct serve *s, struct backstore *bs, void *p, size_t len)
-{
-	struct director_iov iov = { p, len };
-	struct head h = { .bio = { .io = { .struct_size = sizeof(h.bio.io), .op = DIRECTOR_READ, .len = len, .iov = &iov, .n_iov = 1 },
-				   .done = head_done, .user = &h } };
-	struct backstore_queue *q;
-	int r = backstore_queue_new(s->host, &q);
-
-	if (r < 0)
-		return r;
-	backstore_submit(bs, q, &h.bio);
-	while (!h.over) {
-		struct pollfd fd = { .fd = backstore_queue_fd(q), .events = POLLIN };
-
-		if (backstore_queue_run(q, 0) == 0)
-			poll(&fd, 1, -1);
-	}
-	backstore_queue_free(&q);
-	return h.result;
-}
-
-/* Of the record that the mirror keeps in front (plugins/mirror/meta.h): is it of this leg, and of this owner or a later one? */
-static bool record_is(const uint8_t *record, const uint8_t leg[16], uint64_t claimed)
-{
-	uint64_t epoch = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		epoch |= (uint64_t)record[48 + i] << 8 * i;
-	return memcmp(record, "director-leg", 12) == 0 && memcmp(record + 32, leg, 16) == 0 && epoch >= claimed;
-}
-
-/*
- * Somebody has claimed this leg, and written so into its storage: has it another disk since, blank or of an earlier time? A mirror that
- * has it open, at another node, learns it with the way back and judges it anew before anything goes there.
- */
-static bool is_another(struct serve *s, const struct volume *v, struct backstore *bs, uint64_t claimed)
-{
-	void *head = NULL;
-	bool same;
-
-	if (!claimed || posix_memalign(&head, LEG_RECORD, (size_t)2 * LEG_RECORD))
-		return false;
-	same = head_read(s, bs, head, (size_t)2 * LEG_RECORD) == 0 &&
-		(record_is(head, v->def.uuid, claimed) || record_is((uint8_t *)head + LEG_RECORD, v->def.uuid, claimed));
-	free(head);
-	return !same;
-}
-
 /* ---- volumes ---- */
 
 /* The unit that other nodes see: the disk, and nothing of what initiators do to theirs. */
@@ -618,7 +545,7 @@ static bool tries_again(void *arg, int32_t result)
 	return hold_tries_again(arg, result);
 }
 
-static int share_make(struct volume *v, struct backstore *bs, char **why)
+static int share_make(struct volume *v, char **why)
 {
 	struct inner *in = v->serve->inner;
 	struct backstore_share_conf conf = { .leg = v->def.inner == TARGET_INNER_LEG, .claim = leg_claim, .may_answer = may_answer,
@@ -629,12 +556,6 @@ static int share_make(struct volume *v, struct backstore *bs, char **why)
 	memcpy(conf.uuid, v->def.uuid, 16);
 	if (conf.leg)
 		err = leg_load(in, v, &conf.claimed, why);
-	if (!err && conf.leg && is_another(v->serve, v, bs, conf.claimed)) {
-		v->other = mono_now().ns | 1;
-		log_warn(&v->serve->log, "inner: %s was claimed under epoch %llu, and what lies there now does not say so: it is judged anew",
-			v->def.name, (unsigned long long)conf.claimed);
-		inner_look(v, bs);
-	}
 	if (!err && backstore_share_new(v->serve->host, &conf, &share) < 0) {
 		*why = mem_printf("%s is there twice", v->def.name);
 		err = ERR_EXIST;
@@ -645,6 +566,27 @@ static int share_make(struct volume *v, struct backstore *bs, char **why)
 	return err;
 }
 
+/* A mirror that has it open, at another node, learns with the way back that it is another disk, and judges it anew before anything goes there. */
+int inner_judge(struct volume *v, struct backstore **bs, char **why)
+{
+	uint64_t claimed;
+	bool same;
+	int err;
+
+	if (v->def.inner != TARGET_INNER_LEG || v->share)
+		return 0;
+	err = leg_load(v->serve->inner, v, &claimed, why);
+	if (err || !claimed)
+		return err;
+	err = judge_leg(v, claimed, bs, &same, why);
+	if (err || same)
+		return err;
+	v->other = mono_now().ns | 1;
+	log_warn(&v->serve->log, "inner: %s was claimed under epoch %llu, and what lies there now does not say so: it is judged anew",
+		v->def.name, (unsigned long long)claimed);
+	return 0;
+}
+
 int inner_open(struct volume *v, struct backstore *bs, char **why)
 {
 	struct serve *s = v->serve;
@@ -653,7 +595,7 @@ int inner_open(struct volume *v, struct backstore *bs, char **why)
 
 	inner_look(v, bs);
 	if (!v->share)
-		err = share_make(v, bs, why);
+		err = share_make(v, why);
 	if (err)
 		return err;
 	r = backstore_share_open(v->share, bs, v->def.epoch, &derr);

@@ -184,16 +184,22 @@ static int shape(struct volume *v, const struct backstore *store, struct target_
 	return 0;
 }
 
+/* `why` is given. */
+static int job_fail_why(struct target_msg *reply, int err, char *why)
+{
+	if (err)
+		job_fail(reply, err, "%s", why);
+	free(why);
+	return err;
+}
+
 /* What the unit kept when it was last here. */
 static int kept(struct serve *s, struct volume *v, struct target_msg *reply)
 {
 	char *why = NULL;
 	int err = v->def.keeps ? 0 : keep_load(s, v, &why);
 
-	if (err)
-		job_fail(reply, err, "%s", why);
-	free(why);
-	return err;
+	return job_fail_why(reply, err, why);
 }
 
 /* Who else reaches it: legs, and what other nodes forward. */
@@ -202,10 +208,26 @@ static int inside(struct volume *v, struct backstore *bs, struct target_msg *rep
 	char *why = NULL;
 	int err = inner_open(v, bs, &why);
 
-	if (err)
-		job_fail(reply, err, "%s", why);
-	free(why);
-	return err;
+	return job_fail_why(reply, err, why);
+}
+
+static int store_open(struct serve *s, struct volume *v, struct backstore **bs, struct target_msg *reply)
+{
+	struct director_err err = { .struct_size = sizeof(err) };
+	struct backstore_watch watch = { .event = on_event, .arg = v };
+	struct backstore_spec spec;
+	char *why = NULL;
+	int r = judge_free_to_open(v, &why);
+
+	if (r < 0)
+		return job_fail_why(reply, r, why);
+	spec_make(&v->def.store, v->def.size, &spec);
+	r = backstore_open(s->host, &spec, v->def.epoch, &watch, bs, &err);
+	spec_free(&spec);
+	if (r < 0)
+		return job_fail_errno(reply, r, &err);
+	r = inner_judge(v, bs, &why);
+	return job_fail_why(reply, r, why);
 }
 
 void groups_take(struct volume *v, const struct target_volume *def)
@@ -268,22 +290,12 @@ static void store_use(struct serve *s, struct volume *v, struct backstore *bs)
 
 int volume_open(struct serve *s, struct volume *v, struct target_msg *reply)
 {
-	struct director_err err = { .struct_size = sizeof(err) };
-	struct backstore_watch watch = { .event = on_event, .arg = v };
 	bool first = !v->shaped, made;
-	struct backstore_spec spec;
 	struct backstore *bs = NULL;
-	int r;
+	int r = store_open(s, v, &bs, reply);
 
-	spec_make(&v->def.store, v->def.size, &spec);
-	r = backstore_open(s->host, &spec, v->def.epoch, &watch, &bs, &err);
-	spec_free(&spec);
-	if (r < 0) {
-		job_fail_errno(reply, r, &err);
-		volume_state(s, v, TARGET_STATE_FAILED, reply->text);
-		return reply->err;
-	}
-	r = shape(v, bs, reply);
+	if (r == 0)
+		r = shape(v, bs, reply);
 	made = r == 0 && first;
 	if (made)
 		r = kept(s, v, reply);

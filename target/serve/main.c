@@ -177,6 +177,7 @@ static int start(struct serve *s, struct ev_loop *loop)
 	if (keep_new(s, &s->keep) != 0)
 		return -1;
 	s->inner = inner_new(s);
+	s->judge = judge_new(s);
 	s->listen = listen_new(s, loop);
 	for (unsigned i = 0; i < s->conf.workers; i++) {
 		if (worker_new(s, i, &s->workers[i]) != 0) {
@@ -209,6 +210,7 @@ static void finish(struct serve *s)
 	for (unsigned i = 0; i < s->n_workers; i++)
 		worker_free(&s->workers[i]);
 	job_close_all(s);
+	judge_free(&s->judge);
 	inner_free(&s->inner);
 	control_free(&s->control);
 	if (s->host)

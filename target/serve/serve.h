@@ -148,7 +148,7 @@ enum serve_wait {
 	WAIT_START,                     /* to begin */
 	WAIT_OP,                        /* to submit task.op */
 	WAIT_LEASE,                     /* to be answered */
-	WAIT_RETRY,                     /* to begin again in a moment */
+	WAIT_RETRY,                     /* to begin again in a moment; what goes on alone, its latest operation */
 };
 
 /* A task with the part of serve. */
@@ -288,6 +288,7 @@ struct serve {
 	struct keep *keep;
 	struct away *away;
 	struct inner *inner;
+	struct judge *judge;
 };
 
 /* worker.c */
@@ -512,6 +513,11 @@ void inner_refresh(struct session *ss);
 
 /* inner.c: legs and volumes for other nodes, and for stacks of this one (doc/ownership.md 9); on control threads */
 /*
+ * `bs` was just opened. If it is a leg that somebody has claimed: has it another disk since? Of storage that does not answer `bs` is
+ * kept, and NULL. Negative ERR_* with a sentence given.
+ */
+int inner_judge(struct volume *v, struct backstore **bs, char **why);
+/*
  * `bs` is open under v->def.epoch, again after inner_hold too: references (store `volume`) and inner sessions go to it.
  * Of a leg its claimed epoch is read first, and I/O of older ones refused. Negative ERR_* with a sentence given.
  */
@@ -526,6 +532,15 @@ void inner_hold(struct volume *v);
 void inner_close(struct volume *v);
 /* The volume is removed for ever: so is what its leg has stored. */
 void inner_drop(struct serve *s, const uint8_t uuid[16]);
+
+/* judge.c: legs whose disk may be another */
+struct judge *judge_new(struct serve *s);
+/* After whoever opens volumes has ended; waits for storage that does not answer yet. */
+void judge_free(struct judge **j);
+/* Or does what was opened for it last still not answer? ERR_TIMEOUT with a sentence given. */
+int judge_free_to_open(const struct volume *v, char **why);
+/* Does `bs` say what the leg was claimed under, or newer? ERR_TIMEOUT, with *bs taken: it does not answer. */
+int judge_leg(const struct volume *v, uint64_t claimed, struct backstore **bs, bool *same, char **why);
 
 /* listen.c */
 struct ev_loop;

@@ -19,6 +19,7 @@ struct round {
 	const struct scsi_lu *lu;       /* NULL: all of `target` */
 	char target[ISCSI_NAME_MAX + 1];
 	uint64_t by;                    /* the session that asked: its own tasks are its own business */
+	bool own;                       /* no: what that one has in the background is all that is waited for */
 	bool cold;
 	struct worker *origin;
 	struct iscsi_tmf *tmf;
@@ -36,6 +37,8 @@ struct drain {
 
 static bool concerned(const struct round *r, const struct session *ss, const struct nexus *n)
 {
+	if (r->own)
+		return ss->entry->id == r->by;
 	return r->lu ? n->scsi.lu == r->lu : strcmp(ss->it.target, r->target) == 0;
 }
 
@@ -109,12 +112,20 @@ void tmf_end_tasks(struct session *ss, const uint8_t *lun)
 		session_fence(ss->is);
 }
 
+static void drain_add(struct worker *w, struct round *r)
+{
+	struct drain *d = mem_zalloc(sizeof(*d));
+
+	d->round = r;
+	d->next = w->drains;
+	w->drains = d;
+}
+
 /* Abort what this worker's other sessions have on the LUN. */
 static void abort_run(struct worker *w, struct worker_msg *m)
 {
 	struct round_msg *rm = (struct round_msg *)m;
 	struct round *r = rm->round;
-	struct drain *d;
 
 	for (struct session *ss = w->sessions; ss; ss = ss->next) {
 		if (ss->entry->id == r->by)
@@ -132,11 +143,21 @@ static void abort_run(struct worker *w, struct worker_msg *m)
 			log_out(ss);
 		session_dirty(ss);
 	}
-	d = mem_zalloc(sizeof(*d));
-	d->round = r;
-	d->next = w->drains;
-	w->drains = d;
+	drain_add(w, r);
 	free(rm);
+}
+
+/* Answered when what the session had in the background has ended; all of it is on its own worker. */
+static void wait_own(struct session *ss, struct iscsi_tmf *tmf)
+{
+	struct round *r = mem_zalloc(sizeof(*r));
+
+	atomic_store(&r->open, 1);
+	r->own = true;
+	r->by = ss->entry->id;
+	r->origin = ss->worker;
+	r->tmf = tmf;
+	drain_add(ss->worker, r);
 }
 
 static void reset_units(struct session *ss, const struct nexus *only)
@@ -210,7 +231,7 @@ void tmf_carry_out(struct session *ss, struct iscsi_tmf *tmf)
 		alone_abort(ss, NULL);
 		for (unsigned i = 0; i < ss->it.n_luns; i++)
 			nexus_attention(ss->it.luns[i], UA_NEXUS_LOSS);
-		conn_tmf_done(ss->is, tmf, TMF_RSP_COMPLETE);
+		wait_own(ss, tmf);
 		return;
 	case TMF_QUERY_TASK_SET:
 		conn_tmf_done(ss->is, tmf, session_has_task(ss->is, tmf->lun) ? TMF_RSP_SUCCEEDED : TMF_RSP_COMPLETE);

@@ -14,16 +14,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void record(const uint8_t *p, size_t n, bool sum)
 {
-	uint8_t in[META_RECORD] = { 0 }, out[META_RECORD];
+	uint8_t in[LEG_RECORD] = { 0 }, out[LEG_RECORD];
 	struct mirror_meta m, again;
 
 	memcpy(in, p, n < sizeof(in) ? n : sizeof(in));
 	if (sum) {
-		uint32_t crc = crc32c(0, in, META_RECORD - 8);
+		uint32_t crc = crc32c(0, in, LEG_RECORD - 8);
 
-		memset(in + META_RECORD - 8, 0, 8);
+		memset(in + LEG_RECORD - 8, 0, 8);
 		for (unsigned i = 0; i < 4; i++)
-			in[META_RECORD - 8 + i] = (uint8_t)(crc >> (8 * i));
+			in[LEG_RECORD - 8 + i] = (uint8_t)(crc >> (8 * i));
 	}
 	memset(&m, 0, sizeof(m));
 	memset(&again, 0, sizeof(again));

@@ -25,6 +25,7 @@ make_all() {
 	do_it volume create two --size 1G --copies 2 resync-limit=50M scrub-limit=0
 	do_it volume create ram --size 1G --on n3,n1 --backstore ram p.b=c comment=here
 	do_it volume create striped --size 1G --copies 2 --stripe 2 --backstore ram resync-limit=20M
+	do_it volume create spread --size 1G --stripe 2 --on n3,n1
 	do_it volume create lun --size 1G --on n1 --lun "iscsi://10.0.0.9/$iqn:d/1 iscsi://10.0.0.9/$iqn:d/2" --user u --secret-file "$dir/secret"
 	do_it create /volumes/named size=1G copies=3 /volumes/named/legs/a node=n2 path=/srv/a comment=left \
 		/volumes/named/legs/b node=n3 backstore=ram /volumes/named/legs/x "lun=iscsi://10.0.0.9/$iqn:d/3" p.timeout=3s

@@ -609,6 +609,7 @@ static void session_seed(struct fake *f, const char *target)
 	attrs_set(&as, "target", target);
 	attrs_set(&as, "initiator", "iqn.2026-01.org.example:h1");
 	attrs_set(&as, "node", "n2");
+	attrs_set(&as, "portal", "10.0.0.2:3260");
 	attrs_set(&as, "type", "normal");
 	report(f, 2, "/sessions/n2-1", &as);
 	attrs_fini(&as);

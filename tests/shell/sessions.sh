@@ -19,6 +19,24 @@ commands() {
 	d target delete iqn.2026-01.org.example:t0002
 	d delete /volumes/vol0001
 	d lun remove $t 0 --force
+	# Nor are they shut out unless that is said; but where another host or portal lets them in, nobody is.
+	d target set $t alias=x
+	d host add $t iqn.2026-01.org.example:h1
+	d host add $t --any
+	d host remove $t iqn.2026-01.org.example:h1
+	d host remove $t any
+	d host add $t iqn.2026-01.org.example:h2
+	d host remove $t iqn.2026-01.org.example:h2
+	d portal add $t 10.0.0.2:3260
+	d portal remove $t 10.0.0.2:3260
+	d portal add $t 10.0.0.3:3260
+	d portal remove $t "[::]:3260"
+	d set /targets/$t enabled=off
+	d target set $t enabled=no --force
+	d target set $t enabled=yes
+	d undo 20
+	d undo 12
+	d undo 12 --force
 	d begin
 	d delete /targets/$t --force
 	d commit

@@ -71,7 +71,7 @@ static void ways_take(struct data_open *v, const struct plan_action *a, unsigned
 			return;
 		if (c->portals)
 			w->node = sscanf(c->portals, "10.0.0.%u", &host) == 1 ? host - 1 : DATA_NODES;
-		w->in = strcmp(state, "in") == 0 || strcmp(state, "first") == 0 || strcmp(state, "gone") == 0;
+		w->in = strcmp(state, "in") == 0 || strcmp(state, "first") == 0 || strcmp(state, "taken") == 0 || strcmp(state, "gone") == 0;
 		w->turn = turn;
 		for (unsigned i = 0; i < n_old; i++)
 			if (memcmp(old[i].uuid, w->uuid, 16) == 0 && old[i].turn == w->turn) {

@@ -73,6 +73,36 @@ logged() { lab logs "$1" 2>/dev/null | tail -n +$((${mark[$1]:-0} + 1)) | grep -
 expect() { until_true "$2" "$1 logs \"$3\"" logged "$1" "$3"; }
 expect_not() { logged "$1" "$2" && fail "$1 logged \"$2\""; return 0; }
 
+# For how many ms whoever wants to run ten times a second could not, each time that it was far too long.
+stalls() {
+	local at=${EPOCHREALTIME//[!0-9]/} now
+	while sleep 0.1; do
+		now=${EPOCHREALTIME//[!0-9]/}
+		[ $((now - at)) -lt 600000 ] || echo $(((now - at) / 1000))
+		at=$now
+	done
+}
+# calmly WHAT CMD...: CMD says that nobody was taken for dead. It must succeed; but a time in which the machine stood still, so that those
+# who could not run may well have been taken for dead, says nothing, and CMD has to show it once more.
+calmly() {
+	local what=$1 watcher said status
+	shift
+	said=$(mktemp) || exit 1
+	for _ in 1 2 3 4 5; do
+		stalls >"$said" &
+		watcher=$!
+		"$@"
+		status=$?
+		kill $watcher && wait $watcher 2>/dev/null
+		[ $status != 0 ] && [ -s "$said" ] || break
+		step "the machine stood still, $(sort -n "$said" | tail -n 1) ms at a time: once more"
+	done
+	rm -f "$said"
+	[ $status = 0 ] || fail "$what"
+}
+# What stands behind in a CMD of calmly: why it does not succeed.
+no() { echo "$test_name: $*" >&2; return 1; }
+
 D_TIMEOUT=${D_TIMEOUT:-120}     # seconds that the shell may take; far more than any answer does
 
 # The shell on a node, and what it says of the cluster.
@@ -150,6 +180,12 @@ legs_equal() {
 	local n
 	for n in $(nodes "$@"); do lab sh "$n" dd if="$(file_of "$n" "$@")" bs=1M skip=1 status=none | sha256sum; done | sort -u >"$work/sums"
 	[ "$(wc -l <"$work/sums")" = 1 ]
+}
+
+# A machine that starts anew, as directord knows it.
+new_machine() {
+	lab sh "$1" sh -c 'cd /proc/sys/kernel/random && cat uuid >/run/boot-id && { umount boot_id 2>/dev/null; mount --bind /run/boot-id boot_id; }' ||
+		fail "$1 cannot be another machine"
 }
 
 # An iscsi-perf of the host that was begun for longer than anybody needs it is ended in good order.

@@ -223,6 +223,34 @@ check what-is-out-of-reach-refuses-a-login-at-once $?
 vol 6 1 file path="$dir/v2.img" && until_true 10 reads
 check and-takes-it-when-it-is-there-again $?
 
+# A copy in the background was answered long ago: of the piece that it was reading nothing has happened, and it goes on where its volume is
+# served next. One that it was writing may be there or not.
+copy() { # from LBA 0 to LBA 200h, twice 8 blocks
+	printf '83010000000000000000%08x0000>01000020%022d01ff000000%08x%036d002000380000' $((48 + 32 + 2 * 28)) 0 7 0
+	printf e400000001030010602444900000001a8cccdddddddddddd0000000000000200
+	for _ in 1 2; do printf '020000180000000000000008%016x%016x' 0 512; done
+}
+how='84050000000700000000000000400000<64'
+copies() { # NAME, delays: what became of a copy whose volume is held, and opened anew, in the middle of a piece
+	local before polls=()
+	e=$((e + 1))
+	vol 1 $e delay/file "$2" path="$dir/v1.img" || return
+	before=$(taken "$sock")
+	for _ in $(seq 20); do polls+=(@500 "$how"); done
+	rm -f "$dir/over"
+	timeout 100 "$cdb" -i "iqn.2026-11.test:$1" "$url/1" "$(copy)" "@/$dir/over" "${polls[@]}" >"$dir/out.$1" 2>&1 &
+	until_true 10 has_taken "$sock" "$before" && sleep 0.5 && ctl hold "$(uuid 1)" $e
+	e=$((e + 1))
+	vol 1 $e file path="$dir/v1.img"
+	touch "$dir/over"
+	wait $!
+	grep -q '^good$' "$dir/out.$1" && sed -n 's/^good 000000..01\(..\).*/\1/p' "$dir/out.$1" | tail -n 1
+}
+[ "$(copies reads delay:read=2s)" = 01 ]
+check a-copy-in-the-background-goes-on $?
+[ "$(copies writes delay:write=2s)" = 60 ]
+check but-not-over-a-write-of-which-nobody-knows $?
+
 # Volumes do not wait for each other: one that takes six seconds to open, and one that does not.
 # Who listens there takes the connection and never says a word.
 perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:13999") or die; sleep' &

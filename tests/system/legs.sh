@@ -263,6 +263,19 @@ refused also-after-a-restart 0202 13291 "$key" $a 1
 at 13291 "$key" $a 5 | grep -q DIRECTOR
 check the-new-epoch-after-a-restart $?
 
+# ---- a disk that does not answer when its leg is opened ----
+g=00000000-0000-4000-8000-00000000000c
+quiet() { ctl B "$1" $g leg-g 9M "${@:2}" path="$dir/B/leg-g" serve=leg epoch=0 2>"$dir/said"; }
+quiet create file && at 13292 "$key" $g 1 | grep -q DIRECTOR && ctl B close $g
+check one-more-leg-is-claimed $?
+! quiet set fault/file fault:error=stall fault:stall=20s && grep -q 'does not answer: its first 8192 bytes were not read' "$dir/said"
+check a-disk-that-does-not-answer-holds-nobody-up $? || cat "$dir/said"
+! quiet set file && grep -q 'still does not answer' "$dir/said"
+check nothing-else-of-its-leg-is-opened-meanwhile $? || cat "$dir/said"
+refused the-leg-is-missing 0203 13292 "$key" $g 1
+until_true 20 quiet set file && at 13292 "$key" $g 1 | grep -q DIRECTOR
+check and-is-there-when-the-disk-answers $? || cat "$dir/said"
+
 unset "pid[D]"
 # ---- many LUNs elsewhere: their sessions share threads; one that cannot be reached holds up nobody ----
 threads() { ls "/proc/${pid[C]}/task" | wc -l; }

@@ -37,7 +37,7 @@ wait
 step "where every target asks for CHAP so does discovery"
 printf 'secretsecret1' >/tmp/secret-$$
 for t in a b; do
-	d n1 host remove "$(target $t)" any >/dev/null 2>&1 || d n1 host remove "$(target $t)" --any >/dev/null || fail "host remove"
+	d n1 host remove "$(target $t)" any --force >/dev/null || fail "host remove"
 	d n1 host add "$(target $t)" --any --chap alice --secret-file /tmp/secret-$$ >/dev/null || fail "host add"
 done
 rm -f /tmp/secret-$$

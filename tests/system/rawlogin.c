@@ -3,6 +3,8 @@
  * Logins that no well-behaved initiator makes, over real sockets: the same session again and again, from
  * many threads at once, beside connections that never log in, and a thousand sessions. Arguments: PORT IQN
  * [PID of director-target].
+ *   rawlogin --nexus-reset PORT IQN LUN CDB>DATA CDB     what of an EXTENDED COPY that goes on in the background is
+ *                    under way when an I_T NEXUS RESET is answered: as RECEIVE COPY STATUS says, before and after it
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -190,8 +192,100 @@ static void a_thousand_sessions(const char *pid)
 		close(fds[i]);
 }
 
+/* ---- I_T NEXUS RESET ---- */
+
+static uint32_t cmdsn = 1;
+
+static uint32_t hex(const char *s, uint8_t *to, size_t max)
+{
+	uint32_t n = 0;
+	unsigned byte;
+
+	for (; n < max && sscanf(s, "%2x", &byte) == 1 && s[0] != '>'; s += 2)
+		to[n++] = (uint8_t)byte;
+	return n;
+}
+
+/* The next PDU of the kind; its data goes to `data`, which has 1024 bytes. */
+static void wait_pdu(int fd, unsigned op, uint8_t r[BHS_LEN], uint8_t *data)
+{
+	do {
+		size_t n;
+
+		CHECK_EQ(recv(fd, r, BHS_LEN, MSG_WAITALL), BHS_LEN);
+		n = bhs_data_len(r) + pdu_pad(bhs_data_len(r));
+		CHECK(n <= 1024 && (n == 0 || recv(fd, data, n, MSG_WAITALL) == (ssize_t)n));
+	} while (bhs_op(r) == PDU_NOP_IN);
+	CHECK_EQ(bhs_op(r), op);
+}
+
+static void command(int fd, unsigned lun, const char *text, uint32_t expect_in)
+{
+	uint8_t b[BHS_LEN + 8192] = { 0 };
+	const char *out = strchr(text, '>');
+	uint32_t n = out ? hex(out + 1, b + BHS_LEN, 8192) : 0;
+
+	bhs_init(b, PDU_SCSI_COMMAND, (uint8_t)(0x80 | (n ? 0x20 : 0x40) | 1), n, 10 + cmdsn);
+	b[9] = (uint8_t)lun;
+	put32(b + 20, n ? n : expect_in);
+	put32(b + 24, cmdsn++);
+	hex(text, b + 32, 16);
+	CHECK_EQ(send(fd, b, BHS_LEN + n + pdu_pad(n), MSG_NOSIGNAL), (ssize_t)(BHS_LEN + n + pdu_pad(n)));
+}
+
+/* COPY OPERATION STATUS. A unit attention comes first, and is taken. */
+static unsigned copy_state(int fd, unsigned lun, const char *how)
+{
+	uint8_t r[BHS_LEN], data[1024];
+
+	for (unsigned i = 0; i < 4; i++) {
+		command(fd, lun, how, 64);
+		CHECK_EQ(recv(fd, r, 1, MSG_PEEK), 1);
+		if (bhs_op(r) == PDU_DATA_IN) {
+			wait_pdu(fd, PDU_DATA_IN, r, data);
+			if (!(r[1] & 1))
+				wait_pdu(fd, PDU_SCSI_RESPONSE, r, data + 512);
+			return data[5];
+		}
+		wait_pdu(fd, PDU_SCSI_RESPONSE, r, data);
+		CHECK_EQ(r[3], 0x02);
+	}
+	CHECK(!"unit attentions without end");
+	return 0;
+}
+
+static int nexus_reset(unsigned lun, const char *copy, const char *how)
+{
+	uint8_t b[BHS_LEN], r[BHS_LEN], data[1024];
+	unsigned before;
+	int fd = tcp();
+
+	CHECK_EQ(login(fd, 6, NULL), 0);
+	do {                            /* until there is no unit attention */
+		command(fd, lun, copy, 0);
+		wait_pdu(fd, PDU_SCSI_RESPONSE, r, data);
+	} while (r[3] == 0x02 && cmdsn < 6);
+	CHECK_EQ(r[3], 0);
+	before = copy_state(fd, lun, how);
+	bhs_init(b, PDU_TASK_MGMT, 0x80 | TMF_I_T_NEXUS_RESET, 0, 7);
+	b[0] |= PDU_IMMEDIATE;
+	put32(b + 20, TAG_NONE);
+	put32(b + 24, cmdsn);
+	CHECK_EQ(send(fd, b, BHS_LEN, MSG_NOSIGNAL), BHS_LEN);
+	wait_pdu(fd, PDU_TASK_MGMT_RESPONSE, r, data);
+	CHECK_EQ(r[2], TMF_RSP_COMPLETE);
+	printf("%02x %02x\n", before, copy_state(fd, lun, how));
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 7 && strcmp(argv[1], "--nexus-reset") == 0) {
+		port = (uint16_t)atoi(argv[2]);
+		keys_len = (size_t)snprintf(keys, sizeof(keys), "InitiatorName=iqn.2026-11.test:raw%cTargetName=%s%ciSCSIProtocolLevel=2%c", 0, argv[3], 0, 0);
+		return nexus_reset((unsigned)atoi(argv[4]), argv[5], argv[6]);
+	}
 	if (argc < 3)
 		return 2;
 	port = (uint16_t)atoi(argv[1]);

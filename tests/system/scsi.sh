@@ -113,6 +113,8 @@ same its-nexus-goes "good,check 5 24 00" "$(cdb a $t 1 "$(copy4 1 3 60)"),$(cdb 
 until_true 20 no_session
 check and-the-copy-with-it $?
 same a-reset-ends-it "good,good 12,done,check 6 29 03,good 60" "$(cdb a $t 1 "$(copy4 1 3 60)" "$how" '!reset' $tur "$how" | sed 's/ 000000..01\(..\)[^,]*/ \1/g')"
+same so-does-that-of-its-nexus-and-waits-for-it "12 60" "$("$build/tests/system/rawlogin" --nexus-reset $port $t 1 "$(copy4 1 3 60)" "${how%<*}")"
+until_true 20 no_session
 # Preempted: whoever does that is answered when it has ended.
 has_written() { ctl list | sed -n 's/^session .* written=\([0-9]*\) .*/\1/p' | grep -qx '[0-9]\{4,\}'; }
 rm -f "$dir/preempted"

@@ -98,7 +98,7 @@ step "what an initiator uses is not taken from it unasked"
 load=$!
 sessions() { d n1 session list -o json | jq '.data | length'; }
 until_true 20 "its session is known" eval '[ "$(sessions)" = 1 ]'
-for words in "target delete $iqn" "lun remove $iqn 0" "delete /targets/$iqn"; do
+for words in "target delete $iqn" "lun remove $iqn 0" "delete /targets/$iqn" "host remove $iqn any" "target set $iqn enabled=no"; do
 	read -ra words <<<"$words"
 	d n1 "${words[@]}" -o json >"$work/out" 2>"$work/err"
 	[ $? = 4 ] && jq -e '.error.name == "busy" and (.error.text | contains("1 session from"))' "$work/out" >/dev/null || fail "${words[*]}: $(cat "$work/out" "$work/err")"

@@ -282,6 +282,41 @@ static void test_convert(void)
 	world_free(&w);
 }
 
+/* Which copies stay, and where further ones come, is what people say; never something else without a word. */
+static void test_convert_to_nodes_that_are_named(void)
+{
+	struct world w = copies_world();
+
+	DO(&w, "", "+ /volumes/v size=1G copies=3 node=n1,n2,n3");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	REFUSED(&w, ERR_INVAL, "2 copies, and 1 node is named", "~ /volumes/v copies=2 node=n1");
+	REFUSED(&w, ERR_INVAL, "named twice", "~ /volumes/v copies=2 node=n1,n1");
+	REFUSED(&w, ERR_INVAL, "node n4 has no copy", "~ /volumes/v copies=2 node=n1,n4");
+	/* Two go, that of the owner first. */
+	DO(&w, "~ /volumes/v copies=1; ~ /volumes/v/legs/b replaces=a; ~ /volumes/v/legs/c replaces=b", "~ /volumes/v copies=1 node=n3");
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n2");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 2, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/a; ~ /volumes/v/legs/b replaces=");
+	STEP(&w, "/volumes/v", "~ /volumes/v want=n3");
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 3, NULL), 0);
+	STEP(&w, "/volumes/v", "own /volumes/v");
+	STEP(&w, "/volumes/v", "- /volumes/v/legs/b; ~ /volumes/v/legs/c replaces=");
+	STEP(&w, "/volumes/v", "");
+	REFUSED(&w, ERR_INVAL, "none of them on node n1; for that: director volume move v --leg LEG --to n1", "~ /volumes/v copies=1 node=n1");
+	REFUSED(&w, ERR_INVAL, "2 further copies need 2 nodes, and 1 is named", "~ /volumes/v copies=3 node=n1");
+	REFUSED(&w, ERR_INVAL, "1 of 2 copies, and 2 nodes are named", "~ /volumes/v copies=2 node=n1,n2");
+	REFUSED(&w, ERR_INVAL, "node is fixed", "~ /volumes/v node=n1,n2");
+	/* All that shall have one, or those that are to come. */
+	DO(&w, "~ /volumes/v copies=2; + /volumes/v/legs/a node=n2", "~ /volumes/v copies=2 node=n3,n2");
+	REFUSED(&w, ERR_BUSY, "leg a is not in sync", "~ /volumes/v copies=1 node=n2");
+	REFUSED(&w, ERR_INVAL, "none of them on node n1", "~ /volumes/v copies=2 node=n1,n2");
+	DO(&w, "~ /volumes/v copies=2", "~ /volumes/v copies=2 node=n2,n3");
+	REFUSED(&w, ERR_NOENT, "no leg z", "~ /volumes/v/legs/a replaces=z");
+	REFUSED(&w, ERR_INVAL, "cannot replace itself", "~ /volumes/v/legs/a replaces=a");
+	world_free(&w);
+}
+
 /* Its storage becomes the leg of its node, in sync; what people said of it goes there too. */
 static void test_convert_of_a_plain_one(void)
 {
@@ -384,8 +419,16 @@ static void test_owner_and_scrub(void)
 	REFUSED(&w, ERR_NOENT, "no node n9", "~ /volumes/v want=n9");
 	DO(&w, "~ /volumes/v scrub-asked=1", "~ /volumes/v scrub-asked=next");
 	DO(&w, "~ /volumes/v scrub-asked=2", "~ /volumes/v scrub-asked=next");
+	APPLY_FAILS(w.c, ERR_INVAL, "scrub-asked cannot go back from 2 to 1", "~ /volumes/v scrub-asked=1");
 	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
 	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/p scrub-asked=next");
+	DO(&w, "", "+ /volumes/o size=1G copies=1");
+	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/o scrub-asked=next");
+	/* Where it is already: nothing stays to be wanted, which would draw it back some day. */
+	CHECK_EQ(own(&w, "/volumes/v", OWN_PASS, 1, NULL), 0);
+	DO(&w, "~ /volumes/v want=n2", "~ /volumes/v want=n2");
+	DO(&w, "~ /volumes/v want=", "~ /volumes/v want=n1");
+	CHECK(!attrs_get(&catalog_get(w.c, "/volumes/v")->attrs, "want"));
 	world_free(&w);
 }
 
@@ -580,6 +623,36 @@ static void test_status_says_how_far_it_is(void)
 	world_free(&w);
 }
 
+/* What later commits ask for is theirs: those before do not run again. */
+static void test_tasks_that_are_done_stay_so(void)
+{
+	struct world w = copies_world();
+	uint64_t created, drained, remarked;
+	struct names_task task;
+
+	DO(&w, "", "+ /volumes/v size=4G copies=2 node=n1,n2");
+	created = catalog_applied(w.c);
+	CHECK_EQ(own(&w, "/volumes/v", OWN_TAKE, 1, NULL), 0);
+	report(&w, 1, "/volumes/v", "state=ready");
+	report(&w, 1, "/volumes/v/legs/a", "storage=ready");
+	report(&w, 2, "/volumes/v/legs/b", "storage=ready");
+	DO(&w, "", "~ /nodes/n2 comment=x");
+	remarked = catalog_applied(w.c);
+	DO(&w, "", "~ /nodes/n2 drain=yes");
+	drained = catalog_applied(w.c);
+	STEP(&w, "/volumes/v", "+ /volumes/v/legs/c node=n3 replaces=b");
+	STATUS(&w, "/volumes/v", STATUS_PENDING, "legs/c", "");
+	CHECK_EQ(names_task(w.n, created, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(names_task(w.n, remarked, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_CONVERGED);
+	CHECK_EQ(names_task(w.n, drained, w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	CHECK_EQ(names_task(w.n, catalog_applied(w.c), w.now, &task), 0);
+	CHECK_EQ(task.status, STATUS_PENDING);
+	world_free(&w);
+}
+
 /* Storage that is another volume's is found by who serves the volume; nothing becomes of the leg until people do something. */
 static void test_status_says_what_the_owner_says_of_a_leg(void)
 {
@@ -713,6 +786,7 @@ int main(void)
 	RUN(test_unknown_backstore);
 	RUN(test_old_level_says_why);
 	RUN(test_convert);
+	RUN(test_convert_to_nodes_that_are_named);
 	RUN(test_convert_of_a_plain_one);
 	RUN(test_convert_of_a_plain_one_that_is_named);
 	RUN(test_convert_of_a_plain_one_without_room);
@@ -727,6 +801,7 @@ int main(void)
 	RUN(test_drain);
 	RUN(test_drain_moves_a_few_at_a_time);
 	RUN(test_status_says_how_far_it_is);
+	RUN(test_tasks_that_are_done_stay_so);
 	RUN(test_status_says_what_the_owner_says_of_a_leg);
 	RUN(test_a_move_of_who_serves_is_done_when_the_other_serves);
 	RUN(test_a_target_is_the_matter_of_nodes_that_offer_it);

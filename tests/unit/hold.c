@@ -2,8 +2,11 @@
 /* Claims of a LUN of a foreign target: whoever is newer has it alone, in whatever order they come, and also over a target that forgets. */
 #include "plugins/iscsi/hold.h"
 
+#include "base/leg_record.h"
 #include "cluster/lunurl.h"
 #include "tests/unit/check.h"
+
+_Static_assert(HOLD_RECORD_AT == LEG_CLAIM && HOLD_RECORD_AT + HOLD_RECORD <= LEG_BITS, "the claim lies in the gap that the mirror leaves");
 
 /* ---- a LUN with reservations as SPC-4 5.13 has them, as far as they matter here ---- */
 

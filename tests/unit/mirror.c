@@ -13,7 +13,6 @@
 #include "tests/unit/check.h"
 
 #define SIZE (4u << 20)
-#define DATA (1u << 20)                 /* where the volume begins in a leg */
 #define VOLUME "11111111-1111-1111-1111-111111111111"
 #define LEG_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LEG_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -67,7 +66,7 @@ static void spoil(const char *path, uint64_t offset, char c)
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	memset(seen, c, sizeof(seen));
-	CHECK_EQ(pwrite(fd, seen, sizeof(seen), (off_t)(DATA + offset)), (ssize_t)sizeof(seen));
+	CHECK_EQ(pwrite(fd, seen, sizeof(seen), (off_t)(LEG_DATA + offset)), (ssize_t)sizeof(seen));
 	close(fd);
 }
 
@@ -137,7 +136,7 @@ static bool leg_has(const char *path, uint64_t offset, char c)
 {
 	static char data[sizeof(buf)];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool same = pread(fd, data, sizeof(data), (off_t)(DATA + offset)) == (ssize_t)sizeof(data);
+	bool same = pread(fd, data, sizeof(data), (off_t)(LEG_DATA + offset)) == (ssize_t)sizeof(data);
 
 	for (size_t i = 0; i < sizeof(data); i++)
 		same = same && data[i] == c;
@@ -252,20 +251,52 @@ static void a_leg_of_another_volume_is_called_so(void)
 	end();
 }
 
-static void head_read(const char *path, char head[DATA])
+/* Behind a volume without copies something may have been left by whoever had the disk before: it gets copies all the same. */
+static void what_stood_where_a_record_goes_does_not_count(void)
+{
+	static const char first[] = LEG_A ":first:0:0:0:local," LEG_B ":new:0:0:0:remote", taken[] = LEG_A ":taken:0:0:0:local," LEG_B ":new:0:0:0:remote";
+	int fd;
+
+	begin();
+	CHECK_EQ(open_mirror(1, FIRST), 0);
+	memset(buf, 'w', sizeof(buf));
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 65536, 1), 0);
+	backstore_close(&bs);
+	volume = "22222222-2222-2222-2222-222222222222";
+	CHECK_EQ(open_mirror(1, first), -ENODATA);
+	CHECK_EQ(open_mirror(1, taken), 0);
+	CHECK_EQ(io(DIRECTOR_READ, seen, 65536, 1), 0);
+	CHECK(memcmp(buf, seen, sizeof(buf)) == 0);
+	backstore_close(&bs);
+	/* From then on its own counts. */
+	CHECK_EQ(open_mirror(2, first), 0);
+	backstore_close(&bs);
+	CHECK_EQ(open_mirror(1, taken), -ESTALE);
+	fd = open(path_a, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, buf, sizeof(buf), 0), (ssize_t)sizeof(buf));
+	close(fd);
+	CHECK_EQ(open_mirror(3, first), -ENODATA);
+	CHECK_EQ(open_mirror(3, taken), 0);
+	CHECK(leg_has(path_a, 65536, 'w'));
+	backstore_close(&bs);
+	volume = VOLUME;
+	end();
+}
+
+static void head_read(const char *path, char head[LEG_DATA])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	CHECK_EQ(pread(fd, head, DATA, 0), (ssize_t)DATA);
+	CHECK_EQ(pread(fd, head, LEG_DATA, 0), (ssize_t)LEG_DATA);
 	close(fd);
 }
 
 static void head_zero(const char *path)
 {
-	static char zeroes[DATA];
+	static char zeroes[LEG_DATA];
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	CHECK_EQ(pwrite(fd, zeroes, DATA, 0), (ssize_t)DATA);
+	CHECK_EQ(pwrite(fd, zeroes, LEG_DATA, 0), (ssize_t)LEG_DATA);
 	close(fd);
 }
 
@@ -275,7 +306,7 @@ static void head_zero(const char *path)
  */
 static void left_alone(const char *row, const char *out)
 {
-	static char before[DATA], after[DATA];
+	static char before[LEG_DATA], after[LEG_DATA];
 	struct backstore_io bio;
 	struct director_iov iov;
 	int32_t result;
@@ -304,7 +335,7 @@ static void left_alone(const char *row, const char *out)
 	CHECK_EQ(told[DIRECTOR_EV_LEG_FOREIGN][1], 0x1111111111111111u);
 	CHECK_EQ(events[DIRECTOR_EV_LEG_READY], 0);
 	head_read(path_b, after);
-	CHECK(memcmp(before, after, DATA) == 0 && leg_has(path_b, 65536, 'p'));
+	CHECK(memcmp(before, after, LEG_DATA) == 0 && leg_has(path_b, 65536, 'p'));
 	head_zero(path_b);
 	while (!events[DIRECTOR_EV_LEG_READY])
 		turn();
@@ -360,14 +391,41 @@ static bool is_quiet(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct mirror_meta newest = { .seq = 0 }, m;
-	uint8_t record[META_RECORD];
+	uint8_t record[LEG_RECORD];
 
 	for (unsigned i = 0; i < 2; i++)
-		if (pread(fd, record, sizeof(record), i * META_RECORD) == sizeof(record) && meta_decode(record, &m) == 0 &&
+		if (pread(fd, record, sizeof(record), i * LEG_RECORD) == sizeof(record) && meta_decode(record, &m) == 0 &&
 			m.seq > newest.seq)
 			newest = m;
 	close(fd);
 	return newest.quiet;
+}
+
+/* What older versions have written is read, and they read what this one writes: all of it stands here by numbers once more. */
+static void a_record_lies_as_it_ever_did(void)
+{
+	const struct mirror_meta m = { .volume = { 1, 2 }, .leg = { 3, 4 }, .epoch = 0x0102030405060708u, .member = 2, .life = 3, .seq = 4,
+		.size = 5 << 20, .region = 65536, .quiet = true, .scrub = 7, .scrub_at = 8, .scrub_different = 9, .scrub_repaired = 10 };
+	static const uint8_t epoch[8] = { 8, 7, 6, 5, 4, 3, 2, 1 }, one_of[11] = { 0, 2, 3, 4, 0, 0, 1, 7, 8, 9, 10 };
+	uint8_t want[4096] = "director-leg\0\0\0\1", is[LEG_RECORD];
+	struct mirror_meta back;
+
+	want[16] = 1;
+	want[17] = 2;
+	want[32] = 3;
+	want[33] = 4;
+	memcpy(want + 48, epoch, sizeof(epoch));
+	for (unsigned i = 1; i < 11; i++)
+		want[48 + 8 * i] = one_of[i];
+	want[80 + 2] = 5 << 4;
+	want[88 + 2] = 1;
+	for (unsigned i = 0; i < 4; i++)
+		want[4088 + i] = (uint8_t)(crc32c(0, want, 4088) >> 8 * i);
+	meta_encode(&m, is);
+	CHECK(memcmp(is, want, sizeof(want)) == 0);
+	CHECK(meta_decode(want, &back) == 0 && back.epoch == m.epoch && back.size == m.size && back.quiet && !back.bits && back.scrub_repaired == 10);
+	want[100] ^= 1;
+	CHECK_EQ(meta_decode(want, &back), -EINVAL);
 }
 
 static void close_marks_all_legs_quiet(void)
@@ -481,6 +539,40 @@ static void a_scrub_makes_equal_what_differs(void)
 	end();
 }
 
+/* With one leg there is nothing to compare: how far the scrub is must not look like something that is copied. */
+static void a_scrub_waits_for_a_leg_that_is_out(void)
+{
+	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "scrub", "1" } };
+	struct director_err err = { .text = "" };
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, FIRST), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
+	fault("eio");
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	legs_are(LEG_A ":out:1:0:1:local," LEG_B ":in:0:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
+	events[DIRECTOR_EV_PROGRESS] = 0;
+	for (unsigned i = 0; i < 25; i++)
+		turn();
+	CHECK(!events[DIRECTOR_EV_PROGRESS] || told[DIRECTOR_EV_PROGRESS][0] == told[DIRECTOR_EV_PROGRESS][1]);
+	CHECK_EQ(events[DIRECTOR_EV_SCRUBBED], 0);
+	fault("none");
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	legs_are(LEG_A ":in:2:2:1:local," LEG_B ":in:0:0:0:remote");
+	while (!events[DIRECTOR_EV_SCRUBBED])
+		turn();
+	end();
+}
+
 /* The leg that reads come from fails one, and is not called failed: the other serves it, and it is written anew. */
 static void a_read_that_fails_is_repaired(void)
 {
@@ -555,14 +647,17 @@ int main(void)
 	RUN(a_write_waits_until_the_leg_is_out_in_agreed_state);
 	RUN(a_newer_owner_is_remembered);
 	RUN(a_leg_of_another_volume_is_called_so);
+	RUN(what_stood_where_a_record_goes_does_not_count);
 	RUN(another_volume_is_left_alone_under_a_new_leg);
 	RUN(another_volume_is_left_alone_under_a_leg_in_sync);
 	RUN(a_blank_disk_is_no_leg);
+	RUN(a_record_lies_as_it_ever_did);
 	RUN(close_marks_all_legs_quiet);
 	RUN(the_last_leg_fails);
 	RUN(lost_it_ends_at_once_and_unclean);
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(a_scrub_makes_equal_what_differs);
+	RUN(a_scrub_waits_for_a_leg_that_is_out);
 	RUN(a_read_that_fails_is_repaired);
 	RUN(what_a_leg_held_before_is_not_in_sync);
 	RUN(neither_leg_is_good);

@@ -544,11 +544,61 @@ static void test_default_portal_deleted_where_it_is_made(void)
 	world_free(&w);
 }
 
+/* What was deleted while its node is down goes when that returns; nobody is at it before. */
+static void test_deleted_while_its_node_is_down(void)
+{
+	struct world w = world_new();
+	struct node_id n2 = id_of(2);
+	struct names_entry e = { 0 };
+
+	observe(&w, 2, "/volumes/gone state=ready applied=1");
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "on node n2: is being removed"));
+	names_entry_fini(&e);
+	names_node(w.n, &n2, "n2", NODE_DEAD, w.now);
+	e = (struct names_entry){ 0 };
+	CHECK_EQ(names_get(w.n, "/volumes/gone", w.now, &e), 0);
+	CHECK(e.status == STATUS_PENDING && strstr(e.reason.text, "node n2 is dead, and removes it when it returns"));
+	names_entry_fini(&e);
+	world_free(&w);
+}
+
+#define ADDRESS "/targets/" IQN "/addresses/10.0.0.9-24"
+
+static void address_is(const struct world *w, const char *node, const char *state)
+{
+	struct names_entry e = { 0 };
+
+	CHECK_EQ(names_get(w->n, ADDRESS, w->now, &e), 0);
+	CHECK_STR(attrs_get(&e.derived, "node"), node);
+	CHECK_STR(attrs_get(&e.derived, "state"), state);
+	names_entry_fini(&e);
+}
+
+/* A floating address is at the node that lives and says so, whatever the one before said last. */
+static void test_address_is_where_a_living_node_has_it(void)
+{
+	struct world w = world_new();
+	struct node_id n2 = id_of(2);
+
+	APPLY_OK(w.c, "~ /cluster level=2");
+	APPLY_OK(w.c, "+ " ADDRESS);
+	observe(&w, 2, ADDRESS " state=up node=n2");
+	address_is(&w, "n2", "up");
+	names_node(w.n, &n2, "n2", NODE_DEAD, w.now);
+	address_is(&w, "", "waiting");
+	observe(&w, 3, ADDRESS " state=up node=n3");
+	address_is(&w, "n3", "up");
+	world_free(&w);
+}
+
 static void test_fence_is_a_plugin_that_somebody_has(void)
 {
 	struct world w = world_new();
 	struct node_id n3 = id_of(3);
 	const char *one = "";
+	struct attrs as = { 0 };
+	char key[ATTR_KEY_MAX];
 	struct txn t;
 
 	APPLY_OK(w.c, "~ /cluster level=2");
@@ -563,8 +613,21 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	PREPARE_FAILS(&w, ERR_NOTSUP, "a fence plugin \"file\"", "~ /nodes/n1 fence=file");
 	t = prepared(&w, "~ /nodes/n1 fence=fence-agent");
 	txn_fini(&t);
+	/* Its options go with it. */
+	CHECK_STR(prepared_text(&w, txn_of("~ /nodes/n1 fence=", NULL)), "~ /nodes/n1");
+	APPLY_OK(w.c, "~ /nodes/n1 fence=fence-agent fence-options=agent=x");
 	t = prepared(&w, "~ /nodes/n1 fence=");
-	txn_fini(&t);
+	CHECK_EQ(apply(w.c, t).err, 0);
+	CHECK(!attrs_get(&catalog_get(w.c, "/nodes/n1")->attrs, "fence-options"));
+	attrs_set(&as, "kind", "fence");
+	attrs_set(&as, "params", "agent:string note:string");
+	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", &as), 0);
+	CHECK(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1", key));
+	CHECK_STR(key, "agent");
+	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x", key));
+	CHECK(!place_option_missing(w.n, "fence-other", "", key));
+	attrs_fini(&as);
+	facts_delete(w.f, "/plugins/fence-agent");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
 	CHECK_STR(one, "n1");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
@@ -619,6 +682,8 @@ int main(void)
 	RUN(test_lowest_free_lun);
 	RUN(test_default_portal);
 	RUN(test_default_portal_deleted_where_it_is_made);
+	RUN(test_deleted_while_its_node_is_down);
+	RUN(test_address_is_where_a_living_node_has_it);
 	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);

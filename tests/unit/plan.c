@@ -339,6 +339,18 @@ static void test_of_legs_that_may_hold_something_one_counts(void)
 }
 
 /* director-target starts again: all must be opened, nothing made. */
+/* Its data begins where its storage does; what stood behind it, another's record say, was never a part of it. */
+static void test_a_leg_that_was_a_volume_begins_without_a_record(void)
+{
+	struct catalog *c = small_cluster();
+
+	APPLY_OK(c, "~ /cluster level=3");
+	APPLY_OK(c, "+ /volumes/p size=1G node=n1 backstore=block path=/dev/sdb");
+	APPLY_OK(c, "~ /volumes/p copies=2", "+ /volumes/p/legs/a node=n1 backstore=block path=/dev/sdb", "+ /volumes/p/legs/b node=n2");
+	legs_are(c, "/volumes/p", "n1", "taken new");
+	catalog_free(&c);
+}
+
 static void test_storage_is_made_once(void)
 {
 	struct catalog *c = small_cluster();
@@ -568,6 +580,7 @@ int main(void)
 	RUN(test_who_may_log_in);
 	RUN(test_a_portal_that_goes_elsewhere_is_closed_here);
 	RUN(test_of_legs_that_may_hold_something_one_counts);
+	RUN(test_a_leg_that_was_a_volume_begins_without_a_record);
 	RUN(test_storage_is_made_once);
 	RUN(test_a_catalog_that_lags_destroys_nothing);
 	RUN(test_the_users_file_is_not_destroyed);

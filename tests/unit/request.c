@@ -137,7 +137,8 @@ static uint64_t verb(enum cluster_verb v, uint64_t number, uint8_t rid)
 	return ask((struct cluster_request){ .verb = v, .number = number }, &t, rid);
 }
 
-static void world(void)
+/* A node that has the cluster's key starts for the first time. */
+static void begin(void)
 {
 	static const struct agree_disk empty;
 	struct cluster_disk disk = { .agree = &empty };
@@ -154,6 +155,11 @@ static void world(void)
 	addr_parse("10.0.0.1:7340", 0, &conf.addrs[0]);
 	c = cluster_new(&conf);
 	step((struct cluster_in){ .kind = CLUSTER_IN_START, .disk = &disk });
+}
+
+static void world(void)
+{
+	begin();
 	pass(6000);
 	CHECK(catalog_get(cluster_catalog(c), "/nodes/n1"));
 }
@@ -464,6 +470,80 @@ static void test_nobody_has_it_before_director_target_is_heard_of(void)
 	end();
 }
 
+/* Others take a lineage over for good: they must not hear of one that a loss of power here would end. */
+static void test_a_cluster_is_told_of_when_it_is_on_disk(void)
+{
+	begin();
+	for (unsigned ms = 0; ms < 3000; ms += 20) {
+		now = mono_add_ms(now, 20);
+		step((struct cluster_in){ .kind = CLUSTER_IN_TIMER });
+		CHECK(!c->has_lineage);
+	}
+	CHECK_EQ(n_stored, 1);
+	store();
+	CHECK(c->has_lineage);
+	pass(1000);
+	CHECK(catalog_get(cluster_catalog(c), "/nodes/n1"));
+	end();
+}
+
+/* Another voter without a cluster, met in this state. */
+static struct member *meet(uint8_t i, enum member_state state)
+{
+	struct card card = { .name = "other", .id = { { i } }, .public_key = { i }, .boot = { i }, .n_addrs = 1 };
+	struct extra x = { .votes = true };
+
+	card.addrs[0] = (struct addr){ .family = 4, .ip = { 10, 0, 1, i }, .port = 7340 };
+	admit_extra_pack(&x, &card);
+	return member_add(c->gossip, &card, state, 1, false);
+}
+
+/* On both sides of a cut somebody would be the lowest. */
+static void test_no_cluster_begins_without_most_of_those_that_were_met(void)
+{
+	struct attrs status = { 0 };
+
+	begin();
+	meet(0xf0, MEMBER_FAILED);
+	meet(0xf1, MEMBER_LEFT);
+	pass(50000);
+	CHECK(!c->has_lineage);
+	cluster_status(c, &status);
+	CHECK(strstr(attrs_get(&status, "warning"), "out of reach"));
+	attrs_fini(&status);
+	/* Those that never come back are not waited for for ever. */
+	pass(11000);
+	CHECK(c->has_lineage && !c->found_apart);
+	end();
+
+	/* Who left has said so, and is not out of reach. */
+	begin();
+	meet(0xf1, MEMBER_LEFT);
+	pass(2000);
+	CHECK(c->has_lineage);
+	end();
+
+	/* Restarted where none of them is heard. */
+	begin();
+	c->met_before = true;
+	pass(50000);
+	CHECK(!c->has_lineage);
+	meet(0xf0, MEMBER_ALIVE);
+	c->dirty = true;
+	pass(100);
+	CHECK(c->has_lineage);
+	end();
+
+	begin();
+	meet(0xf0, MEMBER_FAILED);
+	pass(2000);
+	CHECK(!c->has_lineage);
+	verb(CLUSTER_FOUND, 0, 1);
+	pass(100);
+	CHECK(c->has_lineage);
+	end();
+}
+
 int main(void)
 {
 	CHECK(sodium_init() >= 0);
@@ -472,6 +552,8 @@ int main(void)
 	RUN(test_an_undo_that_is_asked_for_again_gets_its_answer);
 	RUN(test_an_own_proposal_that_was_refused_may_be_made_again);
 	RUN(test_a_dry_run_founds_nothing);
+	RUN(test_a_cluster_is_told_of_when_it_is_on_disk);
+	RUN(test_no_cluster_begins_without_most_of_those_that_were_met);
 	RUN(test_a_round_costs_what_there_is_and_not_its_square);
 	RUN(test_nodes_and_the_cluster_are_not_deleted_by_hand);
 	RUN(test_a_node_that_a_large_transaction_removes_is_refused_too);

@@ -256,6 +256,38 @@ static void lid4_lists_are_understood(void)
 	world_down();
 }
 
+/* GOOD with sense data, of so many segments. */
+static void information_is(const struct task *t, unsigned segments)
+{
+	CHECK_EQ(t->status, STATUS_GOOD);
+	CHECK_EQ(t->sense_len, 18);
+	CHECK_EQ(t->sense[2] & 0xf, SENSE_COMPLETED);
+	CHECK_EQ(be16(t->sense + 12), 0x0020);
+	CHECK_EQ(be32(t->sense + 8), segments);
+}
+
+/* G_SENSE. Of LID1's header the byte is another one's. */
+static void good_sense_is_given_when_asked_for(void)
+{
+	uint8_t cdb[16] = { 0x83, 0x01 }, p[LID4_LEN];
+
+	world_up();
+	lid4_list(p);
+	set32(cdb + 10, sizeof(p));
+	CHECK(ask(0, 0, cdb, 16, p, sizeof(p))->status == STATUS_GOOD && last->sense_len == 0);
+	p[15] = 0x02;
+	information_is(ask(0, 0, cdb, 16, p, sizeof(p)), 1);
+	/* What asks for its outcome is told that too. */
+	ASK(0, 0, "\x84\5\x12\x34\x56\x78\0\0\0\0\0\0\0\x40\0\0");
+	good();
+	CHECK(last->in.p[5] == 1 && last->in.p[12] == STATUS_GOOD && last->in.p[13] == 18);
+	/* A failure is what it was. */
+	set16(p + 108, 100);
+	ask(0, 0, cdb, 16, p, sizeof(p));
+	sense_is(SENSE_COPY_ABORTED, ASC_INEXACT_SEGMENT);
+	world_down();
+}
+
 /* One that goes on while other commands are asked. */
 static struct task *begin(const uint8_t *cdb, const void *out, uint32_t out_len, enum scsi_turn *turn)
 {
@@ -283,7 +315,7 @@ static void a_copy_that_was_answered_early_goes_on(void)
 {
 	uint8_t cdb[16] = { 0x83, 0x01 }, p[LID4_LEN];
 	enum scsi_turn turn;
-	struct task *t;
+	struct task *t, *answer;
 
 	world_up();
 	fill(0, 0, 4, 9);
@@ -292,6 +324,10 @@ static void a_copy_that_was_answered_early_goes_on(void)
 	p[15] = 0x01;
 	t = begin(cdb, p, sizeof(p), &turn);
 	CHECK(turn == SCSI_BLOCK && t->scsi.early);
+	answer = task_get(&pool);
+	scsi_early(t, answer);
+	CHECK(answer->status == STATUS_GOOD && answer->sense_len == 0);
+	task_put(&answer);
 	t->scsi.alone = true;
 	CHECK_EQ(lid4_status(), 0x12);
 	run_turns(&runner, t, turn);
@@ -302,6 +338,18 @@ static void a_copy_that_was_answered_early_goes_on(void)
 	CHECK_EQ(lid4_status(), 1);
 	CHECK(same(0, 1, 0, 50, 2));
 	task_put(&t);
+	/* With G_SENSE the answer says that nothing is done yet. */
+	p[15] = 0x03;
+	t = begin(cdb, p, sizeof(p), &turn);
+	answer = task_get(&pool);
+	scsi_early(t, answer);
+	information_is(answer, 0);
+	task_put(&answer);
+	t->scsi.alone = true;
+	run_turns(&runner, t, turn);
+	scsi_over(t);
+	task_put(&t);
+	p[15] = 0x01;
 	/* Without an identifier nobody could ask for it. */
 	p[1] = 3 << 3;
 	ask(0, 0, cdb, 16, p, sizeof(p));
@@ -375,6 +423,7 @@ int main(void)
 	RUN(reservations_and_protection_hold_for_copies);
 	RUN(lists_that_are_wrong_copy_nothing);
 	RUN(lid4_lists_are_understood);
+	RUN(good_sense_is_given_when_asked_for);
 	RUN(a_copy_that_was_answered_early_goes_on);
 	RUN(a_copy_is_aborted_by_its_identifier);
 	RUN(the_third_party_page_lists_the_table);

@@ -2,8 +2,11 @@
 /* Volumes with copies as agreed rows: what people may do to them, what the machine does, and that nothing of it is lost. */
 #include "cluster/volume.h"
 
+#include "base/leg_record.h"
 #include "proto/txn.h"
 #include "tests/unit/txns.h"
+
+_Static_assert(VOLUME_LEG_META == LEG_DATA, "a leg is longer than its volume by what the mirror keeps in front");
 
 /* A cluster of level 2 with volume v: legs a on n1, b on n2. */
 static struct catalog *mirrored(void)
