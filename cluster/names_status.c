@@ -167,6 +167,28 @@ static enum names_status address_status(const struct names *n, const char *path,
 	return STATUS_PENDING;
 }
 
+/* Who has it, of those that live: what a dead node said of it last is no news. */
+static void derive_address(const struct names *n, struct names_entry *e)
+{
+	const char *node = NULL, *state = NULL;
+	bool stale = false;
+
+	for (const struct fact *f = facts_first(n->facts, e->path); f && strcmp(f->path, e->path) == 0; f = facts_next(n->facts, f)) {
+		const char *held = attrs_get(&f->attrs, "node");
+
+		if (!lives(n, &f->node)) {
+			stale |= held != NULL;
+			continue;
+		}
+		if (!held && (node || state))
+			continue;
+		node = held;
+		state = attrs_get(&f->attrs, "state");
+	}
+	attrs_set(&e->derived, "node", node ? node : stale ? "" : NULL);
+	attrs_set(&e->derived, "state", state ? state : stale ? "waiting" : NULL);
+}
+
 /* The path whose report covers an object: the target of a lun; else its own. */
 static void covering(const struct schema_type *type, const char *path, char *out)
 {
@@ -379,6 +401,8 @@ bool names_derive(const struct names *n, struct mono now, struct names_entry *e)
 		names_derive_volume(n, e);
 	if (e->type && e->type->id == TYPE_LEG)
 		names_derive_leg(n, e);
+	if (e->type && e->type->id == TYPE_ADDRESS && e->desired)
+		derive_address(n, e);
 	if (e->desired)
 		e->status = object_status(n, e->desired, 0, &e->reason);
 	else if (e->type && e->type->agreed && e->n_facts)

@@ -461,11 +461,16 @@ static void rows_gone(struct cluster *c, struct cluster_out *out)
 		struct own_row row = c->owner.volume[i].row;
 		struct own_in in = { .kind = OWN_IN_GONE, .volume = row.uuid };
 		const struct object *o = volume_by_uuid(catalog_tree(c->catalog), row.uuid);
+		struct plan_have_volume *h;
 
 		if (o && volume_has_legs(o))
 			continue;
 		if (c->owner.volume[i].given)
 			step(c, &in, out);
+		/* One that could not be opened is closed for ownership, and director-target may have begun with it; it is reported, too. */
+		h = plan_have_volume(&c->have, row.uuid);
+		if (h && h->ours)
+			close_it(c, &row, out);
 		c->owner.volume[i] = c->owner.volume[--c->owner.n];
 	}
 }

@@ -69,26 +69,26 @@ static bool has_option(const char *options, const char *key)
 	return false;
 }
 
-const char *place_option_missing(const struct names *n, const char *plugin, const char *options)
+bool place_option_missing(const struct names *n, const char *plugin, const char *options, char *key)
 {
 	char path[PATH_LEN_MAX];
 	const struct fact *f;
+	const char *p;
 
 	snprintf(path, sizeof(path), "/plugins/%s", plugin);
 	f = facts_first(n->facts, path);
-	for (unsigned i = 0; f && strcmp(f->path, path) == 0 && i < f->attrs.n; i++) {
-		const struct attr *at = &f->attrs.a[i];
-		struct schema_param_text p;
-		bool required;
+	p = f && strcmp(f->path, path) == 0 ? attrs_get(&f->attrs, "params") : NULL;
+	*key = '\0';
+	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+		char one[ATTR_KEY_MAX];
 
-		if (strncmp(at->key, "param.", 6) != 0 || schema_param_parse(at->key + 6, at->value, &p) < 0)
-			continue;
-		required = p.p.flags & PARAM_REQUIRED;
-		schema_param_text_fini(&p);
-		if (required && !has_option(options + strspn(options, " "), at->key + 6))
-			return at->key + 6;
+		snprintf(one, sizeof(one), "%.*s", (int)strcspn(p, ": "), p);
+		if (has_option(options + strspn(options, " "), one))
+			return false;
+		if (!*key)
+			memcpy(key, one, sizeof(one));
 	}
-	return NULL;
+	return *key;
 }
 
 bool place_takes(const struct names *n, const struct object *node, const char **why_not)

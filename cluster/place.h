@@ -24,8 +24,11 @@ uint64_t place_uint(const struct fact *f, const char *key, uint64_t if_unset);
 bool place_has_plugin(const struct names *n, const char *node, const char *plugin);
 /* How many nodes that are up lack it, and the name of one of them. */
 unsigned place_lack_plugin(const struct names *n, const char *plugin, const char **one);
-/* A parameter that the plugin needs, as nodes report it, and that "KEY=VALUE KEY=VALUE" does not have; NULL: none. Lent by n. */
-const char *place_option_missing(const struct names *n, const char *plugin, const char *options);
+/*
+ * Has the plugin parameters, as a node reports them, of which "KEY=VALUE KEY=VALUE" names none? Then the first of them, into `key` of
+ * ATTR_KEY_MAX bytes.
+ */
+bool place_option_missing(const struct names *n, const char *plugin, const char *options, char *key);
 /* Does it take new data at all? `why_not` (may be NULL) gets the words for it. */
 bool place_takes(const struct names *n, const struct object *node, const char **why_not);
 /* What there is; costs as much as the node holds. `ram`: memory counts, not the file system. */

@@ -463,7 +463,7 @@ static int check_growth(const struct schema_type *t, const struct schema_param *
 
 	if (b >= a)
 		return 0;
-	if (!schema_param(t, "allow-shrink"))
+	if (!schema_param(t, "allow-shrink") || p->type != VALUE_SIZE)
 		return why_set(why, ERR_INVAL, "%s: %s cannot go back from %" PRIu64 " to %" PRIu64, path, p->name, a, b);
 	if (schema_get_bool(t, after, "allow-shrink"))
 		return 0;

@@ -99,12 +99,11 @@ static void warn_nodes(struct answer *a, struct control_status *s)
 static void warn_fence_options(struct answer *a, struct control_status *s, const struct object *o, const char *plugin)
 {
 	const char *options = attrs_get(&o->attrs, "fence-options");
-	const char *key = place_option_missing(cluster_names(a->cluster), plugin, options ? options : "");
-	char text[320], hint[320];
+	char key[ATTR_KEY_MAX], text[320], hint[160];
 
-	if (!key)
+	if (!place_option_missing(cluster_names(a->cluster), plugin, options ? options : "", key))
 		return;
-	snprintf(text, sizeof(text), "node %.63s could not be switched off: its fence-options lack %.63s=, which fence plugin %.63s needs",
+	snprintf(text, sizeof(text), "node %.63s could not be switched off: its fence-options lack %.63s=, which is for fence plugin %.63s",
 	         path_name(o->path), key, plugin);
 	snprintf(hint, sizeof(hint), "director set %.100s --secret fence-options --secret-file FILE", o->path);
 	control_status_warn(s, o->path, text, hint);

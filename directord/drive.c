@@ -246,9 +246,23 @@ static bool was_told(struct drive *d, const struct target_event *ev)
 	return again;
 }
 
+/* Says whether it was one of these. That all is well is no warning. */
+static bool log_scrub(struct drive *d, const struct target_event *ev)
+{
+	const char *text = ev->text ? ev->text : "a volume";
+
+	if (ev->what == DIRECTOR_EV_SCRUBBED && !ev->of)
+		log_info(d->log, "target: %s, and nothing differed", text);
+	else if (ev->what == DIRECTOR_EV_SCRUBBED)
+		log_warn(d->log, "target: %s: %" PRIu64 " of %" PRIu64 " regions differed", text, ev->of, ev->value);
+	else if (ev->what == DIRECTOR_EV_REPAIRED && (ev->value || ev->of))
+		log_warn(d->log, "target: %s: %" PRIu64 ", and %" PRIu64 " could not be", text, ev->value, ev->of);
+	return ev->what == DIRECTOR_EV_SCRUBBED || ev->what == DIRECTOR_EV_REPAIRED;
+}
+
 static void log_volume(struct drive *d, const struct target_event *ev)
 {
-	if (ev->what == DIRECTOR_EV_PROGRESS || (ev->what == DIRECTOR_EV_LEG_FOREIGN && !ev->of) || was_told(d, ev))
+	if (log_scrub(d, ev) || ev->what == DIRECTOR_EV_PROGRESS || (ev->what == DIRECTOR_EV_LEG_FOREIGN && !ev->of) || was_told(d, ev))
 		return;
 	if (ev->what == DIRECTOR_EV_HEALTHY || ev->what == DIRECTOR_EV_LEG_READY)
 		log_info(d->log, "target: %s", ev->text ? ev->text : "a volume is well");

@@ -55,6 +55,11 @@ static char *leg_cell(void *arg, const struct director_object *o, const char *ke
 
 	if (lun && strcmp(key, "backstore") == 0)
 		return mem_strdup(lun);
+	/* One that was given up is there until its node has removed it, which may be down. */
+	if (!lun && !director_object_desired(o, "node") && strcmp(key, "node") == 0)
+		return mem_strdup(director_object_observers(o) ? director_object_observer(o, 0, NULL) : "");
+	if (!lun && !director_object_desired(o, "node") && strcmp(key, "state") == 0)
+		return mem_strdup("given up");
 	return strcmp(key, "time-left") == 0 && rate && left ? mem_printf("%llu", (unsigned long long)(left / rate + 1) * 1000) : NULL;
 }
 

@@ -226,6 +226,21 @@ static void recover_kick(struct mirror *m)
 			copy_start(m, &m->copy[i], region, true, 0);
 }
 
+/*
+ * The clock stands still between two ticks. What the time since the last one would have allowed is made up for, or the bound would be
+ * that of one piece for each tick.
+ */
+void rate_pay(struct mono *due, struct mono now, uint64_t bytes, uint64_t rate)
+{
+	uint64_t least = now.ns > RATE_LATE_NS ? now.ns - RATE_LATE_NS : 0;
+
+	if (!rate)
+		return;
+	if (due->ns < least)
+		due->ns = least;
+	due->ns += bytes * 1000000000ull / rate;
+}
+
 void copy_kick(struct mirror *m)
 {
 	unsigned targets, i;
@@ -241,11 +256,7 @@ void copy_kick(struct mirror *m)
 		if (m->copy[i].busy || (m->conf.rate && !mono_due(m->rate_due, m->now)) || !sync_next(m, &region, &targets))
 			continue;
 		copy_start(m, &m->copy[i], region, false, targets);
-		if (m->conf.rate) {
-			if (mono_before(m->rate_due, m->now))
-				m->rate_due = m->now;
-			m->rate_due.ns += m->conf.region * 1000000000ull / m->conf.rate;
-		}
+		rate_pay(&m->rate_due, m->now, m->conf.region, m->conf.rate);
 	}
 }
 

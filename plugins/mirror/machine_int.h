@@ -5,6 +5,8 @@
 
 #include "plugins/mirror/machine.h"
 
+#define RATE_LATE_NS 200000000u         /* what a bounded copy may make up for: two ticks */
+
 enum leg_run {
 	LEG_AWAY,               /* not in sync, gets nothing */
 	LEG_SYNC,               /* not in sync, gets copies and writes */
@@ -127,6 +129,9 @@ static inline bool op_runs(const struct mirror_op *op)
 {
 	return op->state != OP_WAIT;
 }
+
+/* machine_copy.c: `bytes` are begun now, and no more before *due. */
+void rate_pay(struct mono *due, struct mono now, uint64_t bytes, uint64_t rate);
 
 /* machine.c */
 unsigned legs_in(const struct mirror *m, enum leg_run run);     /* a mask */

@@ -341,11 +341,7 @@ void scrub_kick(struct mirror *m)
 	if (!c)
 		return;
 	chunk_start(m, c, m->scrub.at, false);
-	if (m->conf.scrub_rate) {
-		if (mono_before(m->scrub_due, m->now))
-			m->scrub_due = m->now;
-		m->scrub_due.ns += c->op.len * 1000000000ull / m->conf.scrub_rate;
-	}
+	rate_pay(&m->scrub_due, m->now, c->op.len, m->conf.scrub_rate);
 }
 
 void scrub_remember(struct mirror *m)

@@ -32,6 +32,16 @@ static void event(struct mirror_obj *o, uint32_t kind, uint64_t value, uint64_t 
 	o->host->event(o->host->arg, o->owner, kind, value, of);
 }
 
+/* While a leg lacks something, how far that is counts; a scrub may even stand still then. */
+static bool all_in_use(struct mirror_obj *o)
+{
+	unsigned i = 0;
+
+	while (i < o->legs.n && mirror_leg_now(o->m, i) == MIRROR_USE)
+		i++;
+	return i == o->legs.n;
+}
+
 static void tell_scrub(struct mirror_obj *o)
 {
 	const struct mirror_scrub *s = mirror_scrub_now(o->m);
@@ -41,7 +51,7 @@ static void tell_scrub(struct mirror_obj *o)
 	if (!s->number || s->number == o->told_scrub)
 		return;
 	if (s->running) {
-		if (o->ticks % 10 == 0)
+		if (o->ticks % 10 == 0 && all_in_use(o))
 			event(o, DIRECTOR_EV_PROGRESS, s->at, o->size);
 		return;
 	}

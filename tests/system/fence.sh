@@ -29,11 +29,15 @@ until_true 10 "it has an owner" eval '[ -n "$(owner n1)" ]'
 until_true 5 "the plugin is known" eval 'd n1 get /plugins/fence-agent | grep -q "kind.*fence"'
 d n1 node set n1 fence=fence-agnet >"$dir/said" 2>&1 && fail "a plugin that nobody has"
 grep -q 'there is: fence-agent' "$dir/said" || fail "what a user is told: $(cat "$dir/said")"
+d n1 node set n1 fence=fence-agent >/dev/null || fail "node set"
+d n1 status | grep -q 'node n1 could not be switched off: its fence-options lack agent=' || fail "options that are missing are not told: $(d n1 status)"
 for n in n1 n2 n3; do
 	printf 'agent=%s plug=%s' "$dir/fence_lab" $n >"$dir/options"
 	d n1 set /nodes/$n fence=fence-agent --secret fence-options --secret-file "$dir/options" >/dev/null || fail "set"
 done
 d n1 node show n1 | grep -q "$dir" && fail "the options are secret, and are shown"
+
+d n1 status | grep -q 'could not be switched off' && fail "told although they are there: $(d n1 status)"
 
 at=$(owner n1)
 step "the owner, $at, is stopped: it is switched off, and its volume is served elsewhere"

@@ -48,6 +48,23 @@ until_true 10 "it is gone" in_sync 2
 until_true 5 "nothing is left to copy" eval '[ "$(show ".data.derived[\"resync-left\"]")" = null ]'
 d n1 volume set v resync-limit= >/dev/null || fail "set"
 
+step "a copy is given up while its node is down: it is said to be that, and where, until the node removes it"
+d n1 volume set v resync-limit=1M >/dev/null || fail "set"
+d n1 volume convert v --copies 3 --no-wait >/dev/null || fail "convert"
+has_three() { [ "$(show '[.data.legs[] | select(.observed[0].attributes.storage == "ready")] | length')" = 3 ]; }
+until_true 10 "the third is there" has_three
+free=$(show '.data.legs[] | select(.desired.state == "new") | .desired.node')
+lab kill "$free"
+via=$(owner)
+until_true 10 "$free is gone" state_is_not "$via" "$free" alive
+d "$via" volume convert v --copies 2 --no-wait >/dev/null || fail "convert back"
+given_up() { d "$via" volume show v | grep -qE "^[a-z] +$free +.* given up +"; }
+until_true 10 "it is said to be given up" given_up
+lab start "$free"
+lab wait 30 || fail "$free is back"
+until_true 20 "it is removed" eval '! given_up && in_sync 2'
+d n1 volume set v resync-limit= >/dev/null || fail "set"
+
 step "a leg's file is damaged while its director-target is dead: the scrub finds and repairs it, and says so"
 other=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
 mark n1
@@ -61,9 +78,13 @@ until_true 20 "the scrub ends" eval '[ "$(show ".data.derived[\"scrub-done\"]")"
 [ "$(show '.data.derived["scrub-found"]')" -gt 0 ] || fail "it found nothing: $(d n1 volume show v)"
 marked n1 || fail "scrubbed: the data is another"
 until_true 10 "the legs are equal" legs_equal
+logged "$(owner)" 'volume v was scrubbed: [1-9][0-9]* of [0-9]+ regions differed' || fail "the log does not say what it found"
+forget n1 n2 n3
 d n1 volume scrub v >/dev/null || fail "scrub"
 until_true 20 "the second scrub ends" eval '[ "$(show ".data.derived[\"scrub-done\"]")" = $((asked + 1)) ]'
 [ "$(show '.data.derived["scrub-found"]')" = 0 ] || fail "the second one found something: $(d n1 volume show v)"
+expect "$(owner)" 5 'volume v was scrubbed, and nothing differed'
+expect_not "$(owner)" 'regions repaired'
 
 step "a node is drained: told when it may be switched off; switched off, it is not missed"
 mark n1

@@ -86,4 +86,17 @@ d n1 volume move v --owner "$at" >/dev/null || fail "move to $at"
 until_true 10 "$at owns it" owner_is "$at"
 marked n3 || fail "served by $at the data is another"
 until_true 10 "the legs are equal" legs_equal
+
+step "a volume on files that all carry another one is not served; deleted, nothing is left of it"
+files=/var/lib/director/named.img
+named() { d n1 create "/volumes/$1" size=16M copies=2 "/volumes/$1/legs/a" node=n1 path=$files "/volumes/$1/legs/b" node=n2 path=$files; }
+named x >/dev/null || fail "create"
+volume=x
+until_true 30 "its copies are in sync" in_sync 2
+volume=v
+d n1 volume delete x >/dev/null || fail "delete"
+named y >"$work/text" 2>&1 && fail "it is served"
+grep -q 'carries another volume.*zero its first MiB' "$work/text" || fail "what a user is told: $(cat "$work/text")"
+d n1 volume delete y >"$work/text" 2>&1 || fail "delete: $(cat "$work/text")"
+until_true 10 "no node speaks of it" eval '! d n1 ls /volumes | grep -qw y'
 pass

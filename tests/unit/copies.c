@@ -419,6 +419,7 @@ static void test_owner_and_scrub(void)
 	REFUSED(&w, ERR_NOENT, "no node n9", "~ /volumes/v want=n9");
 	DO(&w, "~ /volumes/v scrub-asked=1", "~ /volumes/v scrub-asked=next");
 	DO(&w, "~ /volumes/v scrub-asked=2", "~ /volumes/v scrub-asked=next");
+	APPLY_FAILS(w.c, ERR_INVAL, "scrub-asked cannot go back from 2 to 1", "~ /volumes/v scrub-asked=1");
 	APPLY_OK(w.c, "+ /volumes/p size=1G node=n1");
 	REFUSED(&w, ERR_NOTSUP, "nothing to compare", "~ /volumes/p scrub-asked=next");
 	DO(&w, "", "+ /volumes/o size=1G copies=1");

@@ -142,6 +142,13 @@ TESTS += tests/unit/stripe
 tests_unit_stripe_SOURCES = %D%/stripe.c %D%/check.h
 tests_unit_stripe_LDADD = target/serve/libhost.la base/libbase.la
 
+check_PROGRAMS += tests/unit/mirror_rate
+TESTS += tests/unit/mirror_rate
+tests_unit_mirror_rate_SOURCES = %D%/mirror_rate.c %D%/check.h plugins/mirror/assemble.c plugins/mirror/machine.c plugins/mirror/machine_bits.c \
+	plugins/mirror/machine_copy.c plugins/mirror/machine_scrub.c plugins/mirror/machine_size.c plugins/mirror/machine.h plugins/mirror/machine_int.h
+tests_unit_mirror_rate_CPPFLAGS = $(AM_CPPFLAGS) -DUNIT_MIRROR_RATE
+tests_unit_mirror_rate_LDADD = base/libbase.la
+
 check_PROGRAMS += tests/unit/mirror
 TESTS += tests/unit/mirror
 tests_unit_mirror_SOURCES = %D%/mirror.c %D%/check.h plugins/mirror/meta.c plugins/mirror/meta.h

@@ -539,6 +539,40 @@ static void a_scrub_makes_equal_what_differs(void)
 	end();
 }
 
+/* With one leg there is nothing to compare: how far the scrub is must not look like something that is copied. */
+static void a_scrub_waits_for_a_leg_that_is_out(void)
+{
+	const struct plugin_pair m[] = { { "uuid", VOLUME }, { "scrub", "1" } };
+	struct director_err err = { .text = "" };
+	struct backstore_io bio;
+	struct director_iov iov;
+	int32_t result;
+
+	begin();
+	CHECK_EQ(open_mirror(1, FIRST), 0);
+	CHECK_EQ(io(DIRECTOR_WRITE, buf, 0, 1), 0);
+	fault("eio");
+	start(&bio, &iov, DIRECTOR_WRITE, buf, 65536, 1, &result);
+	while (!events[DIRECTOR_EV_LEG_FAILED])
+		turn();
+	legs_are(LEG_A ":out:1:0:1:local," LEG_B ":in:0:0:0:remote");
+	while (result == 1)
+		turn();
+	CHECK_EQ(backstore_reconfigure(bs, 0, m, 2, &err), 0);
+	events[DIRECTOR_EV_PROGRESS] = 0;
+	for (unsigned i = 0; i < 25; i++)
+		turn();
+	CHECK(!events[DIRECTOR_EV_PROGRESS] || told[DIRECTOR_EV_PROGRESS][0] == told[DIRECTOR_EV_PROGRESS][1]);
+	CHECK_EQ(events[DIRECTOR_EV_SCRUBBED], 0);
+	fault("none");
+	while (!events[DIRECTOR_EV_LEG_READY])
+		turn();
+	legs_are(LEG_A ":in:2:2:1:local," LEG_B ":in:0:0:0:remote");
+	while (!events[DIRECTOR_EV_SCRUBBED])
+		turn();
+	end();
+}
+
 /* The leg that reads come from fails one, and is not called failed: the other serves it, and it is written anew. */
 static void a_read_that_fails_is_repaired(void)
 {
@@ -623,6 +657,7 @@ int main(void)
 	RUN(lost_it_ends_at_once_and_unclean);
 	RUN(discards_and_zeroes_leave_legs_equal);
 	RUN(a_scrub_makes_equal_what_differs);
+	RUN(a_scrub_waits_for_a_leg_that_is_out);
 	RUN(a_read_that_fails_is_repaired);
 	RUN(what_a_leg_held_before_is_not_in_sync);
 	RUN(neither_leg_is_good);

@@ -563,12 +563,42 @@ static void test_deleted_while_its_node_is_down(void)
 	world_free(&w);
 }
 
+#define ADDRESS "/targets/" IQN "/addresses/10.0.0.9-24"
+
+static void address_is(const struct world *w, const char *node, const char *state)
+{
+	struct names_entry e = { 0 };
+
+	CHECK_EQ(names_get(w->n, ADDRESS, w->now, &e), 0);
+	CHECK_STR(attrs_get(&e.derived, "node"), node);
+	CHECK_STR(attrs_get(&e.derived, "state"), state);
+	names_entry_fini(&e);
+}
+
+/* A floating address is at the node that lives and says so, whatever the one before said last. */
+static void test_address_is_where_a_living_node_has_it(void)
+{
+	struct world w = world_new();
+	struct node_id n2 = id_of(2);
+
+	APPLY_OK(w.c, "~ /cluster level=2");
+	APPLY_OK(w.c, "+ " ADDRESS);
+	observe(&w, 2, ADDRESS " state=up node=n2");
+	address_is(&w, "n2", "up");
+	names_node(w.n, &n2, "n2", NODE_DEAD, w.now);
+	address_is(&w, "", "waiting");
+	observe(&w, 3, ADDRESS " state=up node=n3");
+	address_is(&w, "n3", "up");
+	world_free(&w);
+}
+
 static void test_fence_is_a_plugin_that_somebody_has(void)
 {
 	struct world w = world_new();
 	struct node_id n3 = id_of(3);
 	const char *one = "";
 	struct attrs as = { 0 };
+	char key[ATTR_KEY_MAX];
 	struct txn t;
 
 	APPLY_OK(w.c, "~ /cluster level=2");
@@ -590,14 +620,14 @@ static void test_fence_is_a_plugin_that_somebody_has(void)
 	CHECK_EQ(apply(w.c, t).err, 0);
 	CHECK(!attrs_get(&catalog_get(w.c, "/nodes/n1")->attrs, "fence-options"));
 	attrs_set(&as, "kind", "fence");
-	attrs_set(&as, "param.agent", "string required help=Which");
-	attrs_set(&as, "param.note", "string help=What");
+	attrs_set(&as, "params", "agent:string note:string");
 	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", &as), 0);
-	CHECK_STR(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1"), "agent");
-	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x"));
-	CHECK(!place_option_missing(w.n, "fence-other", ""));
+	CHECK(place_option_missing(w.n, "fence-agent", "agents=x ip=agent=1", key));
+	CHECK_STR(key, "agent");
+	CHECK(!place_option_missing(w.n, "fence-agent", "ip=1  agent=x", key));
+	CHECK(!place_option_missing(w.n, "fence-other", "", key));
 	attrs_fini(&as);
-	CHECK_EQ(facts_set(w.f, "/plugins/fence-agent", NULL), 0);
+	facts_delete(w.f, "/plugins/fence-agent");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-agent", &one), 1);
 	CHECK_STR(one, "n1");
 	CHECK_EQ(place_lack_plugin(w.n, "fence-other", &one), 2);
@@ -653,6 +683,7 @@ int main(void)
 	RUN(test_default_portal);
 	RUN(test_default_portal_deleted_where_it_is_made);
 	RUN(test_deleted_while_its_node_is_down);
+	RUN(test_address_is_where_a_living_node_has_it);
 	RUN(test_fence_is_a_plugin_that_somebody_has);
 	RUN(test_level_needs_every_node);
 	RUN(test_prepared_stays);
