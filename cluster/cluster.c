@@ -569,6 +569,7 @@ static void start(struct cluster *c, const struct cluster_disk *disk, struct clu
 	}
 	cluster_gossip_step(c, &g, out);
 	admit_card(c, out);
+	c->met_before = disk->n_addr > 0;
 	for (unsigned i = 0; i < disk->n_addr; i++) {
 		struct gossip_in cand = { .kind = GOSSIP_IN_CANDIDATE, .from = disk->addr[i] };
 

@@ -159,6 +159,7 @@ struct cluster {
 	bool removed;                   /* the cluster removed this node, as known at this applied index */
 	uint64_t removed_index;
 	bool found_now;                 /* an administrator said so */
+	bool met_before;                /* its disk remembers others, of an earlier start */
 	bool found_apart;               /* it would begin a cluster, but waits for most of those that it has met */
 	char found_name[CARD_NAME_MAX]; /* what the cluster is to be called; "": nothing was said */
 	struct mono others_seen;        /* when discovery last told of a node that has a cluster; MONO_NEVER: never */

@@ -170,6 +170,8 @@ void found_tend(struct cluster *c, struct cluster_out *out)
 	}
 	if (c->has_lineage || !c->conf.votes || !c->conf.founds)
 		return;
+	if (c->met_before && met == 1)
+		met = 2;
 	if (found_key_old(c)) {
 		c->wake = mono_min(c->wake, mono_add_ms(c->newer_seen, NEWER_KEEP_MS));
 		return;

@@ -68,10 +68,12 @@ static int target_list(struct shell *s, struct call *c)
 {
 	struct director_list *l = NULL;
 	struct sessions all = { .n = 0 };
-	int err;
+	int err = director_list(s->d, "/sessions", 1, NULL, 0, &l);
 
 	/* Without any session the folder is not there. */
-	if (director_list(s->d, "/sessions", 1, NULL, 0, &l) == 0) {
+	if (err && err != ERR_NOENT)
+		return say_error(s);
+	if (!err) {
 		all.target = mem_zalloc((director_list_n(l) + 1) * sizeof(*all.target));
 		for (size_t i = 0; i < director_list_n(l); i++) {
 			const char *target = object_value(s, director_list_at(l, i), "target");

@@ -84,46 +84,62 @@ static int show_parts(struct shell *s, const char *path, const struct director_o
 	return err || stripe ? err : object_table_with(s, part, 1, "leg", leg_columns, ARRAY_LEN(leg_columns), leg_cell, NULL);
 }
 
-static json_t *below_json(struct shell *s, const char *path, const char *type)
+/* The legs of the volume into `j`. One that has none has no folder of them; an error is said. */
+static int legs_json(struct shell *s, const char *volume, json_t *j)
 {
 	struct director_list *l = NULL;
 	json_t *all = json_array();
+	char path[PATH_LEN_MAX + 40];
+	int err;
 
-	if (director_list(s->d, path, 1, NULL, 0, &l) < 0)
-		return all;
-	for (size_t i = 0; i < director_list_n(l); i++)
-		if (strcmp(director_object_type(director_list_at(l, i)), type) == 0)
+	snprintf(path, sizeof(path), "%s/legs", volume);
+	err = director_list(s->d, path, 1, NULL, 0, &l);
+	for (size_t i = 0; !err && i < director_list_n(l); i++)
+		if (strcmp(director_object_type(director_list_at(l, i)), "leg") == 0)
 			json_array_append_new(all, object_json(s, director_list_at(l, i)));
 	director_list_free(&l);
-	return all;
+	json_object_set_new(j, "legs", all);
+	return err && err != ERR_NOENT ? say_error(s) : 0;
 }
 
-static json_t *volume_json(struct shell *s, const char *path, const struct director_object *o)
+/* The part with its legs, behind the others; one that is not there yet, or any more, is left out. */
+static int part_json(struct shell *s, const char *path, json_t *parts)
+{
+	struct director_object *o;
+	json_t *one;
+	int err = director_get(s->d, path, &o);
+
+	if (err)
+		return err == ERR_NOENT ? 0 : say_error(s);
+	one = object_json(s, o);
+	json_array_append_new(parts, one);
+	director_object_free(&o);
+	return legs_json(s, path, one);
+}
+
+static int volume_json(struct shell *s, const char *path, const struct director_object *o)
 {
 	const char *stripe = director_object_desired(o, "stripe");
 	json_t *j = object_json(s, o), *parts = json_array();
-	char part[PATH_LEN_MAX + 24], legs[PATH_LEN_MAX + 40];
+	char part[PATH_LEN_MAX + 24];
 	uint64_t n = 0;
+	int err = 0;
 
 	if (stripe)
 		text_u64_parse(stripe, &n);
-	for (uint64_t i = 0; i < n; i++) {
-		struct director_object *p;
-		json_t *one;
-
-		snprintf(part, sizeof(part), "%s.%llu", path, (unsigned long long)i);
-		if (director_get(s->d, part, &p) < 0)
-			continue;
-		snprintf(legs, sizeof(legs), "%s/legs", part);
-		one = object_json(s, p);
-		json_object_set_new(one, "legs", below_json(s, legs, "leg"));
-		json_array_append_new(parts, one);
-		director_object_free(&p);
-	}
-	snprintf(legs, sizeof(legs), "%s/legs", path);
-	json_object_set_new(j, "legs", stripe ? json_array() : below_json(s, legs, "leg"));
+	json_object_set_new(j, "legs", json_array());
 	json_object_set_new(j, "parts", parts);
-	return j;
+	if (!stripe)
+		err = legs_json(s, path, j);
+	for (uint64_t i = 0; i < n && !err; i++) {
+		snprintf(part, sizeof(part), "%s.%llu", path, (unsigned long long)i);
+		err = part_json(s, part, parts);
+	}
+	if (err)
+		json_decref(j);
+	else
+		say_json(s, j);
+	return err;
 }
 
 static int volume_show(struct shell *s, struct call *c)
@@ -138,7 +154,7 @@ static int volume_show(struct shell *s, struct call *c)
 		return say_error(s);
 	if (s->json) {
 		say_look(s);
-		say_json(s, volume_json(s, path, o));
+		err = volume_json(s, path, o);
 	} else {
 		err = object_show(s, path);
 		if (!err)

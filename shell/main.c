@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* director: one command, a script on standard input, or the interactive shell; the same grammar in all three. */
+#include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +38,26 @@ static int script(struct shell *s)
 			break;
 	}
 	free(line);
+	if (ferror(stdin))
+		return say_fail(s, ERR_IO, NULL, NULL, "the script on standard input cannot be read to its end");
 	return err;
+}
+
+/* What was printed is only there if it could be written. A reader that has seen enough and went needs no word of it. */
+static int printed(struct shell *s, int err)
+{
+	bool lost = ferror(stdout);
+	int e = fflush(stdout) == EOF ? errno : 0;
+	struct pollfd reader = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	if (!lost && !e)
+		return err;
+	if (e != EPIPE && !(poll(&reader, 1, 0) == 1 && reader.revents & POLLERR)) {
+		s->json = s->json_asked = false;
+		say_fail(s, ERR_IO, NULL, NULL, "what it printed is not whole: standard output cannot be written%s%s", e ? ": " : "",
+		         e ? strerror(e) : "");
+	}
+	return err ? err : ERR_IO;
 }
 
 /* Options that stand before the command and that only main knows; the others are the parser's. */
@@ -146,10 +167,8 @@ int main(int argc, char **argv)
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGINT, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = run(&s, words, n);
+	err = printed(&s, run(&s, words, n));
 	director_schema_free(&s.schema);
 	director_free(&s.d);
-	if (fflush(stdout) == EOF && !err)
-		err = ERR_IO;
 	return err_exit(err);
 }

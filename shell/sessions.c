@@ -131,16 +131,19 @@ static bool node_lives(struct shell *s, const char *node)
 	return lives;
 }
 
-/* How many sessions lose something, and whose: "iqn… on n1", the first of them (given). */
-static unsigned sessions_that_lose(struct shell *s, const struct loss *loss, char **who)
+/* *count: how many sessions lose something, and whose: "iqn… on n1", the first of them (given). Or an error, said. */
+static int sessions_that_lose(struct shell *s, const struct loss *loss, unsigned *count, char **who)
 {
 	struct director_list *l = NULL;
 	char last[64] = "";
 	unsigned n = 0;
+	int err = director_list(s->d, "/sessions", 1, NULL, 0, &l);
 
 	*who = NULL;
-	if (director_list(s->d, "/sessions", 1, NULL, 0, &l) < 0)
-		return 0;
+	*count = 0;
+	/* Without any session the folder is not there. */
+	if (err)
+		return err == ERR_NOENT ? 0 : say_error(s);
 	for (size_t i = 0; i < director_list_n(l); i++) {
 		const struct director_object *o = director_list_at(l, i);
 		const char *of = director_object_value(o, "target"), *node = director_object_value(o, "node");
@@ -154,7 +157,8 @@ static unsigned sessions_that_lose(struct shell *s, const struct loss *loss, cha
 			*who = mem_printf("%s on %s", initiator ? initiator : "an initiator", node);
 	}
 	director_list_free(&l);
-	return n;
+	*count = n;
+	return 0;
 }
 
 static void word(struct buf *b, const char *before, const char *w)
@@ -198,6 +202,7 @@ static int look(struct shell *s, const struct call *c, const char *path, struct 
 	auto_free char *who = NULL;
 	char folder[PATH_LEN_MAX];
 	unsigned n;
+	int err;
 
 	l->name = path_name(path);
 	l->folder = NULL;
@@ -205,12 +210,12 @@ static int look(struct shell *s, const struct call *c, const char *path, struct 
 	/* Without its like it is alone. */
 	if (l->cut == CUT_HOST || l->cut == CUT_PORTAL)
 		director_list(s->d, folder, 1, NULL, 0, &l->folder);
-	while ((n = sessions_that_lose(s, l, &who)) && mono_before(mono_now(), until)) {
+	while (!(err = sessions_that_lose(s, l, &n, &who)) && n && mono_before(mono_now(), until)) {
 		mem_autofree(&who);
 		nanosleep(&pause, NULL);
 	}
 	director_list_free(&l->folder);
-	return n ? refuse(s, c, path, l, n, who) : 0;
+	return err || !n ? err : refuse(s, c, path, l, n, who);
 }
 
 int sessions_refuse(struct shell *s, const struct call *c, const struct director_txn *t, bool undone)

@@ -128,7 +128,8 @@ int mirror_assembled(struct mirror_obj *o, const struct mirror_said *said, bool 
 	if (r < 0 && any_foreign(said, o->legs.n, err))
 		return r;
 	if (r == -EAGAIN)
-		return fail(err, r, "a leg that is missing may have what those here have lost");
+		return fail(err, r, "a leg that is missing may have what those here have lost: its node has to come back, or, if it is gone for good, "
+			"director node remove NODE --force");
 	if (r < 0)
 		return fail(err, r, "no leg is in sync and good");
 	r = size_find(o, &plan, room, err);

@@ -83,6 +83,10 @@ EOF
 director --no-headers -o table node list --help
 /volumes delete vol0000 --help; /volumes -o json pwd
 EOF
+	# A script that cannot be read, and what cannot be printed, is no success.
+	script < /
+	"$top_builddir/shell/director" help 2>&1 > /dev/full || echo "(status $?)"
+	"$top_builddir/shell/director" -o json volume list 2>&1 > /dev/full || echo "(status $?)"
 	for line in "" "vol" "volume " "volume show vol" "volume create x --on " "volume create x --" "volume create x read" \
 		"set /vol" "set /volumes/vol0000 al" "set /volumes/vol0000 allow-shrink=" "get /targets/" "lun remove iqn.2026-01.org.example:t0000 " \
 		"director -o json vol" "ls; sta" "explain no" "volume list -o " "zzz " \

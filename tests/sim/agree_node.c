@@ -428,7 +428,7 @@ void sim_ring_control(struct sim *s)
 			continue;
 		if (in && !local) {
 			nd->local = false;
-			cpg_up(s->cpg, i);
+			cpg_up(s->cpg, i, 0);
 			cpg_join(s->cpg, i);
 			nd->ring = true;
 			continue;

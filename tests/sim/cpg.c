@@ -32,7 +32,7 @@ struct cpg {
 	const struct cpg_ops *ops;
 	void *ctx;
 	bool up[CPG_NODES], joined[CPG_NODES];
-	unsigned side[CPG_NODES];
+	unsigned side[CPG_NODES], name[CPG_NODES];
 	struct ring *ring[CPG_NODES];   /* of each node */
 	struct ring **all;
 	unsigned n_all, all_cap;
@@ -236,6 +236,11 @@ static void new_ring(struct cpg *c, const bool *part)
 	}
 }
 
+static bool meets(const struct cpg *c, unsigned i, unsigned j)
+{
+	return c->up[j] && c->side[j] == c->side[i] && c->name[j] == c->name[i];
+}
+
 static void reform(void *ctx, unsigned node, uint64_t gen, void *p)
 {
 	struct cpg *c = ctx;
@@ -249,7 +254,7 @@ static void reform(void *ctx, unsigned node, uint64_t gen, void *p)
 		if (!c->up[i] || placed[i])
 			continue;
 		for (unsigned j = i; j < CPG_NODES; j++)
-			if (c->up[j] && c->side[j] == c->side[i])
+			if (meets(c, i, j))
 				part[j] = placed[j] = true;
 		for (unsigned j = 0; j < CPG_NODES; j++)
 			same &= c->ring[i] && part[j] == c->ring[i]->has[j] && (!part[j] || c->ring[j] == c->ring[i]);
@@ -270,9 +275,9 @@ static void disturb(struct cpg *c, unsigned min_ms, unsigned max_ms)
 			continue;
 		for (unsigned j = 0; j < CPG_NODES; j++)
 			if (r->has[j])
-				whole &= c->up[j] && c->side[j] == c->side[i];
+				whole &= meets(c, i, j);
 			else
-				whole &= !(c->up[j] && c->side[j] == c->side[i]);
+				whole &= !meets(c, i, j);
 		if (whole)
 			continue;
 		r->frozen = true;
@@ -282,11 +287,12 @@ static void disturb(struct cpg *c, unsigned min_ms, unsigned max_ms)
 	world_in_us(c->w, world_between(c->w, min_ms, max_ms) * 1000, reform, c, 0, ++c->reform_gen, NULL);
 }
 
-void cpg_up(struct cpg *c, unsigned node)
+void cpg_up(struct cpg *c, unsigned node, unsigned name)
 {
 	if (c->up[node])
 		return;
 	c->up[node] = true;
+	c->name[node] = name;
 	disturb(c, 20, 300);
 }
 

@@ -24,7 +24,8 @@ struct cpg_ops {
 
 struct cpg *cpg_new(struct world *w, const struct cpg_ops *ops, void *ctx);
 void cpg_free(struct cpg **c);
-void cpg_up(struct cpg *c, unsigned node);              /* its Corosync starts */
+/* Its Corosync starts; it meets those of the same name (cluster_name, and the node list that goes with it). */
+void cpg_up(struct cpg *c, unsigned node, unsigned name);
 void cpg_down(struct cpg *c, unsigned node);            /* its Corosync stops or its machine dies; the process too */
 void cpg_join(struct cpg *c, unsigned node);            /* its process joins the group */
 void cpg_leave(struct cpg *c, unsigned node);           /* its process is gone; Corosync goes on */

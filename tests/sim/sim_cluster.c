@@ -38,6 +38,8 @@
 
 #define NODES_MAX 8
 #define OPS_MAX 4096
+#define LINEAGES_MAX 64
+#define ACTS_MAX 256            /* of a node that its director-target has begun */
 #define WAKES_MAX 400           /* of a node's timer within a second: more is a machine that asks for itself again and again */
 
 struct disk {
@@ -49,6 +51,8 @@ struct disk {
 	uint32_t incarnation;
 	struct cluster_record record[256];
 	unsigned n_record;
+	struct addr addr[NODES_MAX];    /* of those that it has met */
+	unsigned n_addr;
 	struct { uint8_t boot[BOOT_LEN]; struct buf sync; struct facts_have have; uint64_t life; } kept[NODES_MAX];    /* others' facts, now and then */
 };
 
@@ -78,12 +82,15 @@ struct node {
 	uint64_t looked_at;             /* its state at this index was compared, */
 	struct hash_sum looked_sum;     /* with these objects */
 	struct mono store_free;
+	uint64_t act[ACTS_MAX];         /* what director-target has not answered yet */
+	unsigned n_act;
 };
 
 struct op {
 	uint8_t rid[16];
 	char path[64];
 	bool acked;
+	uint8_t lineage[16];            /* of the cluster that did */
 	int err;
 };
 
@@ -112,6 +119,8 @@ struct sim {
 	unsigned n_op;
 	struct ask *ask;
 	unsigned n_ask, cap_ask;
+	uint8_t lineage[LINEAGES_MAX][16];
+	unsigned n_lineage;
 	unsigned refused_few;
 	unsigned acked, refused, crashes, cuts, blackouts;
 	uint64_t hash_index[4096];
@@ -482,6 +491,26 @@ static void on_done(void *ctx, unsigned i, uint64_t act, void *p)
 		step(n, &in);
 }
 
+/* Of what director-target has begun: false if it was told of already. */
+static bool act_over(struct node *n, uint64_t act)
+{
+	for (unsigned i = 0; i < n->n_act; i++)
+		if (n->act[i] == act) {
+			n->act[i] = n->act[--n->n_act];
+			return true;
+		}
+	return false;
+}
+
+static void on_acted(void *ctx, unsigned i, uint64_t act, void *p)
+{
+	struct node *n = &((struct sim *)ctx)->node[i];
+	struct flight *f = p;
+
+	if (n->up && n->life == f->life && act_over(n, act))
+		on_done(ctx, i, act, p);
+}
+
 static void later_done(struct node *n, uint64_t act, int err, uint64_t us)
 {
 	struct flight *f = mem_zalloc(sizeof(*f));
@@ -489,6 +518,29 @@ static void later_done(struct node *n, uint64_t act, int err, uint64_t us)
 	f->life = n->life;
 	f->len = (size_t)(int64_t)err;
 	world_in_us(&n->sim->w, us, on_done, n->sim, n->i, act, f);
+}
+
+static const uint8_t *lineage(const struct node *n)
+{
+	return cluster_agree(n->c)->lineage;
+}
+
+static bool same_lineage(const struct node *a, const struct node *b)
+{
+	return a->up && b->up && memcmp(lineage(a), lineage(b), 16) == 0;
+}
+
+/* Which of those that this world has seen, from 1 on. */
+static unsigned lineage_no(const struct node *n)
+{
+	struct sim *s = n->sim;
+	unsigned i = 0;
+
+	while (i < s->n_lineage && memcmp(s->lineage[i], lineage(n), 16) != 0)
+		i++;
+	if (i == s->n_lineage && i < LINEAGES_MAX)
+		memcpy(s->lineage[s->n_lineage++], lineage(n), 16);
+	return i + 1;
 }
 
 static void ring_state(struct node *n, int err)
@@ -517,7 +569,7 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 			return;
 		n->ring_up = true;
 		n->n_listed = s->n_listed;
-		cpg_up(s->cpg, i);
+		cpg_up(s->cpg, i, 0);
 		ring_state(n, 0);
 		cpg_join(s->cpg, i);
 		quorate_soon(n);
@@ -525,13 +577,13 @@ static void on_ring_started(void *ctx, unsigned i, uint64_t life, void *p)
 	}
 	/* Who starts with another file than the running ring is not let in (and would harm it). */
 	for (unsigned k = 0; k < s->n; k++)
-		if (s->node[k].ring_up && reach(s, i, k) && s->node[k].active_epoch > n->stored_epoch) {
+		if (s->node[k].ring_up && reach(s, i, k) && same_lineage(n, &s->node[k]) && s->node[k].active_epoch > n->stored_epoch) {
 			ring_state(n, ERR_FAILED);
 			return;
 		}
 	n->ring_up = true;
 	n->active_epoch = n->stored_epoch;
-	cpg_up(s->cpg, i);
+	cpg_up(s->cpg, i, lineage_no(n));
 	cpg_join(s->cpg, i);
 	ring_state(n, 0);
 }
@@ -573,7 +625,7 @@ static void on_reload(void *ctx, unsigned i, uint64_t act, void *p)
 	for (unsigned k = 0; k < s->n; k++) {
 		struct node *o = &s->node[k];
 
-		if (o->up && o->ring_up && reach(s, i, k) && o->active_epoch != o->stored_epoch) {
+		if (o->up && o->ring_up && reach(s, i, k) && same_lineage(n, o) && o->active_epoch != o->stored_epoch) {
 			o->active_epoch = o->stored_epoch;
 			ring_state(o, 0);
 		}
@@ -627,7 +679,15 @@ static void do_plan(struct node *n, const struct cluster_act *a)
 	bool own = a->plan->kind >= PLAN_SERVE || strchr(a->plan->name, '/');
 	int err = !own && !n->sim->quiet && world_chance(&n->sim->w, 20) ? ERR_IO : data_plan(&n->sim->data, n->i, a->plan);
 
-	later_done(n, a->id, err, world_between(&n->sim->w, 500, 5000));
+	struct flight *f = mem_zalloc(sizeof(*f));
+
+	if (n->n_act == ACTS_MAX)
+		fail(n->sim, "%s has begun %u actions", n->name, n->n_act);
+	else
+		n->act[n->n_act++] = a->id;
+	f->life = n->life;
+	f->len = (size_t)(int64_t)err;
+	world_in_us(&n->sim->w, world_between(&n->sim->w, 500, 5000), on_acted, n->sim, n->i, a->id, f);
 }
 
 static void do_act(struct node *n, const struct cluster_act *a)
@@ -722,12 +782,12 @@ static void check_hash(struct node *n)
 	n->looked_sum = *sum;
 	catalog_hash(c, h);
 	/* Two lineages may live side by side for a while; each is one history. */
-	if (s->hash_index[slot] == i && memcmp(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16) == 0 &&
+	if (s->hash_index[slot] == i && memcmp(s->hash_lineage[slot], lineage(n), 16) == 0 &&
 	    memcmp(s->hash_at[slot], h, 32) != 0)
 		fail(s, "I7: %s has another state at index %" PRIu64, n->name, i);
 	s->hash_index[slot] = i;
 	memcpy(s->hash_at[slot], h, 32);
-	memcpy(s->hash_lineage[slot], cluster_agree(n->c)->lineage, 16);
+	memcpy(s->hash_lineage[slot], lineage(n), 16);
 }
 
 /* Does the node know that it has no majority: by its view, or without one by gossip? */
@@ -807,6 +867,7 @@ static void reply(struct node *n, const struct cluster_reply *r)
 			fail(s, "I12: a refusal (%s) without a cause", err_name(r->err));
 	} else if (!o->acked) {
 		o->acked = true;
+		memcpy(o->lineage, lineage(n), 16);
 		s->acked++;
 	}
 }
@@ -956,7 +1017,8 @@ static void start(struct node *n)
 	struct agree_disk ad = { .promised = n->disk.promised, .synced = n->disk.synced, .commit = n->disk.commit,
 	                         .snap = n->disk.snap, .entry = (const struct agree_entry *const *)n->disk.entry,
 	                         .n_entry = n->disk.n_entry };
-	struct cluster_disk disk = { .agree = &ad, .record = n->disk.record, .n_record = n->disk.n_record };
+	struct cluster_disk disk = { .agree = &ad, .record = n->disk.record, .n_record = n->disk.n_record,
+	                             .addr = n->disk.addr, .n_addr = n->disk.n_addr };
 	struct cluster_in in = { .kind = CLUSTER_IN_START, .disk = &disk };
 	struct plan_have have = { 0 };
 
@@ -998,12 +1060,25 @@ static void start(struct node *n)
 	}
 }
 
+/* Where the others were: the store has that. */
+static void remember(struct node *n)
+{
+	struct gossip_member m;
+
+	n->disk.n_addr = 0;
+	for (unsigned i = 0; gossip_at(cluster_gossip(n->c), i, &m); i++)
+		if (!m.self && n->disk.n_addr < NODES_MAX)
+			n->disk.addr[n->disk.n_addr++] = m.addr;
+}
+
 static void crash(struct node *n)
 {
 	if (!n->up)
 		return;
 	world_trace(&n->sim->w, "%s crashes", n->name);
 	n->up = n->few = false;
+	n->n_act = 0;
+	remember(n);
 	for (unsigned i = n->sim->n_ask; i-- > 0;)      /* nobody waits for an answer of it any more */
 		if (n->sim->ask[i].node == n->i)
 			n->sim->ask[i] = n->sim->ask[--n->sim->n_ask];
@@ -1051,6 +1126,12 @@ static void target_dies(struct node *n)
 		return;
 	world_trace(&n->sim->w, "%s: director-target dies", n->name);
 	data_down(&n->sim->data, n->i);
+	/* What waits for an answer of it hears that first, as directord's link has it. */
+	while (n->n_act) {
+		struct cluster_in lost = { .kind = CLUSTER_IN_DONE, .number = n->act[--n->n_act], .err = ERR_UNREACHABLE };
+
+		step(n, &lost);
+	}
 	step(n, &in);
 	data_up(&n->sim->data, n->i);
 	in = (struct cluster_in){ .kind = CLUSTER_IN_HAVE, .have = &have };
@@ -1247,32 +1328,63 @@ static void on_fault(void *ctx, unsigned i, uint64_t x, void *p)
 	world_in_us(&s->w, world_between(&s->w, 500000, 6000000), on_fault, s, 0, 0, NULL);
 }
 
+/* The first node of its cluster. */
+static struct node *first_of(const struct node *n)
+{
+	struct node *f = n->sim->node;
+
+	while (!same_lineage(f, n))
+		f++;
+	return f;
+}
+
+/* Two clusters began where nodes had not met, both got data, and then they met: neither goes, and both say so. */
+static bool clashed(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (first_of(&s->node[i]) != s->node)
+			return true;
+	return false;
+}
+
+static void check_clash(struct node *n)
+{
+	struct attrs status = { 0 };
+	const char *warning;
+
+	cluster_status(n->c, &status);
+	warning = attrs_get(&status, "warning");
+	if (!warning || !strstr(warning, "data of another cluster"))
+		fail(n->sim, "two clusters, and %s does not say so: %s", n->name, warning ? warning : "");
+	attrs_fini(&status);
+}
+
 static void check_end(struct sim *s)
 {
-	uint8_t h0[32], h[32];
-	uint64_t hash0 = 0;
+	uint64_t hash0 = facts_hash(cluster_facts(s->node[0].c));
 
 	for (unsigned i = 0; i < s->n && !s->failed; i++) {
-		struct node *n = &s->node[i];
+		struct node *n = &s->node[i], *first = first_of(n);
 		const struct agree_status *st = cluster_agree(n->c);
+		uint8_t h0[32], h[32];
 
 		if (st->mode != AGREE_ACTIVE)
 			fail(s, "I8: %s is %s at the end: %s", n->name, agree_mode_name(st->mode), st->reason ? st->reason : "");
 		if (gossip_alive(cluster_gossip(n->c)) != s->n)
 			fail(s, "I9: %s sees %u of %u alive", n->name, gossip_alive(cluster_gossip(n->c)), s->n);
+		catalog_hash(cluster_catalog(first->c), h0);
 		catalog_hash(cluster_catalog(n->c), h);
-		if (i == 0) {
-			memcpy(h0, h, 32);
-			hash0 = facts_hash(cluster_facts(n->c));
-		} else {
-			if (memcmp(h, h0, 32) != 0)
-				fail(s, "I7: %s differs at the end (index %" PRIu64 ")", n->name, catalog_applied(cluster_catalog(n->c)));
-			if (facts_hash(cluster_facts(n->c)) != hash0)
-				fail(s, "I9: the facts of %s did not converge", n->name);
-		}
+		if (memcmp(h, h0, 32) != 0)
+			fail(s, "I7: %s differs at the end (index %" PRIu64 ")", n->name, catalog_applied(cluster_catalog(n->c)));
+		if (facts_hash(cluster_facts(n->c)) != hash0)
+			fail(s, "I9: the facts of %s did not converge", n->name);
 		for (unsigned k = 0; k < s->n_op; k++)
-			if (s->op[k].acked && !catalog_get(cluster_catalog(n->c), s->op[k].path))
+			if (s->op[k].acked && memcmp(s->op[k].lineage, lineage(n), 16) == 0 && !catalog_get(cluster_catalog(n->c), s->op[k].path))
 				fail(s, "I7: %s lost the acknowledged %s", n->name, s->op[k].path);
+		if (clashed(s))
+			check_clash(n);
+		if (n == first && !s->failed)
+			data_check(&s->data, cluster_catalog(n->c));
 	}
 }
 
@@ -1328,12 +1440,10 @@ static bool run(uint64_t seed, unsigned n_nodes, bool host, bool checks, bool ve
 	on_heal(s, 0, 0, NULL);
 	world_run(&s->w, mono_add_ms(s->w.now, 60000));
 	must_accept(s, 0, "/volumes/last", 10);
-	if (s->n >= 3 && !s->host)
+	if (s->n >= 3 && !s->host && !clashed(s))
 		check_deaf(s);
 	world_run(&s->w, mono_add_ms(s->w.now, 20000));
 	check_end(s);
-	if (!s->failed)
-		data_check(&s->data, cluster_catalog(s->node[0].c));
 	ok = !s->failed;
 	*trace = s->w.trace;
 	if (!ok)

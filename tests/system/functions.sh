@@ -182,6 +182,12 @@ legs_equal() {
 	[ "$(wc -l <"$work/sums")" = 1 ]
 }
 
+# A machine that starts anew, as directord knows it.
+new_machine() {
+	lab sh "$1" sh -c 'cd /proc/sys/kernel/random && cat uuid >/run/boot-id && { umount boot_id 2>/dev/null; mount --bind /run/boot-id boot_id; }' ||
+		fail "$1 cannot be another machine"
+}
+
 # An iscsi-perf of the host that was begun for longer than anybody needs it is ended in good order.
 end_perf() {
 	local p

@@ -231,7 +231,7 @@ copy() { # from LBA 0 to LBA 200h, twice 8 blocks
 	for _ in 1 2; do printf '020000180000000000000008%016x%016x' 0 512; done
 }
 how='84050000000700000000000000400000<64'
-copies() { # NAME, delays: what became of a copy whose volume is held, and opened anew, in the middle of a piece
+copies() { # NAME, delays: $became of a copy whose volume is held, and opened anew, in the middle of a piece
 	local before polls=()
 	e=$((e + 1))
 	vol 1 $e delay/file "$2" path="$dir/v1.img" || return
@@ -244,11 +244,11 @@ copies() { # NAME, delays: what became of a copy whose volume is held, and opene
 	vol 1 $e file path="$dir/v1.img"
 	touch "$dir/over"
 	wait $!
-	grep -q '^good$' "$dir/out.$1" && sed -n 's/^good 000000..01\(..\).*/\1/p' "$dir/out.$1" | tail -n 1
+	grep -q '^good$' "$dir/out.$1" && became=$(sed -n 's/^good 000000..01\(..\).*/\1/p' "$dir/out.$1" | tail -n 1)
 }
-[ "$(copies reads delay:read=2s)" = 01 ]
+copies reads delay:read=2s && [ "$became" = 01 ]
 check a-copy-in-the-background-goes-on $?
-[ "$(copies writes delay:write=2s)" = 60 ]
+copies writes delay:write=2s && [ "$became" = 60 ]
 check but-not-over-a-write-of-which-nobody-knows $?
 
 # Volumes do not wait for each other: one that takes six seconds to open, and one that does not.

@@ -19,7 +19,7 @@ tests_system_iscsi_cdb_LDADD = $(ISCSI_LIBS)
 endif
 EXTRA_DIST += tests/lab/lab %D%/run %D%/functions.sh %D%/functions-target.sh \
 	%D%/adopt.sh %D%/aside.sh %D%/avahi.sh %D%/clash.sh %D%/clone.sh %D%/cut.sh %D%/diskfull.sh \
-	%D%/force.sh %D%/hold.sh %D%/hostring.sh %D%/initiator.sh %D%/ipv6.sh %D%/join.sh %D%/keep.sh %D%/kill.sh %D%/lab.sh \
+	%D%/force.sh %D%/giveup.sh %D%/hold.sh %D%/hostring.sh %D%/initiator.sh %D%/ipv6.sh %D%/join.sh %D%/keep.sh %D%/kill.sh %D%/lab.sh \
 	%D%/links.sh %D%/many.sh %D%/merge.sh %D%/minority.sh %D%/mirror.sh %D%/orphan.sh %D%/pause.sh %D%/portals.sh \
 	%D%/powerloss.sh %D%/recovery.sh %D%/remove.sh %D%/restart.sh %D%/ring.sh %D%/rotate.sh \
 	%D%/takeover.sh %D%/third.sh %D%/upgrade.sh %D%/version.sh %D%/wrongkey.sh

@@ -96,11 +96,6 @@ wait $!
 rm "$ends"
 until_true 10 "it ended" takes n3
 
-# A machine that starts anew, as directord knows it.
-new_machine() {
-	lab sh "$1" sh -c 'cd /proc/sys/kernel/random && cat uuid >/run/boot-id && { umount boot_id 2>/dev/null; mount --bind /run/boot-id boot_id; }' ||
-		fail "$1 cannot be another machine"
-}
 power_loss() {
 	lab kill n1,n2,n3
 	for n in n1 n2 n3; do new_machine $n; done

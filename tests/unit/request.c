@@ -523,6 +523,17 @@ static void test_no_cluster_begins_without_most_of_those_that_were_met(void)
 	CHECK(c->has_lineage);
 	end();
 
+	/* Restarted where none of them is heard. */
+	begin();
+	c->met_before = true;
+	pass(50000);
+	CHECK(!c->has_lineage);
+	meet(0xf0, MEMBER_ALIVE);
+	c->dirty = true;
+	pass(100);
+	CHECK(c->has_lineage);
+	end();
+
 	begin();
 	meet(0xf0, MEMBER_FAILED);
 	pass(2000);
