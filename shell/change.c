@@ -136,7 +136,8 @@ static void say_observed(struct shell *s, const char *path, const char *done, ui
 	status = object_status(o);
 	state = director_object_value(o, "state");
 	by = director_object_derived(o, "node");
-	if (!by)
+	/* A striped volume is at all nodes. */
+	if (!by && !director_object_desired(o, "stripe"))
 		by = director_object_observer(o, 0, NULL);
 	if (director_object_status(o) == DIRECTOR_CONVERGED && state && by && *by)
 		say(s, "%s %s: %s on %s (commit %llu)", path, done, state, by, (unsigned long long)index);

@@ -468,6 +468,12 @@ static void dump_out(struct shell *s, const char *line, json_t *lines)
 	json_array_append_new(lines, json_string(line));
 }
 
+/* What was deleted is reported until its node, which may be down, has removed it. */
+static bool is_agreed(const struct director_object *o)
+{
+	return director_object_generation(o) != 0;
+}
+
 /* The next leg of the i-th object, a volume, from the *k-th on, which goes on behind it; NULL: there is none. One that replaces another does not count. */
 static const struct director_object *leg_next(const struct director_list *l, size_t i, size_t *k)
 {
@@ -476,7 +482,7 @@ static const struct director_object *leg_next(const struct director_list *l, siz
 
 		if (!path_below(director_object_path(leg), director_object_path(director_list_at(l, i))))
 			return NULL;
-		if (strcmp(director_object_type(leg), "leg") == 0 && !director_object_desired(leg, "replaces"))
+		if (strcmp(director_object_type(leg), "leg") == 0 && is_agreed(leg) && !director_object_desired(leg, "replaces"))
 			return leg;
 	}
 	return NULL;
@@ -699,7 +705,7 @@ static void dump_of(struct shell *s, const struct director_list *l, const char *
 		const char *type = director_object_type(o);
 		auto_free char *line = NULL, *portal = NULL;
 
-		if ((only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
+		if (!is_agreed(o) || (only && strcmp(type, only) != 0) || (but && (strcmp(type, but) == 0 || strcmp(type, "volume") == 0)))
 			continue;
 		if (strcmp(type, "target") == 0) {
 			own = portal_is_own(s, l, i);

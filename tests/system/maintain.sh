@@ -18,6 +18,16 @@ done
 ended "converted"
 marked n3 || fail "converted: the data is another"
 
+step "the copies that stay are named, and the node that serves has none of them, under load"
+load n2 8 --size 14M
+d n1 volume convert v --copies 3 >/dev/null || fail "convert to 3"
+until_true 20 "3 copies are in sync" in_sync 3
+stay=$(for n in n1 n2 n3; do [ $n = "$(owner)" ] || echo $n; done | paste -sd,)
+d n1 volume convert v --copies 2 --on "$stay" >/dev/null || fail "convert to 2 on $stay"
+until_true 20 "those on $stay stay" eval '[ "$(nodes)" = "${stay/,/ }" ] && in_sync 2'
+ended "named"
+marked n3 || fail "named: the data is another"
+
 step "a copy moves to the node without one, under load"
 free=$(for n in n1 n2 n3; do [ -n "$(leg_of $n)" ] || echo $n; done)
 from=$(nodes | tr ' ' '\n' | grep -vx "$(owner)")
@@ -60,6 +70,8 @@ until_true 10 "$free is gone" state_is_not "$via" "$free" alive
 d "$via" volume convert v --copies 2 --no-wait >/dev/null || fail "convert back"
 given_up() { d "$via" volume show v | grep -qE "^[a-z] +$free +.* given up +"; }
 until_true 10 "it is said to be given up" given_up
+d "$via" dump >"$work/dump" || fail "dump"
+grep -qE "\(null\)|$free" "$work/dump" && fail "it is dumped: $(cat "$work/dump")"
 lab start "$free"
 lab wait 30 || fail "$free is back"
 until_true 20 "it is removed" eval '! given_up && in_sync 2'
