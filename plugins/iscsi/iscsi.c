@@ -471,7 +471,7 @@ static void iscsi_submit(void *obj, struct director_io *io)
 		l->host->io_done(l->host->arg, io, -EOPNOTSUPP);
 		return;
 	}
-	loop_used(&l->seat);
+	loop_used(&l->seat, io->op == DIRECTOR_READ || io->op == DIRECTOR_WRITE ? io->len : 0);
 	r = req_get(l);
 	if (!r) {
 		l->host->io_done(l->host->arg, io, -ENOMEM);

@@ -25,6 +25,7 @@
 #define EVENTS_MAX 64
 #define FEW 4u                          /* so many loops are looked at one by one */
 #define APART 64u                       /* I/Os in a row that came from elsewhere: the loop goes there */
+#define LONG (64u << 10)                /* bytes: copies and digests of such I/O take more than two wakeups, beside the worker's */
 #define SCRATCH (256u << 10)
 
 struct runner {
@@ -424,7 +425,7 @@ void loop_thread_exit(void *priv)
 
 /* ---- I/O ---- */
 
-/* All that came lately came from here, and the loop is elsewhere. What comes on no thread of the host's that takes turns is ours. */
+/* All that came lately belongs here, and the loop is elsewhere. What is long, or comes on no thread of the host's that takes turns, is ours. */
 static void call_here(struct seat *s, struct runner *here)
 {
 	pthread_mutex_lock(&table.lock);
@@ -439,9 +440,9 @@ static void call_here(struct seat *s, struct runner *here)
 	pthread_mutex_unlock(&table.lock);
 }
 
-void loop_used(struct seat *s)
+void loop_used(struct seat *s, uint64_t len)
 {
-	struct runner *here = mine && mine->timer >= 0 ? mine : s->home, *at = atomic_load_explicit(&s->at, memory_order_relaxed);
+	struct runner *here = mine && mine->timer >= 0 && len < LONG ? mine : s->home, *at = atomic_load_explicit(&s->at, memory_order_relaxed);
 
 	if (at == here) {
 		if (atomic_load_explicit(&s->apart, memory_order_relaxed))

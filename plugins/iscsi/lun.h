@@ -155,8 +155,8 @@ void path_event(struct lun *l, bool up, const char *text);
 int loop_get(struct seat *s);
 /* Its sessions are closed. Waits for who runs it; there may be none any more. */
 void loop_put(struct seat *s);
-/* An I/O comes to it, on this thread. */
-void loop_used(struct seat *s);
+/* An I/O of so many bytes comes to it, on this thread. */
+void loop_used(struct seat *s, uint64_t len);
 /* As in director_backstore_ops. */
 void loop_plug(struct seat *s);
 void loop_unplug(struct seat *s);
