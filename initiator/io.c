@@ -112,11 +112,11 @@ void director_iscsi_submit(struct director_iscsi *h, struct director_iscsi_io *i
 
 	io_priv(io)->h = h;
 	if (loop_here(loop)) {
-		if (!loop->running)
+		if (!loop->running && !loop->held)
 			loop->now = clock_now();
 		io_begin(h, io);
 		/* Outside of the loop: the caller's poll has to see that there is something to do. */
-		if (!loop->running && !loop->poked) {
+		if (!loop->running && !loop->poked && !loop->held) {
 			loop->poked = true;
 			loop_poke(loop);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The loop: sockets to the machine and back, with one readv and one writev for many PDUs. Sockets are registered once,
- * edge-triggered. In a thread of its own, others reach it by the inbox (commands) and by jobs.
+ * edge-triggered. In a thread of its own, or one that has adopted it, others reach it by the inbox (commands) and by jobs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +164,7 @@ static void sock_read(struct sock *k)
 		struct iovec iov[2];
 		void *place = NULL;
 		uint32_t want = ini_want(c, &place);
-		size_t behind = want >= LARGE ? BEHIND : BOUNCE_LEN;
+		size_t behind = want >= LARGE ? BEHIND : loop->bounce_len;
 		ssize_t n;
 
 		iov[0] = (struct iovec){ place, want };
@@ -348,6 +348,12 @@ static void due(struct director_iscsi_loop *loop)
 			loop->wake = mono_min(loop->wake, h->wake);
 }
 
+/* May others than its thread use it? */
+static bool is_shared(const struct director_iscsi_loop *loop)
+{
+	return loop->threaded || loop->adopted;
+}
+
 /* Until nothing is left that could be done without waiting. */
 static void settle(struct director_iscsi_loop *loop)
 {
@@ -357,7 +363,7 @@ static void settle(struct director_iscsi_loop *loop)
 	if (loop->n_lookups)
 		take_lookups(loop);
 	take_inbox(loop);
-	if (loop->threaded)
+	if (is_shared(loop))
 		take_jobs(loop);
 	due(loop);
 	while ((h = loop->dirty)) {
@@ -393,6 +399,18 @@ static void read_more(struct director_iscsi_loop *loop)
 				sock_read(&h->sock[i]);
 }
 
+/* Its runner goes and waits elsewhere: from now on whoever submits has to wake it. */
+static void rest(struct director_iscsi_loop *loop)
+{
+	for (;;) {
+		atomic_store(&loop->sleeping, true);
+		if (!atomic_load(&loop->inbox))
+			break;
+		atomic_store(&loop->sleeping, false);
+		settle(loop);
+	}
+}
+
 int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 {
 	struct epoll_event ev[EVENTS_MAX];
@@ -405,7 +423,7 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 	wait = again ? 0 : wait_ms(loop);
 	if (timeout_ms >= 0 && (wait < 0 || wait > timeout_ms))
 		wait = timeout_ms;
-	if (loop->threaded) {
+	if (is_shared(loop) && wait) {
 		atomic_store(&loop->sleeping, true);
 		if (atomic_load(&loop->inbox) || atomic_load(&loop->stop))
 			wait = 0;
@@ -431,6 +449,8 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 		}
 	}
 	settle(loop);
+	if (loop->adopted)
+		rest(loop);
 	loop->running = false;
 	/* The caller's poll must see what is left. */
 	if (!loop->threaded && loop->n_readable)
@@ -441,9 +461,21 @@ int director_iscsi_loop_run(struct director_iscsi_loop *loop, int timeout_ms)
 
 /* ---- the loop itself ---- */
 
+static __thread char this_thread;       /* its address tells threads apart */
+
 bool loop_here(const struct director_iscsi_loop *loop)
 {
-	return !loop->threaded || pthread_equal(loop->thread, pthread_self());
+	if (loop->threaded)
+		return pthread_equal(loop->thread, pthread_self());
+	return !loop->adopted || atomic_load_explicit(&loop->runner, memory_order_relaxed) == &this_thread;
+}
+
+void loop_pass(struct director_iscsi_loop *loop, unsigned ms)
+{
+	if (loop_here(loop))
+		director_iscsi_loop_run(loop, (int)ms);
+	else
+		usleep(ms * 1000);
 }
 
 void loop_poke(struct director_iscsi_loop *loop)
@@ -475,7 +507,7 @@ void loop_call(struct director_iscsi_loop *loop, void (*fn)(void *arg), void *ar
 
 void loop_wait(struct director_iscsi_loop *loop, const atomic_bool *flag)
 {
-	if (!loop->threaded) {
+	if (loop_here(loop)) {
 		while (!atomic_load(flag))
 			director_iscsi_loop_run(loop, -1);
 		return;
@@ -498,7 +530,8 @@ struct director_iscsi_loop *director_iscsi_loop_new(void)
 	loop->now = clock_now();
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	loop->bounce = malloc(BOUNCE_LEN);
+	loop->bounce = loop->own = malloc(BOUNCE_LEN);
+	loop->bounce_len = BOUNCE_LEN;
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->cond, NULL);
 	if (loop->epoll < 0 || loop->event < 0 || !loop->bounce ||
@@ -525,7 +558,7 @@ void director_iscsi_loop_free(struct director_iscsi_loop **pp)
 		close(loop->event);
 	pthread_mutex_destroy(&loop->lock);
 	pthread_cond_destroy(&loop->cond);
-	free(loop->bounce);
+	free(loop->own);
 	free(loop);
 	*pp = NULL;
 }
@@ -538,6 +571,44 @@ int director_iscsi_loop_fd(const struct director_iscsi_loop *loop)
 int director_iscsi_loop_timeout(struct director_iscsi_loop *loop)
 {
 	return loop->dirty ? 0 : wait_ms(loop);
+}
+
+/* ---- of a thread of the caller's ---- */
+
+void director_iscsi_loop_adopt(struct director_iscsi_loop *loop, void *scratch, size_t size)
+{
+	free(loop->own);
+	loop->own = NULL;
+	loop->bounce = scratch;
+	loop->bounce_len = size;
+	if (!loop->adopted)
+		loop->adopted = true;
+	atomic_store(&loop->runner, &this_thread);
+}
+
+void director_iscsi_loop_leave(struct director_iscsi_loop *loop)
+{
+	loop->held = false;
+	/* What is left to be done: who runs it next sees it. */
+	if (loop->dirty)
+		loop_poke(loop);
+	atomic_store(&loop->runner, NULL);
+}
+
+void director_iscsi_loop_hold(struct director_iscsi_loop *loop)
+{
+	loop->held = true;
+	loop->now = clock_now();
+}
+
+void director_iscsi_loop_flush(struct director_iscsi_loop *loop)
+{
+	loop->held = false;
+	if (loop->running || (!loop->dirty && !atomic_load_explicit(&loop->inbox, memory_order_relaxed)))
+		return;
+	loop->running = true;
+	settle(loop);
+	loop->running = false;
 }
 
 static void *loop_main(void *arg)

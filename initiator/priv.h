@@ -66,6 +66,8 @@ struct director_iscsi_loop {
 	int epoll, event;
 	pthread_t thread;
 	bool threaded;
+	bool adopted;                           /* run by threads of the caller's; never reset */
+	_Atomic(const void *) runner;           /* by which now: the address of a variable of that thread; NULL: by none */
 	atomic_bool stop, sleeping;
 	pthread_mutex_t lock;                   /* jobs */
 	pthread_cond_t cond;
@@ -79,13 +81,17 @@ struct director_iscsi_loop {
 	struct director_iscsi *sessions, *dirty;
 	struct mono now, wake;
 	unsigned n_lookups, n_readable;
-	bool running, poked;
-	uint8_t *bounce;
+	bool running, poked, held;
+	uint8_t *bounce;                        /* `own`, or the runner's */
+	uint8_t *own;
+	size_t bounce_len;
 };
 
 /* Run fn(arg) where the machine may be touched, and wait for it. */
 void loop_call(struct director_iscsi_loop *loop, void (*fn)(void *arg), void *arg);
 bool loop_here(const struct director_iscsi_loop *loop);
+/* Some of the time that others need: run the loop, or sleep. */
+void loop_pass(struct director_iscsi_loop *loop, unsigned ms);
 /* The socket, or what would become one. */
 void sock_close(struct sock *k);
 void loop_dirty(struct director_iscsi *h);

@@ -239,10 +239,7 @@ int director_iscsi_wait(struct director_iscsi *h, int timeout_ms, char *why, siz
 		loop_call(h->loop, look, &l);
 		if (l.result <= 0 || mono_due(end, clock_now()))
 			break;
-		if (h->loop->threaded)
-			usleep(2000);
-		else
-			director_iscsi_loop_run(h->loop, 20);
+		loop_pass(h->loop, loop_here(h->loop) ? 20 : 2);
 	}
 	if (why && size)
 		snprintf(why, size, "%s", l.result ? l.why : "");
@@ -312,10 +309,7 @@ void director_iscsi_close(struct director_iscsi **pp, uint32_t logout_ms)
 	loop_call(h->loop, cancel_all, h);
 	loop_call(h->loop, log_out, &e);
 	while (logout_ms && !e.down && !mono_due(end, clock_now())) {
-		if (h->loop->threaded)
-			usleep(1000);
-		else
-			director_iscsi_loop_run(h->loop, 5);
+		loop_pass(h->loop, loop_here(h->loop) ? 5 : 1);
 		loop_call(h->loop, see, &e);
 	}
 	loop_call(h->loop, leave, h);
@@ -398,9 +392,6 @@ int director_iscsi_manage(struct director_iscsi *h, enum director_iscsi_tmf func
 		loop_call(h->loop, manage_look, &m);
 		if (m.over)
 			return m.tmf.result ? errno_of(m.tmf.result) : m.tmf.response;
-		if (h->loop->threaded)
-			usleep(1000);
-		else
-			director_iscsi_loop_run(h->loop, 5);
+		loop_pass(h->loop, loop_here(h->loop) ? 5 : 1);
 	}
 }

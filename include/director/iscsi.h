@@ -8,13 +8,17 @@
  * whole sessions, are made anew, and commands go on on them: by the recovery of ErrorRecoveryLevel 1 and 2 where the
  * target has it, else by sending them again where that is harmless (DIRECTOR_ISCSI_REPEAT).
  *
- * A loop runs in one of two ways:
+ * A loop runs in one of three ways:
  *   - in the caller's own event loop: poll director_iscsi_loop_fd() for reading, with director_iscsi_loop_timeout() as
  *     the longest wait, and call director_iscsi_loop_run(loop, 0) when it is ready. Then the loop and its sessions
  *     belong to one thread, and `done` and `event` are called inside of that call only;
  *   - in a thread of its own, from director_iscsi_loop_start() on: then every function may be called from any thread,
- *     and `done` and `event` are called on the loop's thread.
- * Both may submit and cancel in `done` and `event`, but not close the session or free the loop.
+ *     and `done` and `event` are called on the loop's thread;
+ *   - on threads of the caller's, one after the other, from the first director_iscsi_loop_adopt() on: the thread that has
+ *     adopted it runs it as in the first way, where director_iscsi_loop_flush() calls `done` and `event`, too; and every
+ *     function may be called from any thread, as in the second. What that thread submits goes without a lock and without
+ *     waking anybody. The others wait for its next turn when they ask for more than to submit, so it must not wait for them.
+ * All may submit and cancel in `done` and `event`, but not close the session or free the loop.
  *
  * Functions return 0 or a negative errno unless it says otherwise. Nothing here raises signals or prints.
  */
@@ -60,6 +64,20 @@ DIRECTOR_ISCSI_API int director_iscsi_loop_run(struct director_iscsi_loop *loop,
 DIRECTOR_ISCSI_API void director_iscsi_loop_stay(struct director_iscsi_loop *loop, int yes);
 /* Give the loop a thread of its own. It ends with the loop. */
 DIRECTOR_ISCSI_API int director_iscsi_loop_start(struct director_iscsi_loop *loop);
+/*
+ * The calling thread runs the loop from now on; nobody else does, and it was not started. The first adoption comes before others
+ * use it. `scratch`: `size` bytes to receive into, of this thread's, which its loops may share; a quarter of a MiB is plenty. Not in
+ * `done` or `event`.
+ */
+DIRECTOR_ISCSI_API void director_iscsi_loop_adopt(struct director_iscsi_loop *loop, void *scratch, size_t size);
+/* Nobody runs it until another thread adopts it: what is asked of it meanwhile waits. On the thread that runs it, as above. */
+DIRECTOR_ISCSI_API void director_iscsi_loop_leave(struct director_iscsi_loop *loop);
+/*
+ * On the thread that has adopted it. What is submitted there between these two is sent by the second one, together; other
+ * I/O there makes director_iscsi_loop_fd() readable, and is sent by director_iscsi_loop_run().
+ */
+DIRECTOR_ISCSI_API void director_iscsi_loop_hold(struct director_iscsi_loop *loop);
+DIRECTOR_ISCSI_API void director_iscsi_loop_flush(struct director_iscsi_loop *loop);
 
 /* ---- a session ---- */
 

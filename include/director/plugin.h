@@ -255,6 +255,8 @@ enum director_threads {
 	DIRECTOR_THREADS_SERIAL,        /* as BLOCKING, one call at a time */
 };
 
+#define DIRECTOR_THREADS_TURNS 1u       /* see thread_fd */
+
 /* How an object ends: see stop(). */
 enum director_stop {
 	DIRECTOR_STOP_QUIET = 1,        /* in order: make all stable, and mark that nothing was under way */
@@ -297,7 +299,7 @@ struct director_backstore_ops {
 	int (*destroy)(void *priv, const struct director_conf *, struct director_err *);
 	/* How many children (other backstores) an object has, 0 for none; stacked backstores only. */
 	uint32_t n_children;
-	uint32_t reserved;
+	uint32_t threads_flags;         /* DIRECTOR_THREADS_*, since ABI 1.2 */
 	/*
 	 * Optional, for ASYNC plugins that complete on the thread that submitted (a ring per thread, say).
 	 * thread_fd: a descriptor of the calling thread, the plugin's, the same at each call: it polls
@@ -306,6 +308,9 @@ struct director_backstore_ops {
 	 * and whenever it is convenient besides; reap delivers what waits and never blocks. thread_exit: the
 	 * thread has no I/O left in this plugin and will submit no more.
 	 * With these the host calls submit only on threads that also reap. A negative errno: without.
+	 * DIRECTOR_THREADS_TURNS: on others, too. thread_fd is called only on threads that wait for nothing but their descriptors,
+	 * and reap may do there what the I/O of all threads needs. What waits for a turn of such a thread must not be what one of
+	 * them may wait for: control verbs run on other threads.
 	 */
 	int (*thread_fd)(void *priv);
 	void (*reap)(void *priv);

@@ -744,7 +744,7 @@ void inner_end(struct lun *l)
 	pthread_mutex_lock(&in->control);
 	old_end(l);
 	director_iscsi_close(&l->h, in->connected ? 100 : 0);
-	loop_put(&l->loop);
+	loop_put(&l->seat);
 	pthread_mutex_unlock(&in->control);
 	put(l);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iscsi: a LUN elsewhere, through director's own initiator. One session for each object, on threads that they share. An I/O
+ * iscsi: a LUN elsewhere, through director's own initiator. One session for each object, run by who uses it most (loops.c). An I/O
  * outlives connections and sessions until its deadline; what the target asks to be done again is done again until then.
  * The way to another node of the cluster is inner.c's.
  */
@@ -471,6 +471,7 @@ static void iscsi_submit(void *obj, struct director_io *io)
 		l->host->io_done(l->host->arg, io, -EOPNOTSUPP);
 		return;
 	}
+	loop_used(&l->seat, io->op == DIRECTOR_READ || io->op == DIRECTOR_WRITE ? io->len : 0);
 	r = req_get(l);
 	if (!r) {
 		l->host->io_done(l->host->arg, io, -ENOMEM);
@@ -484,6 +485,20 @@ static void iscsi_submit(void *obj, struct director_io *io)
 	r->cmd.done = req_done;
 	r->deadline_ns = l->host->now_ns(l->host->arg) + l->timeout_ms * 1000000ull;
 	req_send(r);
+}
+
+static void iscsi_plug(void *obj)
+{
+	struct lun *l = obj;
+
+	loop_plug(&l->seat);
+}
+
+static void iscsi_unplug(void *obj)
+{
+	struct lun *l = obj;
+
+	loop_unplug(&l->seat);
 }
 
 /* ---- the life of an object ---- */
@@ -533,7 +548,7 @@ int session_open(struct lun *l, const struct place *place)
 	c.portals = portals;
 	c.user = place->user;
 	c.secret = place->secret;
-	r = n ? director_iscsi_open(l->loop, &c, &l->h) : -EINVAL;
+	r = n ? director_iscsi_open(l->seat.loop, &c, &l->h) : -EINVAL;
 	free(text);
 	return r;
 }
@@ -619,7 +634,7 @@ void lun_free(struct lun *l)
 	struct req *r;
 
 	director_iscsi_close(&l->h, CLOSE_MS);
-	loop_put(&l->loop);
+	loop_put(&l->seat);
 	while ((r = l->free)) {
 		l->free = r->next;
 		free(r);
@@ -713,7 +728,7 @@ static int iscsi_open(void *priv, const struct director_conf *conf, void *owner,
 	if (r == 0)
 		r = session_conf(l, conf);
 	if (r == 0)
-		r = loop_get(&l->loop);
+		r = loop_get(&l->seat);
 	if (r == 0 && l->inner.lazy)
 		r = disk_told(l, conf);
 	/* It may have lost what was written and not flushed: doubt(). */
@@ -852,10 +867,16 @@ static int iscsi_init(const struct director_host *host, void **priv)
 static const struct director_backstore_ops ops = {
 	.struct_size = sizeof(ops),
 	.threads = DIRECTOR_THREADS_ASYNC,
+	.threads_flags = DIRECTOR_THREADS_TURNS,
+	.thread_fd = loop_thread_fd,
+	.reap = loop_reap,
+	.thread_exit = loop_thread_exit,
 	.check = iscsi_check,
 	.open = iscsi_open,
 	.caps = iscsi_caps,
 	.submit = iscsi_submit,
+	.plug = iscsi_plug,
+	.unplug = iscsi_unplug,
 	.reconfigure = iscsi_reconfigure,
 	.resize = iscsi_resize,
 	.close = iscsi_close,

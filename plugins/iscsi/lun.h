@@ -7,10 +7,12 @@
 #define ISCSI_LUN_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/mono.h"
 #include "base/unstable.h"
 #include "director/iscsi.h"
 #include "director/plugin.h"
@@ -20,6 +22,22 @@
 #define CHECKSUM_MAX (64u << 20)        /* bytes of one CHECKSUM of our own units */
 
 struct lun;
+struct runner;
+
+/* A loop, and who runs it (loops.c). Fields without a word are by its lock. */
+struct seat {
+	struct director_iscsi_loop *loop;
+	_Atomic(struct runner *) at;    /* NULL: on its way to another */
+	struct runner *to;              /* who shall run it */
+	struct runner *home;            /* the thread of ours that runs it when nobody else does */
+	TAILQ_ENTRY(seat) entry;        /* if asked */
+	bool asked, ending;
+	atomic_uint apart;              /* I/Os in a row that came from elsewhere */
+	/* of its runner */
+	LIST_ENTRY(seat) link;
+	struct mono wake;
+	bool unwatched;
+};
 
 /* One I/O of the host; big ones that the target wants in pieces go piece by piece. */
 struct req {
@@ -102,7 +120,7 @@ struct claim {
 struct lun {
 	const struct director_host *host;
 	void *owner;
-	struct director_iscsi_loop *loop;
+	struct seat seat;
 	struct director_iscsi *h;
 	struct director_iscsi_conf conf;        /* without what is in `place`; strings: target, initiator */
 	struct director_iscsi_disk disk;
@@ -133,10 +151,18 @@ int session_open(struct lun *l, const struct place *place);
 void lun_free(struct lun *l);
 void path_event(struct lun *l, bool up, const char *text);
 
-/* loops.c: who runs a session; given back when the session is closed. 0 or a negative errno. */
-int loop_get(struct director_iscsi_loop **out);
-/* NULLs the pointer. */
-void loop_put(struct director_iscsi_loop **loop);
+/* loops.c: a loop, and somebody who runs it. 0 or a negative errno. */
+int loop_get(struct seat *s);
+/* Its sessions are closed. Waits for who runs it; there may be none any more. */
+void loop_put(struct seat *s);
+/* An I/O of so many bytes comes to it, on this thread. */
+void loop_used(struct seat *s, uint64_t len);
+/* As in director_backstore_ops. */
+void loop_plug(struct seat *s);
+void loop_unplug(struct seat *s);
+int loop_thread_fd(void *priv);
+void loop_reap(void *priv);
+void loop_thread_exit(void *priv);
 
 /* inner.c */
 void inner_init(struct lun *l);

@@ -27,6 +27,11 @@ example=$top_builddir/doc/examples/iscsi-read
 if [ -x "$example" ]; then
 	"$example" 127.0.0.1:$port $iqn 3 | wc -c | grep -qx 512 || fail "the example reads the first block"
 fi
+# Threads that take turns at the library's loop.
+adopt=$top_builddir/tests/system/iscsi-adopt
+if [ -x "$adopt" ]; then
+	timeout 300 "$adopt" $iqn 3 127.0.0.1:$port || fail "threads take turns at a loop"
+fi
 # A leg of a mirrored volume, whose claim stays on the LUN; what is claimed by another one is refused, also for a new leg while that other one is there.
 kit --only life,caps,reconfigure,submit,edges,vectors,zeroes,checksum,flush,drain,threads iscsi $at claim=12340001 size=24M
 refuses 'in use by somebody else' iscsi $at claim=12340002 size=24M

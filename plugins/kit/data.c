@@ -600,6 +600,7 @@ static void *walker(void *arg)
 
 	if (backstore_queue_new(w->k->host, &w->q) < 0)
 		kit_fail("no queue for a thread");
+	backstore_queue_steady(w->q);
 	walk_run(w);
 	backstore_queue_free(&w->q);
 	return NULL;

@@ -383,6 +383,8 @@ static struct backstore *level_alloc(struct backstore_host *h, struct level *l, 
 	bs->children = mem_zalloc((n_children + 1) * sizeof(bs->children[0]));
 	bs->async = bs->ops->threads == DIRECTOR_THREADS_ASYNC;
 	bs->has_fd = bs->async && bs->ops->thread_fd;
+	bs->takes_turns = bs->has_fd && bs->ops->threads_flags & DIRECTOR_THREADS_TURNS;
+	bs->has_fd &= !bs->takes_turns;
 	bs->has_plug = bs->async && bs->ops->plug;
 	bs->lends = bs->async && bs->ops->lend;
 	bs->serial_tail = &bs->serial_head;

@@ -47,6 +47,11 @@ int backstore_plugin_add(struct backstore_host *, struct plugin **given, struct 
 int backstore_queue_new(struct backstore_host *, struct backstore_queue **out);
 /* By its own thread, with no I/O outstanding. */
 void backstore_queue_free(struct backstore_queue **);
+/*
+ * Its thread waits for nothing but descriptors, and for no other thread: plugins may let it do what the I/O of others needs
+ * (DIRECTOR_THREADS_TURNS).
+ */
+void backstore_queue_steady(struct backstore_queue *);
 /* A descriptor (an epoll) to wait for: readable when backstore_queue_run has something to do. */
 int backstore_queue_fd(const struct backstore_queue *);
 /*

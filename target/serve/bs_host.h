@@ -119,6 +119,7 @@ struct backstore {
 	uint32_t seam;
 	bool fua_ok;                            /* FUA needs no flush of ours */
 	bool read_only, async, has_fd, has_plug, volatile_cache, lends;
+	bool takes_turns;                       /* it has a descriptor, and can do without */
 	_Atomic uint64_t size, epoch;
 	uint64_t plugin_bit;
 	uint64_t max_discard;
@@ -172,7 +173,7 @@ struct backstore_queue {
 	struct bs_slot *chunks[BS_CHUNKS];
 	struct backstore_host *host;
 	int epoll_fd;
-	bool plugging;
+	bool plugging, steady;
 	int64_t owed;                           /* writes to event_fd still to be read */
 	uint64_t polled;                        /* bits of the plugins that were asked for thread_fd */
 	struct bs_plugin *pollers[BS_PLUGINS_MAX];

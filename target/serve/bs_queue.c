@@ -126,6 +126,11 @@ void backstore_queue_free(struct backstore_queue **qp)
 	free(q);
 }
 
+void backstore_queue_steady(struct backstore_queue *q)
+{
+	q->steady = true;
+}
+
 int backstore_queue_fd(const struct backstore_queue *q)
 {
 	return q->epoll_fd;

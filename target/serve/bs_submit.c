@@ -102,6 +102,8 @@ void bs_hand(struct backstore *bs, struct director_io *io)
 		}
 		if (unlikely(!(q->polled & bs->plugin_bit)))
 			bs_poll_plugin(q, bs);
+	} else if (bs->takes_turns && q && q->steady && unlikely(!(q->polled & bs->plugin_bit))) {
+		bs_poll_plugin(q, bs);
 	}
 	if (bs->has_plug && q && q->plugging)
 		bs_plug_object(q, bs);

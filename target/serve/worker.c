@@ -204,6 +204,7 @@ static void *worker_main(void *arg)
 	if (backstore_queue_new(w->serve->host, &w->queue) != 0)
 		abort();
 	backstore_queue_recall(w->queue, exec_recall, w);
+	backstore_queue_steady(w->queue);
 	epoll_ctl(w->epfd, EPOLL_CTL_ADD, backstore_queue_fd(w->queue),
 	          &(struct epoll_event){ .events = EPOLLIN, .data.u64 = token_of(w->queue) });
 	w->now = mono_now();

@@ -7,6 +7,9 @@ tests_system_ringer_LDADD = directord/libring.la base/libbase.la $(EV_LIBS)
 noinst_PROGRAMS += tests/system/iscsi-order
 tests_system_iscsi_order_SOURCES = %D%/iscsi-order.c
 tests_system_iscsi_order_LDADD = initiator/libdirector-iscsi.la
+noinst_PROGRAMS += tests/system/iscsi-adopt
+tests_system_iscsi_adopt_SOURCES = %D%/iscsi-adopt.c
+tests_system_iscsi_adopt_LDADD = initiator/libdirector-iscsi.la -lpthread
 if HAVE_LIBISCSI
 noinst_PROGRAMS += tests/system/iscsi-read
 tests_system_iscsi_read_SOURCES = %D%/iscsi-read.c
