@@ -263,6 +263,7 @@ static void *ours_main(void *arg)
 {
 	struct runner *r = arg;
 
+	pthread_setname_np(pthread_self(), "iscsi");
 	mine = r;
 	while (!atomic_load(&r->stop)) {
 		struct mono now = mono_now();
